@@ -1,0 +1,1 @@
+"""Reading the comments: from many voices to one response."""

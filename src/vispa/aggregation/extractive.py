@@ -1,0 +1,109 @@
+"""A response made of the comments' own sentences; needs no language model."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vispa.aggregation.sentences import split_sentences
+from vispa.records import Comment, Sentence, Stance
+from vispa.taxonomy import Taxonomy
+
+_SENTENCES_PER_VALUE = 2
+# Share of common words from which on two sentences count as saying the same.
+_SAME = 0.75
+
+_CLAUSES: tuple[tuple[Stance, str, str], ...] = (
+    ("support", "speaks for it", "speak for it"),
+    ("oppose", "speaks against it", "speak against it"),
+    ("either", "sees two sides", "see two sides"),
+)
+
+
+@dataclass
+class _Group:
+    """Sentences of several comments that say the same, and the values that say it."""
+
+    text: str
+    words: frozenset[str]
+    values: list[str]
+
+
+class ExtractiveAggregator:
+    """Leads with where the values agree and part, then gives each value's own sentences.
+
+    Of every comment it keeps the one or two sentences that set it apart most from the other
+    comments; sentences of several comments that say nearly the same are merged into one.
+    """
+
+    name = "extractive"
+
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        self.taxonomy = taxonomy
+
+    def aggregate(self, comments: Sequence[Comment]) -> tuple[Sentence, ...]:
+        """The response's sentences in order, each with the slugs of the values that say it."""
+        lead = Sentence(text=self._lead(comments), values=tuple(comment.value for comment in comments))
+        groups = _merge([(c.value, s) for c in comments for s in _salient_sentences(c, comments)])
+        return (lead, *(Sentence(text=self._spoken(group), values=tuple(group.values)) for group in groups))
+
+    def _lead(self, comments: Sequence[Comment]) -> str:
+        by_stance: dict[Stance, list[str]] = {}
+        for comment in comments:
+            by_stance.setdefault(comment.leaning, []).append(self.taxonomy[comment.value].label)
+        if len(by_stance) == 1 and len(comments) > 1:
+            stance = next(iter(by_stance))
+            agreement = {"support": "speak for it", "oppose": "speak against it", "either": "see two sides"}[stance]
+            return _capital(f"the values agree: {_list(by_stance[stance])} all {agreement}.")
+        clauses = []
+        for stance, one, many in _CLAUSES:
+            if stance in by_stance:
+                names = by_stance[stance]
+                clauses.append(f"{_list(names)} {one if len(names) == 1 else many}")
+        text = "; ".join(clauses)
+        return _capital(f"the values part here: {text}." if len(clauses) > 1 else f"{text}.")
+
+    def _spoken(self, group: _Group) -> str:
+        names = _list([self.taxonomy[value].label for value in group.values])
+        return f"{_capital(names)}: {group.text}"
+
+
+def _salient_sentences(comment: Comment, comments: Sequence[Comment]) -> list[str]:
+    """Up to two sentences, in their order, whose words occur in the fewest other comments."""
+    sentences = split_sentences(comment.text)
+    spread = Counter(word for other in comments for word in _words(other.text))
+
+    def distinctness(sentence: str) -> float:
+        words = _words(sentence)
+        return sum(math.log(len(comments) / spread[word]) for word in words if spread[word]) / max(1, len(words))
+
+    best = sorted(range(len(sentences)), key=lambda i: (-distinctness(sentences[i]), i))[:_SENTENCES_PER_VALUE]
+    return [sentences[i] for i in sorted(best)]
+
+
+def _merge(spoken: Sequence[tuple[str, str]]) -> list[_Group]:
+    """Join a value's sentences into one passage; merge what several values say."""
+    groups: list[_Group] = []
+    for value, sentence in spoken:
+        words = _words(sentence)
+        same = next((g for g in groups if len(g.words & words) >= _SAME * max(1, len(g.words | words))), None)
+        if same is None:
+            groups.append(_Group(sentence, words, [value]))
+        elif value not in same.values:
+            same.values.append(value)
+    return groups
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[^\W\d_]+", text.lower()))
+
+
+def _list(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,46 @@
+"""Checks of what a caller asks for; cheap, so that bad input is refused before a model is loaded."""
+
+from __future__ import annotations
+
+from vispa.errors import InputError
+
+#: Longest text that is taken, in characters.
+MAX_CHARACTERS = 20_000
+
+
+def check_text(text: str) -> None:
+    """Refuse a text that cannot be answered.
+
+    Raises:
+        InputError: empty, too long, or not valid Unicode.
+    """
+    if not text.strip():
+        raise InputError("text", "is empty.", "Give a situation or a question.")
+    if len(text) > MAX_CHARACTERS:
+        raise InputError("text", f"has {len(text):,} characters.", f"Give at most {MAX_CHARACTERS:,}.")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError("text", "is not valid UTF-8.", "Save or send it with UTF-8 encoding.")
+
+
+def check_k(k: int, values: int) -> None:
+    """Refuse a number of values to select that is not between 1 and the taxonomy's size."""
+    if not 1 <= k <= values:
+        raise InputError("k", f"is {k}.", f"Choose from 1 to {values} values.")
+
+
+def check_threshold(threshold: float) -> None:
+    """Refuse a least relevance outside [0, 1]."""
+    if not 0 <= threshold <= 1:
+        raise InputError("threshold", f"is {threshold}.", "Give a number from 0 to 1.")
+
+
+def check_max_new_tokens(count: int) -> None:
+    """Refuse a length of comments that cannot be."""
+    if not 1 <= count <= 4096:
+        raise InputError("max-new-tokens", f"is {count}.", "Give a number from 1 to 4096.")
+
+
+def check_choice(field: str, given: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a word that is not one of those allowed."""
+    if given not in allowed:
+        raise InputError(field, f"is {given!r}.", f"Choose {' or '.join(allowed)}.")

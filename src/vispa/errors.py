@@ -1,0 +1,37 @@
+"""Errors that `vispa` raises on purpose; every message says what was wrong and what to do."""
+
+from __future__ import annotations
+
+
+class VispaError(Exception):
+    """Base of all errors of this package; the command line ends with exit code 1 on it."""
+
+
+class InputError(VispaError):
+    """The caller's input is at fault; the command line ends with exit code 2.
+
+    Args:
+        field: what the caller wrote that is wrong (`text`, `--k`, `pairs/karma.csv line 3`).
+        problem: what is wrong with it.
+        advice: what to do instead.
+    """
+
+    def __init__(self, field: str, problem: str, advice: str) -> None:
+        self.field, self.problem, self.advice = field, problem, advice
+        super().__init__(f"{field}: {problem} {advice}")
+
+
+class TaxonomyError(InputError):
+    """A taxonomy's files cannot be used as they are."""
+
+
+class ModelError(InputError):
+    """A model cannot be loaded, or is not one that can be steered."""
+
+
+class BankError(InputError):
+    """A vector bank is damaged, or belongs to another model or taxonomy."""
+
+
+class NumericalError(VispaError):
+    """NaN or infinity where a finite number is needed; names row, value and block."""

@@ -1,0 +1,47 @@
+"""Writing files whole or not at all, and where cached files live."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vispa.errors import InputError
+
+#: Environment variable that moves the cache folder.
+CACHE_VARIABLE = "VISPA_CACHE"
+
+
+def cache_folder() -> Path:
+    """The user's folder for banks and other things that can be computed again."""
+    override = os.environ.get(CACHE_VARIABLE)
+    if override:
+        return Path(override)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("vispa"))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends without an error.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise InputError(
+            str(path), f"cannot be written ({error.strerror}).", "Choose a folder that you may write to."
+        ) from error
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

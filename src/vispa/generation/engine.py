@@ -1,0 +1,166 @@
+"""Batched decoding with transformers: prefill, then one token a step for all rows.
+
+Rows are sorted by length, put into batches under a token budget and padded on the left. A row
+that has ended leaves its batch, so long texts are not slowed down by short ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from vispa.generation.rows import Generated, Row, Sampling
+from vispa.models.loading import LoadedModel
+from vispa.steering.intervention import ActiveSteering, SteeringPlan, steering
+
+_TOKENS_PER_BATCH = 16384
+_ROWS_PER_BATCH = 256
+
+
+def render_prompt(loaded: LoadedModel, message: str, *, raw: bool = False) -> str:
+    """The text that the model continues: the message in its chat template, where it has one.
+
+    Args:
+        loaded: the model.
+        message: what the user says.
+        raw: leave the chat template out.
+    """
+    if raw or not getattr(loaded.tokenizer, "chat_template", None):
+        return message
+    rendered = loaded.tokenizer.apply_chat_template(
+        [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
+    )
+    # Templates write the start token themselves; the tokenizer would add a second one.
+    return str(rendered).removeprefix(loaded.tokenizer.bos_token or "")
+
+
+def generate(
+    loaded: LoadedModel,
+    rows: Sequence[Row],
+    sampling: Sampling,
+    plan: SteeringPlan | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Generated]:
+    """Texts of all rows, in their order.
+
+    Args:
+        loaded: the model.
+        rows: prompts as the model continues them, with their values and seeds.
+        sampling: how to decode.
+        plan: the shifts of the rows' values; needed if any row has a value.
+        progress: called with the number of rows just finished.
+    """
+    encoded: list[list[int]] = [loaded.tokenizer(row.prompt)["input_ids"] for row in rows]
+    order = sorted(range(len(rows)), key=lambda index: len(encoded[index]))
+    results: dict[int, Generated] = {}
+    for batch in token_batches(order, [len(ids) + sampling.max_new_tokens for ids in encoded]):
+        texts = _generate_batch(loaded, [rows[i] for i in batch], [encoded[i] for i in batch], sampling, plan)
+        results.update(zip(batch, texts, strict=True))
+        if progress is not None:
+            progress(len(batch))
+    return [results[index] for index in range(len(rows))]
+
+
+@torch.inference_mode()
+def _generate_batch(
+    loaded: LoadedModel,
+    rows: Sequence[Row],
+    prompts: Sequence[list[int]],
+    sampling: Sampling,
+    plan: SteeringPlan | None,
+) -> list[Generated]:
+    plan = plan or SteeringPlan((), {})
+    with steering(loaded, plan, [row.value for row in rows]) as active:
+        tokens = _decode(loaded, prompts, [row.seed for row in rows], sampling, active)
+    return [
+        Generated(
+            text=loaded.tokenizer.decode(ids, skip_special_tokens=True).strip(),
+            tokens=len(ids),
+            shift={block: float(amount[i]) for block, amount in active.amounts.items()} if row.value else {},
+        )
+        for i, (row, ids) in enumerate(zip(rows, tokens, strict=True))
+    ]
+
+
+def _decode(
+    loaded: LoadedModel,
+    prompts: Sequence[list[int]],
+    seeds: Sequence[int],
+    sampling: Sampling,
+    active: ActiveSteering,
+) -> list[list[int]]:
+    """Token ids generated for each prompt."""
+    device = loaded.model.device
+    ends = _end_tokens(loaded)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds] if sampling.temperature > 0 else []
+    texts: list[list[int]] = [[] for _ in prompts]
+    alive = list(range(len(prompts)))
+    ids, mask = pad_left(prompts, int(loaded.tokenizer.pad_token_id), device)
+    positions = (mask.cumsum(-1) - 1).clamp_min(0)
+    cache = DynamicCache(config=loaded.model.config)
+    for step in range(sampling.max_new_tokens):
+        logits = _forward(loaded, ids, mask, positions, cache)
+        chosen = _choose(logits, sampling.temperature, [generators[i] for i in alive] if generators else [])
+        chosen_list = chosen.tolist()
+        for row, token in zip(alive, chosen_list, strict=True):
+            texts[row].append(token)
+        going = [place for place, token in enumerate(chosen_list) if token not in ends]
+        if not going or step + 1 == sampling.max_new_tokens:
+            break
+        if len(going) < len(alive):
+            keep = torch.tensor(going, device=device)
+            cache.batch_select_indices(keep)
+            active.keep(keep)
+            mask, positions, chosen = mask[keep], positions[keep], chosen[keep]
+            alive = [alive[place] for place in going]
+        ids = chosen[:, None]
+        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
+        positions = positions[:, -1:] + 1
+    return texts
+
+
+def _forward(
+    loaded: LoadedModel, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache
+) -> torch.Tensor:
+    """Logits [B, vocabulary] of the next token."""
+    options: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "past_key_values": cache}
+    output = loaded.model(**options, position_ids=positions, use_cache=True, logits_to_keep=1)
+    logits: torch.Tensor = output.logits[:, -1]
+    return logits
+
+
+def _choose(logits: torch.Tensor, temperature: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    """The next token of each row: the likeliest, or drawn with the row's own generator."""
+    if not generators:
+        return logits.argmax(-1)
+    probabilities = (logits.float() / temperature).softmax(-1).cpu()
+    drawn = [torch.multinomial(p, 1, generator=g) for p, g in zip(probabilities, generators, strict=True)]
+    return torch.cat(drawn).to(logits.device)
+
+
+def pad_left(prompts: Sequence[list[int]], padding: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask [B, T] of prompts padded on the left."""
+    width = max(map(len, prompts))
+    ids = torch.tensor([[padding] * (width - len(prompt)) + prompt for prompt in prompts])
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    return ids.to(device), mask.to(device)
+
+
+def _end_tokens(loaded: LoadedModel) -> set[int]:
+    configured = getattr(loaded.model.generation_config, "eos_token_id", None)
+    found = configured if isinstance(configured, list) else [configured]
+    return {int(token) for token in [*found, loaded.tokenizer.eos_token_id] if token is not None}
+
+
+def token_batches(order: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+    """Cut length-sorted indices into batches under the budget of padded tokens and rows."""
+    batches: list[list[int]] = [[]]
+    for index in order:
+        full = (len(batches[-1]) + 1) * lengths[index] > _TOKENS_PER_BATCH or len(batches[-1]) >= _ROWS_PER_BATCH
+        if batches[-1] and full:
+            batches.append([])
+        batches[-1].append(index)
+    return batches

@@ -1,0 +1,72 @@
+"""Probabilities of answer options: what a model says next where a letter is due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vispa.errors import InputError
+from vispa.generation.engine import pad_left, token_batches
+from vispa.models.loading import LoadedModel
+from vispa.steering.intervention import SteeringPlan, steering
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@torch.inference_mode()
+def option_probabilities(
+    loaded: LoadedModel,
+    prompts: Sequence[str],
+    counts: Sequence[int],
+    *,
+    plan: SteeringPlan | None = None,
+    values: Sequence[str | None] | None = None,
+) -> list[npt.NDArray[np.float64]]:
+    """For each prompt the distribution over its first `counts[i]` letters.
+
+    The next-token probability of a letter is summed over its spellings with and without a
+    leading space, then renormalised over the options; uniform where none has mass. Prompts go
+    in raw, without chat template (section 3.3 of the paper).
+
+    Args:
+        loaded: the model.
+        prompts: N texts that end where a letter is due (`… Answer:`).
+        counts: number of options of each prompt, 1 to 26.
+        plan: shifts, if rows are steered.
+        values: each prompt's value, or None.
+
+    Raises:
+        InputError: an unusable number of options.
+    """
+    for number, count in enumerate(counts):
+        if not 1 <= count <= len(LETTERS):
+            raise InputError("options", f"prompt {number} has {count}.", f"Give 1 to {len(LETTERS)} options.")
+    values = values or [None] * len(prompts)
+    plan = plan or SteeringPlan((), {})
+    letters = [_spellings(loaded, letter) for letter in LETTERS[: max(counts, default=0)]]
+    encoded: list[list[int]] = [loaded.tokenizer(prompt)["input_ids"] for prompt in prompts]
+    out: list[npt.NDArray[np.float64]] = [np.empty(0)] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]))
+    for batch in token_batches(order, [len(ids) for ids in encoded]):
+        ids, mask = pad_left([encoded[i] for i in batch], int(loaded.tokenizer.pad_token_id), loaded.model.device)
+        positions = (mask.cumsum(-1) - 1).clamp_min(0)
+        with steering(loaded, plan, [values[i] for i in batch]):
+            logits = loaded.model(
+                input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=1
+            ).logits[:, -1]
+        probabilities = logits.double().softmax(-1).cpu().numpy()
+        for row, index in enumerate(batch):
+            mass = np.array([probabilities[row, tokens].sum() for tokens in letters[: counts[index]]])
+            total = mass.sum()
+            out[index] = mass / total if total > 0 else np.full(counts[index], 1 / counts[index])
+    return out
+
+
+def _spellings(loaded: LoadedModel, letter: str) -> list[int]:
+    """Token ids that write the letter alone, with or without a leading space."""
+    vocabulary = loaded.tokenizer.get_vocab()
+    spellings = {letter, f" {letter}", f"Ġ{letter}", f"▁{letter}"}
+    return sorted(vocabulary[text] for text in spellings if text in vocabulary)

@@ -1,0 +1,142 @@
+"""Reading files of situations: VITAL and Modular Pluralism JSON, JSON Lines, CSV, plain text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vispa.checks import check_text
+from vispa.errors import InputError
+
+#: Fields that may hold an item's text, in this order.
+TEXT_FIELDS = ("situation", "text", "question", "prompt")
+
+Identifier = str | int
+
+
+@dataclass(frozen=True)
+class Item:
+    """One text of a file.
+
+    Attributes:
+        id: the item's own identifier, or its number in the file (from 1) where it has none.
+        text: the situation or question.
+        prompt: the data set's own wording of the request (`input`), where it has one.
+    """
+
+    id: Identifier
+    text: str
+    prompt: str | None = None
+
+
+def read_items(path: Path) -> list[Item]:
+    """All items of a file; the suffix tells the format (.json, .jsonl, .csv, else text lines).
+
+    Raises:
+        InputError: unreadable, not UTF-8, malformed (with the line), an item without text, no
+            item at all, or an identifier that occurs twice.
+    """
+    text = read_text(path)
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        items = list(_from_json(text, path))
+    elif suffix in {".jsonl", ".ndjson"}:
+        items = list(_from_json_lines(text, path))
+    elif suffix == ".csv":
+        items = list(_from_csv(text, path))
+    else:
+        lines = enumerate(text.splitlines(), 1)
+        items = [Item(number, line.strip()) for number, line in lines if line.strip()]
+    if not items:
+        raise InputError(str(path), "holds no item.", "Give at least one situation.")
+    _check_identifiers(items, path)
+    return items
+
+
+def check_item_text(item: Item) -> None:
+    """Refuse an item whose text cannot be answered, by its identifier; see `check_text`."""
+    try:
+        check_text(item.text)
+    except InputError as error:
+        raise InputError(f"item {item.id!r}: text", error.problem, error.advice) from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file; a byte-order mark is left out.
+
+    Raises:
+        InputError: unreadable or not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror}).", "Check path and permissions.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(str(path), f"is not UTF-8 (byte {error.start}).", "Save it with UTF-8 encoding.") from error
+
+
+def _from_json(text: str, path: Path) -> Iterator[Item]:
+    data = _parse(text, str(path))
+    if not isinstance(data, list):
+        raise InputError(str(path), "is not a JSON list.", "Write a list of objects, or use JSON Lines (.jsonl).")
+    for number, entry in enumerate(data, 1):
+        yield _item(entry, number, f"{path} item {number}")
+
+
+def _from_json_lines(text: str, path: Path) -> Iterator[Item]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            place = f"{path} line {number}"
+            yield _item(_parse(line, place), number, place)
+
+
+def _from_csv(text: str, path: Path) -> Iterator[Item]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    header = reader.fieldnames or []
+    if not set(TEXT_FIELDS) & set(header):
+        raise InputError(
+            str(path), f"has the columns {', '.join(header) or '(none)'}.", f"Name one of them {TEXT_FIELDS[0]}."
+        )
+    for number, row in enumerate(reader, 1):
+        yield _item(row, number, f"{path} line {reader.line_num}")
+
+
+def _parse(text: str, place: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = place if " line " in place else f"{place} line {error.lineno}"
+        raise InputError(where, f"is not valid JSON ({error.msg}).", "Repair the line.") from error
+    except RecursionError as error:
+        raise InputError(place, "is nested too deeply.", "Write one flat object an item.") from error
+
+
+def _item(entry: object, number: int, place: str) -> Item:
+    if isinstance(entry, str):
+        entry = {"text": entry}
+    if not isinstance(entry, Mapping):
+        raise InputError(place, "is neither an object nor a text.", 'Write {"text": "…"}.')
+    name = next((name for name in TEXT_FIELDS if entry.get(name)), None)
+    if name is None or not isinstance(entry[name], str) or not entry[name].strip():
+        raise InputError(place, "has no text.", f"Give one of the fields {', '.join(TEXT_FIELDS)}.")
+    identifier = entry.get("id")
+    if identifier is None or identifier == "":
+        identifier = number
+    if isinstance(identifier, bool) or not isinstance(identifier, str | int):
+        raise InputError(place, f"has the id {identifier!r}.", "Write the id as text or a whole number.")
+    prompt = entry.get("input")
+    return Item(identifier, entry[name].strip(), prompt if isinstance(prompt, str) and prompt.strip() else None)
+
+
+def _check_identifiers(items: Iterable[Item], path: Path) -> None:
+    seen: set[str] = set()
+    for item in items:
+        key = json.dumps(item.id)
+        if key in seen:
+            raise InputError(str(path), f"holds the id {item.id!r} twice.", "Give every item an id of its own.")
+        seen.add(key)

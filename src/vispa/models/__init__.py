@@ -1,0 +1,1 @@
+"""Causal language models: loading them, finding their decoder blocks, telling them apart."""

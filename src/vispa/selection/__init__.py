@@ -1,0 +1,1 @@
+"""Which values matter for a text."""

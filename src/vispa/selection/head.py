@@ -1,0 +1,170 @@
+"""From a sentence embedding to one probability per value."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vispa.errors import VispaError
+from vispa.files import replacing
+from vispa.selection.encoder import Encoder
+from vispa.selection.selector import FloatArray
+from vispa.taxonomy import Taxonomy
+
+SITUATIONS = Path(__file__).parent / "situations"
+
+# Inverse strength of the L2 penalty, chosen by cross-validation on the labelled situations.
+_PENALTY = 3.0
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Situations with the slugs of the values at stake, and the sign of each value's stance."""
+
+    texts: tuple[str, ...]
+    domains: tuple[str, ...]
+    stances: tuple[dict[str, str], ...]
+
+
+def load_situations(folder: Path = SITUATIONS) -> Labelled:
+    """The labelled situations that ship with the package (`situation,domain,stances` CSV files)."""
+    rows: list[dict[str, str]] = []
+    for path in sorted(folder.glob("*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            rows += csv.DictReader(file)
+    return Labelled(
+        tuple(row["situation"] for row in rows),
+        tuple(row["domain"] for row in rows),
+        tuple(dict(item.rsplit(":", 1) for item in row["stances"].split()) for row in rows),
+    )
+
+
+@dataclass(frozen=True)
+class RelevanceHead:
+    """p(value relevant | embedding x) = σ(x·w + b), for V values.
+
+    Attributes:
+        values: slugs.
+        weight: [V, D].
+        bias: [V].
+    """
+
+    values: tuple[str, ...]
+    weight: FloatArray
+    bias: FloatArray
+
+    def probabilities(self, embeddings: FloatArray) -> FloatArray:
+        """[N, V] in (0, 1) from unit embeddings [N, D]."""
+        logits = embeddings @ self.weight.T + self.bias
+        return (1.0 / (1.0 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
+
+    def restricted(self, values: tuple[str, ...]) -> RelevanceHead:
+        """The same head for some of its values, in the order given."""
+        rows = [self.values.index(slug) for slug in values]
+        return RelevanceHead(values, self.weight[rows], self.bias[rows])
+
+    def save(self, path: Path, metadata: dict[str, str]) -> None:
+        """Write to a safetensors file."""
+        from safetensors.numpy import save_file
+
+        with replacing(path) as temporary:
+            save_file(
+                {"weight": self.weight, "bias": self.bias}, temporary,
+                metadata={"values": json.dumps(self.values), **metadata},
+            )
+
+
+def load_head(path: Path) -> RelevanceHead:
+    """Read a head that `RelevanceHead.save` wrote.
+
+    Raises:
+        VispaError: the file of the package is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            values = tuple(json.loads(file.metadata()["values"]))
+            return RelevanceHead(values, file.get_tensor("weight"), file.get_tensor("bias"))
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise VispaError(f"{path} is damaged ({error}); install the package anew.") from error
+
+
+def fit_head(embeddings: FloatArray, labels: FloatArray, values: Sequence[str], penalty: float = _PENALTY) -> RelevanceHead:
+    """One logistic regression a value on labelled embeddings.
+
+    Args:
+        embeddings: [N, D] unit vectors.
+        labels: [N, V], 1 where the value is at stake.
+        values: slugs of the V values.
+        penalty: C of scikit-learn's logistic regression.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    weight = np.empty((len(values), embeddings.shape[1]), dtype=np.float32)
+    bias = np.empty(len(values), dtype=np.float32)
+    for number in range(len(values)):
+        model = LogisticRegression(C=penalty, max_iter=2000).fit(embeddings, labels[:, number])
+        weight[number], bias[number] = model.coef_[0], model.intercept_[0]
+    return RelevanceHead(tuple(values), weight, bias)
+
+
+def label_matrix(labelled: Labelled, values: Sequence[str]) -> FloatArray:
+    """[N, V], 1 where a value is among a situation's labels."""
+    rows = [[float(slug in stances) for slug in values] for stances in labelled.stances]
+    return np.array(rows, dtype=np.float32)
+
+
+def value_embeddings(encoder: Encoder, taxonomy: Taxonomy) -> FloatArray:
+    """[V, D]: unit mean of the embeddings of a value's definition and of its pairs' sentences."""
+    means = []
+    for value in taxonomy.values:
+        sentences = [text for side in taxonomy.sentences(value.slug) for text in side]
+        vectors = encoder.encode([f"{value.label}: {value.definition}", *sentences])
+        centre = vectors[0] + vectors[1:].mean(0) / np.linalg.norm(vectors[1:].mean(0))
+        means.append(centre / np.linalg.norm(centre))
+    return np.stack(means)
+
+
+def fit_shared_head(encoder: Encoder, taxonomy: Taxonomy) -> RelevanceHead:
+    """A head for any encoder and any values, trained on the spot.
+
+    Values that the labelled situations know get a head of their own. For other values one
+    slope and offset, learned over all known values, turn the cosine between the text and the
+    value's embedding into a probability.
+    """
+    labelled = load_situations()
+    embeddings = encoder.encode(labelled.texts)
+    built_in = Taxonomy.built_in()
+    known = [slug for slug in taxonomy if slug in set(built_in)]
+    own = fit_head(embeddings, label_matrix(labelled, known), known) if known else None
+    unknown = [slug for slug in taxonomy if slug not in set(built_in)]
+    if not unknown:
+        assert own is not None
+        return own
+    slope, offset = _cosine_calibration(embeddings, label_matrix(labelled, list(built_in)), encoder, built_in)
+    centres = value_embeddings(encoder, taxonomy)
+    rows, biases = [], []
+    for number, slug in enumerate(taxonomy):
+        if own is not None and slug in own.values:
+            rows.append(own.weight[own.values.index(slug)])
+            biases.append(own.bias[own.values.index(slug)])
+        else:
+            rows.append(np.asarray(slope * centres[number], dtype=np.float32))
+            biases.append(np.float32(offset))
+    return RelevanceHead(tuple(taxonomy), np.stack(rows), np.array(biases, dtype=np.float32))
+
+
+def _cosine_calibration(
+    embeddings: FloatArray, labels: FloatArray, encoder: Encoder, taxonomy: Taxonomy
+) -> tuple[float, float]:
+    from sklearn.linear_model import LogisticRegression
+
+    cosines = embeddings @ value_embeddings(encoder, taxonomy).T
+    model = LogisticRegression(C=100.0).fit(cosines.reshape(-1, 1), labels.reshape(-1))
+    return float(model.coef_[0, 0]), float(model.intercept_[0])

@@ -1,0 +1,1 @@
+"""Steering: reading activations, fitting directions, choosing magnitudes, applying shifts."""

@@ -1,0 +1,112 @@
+"""Fitting a bank: one pass over the model serves all estimators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vispa.errors import BankError
+from vispa.files import cache_folder
+from vispa.models.loading import LoadedModel
+from vispa.steering.activations import Reading, read_activations
+from vispa.steering.bank import BankInfo, Entry, VectorBank
+from vispa.steering.directions import Estimator, OneVersusOthers, Probe
+from vispa.steering.recipe import Recipe, embedded_recipe
+from vispa.taxonomy import Taxonomy
+from vispa.versions import versions
+
+#: Called with the name of a stage, the number of things just done, and how many there are.
+Progress = Callable[[str, int, int], None]
+
+
+def default_estimators() -> tuple[Estimator, ...]:
+    """What a bank holds: the published probe, and one-versus-others on two readings."""
+    return (
+        Probe("probe", "last"),
+        Probe("probe_mean", "mean"),
+        OneVersusOthers("one_versus_others", "mean"),
+        OneVersusOthers("one_versus_others_last", "last"),
+    )
+
+
+def fit_bank(
+    loaded: LoadedModel,
+    taxonomy: Taxonomy,
+    *,
+    estimators: Sequence[Estimator] | None = None,
+    recipe: Recipe | None = None,
+    progress: Progress | None = None,
+) -> VectorBank:
+    """Read the activations of all pairs once and fit every estimator on them.
+
+    Args:
+        loaded: the model.
+        taxonomy: V values with pairs; surplus pairs beyond the smallest value's number are left out.
+        estimators: by default `default_estimators()`.
+        recipe: how the model is to be steered; by default the one that suits it.
+        progress: told of progress.
+
+    Raises:
+        NumericalError: an activation is not finite.
+    """
+    estimators = default_estimators() if estimators is None else estimators
+    sides = [taxonomy.sentences(slug) for slug in taxonomy]
+    count = min(len(positive) for positive, _ in sides)
+    texts = [text for positive, negative in sides for text in (*positive[:count], *negative[:count])]
+
+    def read(done: int) -> None:
+        if progress is not None:
+            progress("reading activations", done, len(texts))
+
+    readings: tuple[Reading, ...] = tuple(sorted({estimator.reading for estimator in estimators}))
+    states = read_activations(loaded, texts, readings=readings, progress=read)
+    entries = {}
+    for estimator in estimators:
+        shaped = states[estimator.reading].unflatten(0, (len(taxonomy), 2, count))
+        fitted = estimator.fit(shaped[:, 0], shaped[:, 1])
+        entries[estimator.name] = Entry(fitted, estimator.reading, estimator.contrast)
+        if progress is not None:
+            progress("fitting directions", 1, len(estimators))
+    norms = states[readings[0]].norm(dim=-1)
+    info = BankInfo(loaded.name, loaded.fingerprint, taxonomy.fingerprint, tuple(taxonomy), versions())
+    return VectorBank(info, entries, norms.median(0).values, recipe or default_recipe(loaded))
+
+
+def default_recipe(loaded: LoadedModel) -> Recipe:
+    """The published recipe, or the one that was chosen for the embedded model."""
+    return embedded_recipe() if loaded.is_embedded else Recipe()
+
+
+def bank_path(loaded: LoadedModel, taxonomy: Taxonomy) -> Path:
+    """Where the bank of a model and taxonomy is cached."""
+    return cache_folder() / "banks" / f"{loaded.fingerprint[:20]}-{taxonomy.fingerprint[:20]}.safetensors"
+
+
+def cached_bank(
+    loaded: LoadedModel, taxonomy: Taxonomy, *, force: bool = False, progress: Progress | None = None
+) -> VectorBank:
+    """The cached bank of a model and taxonomy; fitted and cached if there is none.
+
+    A damaged cache file is fitted anew.
+
+    Args:
+        loaded: the model.
+        taxonomy: the values.
+        force: fit anew although there is one.
+        progress: told of progress while fitting.
+    """
+    path = bank_path(loaded, taxonomy)
+    if path.is_file() and not force:
+        try:
+            bank = VectorBank.load(path)
+            bank.require(model_fingerprint=loaded.fingerprint, taxonomy_fingerprint=taxonomy.fingerprint)
+        except BankError:
+            pass
+        else:
+            # The recipe is this package's advice, not a fitted thing: the newest counts.
+            return replace(bank, recipe=default_recipe(loaded))
+    bank = fit_bank(loaded, taxonomy, progress=progress)
+    bank.save(path)
+    return bank
+

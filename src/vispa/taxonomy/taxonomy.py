@@ -1,0 +1,214 @@
+"""A set of values with their contrastive pairs."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from vispa.errors import InputError, TaxonomyError
+from vispa.taxonomy.pairs import ContrastivePair, read_pairs
+from vispa.taxonomy.value import Polarity, Value
+
+BUILT_IN = Path(__file__).parent
+PUBLISHED_SUFFIX = "_context_controlled.csv"
+
+_REQUIRED = ("label", "family", "definition")
+_OPTIONAL = ("theory", "source", "polarity", "aliases")
+
+
+class Taxonomy:
+    """Values in a fixed order, found by slug, label or alias.
+
+    Pairs are read from disk when they are first asked for.
+
+    Example:
+        >>> taxonomy = Taxonomy.built_in()
+        >>> taxonomy["benevolence"].family
+        'Schwartz basic human values'
+        >>> len(taxonomy.pairs("benevolence"))
+        100
+    """
+
+    def __init__(self, values: Iterable[Value], pair_files: Mapping[str, Path]) -> None:
+        """Use `Taxonomy.built_in()` or `Taxonomy.load(path)` instead, as a rule."""
+        self._values = {value.slug: value for value in values}
+        self._pair_files = dict(pair_files)
+        self._pairs: dict[str, tuple[ContrastivePair, ...]] = {}
+
+    # ---------------------------------------------------------------- making
+
+    @classmethod
+    def built_in(cls) -> Taxonomy:
+        """The 31 values of the paper (section 3.1) with 100 authored pairs each."""
+        return cls.load(BUILT_IN)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Taxonomy:
+        """Read a taxonomy from a folder.
+
+        Two layouts are read: `values.toml` beside a folder `pairs/` with `{slug}.csv` (this
+        package's own), and a folder of `{slug}_context_controlled.csv` files (the published
+        pairs; what is known of a built-in slug is filled in).
+
+        Raises:
+            TaxonomyError: the folder or a file in it cannot be used; the message names it.
+        """
+        folder = Path(path)
+        if not folder.is_dir():
+            raise TaxonomyError(str(folder), "is not a folder.", "Name a folder with values.toml or published pairs.")
+        if (folder / "values.toml").is_file():
+            return cls._load_own(folder)
+        published = sorted(folder.glob("*" + PUBLISHED_SUFFIX))
+        if published:
+            return cls._load_published(published)
+        raise TaxonomyError(
+            str(folder), f"holds neither values.toml nor *{PUBLISHED_SUFFIX}.", "See `vispa values --help`."
+        )
+
+    @classmethod
+    def _load_own(cls, folder: Path) -> Taxonomy:
+        path = folder / "values.toml"
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise TaxonomyError(str(path), f"cannot be read: {error}.", "Repair the file.") from error
+        if not table:
+            raise TaxonomyError(str(path), "defines no value.", "Add a table such as [benevolence].")
+        values = [_value(slug, fields, f"{path} [{slug}]") for slug, fields in table.items()]
+        files = {value.slug: folder / "pairs" / f"{value.slug}.csv" for value in values}
+        for slug, file in files.items():
+            if not file.is_file():
+                raise TaxonomyError(str(file), "is missing.", f"Add the pairs of {slug}, or remove it from values.toml.")
+        taxonomy = cls(values, files)
+        taxonomy._check_names(path)
+        return taxonomy
+
+    @classmethod
+    def _load_published(cls, files: list[Path]) -> Taxonomy:
+        known = _built_in_values()
+        values, pair_files = [], {}
+        for file in files:
+            slug = file.name.removesuffix(PUBLISHED_SUFFIX)
+            label = slug.replace("_", " ").replace("-", " ")
+            values.append(known.get(slug) or Value(slug, label, "published pairs", f"The value of {label}."))
+            pair_files[slug] = file
+        taxonomy = cls(values, pair_files)
+        for slug in taxonomy:
+            taxonomy.pairs(slug)
+        return taxonomy
+
+    def _check_names(self, path: Path) -> None:
+        owners: dict[str, str] = {}
+        for value in self._values.values():
+            for name in {_key(value.slug), _key(value.label), *map(_key, value.aliases)}:
+                if owners.setdefault(name, value.slug) != value.slug:
+                    raise TaxonomyError(
+                        f"{path} [{value.slug}]", f"the name {name!r} also belongs to {owners[name]}.",
+                        "Give every value names of its own.",
+                    )
+
+    # ---------------------------------------------------------------- reading
+
+    def __iter__(self) -> Iterator[str]:
+        """Slugs in order."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and _key(name) in self._slug_by_name
+
+    def __getitem__(self, name: str) -> Value:
+        """The value of a slug, label or alias.
+
+        Raises:
+            InputError: there is none; the message offers the nearest names.
+        """
+        slug = self._slug_by_name.get(_key(name))
+        if slug is None:
+            near = difflib.get_close_matches(_key(name), self._slug_by_name, n=3, cutoff=0.6)
+            nearest = sorted({self._slug_by_name[match] for match in near})
+            hint = f"Did you mean {' or '.join(nearest)}?" if nearest else "`vispa values` lists them all."
+            raise InputError("value", f"{name!r} is not in the taxonomy.", hint)
+        return self._values[slug]
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """All values in order."""
+        return tuple(self._values.values())
+
+    def pairs(self, name: str) -> tuple[ContrastivePair, ...]:
+        """The contrastive pairs of a value, as they are in its file."""
+        slug = self[name].slug
+        if slug not in self._pairs:
+            self._pairs[slug] = read_pairs(self._pair_files[slug])
+        return self._pairs[slug]
+
+    def sentences(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """(expressing, opposing) sentences of a value, with its polarity taken into account.
+
+        For a value with polarity `avoid` the expressing sentences are the pairs' negative ones.
+        """
+        positive = tuple(pair.positive for pair in self.pairs(name))
+        negative = tuple(pair.negative for pair in self.pairs(name))
+        return (negative, positive) if self[name].polarity == "avoid" else (positive, negative)
+
+    def with_polarity(self, polarity: Literal["paper", "own"]) -> Taxonomy:
+        """The same taxonomy with every value promoted, as in the paper, or as it is."""
+        if polarity == "own":
+            return self
+        values = [replace(value, polarity="promote") for value in self._values.values()]
+        return Taxonomy(values, self._pair_files)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the values (slugs, labels, definitions, polarity) and all pairs, in hex."""
+        digest = hashlib.sha256()
+        for slug, value in self._values.items():
+            digest.update(json.dumps(asdict(value), sort_keys=True).encode())
+            for pair in self.pairs(slug):
+                digest.update(json.dumps([pair.positive, pair.negative]).encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def _slug_by_name(self) -> dict[str, str]:
+        names: dict[str, str] = {}
+        for value in self._values.values():
+            for name in (value.slug, value.label, *value.aliases):
+                names[_key(name)] = value.slug
+        return names
+
+
+def _key(name: str) -> str:
+    return " ".join(name.replace("_", " ").replace("-", " ").lower().split())
+
+
+def _built_in_values() -> dict[str, Value]:
+    table = tomllib.loads((BUILT_IN / "values.toml").read_text(encoding="utf-8"))
+    return {slug: _value(slug, fields, f"values.toml [{slug}]") for slug, fields in table.items()}
+
+
+def _value(slug: str, fields: Any, place: str) -> Value:
+    if not isinstance(fields, dict):
+        raise TaxonomyError(place, "is not a table.", "Write [slug] and its fields below it.")
+    for name in _REQUIRED:
+        if not isinstance(fields.get(name), str) or not fields[name].strip():
+            raise TaxonomyError(place, f"field {name} is missing or empty.", f"Give {name} as text.")
+    unknown = sorted(set(fields) - set(_REQUIRED) - set(_OPTIONAL))
+    if unknown:
+        raise TaxonomyError(place, f"field {unknown[0]} is unknown.", f"Known: {', '.join(_REQUIRED + _OPTIONAL)}.")
+    polarity = fields.get("polarity", "promote")
+    if polarity not in get_args(Polarity):
+        raise TaxonomyError(place, f"polarity is {polarity!r}.", "Write promote or avoid.")
+    aliases = fields.get("aliases", [])
+    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+        raise TaxonomyError(place, "aliases is not a list of texts.", 'Write aliases = ["…", "…"].')
+    return Value(slug=slug, **{**fields, "aliases": tuple(aliases)})

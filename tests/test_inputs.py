@@ -1,0 +1,76 @@
+"""Reading files of situations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vispa.errors import InputError
+from vispa.inputs import Item, read_items
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_vital_json(tmp_path: Path) -> None:
+    rows = [
+        {"situation": "Feeding pigeons", "input": "Please comment: Feeding pigeons", "vrd": ["Care"], "id": 77},
+        {"question": "Question: Is tea good?\nOptions: A. Yes B. No\nAnswer:", "options": ["Yes", "No"], "id": "C_1"},
+    ]
+    assert read_items(write(tmp_path, "a.json", json.dumps(rows))) == [
+        Item(77, "Feeding pigeons", "Please comment: Feeding pigeons"),
+        Item("C_1", "Question: Is tea good?\nOptions: A. Yes B. No\nAnswer:"),
+    ]
+
+
+def test_plain_formats(tmp_path: Path) -> None:
+    expected = [Item(1, "Feeding pigeons"), Item(2, "Selling, a boat")]
+    lines = '{"text": "Feeding pigeons"}\n"Selling, a boat"\n'
+    assert read_items(write(tmp_path, "a.jsonl", lines)) == expected
+    assert read_items(write(tmp_path, "a.csv", 'situation\nFeeding pigeons\n"Selling, a boat"\n')) == expected
+    assert read_items(write(tmp_path, "a.txt", "Feeding pigeons\nSelling, a boat\n")) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.jsonl", '{"text": "a"}\n{"text": \n', "a.jsonl line 2: is not valid JSON"),
+        ("a.json", '[\n{"text": "a"},\n{]', "a.json line 3: is not valid JSON"),
+        ("a.json", '{"text": "a"}', "is not a JSON list"),
+        ("a.jsonl", "[1]\n", "line 1: is neither an object nor a text"),
+        ("a.jsonl", '{"id": 3}\n', "line 1: has no text"),
+        ("a.jsonl", '{"text": "   "}\n', "line 1: has no text"),
+        ("a.jsonl", '{"text": "a", "id": [1]}\n', "has the id"),
+        ("a.jsonl", '{"text": "a", "id": 1}\n{"text": "b", "id": 1}\n', "holds the id 1 twice"),
+        ("a.csv", "name\nx\n", "has the columns name"),
+        ("a.txt", " \n\n", "holds no item"),
+    ],
+)
+def test_faults_name_the_place(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_items(write(tmp_path, name, text))
+
+
+def test_missing_and_undecodable_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_items(tmp_path / "missing.json")
+    (tmp_path / "a.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(InputError, match=r"is not UTF-8 \(byte 3\)"):
+        read_items(tmp_path / "a.txt")
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: text.strip())
+
+
+@given(st.lists(texts, min_size=1, max_size=8))
+def test_json_lines_round_trip(tmp_path_factory: pytest.TempPathFactory, found: list[str]) -> None:
+    path = tmp_path_factory.mktemp("round") / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in found), encoding="utf-8")
+    assert [item.text for item in read_items(path)] == [text.strip() for text in found]

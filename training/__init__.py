@@ -1,0 +1,1 @@
+"""Training of the models that ship inside `vispa`; not part of the installed package."""

@@ -1,0 +1,160 @@
+"""Train the embedded model: `python -m training.train --output DIR`.
+
+The same seed gives the same corpus, and on one machine with one number of threads the same
+weights. Runs on a GPU when there is one; on two CPU cores it takes an hour or two. Stopped
+runs continue from the last checkpoint in the output folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from training.batches import Batch, batches
+from training.corpus import Grammar
+from training.sources import HERE, load_sources
+from training.tokenizer import train_tokenizer
+
+CHECKPOINT = "checkpoint.pt"
+
+
+def build_model(recipe: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A freshly initialised Llama of the recipe's shape."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id, initializer_range=0.04,
+        # On CPUs the plain attention is much faster in training than the fused one at this size.
+        attn_implementation="eager", **recipe["model"],
+    )
+    torch.manual_seed(recipe["seed"])
+    return LlamaForCausalLM(config)
+
+
+def build_optimizers(model: LlamaForCausalLM, recipe: dict[str, Any]) -> list[torch.optim.Optimizer]:
+    """Muon for the blocks' matrices, AdamW for embeddings and norms."""
+    settings = recipe["optimizer"]
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "layers" in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "layers" not in n]
+    return [
+        torch.optim.Muon(
+            matrices, lr=settings["muon_learning_rate"], weight_decay=settings["weight_decay"],
+            adjust_lr_fn="match_rms_adamw",
+        ),
+        torch.optim.AdamW(others, lr=settings["adam_learning_rate"], betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def rate(progress: float, settings: dict[str, Any]) -> float:
+    """The learning rate's factor: linear warm-up, constant, linear decay to zero."""
+    if progress < settings["warmup"]:
+        return progress / float(settings["warmup"])
+    return min(1.0, (1 - progress) / float(settings["decay"]))
+
+
+def batch_loss(model: LlamaForCausalLM, batch: Batch, device: torch.device) -> torch.Tensor:
+    """Weighted next-token cross-entropy of a batch."""
+    ids, weights = batch.ids.to(device), batch.weights.to(device)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        mask = torch.zeros(batch.allowed.shape, dtype=torch.bfloat16).masked_fill(~batch.allowed, float("-inf"))
+        logits = model(input_ids=ids, attention_mask=mask.to(device)).logits
+    losses = torch.nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
+    )
+    weight = weights[:, 1:].flatten()
+    return (losses * weight).sum() / weight.sum()
+
+
+def train(recipe: dict[str, Any], output: Path, report: Callable[[str], None]) -> None:
+    """Run the recipe to its end; `output` then holds the model and tokenizer in bfloat16."""
+    settings = recipe["optimizer"]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    grammar = Grammar(load_sources(), recipe["seed"])
+    output.mkdir(parents=True, exist_ok=True)
+    if (output / "tokenizer.json").exists():
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(output)
+    else:
+        tokenizer = train_tokenizer(grammar, **recipe["tokenizer"])
+        tokenizer.save_pretrained(output)
+    model = build_model(recipe, tokenizer).to(device)
+    optimizers = build_optimizers(model, recipe)
+    report(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens, {device}")
+
+    seen, first, step = 0, 0, 0
+    if (output / CHECKPOINT).exists():
+        state = torch.load(output / CHECKPOINT, map_location=device, weights_only=True)
+        model.load_state_dict(state["model"])
+        for optimizer, values in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(values)
+        seen, first, step = state["seen"], state["next"], state["step"]
+        report(f"continues at step {step}, {seen:,} tokens")
+
+    started, seen_at_start, smooth, pool_end = time.perf_counter(), seen, math.nan, first
+    for next_document, batch in batches(
+        grammar, tokenizer, first=first, tokens_per_batch=settings["tokens_per_batch"]
+    ):
+        if next_document != pool_end:
+            # A checkpoint falls between two pools of documents, where the position is one number.
+            if step and step % 8 == 0 or seen >= settings["tokens"]:
+                _save_checkpoint(output, model, optimizers, seen=seen, next=pool_end, step=step)
+            pool_end = next_document
+        if seen >= settings["tokens"]:
+            break
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                base = group.setdefault("base_rate", group["lr"])
+                group["lr"] = base * rate(seen / settings["tokens"], settings)
+        loss = batch_loss(model, batch, device)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings["gradient_norm"])
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        step += 1
+        seen += int((batch.weights > 0).sum())
+        value = loss.item()
+        smooth = value if math.isnan(smooth) else 0.97 * smooth + 0.03 * value
+        if step % 50 == 0:
+            speed = (seen - seen_at_start) / (time.perf_counter() - started)
+            report(f"step {step:6d}  tokens {seen:11,}  loss {smooth:.4f}  {speed:,.0f} tokens/s")
+    model.to(torch.bfloat16).save_pretrained(output)
+
+
+def _save_checkpoint(
+    output: Path, model: LlamaForCausalLM, optimizers: list[torch.optim.Optimizer], **position: int
+) -> None:
+    temporary = output / (CHECKPOINT + ".tmp")
+    torch.save(
+        {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], **position}, temporary
+    )
+    os.replace(temporary, output / CHECKPOINT)
+
+
+def main() -> None:
+    """Command line of the training."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="folder for checkpoints and the finished model")
+    parser.add_argument("--recipe", type=Path, default=HERE / "recipe.toml")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=JSON", help="override the recipe")
+    arguments = parser.parse_args()
+    recipe = tomllib.loads(arguments.recipe.read_text(encoding="utf-8"))
+    for item in arguments.set:
+        key, _, value = item.partition("=")
+        section, _, name = key.partition(".")
+        recipe[section][name] = json.loads(value)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "recipe.json").write_text(json.dumps(recipe, indent=1), encoding="utf-8")
+    train(recipe, arguments.output, lambda line: print(line, flush=True))
+
+
+if __name__ == "__main__":
+    main()
