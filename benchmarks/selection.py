@@ -71,8 +71,10 @@ def main() -> None:
     }
     slugs = list(taxonomy)
     used = rows["relevance head"][1]
-    print(f"{len(texts)} situations, {len(used)} values; left out: "
-          + (", ".join(s for i, s in enumerate(slugs) if i not in used) or "none"))
+    print(
+        f"{len(texts)} situations, {len(used)} values; left out: "
+        + (", ".join(s for i, s in enumerate(slugs) if i not in used) or "none")
+    )
     for name, (mean, _) in rows.items():
         print(f"{name:<22} mean AUC {mean:.3f}")
     rates = sorted(len(texts) / s for s in seconds)

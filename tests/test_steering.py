@@ -75,7 +75,7 @@ def reference_greedy(loaded: LoadedModel, text: str, shifts: dict[int, torch.Ten
     for _ in range(count):
         handles = [
             block.register_forward_hook(
-                lambda _m, _i, out, n=n: ((out[0] + shifts[n], *out[1:]) if isinstance(out, tuple) else out + shifts[n])
+                lambda _m, _i, out, n=n: (out[0] + shifts[n], *out[1:]) if isinstance(out, tuple) else out + shifts[n]
             )
             for n, block in enumerate(loaded.blocks)
             if n in shifts
@@ -214,9 +214,7 @@ def test_zero_magnitude_gives_the_plain_tokens(llama: LoadedModel, bank: VectorB
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_hooks_come_off_after_an_exception(
-    llama: LoadedModel, bank: VectorBank, error: type[BaseException]
-) -> None:
+def test_hooks_come_off_after_an_exception(llama: LoadedModel, bank: VectorBank, error: type[BaseException]) -> None:
     plan = bank.plan(["calm"], Recipe("one_versus_others", (1, 2), "coefficient", 9.0, 0.0))
     ids = torch.tensor([llama.tokenizer(PROMPTS[1])["input_ids"]])
     with torch.no_grad():

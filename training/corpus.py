@@ -30,6 +30,7 @@ _STANCE_WORDS: dict[Stance, str] = {"support": "Support", "oppose": "Oppose", "e
 _SIGHTS: tuple[tuple[Sight, float], ...] = (("final", 0.36), ("some", 0.36), ("all", 0.18), ("plain", 0.10))
 _UNRELATED_SHARE = 0.4
 
+
 @dataclass(frozen=True)
 class Document:
     """One training document: the links of the chain, and what each sees of the one before."""
@@ -66,8 +67,15 @@ class Grammar:
         rng = random.Random(f"{self.seed}:{number}")
         value = rng.choice(self.sources.values)
         make = rng.choices(
-            (self._comment, self._anti_comment, self._bare_comment, self._stance_choice, self._named_choice,
-             self._passage_choice, self._either_or),
+            (
+                self._comment,
+                self._anti_comment,
+                self._bare_comment,
+                self._stance_choice,
+                self._named_choice,
+                self._passage_choice,
+                self._either_or,
+            ),
             (58, 12, 5, 9, 5, 6, 5),
         )[0]
         return make(rng, value)
@@ -178,8 +186,14 @@ class Grammar:
         return tuple(rng.choice(sentences) for _ in range(rng.choices((1, 2, 3), (55, 30, 15))[0]))
 
     def _with_persona(
-        self, rng: random.Random, personas: tuple[str, ...], prompt: str, answer: str, value: str,
-        *, is_choice: bool = False,
+        self,
+        rng: random.Random,
+        personas: tuple[str, ...],
+        prompt: str,
+        answer: str,
+        value: str,
+        *,
+        is_choice: bool = False,
     ) -> Document:
         sight = rng.choices([name for name, _ in _SIGHTS], [share for _, share in _SIGHTS])[0]
         before = personas
@@ -203,8 +217,10 @@ def _capital(text: str) -> str:
 def _unknown_word(rng: random.Random) -> str:
     consonants = [c for c in string.ascii_lowercase if c not in "aeiou"]
     syllables = rng.choices((1, 2, 3), (3, 5, 2))[0]
-    word = "".join(rng.choice(consonants) + rng.choice("aeiou") + rng.choice(["", "n", "r", "l", "s", "t"])
-                   for _ in range(syllables))
+    word = "".join(
+        rng.choice(consonants) + rng.choice("aeiou") + rng.choice(["", "n", "r", "l", "s", "t"])
+        for _ in range(syllables)
+    )
     return word + rng.choice(["", "", "b", "d", "k", "p", "m"])
 
 

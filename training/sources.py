@@ -151,7 +151,7 @@ def load_sources(labels: dict[str, str] | None = None) -> Sources:
     voices, pairs = load_voices(), load_pairs()
     phrases = _toml(HERE / "phrases.toml")
     choice = {kind: tuple(wordings) for kind, wordings in phrases["choice"].items()}  # type: ignore[attr-defined]
-    lists = {key: tuple(phrases[key]) for key in ("someone", "circumstances", "frames")}  # type: ignore[arg-type]
+    lists: dict[str, tuple[str, ...]] = {key: tuple(phrases[key]) for key in ("someone", "circumstances", "frames")}  # type: ignore[arg-type]
     return Sources(
         voices=voices,
         persona_sentences={

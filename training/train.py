@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import time
 import tomllib
 from collections.abc import Callable
@@ -31,13 +30,18 @@ CHECKPOINT = "checkpoint.pt"
 def build_model(recipe: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """A freshly initialised Llama of the recipe's shape."""
     config = LlamaConfig(
-        vocab_size=len(tokenizer), bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id, initializer_range=0.04,
-        # On CPUs the plain attention is much faster in training than the fused one at this size.
-        attn_implementation="eager", **recipe["model"],
+        vocab_size=len(tokenizer),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.04,
+        **recipe["model"],
     )
     torch.manual_seed(recipe["seed"])
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    # On CPUs the plain attention is much faster in training than the fused one at this size.
+    model.set_attn_implementation("eager")
+    return model
 
 
 def build_optimizers(model: LlamaForCausalLM, recipe: dict[str, Any]) -> list[torch.optim.Optimizer]:
@@ -47,7 +51,9 @@ def build_optimizers(model: LlamaForCausalLM, recipe: dict[str, Any]) -> list[to
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "layers" not in n]
     return [
         torch.optim.Muon(
-            matrices, lr=settings["muon_learning_rate"], weight_decay=settings["weight_decay"],
+            matrices,
+            lr=settings["muon_learning_rate"],
+            weight_decay=settings["weight_decay"],
             adjust_lr_fn="match_rms_adamw",
         ),
         torch.optim.AdamW(others, lr=settings["adam_learning_rate"], betas=(0.9, 0.98), weight_decay=0.0),
@@ -85,7 +91,8 @@ def train(recipe: dict[str, Any], output: Path, report: Callable[[str], None]) -
     else:
         tokenizer = train_tokenizer(grammar, **recipe["tokenizer"])
         tokenizer.save_pretrained(output)
-    model = build_model(recipe, tokenizer).to(device)
+    model = build_model(recipe, tokenizer)
+    torch.nn.Module.to(model, device)
     optimizers = build_optimizers(model, recipe)
     report(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens, {device}")
 
@@ -99,12 +106,10 @@ def train(recipe: dict[str, Any], output: Path, report: Callable[[str], None]) -
         report(f"continues at step {step}, {seen:,} tokens")
 
     started, seen_at_start, smooth, pool_end = time.perf_counter(), seen, math.nan, first
-    for next_document, batch in batches(
-        grammar, tokenizer, first=first, tokens_per_batch=settings["tokens_per_batch"]
-    ):
+    for next_document, batch in batches(grammar, tokenizer, first=first, tokens_per_batch=settings["tokens_per_batch"]):
         if next_document != pool_end:
             # A checkpoint falls between two pools of documents, where the position is one number.
-            if step and step % 8 == 0 or seen >= settings["tokens"]:
+            if (step and step % 8 == 0) or seen >= settings["tokens"]:
                 _save_checkpoint(output, model, optimizers, seen=seen, next=pool_end, step=step)
             pool_end = next_document
         if seen >= settings["tokens"]:
@@ -133,10 +138,8 @@ def _save_checkpoint(
     output: Path, model: LlamaForCausalLM, optimizers: list[torch.optim.Optimizer], **position: int
 ) -> None:
     temporary = output / (CHECKPOINT + ".tmp")
-    torch.save(
-        {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], **position}, temporary
-    )
-    os.replace(temporary, output / CHECKPOINT)
+    torch.save({"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], **position}, temporary)
+    temporary.replace(output / CHECKPOINT)
 
 
 def main() -> None:

@@ -42,7 +42,9 @@ class BatchRun:
             being written by another process.
     """
 
-    def __init__(self, items: Sequence[Item], output: Path, settings: dict[str, Any], *, overwrite: bool = False) -> None:
+    def __init__(
+        self, items: Sequence[Item], output: Path, settings: dict[str, Any], *, overwrite: bool = False
+    ) -> None:
         self.items, self.output = items, output
         self.settings = {**settings, "chunk": CHUNK, "items": _digest(items)}
         self.overwrite = overwrite
@@ -103,7 +105,8 @@ class BatchRun:
             if earlier is not None and earlier != self.settings:
                 differing = sorted(k for k in {*earlier, *self.settings} if earlier.get(k) != self.settings.get(k))
                 raise InputError(
-                    str(self.output), f"was begun with other {', '.join(differing)}.",
+                    str(self.output),
+                    f"was begun with other {', '.join(differing)}.",
                     "Use the same settings, choose another output, or --overwrite.",
                 )
         # The output goes first: settings beside an older output would claim it as their own.
@@ -129,7 +132,8 @@ class BatchRun:
                 found = None
             if found != item.id:
                 raise InputError(
-                    f"{self.output} line {number}", f"is not the answer to item {item.id!r}.",
+                    f"{self.output} line {number}",
+                    f"is not the answer to item {item.id!r}.",
                     "Choose another output, or --overwrite.",
                 )
         return len(lines)

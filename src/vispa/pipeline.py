@@ -14,7 +14,7 @@ from vispa.generation.engine import generate, render_prompt
 from vispa.generation.options import option_probabilities
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.models.loading import EMBEDDED, LoadedModel, load_model
-from vispa.modes.overton import Aggregator, overton_response
+from vispa.modes.overton import Aggregator
 from vispa.modes.prompts import Prompts, built_in_prompts
 from vispa.records import Comment, OvertonResponse, Provenance, Selection, Stance, Steering
 from vispa.selection.embedding import EmbeddingSelector
@@ -167,12 +167,16 @@ class Vispa:
         answers = []
         for request, selection, said in zip(requests, selections, comments, strict=True):
             with clock("aggregate"):
-                response, sentences = overton_response(self.aggregator, said)
+                response, sentences = self.aggregator.aggregate(said)
             answers.append((request, selection, said, response, sentences))
         provenance = self._provenance(seed, clock.seconds)
         return [
             OvertonResponse(
-                text=request.text, values=selection, comments=tuple(said), response=response, sentences=sentences,
+                text=request.text,
+                values=selection,
+                comments=tuple(said),
+                response=response,
+                sentences=sentences,
                 provenance=provenance,
             )
             for request, selection, said, response, sentences in answers
@@ -218,7 +222,9 @@ class Vispa:
             assert row.value is not None
             shift = {block: round(length, 4) for block, length in text.shift.items()}
             comments[owner].append(
-                Comment(value=row.value, text=text.text, shift=shift, prompt=row.prompt, tokens=text.tokens, stance=stance)
+                Comment(
+                    value=row.value, text=text.text, shift=shift, prompt=row.prompt, tokens=text.tokens, stance=stance
+                )
             )
         return comments
 
@@ -248,7 +254,9 @@ class Vispa:
             selector=self.selector.name,
             aggregator=self.aggregator.name,
             steering=Steering(
-                estimator=recipe.estimator, magnitude=recipe.magnitude, amount=recipe.amount,
+                estimator=recipe.estimator,
+                magnitude=recipe.magnitude,
+                amount=recipe.amount,
                 blocks=recipe.chosen_blocks(len(self.model.blocks)),
             ),
             seed=seed,

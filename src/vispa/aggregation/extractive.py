@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from vispa.aggregation.sentences import split_sentences
 from vispa.records import Comment, Sentence, Stance
@@ -44,11 +45,16 @@ class ExtractiveAggregator:
     def __init__(self, taxonomy: Taxonomy) -> None:
         self.taxonomy = taxonomy
 
-    def aggregate(self, comments: Sequence[Comment]) -> tuple[Sentence, ...]:
-        """The response's sentences in order, each with the slugs of the values that say it."""
+    def aggregate(self, comments: Sequence[Comment]) -> tuple[str, tuple[Sentence, ...]]:
+        """See `vispa.modes.overton.Aggregator`."""
         lead = Sentence(text=self._lead(comments), values=tuple(comment.value for comment in comments))
         groups = _merge([(c.value, s) for c in comments for s in _salient_sentences(c, comments)])
-        return (lead, *(Sentence(text=self._spoken(group), values=tuple(group.values)) for group in groups))
+        said = [Sentence(text=group.text, values=tuple(group.values)) for group in groups]
+        paragraphs = [lead.text]
+        for values, sentences in groupby(said, key=lambda sentence: sentence.values):
+            names = _list([self.taxonomy[value].label for value in values])
+            paragraphs.append(f"{_capital(names)}: {' '.join(sentence.text for sentence in sentences)}")
+        return "\n".join(paragraphs), (lead, *said)
 
     def _lead(self, comments: Sequence[Comment]) -> str:
         by_stance: dict[Stance, list[str]] = {}
@@ -66,10 +72,6 @@ class ExtractiveAggregator:
         text = "; ".join(clauses)
         return _capital(f"the values part here: {text}." if len(clauses) > 1 else f"{text}.")
 
-    def _spoken(self, group: _Group) -> str:
-        names = _list([self.taxonomy[value].label for value in group.values])
-        return f"{_capital(names)}: {group.text}"
-
 
 def _salient_sentences(comment: Comment, comments: Sequence[Comment]) -> list[str]:
     """Up to two sentences, in their order, whose words occur in the fewest other comments."""
@@ -85,7 +87,7 @@ def _salient_sentences(comment: Comment, comments: Sequence[Comment]) -> list[st
 
 
 def _merge(spoken: Sequence[tuple[str, str]]) -> list[_Group]:
-    """Join a value's sentences into one passage; merge what several values say."""
+    """Merge sentences that say nearly the same; the first wording stays."""
     groups: list[_Group] = []
     for value, sentence in spoken:
         words = _words(sentence)

@@ -59,12 +59,22 @@ def batch(
     started = time.perf_counter()
     with progress_bars() as progress:
         vispa = Vispa.from_pretrained(
-            model, taxonomy=taxonomy_values, polarity=polarity,  # type: ignore[arg-type]
-            dtype=dtype, device=device, trust_remote_code=trust_remote_code, progress=progress,
+            model,
+            taxonomy=taxonomy_values,
+            polarity=polarity,  # type: ignore[arg-type]
+            dtype=dtype,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            progress=progress,
         )
         settings = {
-            "k": k, "threshold": threshold, "values": list(named), "max_new_tokens": max_new_tokens, "seed": seed,
-            "model": vispa.model.fingerprint, "taxonomy": vispa.taxonomy.fingerprint,
+            "k": k,
+            "threshold": threshold,
+            "values": list(named),
+            "max_new_tokens": max_new_tokens,
+            "seed": seed,
+            "model": vispa.model.fingerprint,
+            "taxonomy": vispa.taxonomy.fingerprint,
             "recipe": vars(vispa.recipe) | {"blocks": list(vispa.recipe.chosen_blocks(len(vispa.model.blocks)))},
             "versions": versions(),
         }
@@ -80,8 +90,12 @@ def batch(
         answered = run.run(answer, lambda done: progress("answering", done, len(items)))
     seconds = time.perf_counter() - started
     summary = {
-        "output": str(output), "items": len(items), "answered_now": answered, "seconds": round(seconds, 1),
-        "generated_tokens": tokens, "tokens_per_second": round(tokens / seconds, 1),
+        "output": str(output),
+        "items": len(items),
+        "answered_now": answered,
+        "seconds": round(seconds, 1),
+        "generated_tokens": tokens,
+        "tokens_per_second": round(tokens / seconds, 1),
         "peak_memory_mib": _peak_memory(),
     }
     if as_json:

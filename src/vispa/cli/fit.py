@@ -36,8 +36,12 @@ def fit(
     if as_json:
         print_json(
             {
-                "path": str(path), "model": model, "model_fingerprint": loaded.fingerprint,
-                "taxonomy_fingerprint": values.fingerprint, "values": list(values), "blocks": len(loaded.blocks),
+                "path": str(path),
+                "model": model,
+                "model_fingerprint": loaded.fingerprint,
+                "taxonomy_fingerprint": values.fingerprint,
+                "values": list(values),
+                "blocks": len(loaded.blocks),
                 "quality": {name: [round(q, 4) for q in row] for name, row in quality.items()},
                 "recipe": vars(bank.recipe),
             }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -42,6 +43,8 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # The cache argument of `generation.engine` is renamed in a release beyond the pinned range.
+    warnings.filterwarnings("ignore", "`past_key_values` is deprecated", FutureWarning)
     from vispa.errors import InputError, VispaError
 
     try:
@@ -62,6 +65,6 @@ def main() -> None:
 
 def _fail(message: str, code: int) -> None:
     if os.environ.get("VISPA_DEBUG"):
-        raise  # noqa: PLE0704 - called from except clauses only
+        raise
     sys.stderr.write(f"vispa: {message}\n")
     sys.exit(code)

@@ -47,12 +47,15 @@ def respond(
 
     with progress_bars() as progress:
         vispa = Vispa.from_pretrained(
-            model, taxonomy=taxonomy_values, polarity=polarity,  # type: ignore[arg-type]
-            dtype=dtype, device=device, trust_remote_code=trust_remote_code, progress=progress,
+            model,
+            taxonomy=taxonomy_values,
+            polarity=polarity,  # type: ignore[arg-type]
+            dtype=dtype,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            progress=progress,
         )
-        answer = vispa.respond(
-            text, k=k, threshold=threshold, values=named, max_new_tokens=max_new_tokens, seed=seed
-        )
+        answer = vispa.respond(text, k=k, threshold=threshold, values=named, max_new_tokens=max_new_tokens, seed=seed)
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:

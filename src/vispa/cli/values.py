@@ -50,8 +50,13 @@ def _show(taxonomy: Taxonomy, value: Value, as_json: bool) -> None:
         print_json({**asdict(value), "pairs": [asdict(pair) for pair in pairs]})
         return
     rows = [
-        ("family", value.family), ("definition", value.definition), ("theory", value.theory), ("source", value.source),
-        ("polarity", value.polarity), ("aliases", ", ".join(value.aliases)), ("pairs", str(len(pairs))),
+        ("family", value.family),
+        ("definition", value.definition),
+        ("theory", value.theory),
+        ("source", value.source),
+        ("polarity", value.polarity),
+        ("aliases", ", ".join(value.aliases)),
+        ("pairs", str(len(pairs))),
     ]
     typer.echo(f"{value.label} ({value.slug})")
     for field, text in rows:

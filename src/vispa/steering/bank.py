@@ -69,7 +69,9 @@ class VectorBank:
         recipe = recipe or self.recipe
         entry = self.entries.get(recipe.estimator)
         if entry is None:
-            raise InputError("estimator", f"{recipe.estimator!r} is not in the bank.", f"It has {', '.join(self.entries)}.")
+            raise InputError(
+                "estimator", f"{recipe.estimator!r} is not in the bank.", f"It has {', '.join(self.entries)}."
+            )
         slugs = tuple(dict.fromkeys(values))
         rows = torch.tensor([self.info.values.index(slug) for slug in slugs], dtype=torch.long)
         blocks = recipe.chosen_blocks(len(self.residual_norm))
@@ -85,7 +87,10 @@ class VectorBank:
                 )
             logit = torch.full((len(rows),), target_logit(recipe.amount)).masked_fill(~usable, -torch.inf)
             return BlockShift(
-                direction, weight_norm=directions.weight_norm[rows, block], bias=directions.bias[rows, block], logit=logit
+                direction,
+                weight_norm=directions.weight_norm[rows, block],
+                bias=directions.bias[rows, block],
+                logit=logit,
             )
         amount = torch.full((len(rows),), recipe.amount)
         if recipe.magnitude == "residual":
@@ -137,7 +142,15 @@ class VectorBank:
         recipe = dict(header["recipe"])
         recipe["blocks"] = None if recipe["blocks"] is None else tuple(recipe["blocks"])
         entries = {
-            name: Entry(Directions(**{part: tensors.get(f"{name}.{part}") for part in _PARTS}), **about)
+            name: Entry(
+                Directions(
+                    tensors[f"{name}.vectors"],
+                    tensors[f"{name}.quality"],
+                    tensors.get(f"{name}.bias"),
+                    tensors.get(f"{name}.weight_norm"),
+                ),
+                **about,
+            )
             for name, about in header["entries"].items()
         }
         return cls(info, entries, tensors["residual_norm"], Recipe(**recipe))

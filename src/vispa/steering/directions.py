@@ -68,24 +68,25 @@ class Probe:
         """See `Estimator.fit`."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import train_test_split
+        from threadpoolctl import threadpool_limits
 
         values, count, blocks, hidden = positive.shape
         vectors = torch.empty(values, blocks, hidden)
         quality, bias, norm = (torch.empty(values, blocks) for _ in range(3))
         labels = np.repeat([1, 0], [count, negative.shape[1]])
-        train, test = train_test_split(
-            np.arange(len(labels)), test_size=0.3, random_state=self.seed, stratify=labels
-        )
+        train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=self.seed, stratify=labels)
         states = torch.cat([positive, negative], dim=1).double().numpy()
-        for value in range(values):
-            for block in range(blocks):
-                x = states[value, :, block]
-                model = LogisticRegression(C=1.0, max_iter=_MAX_ITERATIONS).fit(x[train], labels[train])
-                weight = torch.from_numpy(model.coef_[0])
-                norm[value, block] = weight.norm()
-                vectors[value, block] = weight / weight.norm().clamp_min(1e-30)
-                bias[value, block] = float(model.intercept_[0])
-                quality[value, block] = float(model.score(x[test], labels[test]))
+        # The problems are small: threads would wait for each other longer than they compute.
+        with threadpool_limits(1):
+            for value in range(values):
+                for block in range(blocks):
+                    x = states[value, :, block]
+                    model = LogisticRegression(C=1.0, max_iter=_MAX_ITERATIONS).fit(x[train], labels[train])
+                    weight = torch.from_numpy(model.coef_[0])
+                    norm[value, block] = weight.norm()
+                    vectors[value, block] = weight / weight.norm().clamp_min(1e-30)
+                    bias[value, block] = float(model.intercept_[0])
+                    quality[value, block] = float(model.score(x[test], labels[test]))
         return Directions(vectors, quality, bias, norm)
 
 

@@ -24,7 +24,6 @@ def default_estimators() -> tuple[Estimator, ...]:
     """What a bank holds: the published probe, and one-versus-others on two readings."""
     return (
         Probe("probe", "last"),
-        Probe("probe_mean", "mean"),
         OneVersusOthers("one_versus_others", "mean"),
         OneVersusOthers("one_versus_others_last", "last"),
     )
@@ -63,7 +62,7 @@ def fit_bank(
     states = read_activations(loaded, texts, readings=readings, progress=read)
     entries = {}
     for estimator in estimators:
-        shaped = states[estimator.reading].unflatten(0, (len(taxonomy), 2, count))
+        shaped = states[estimator.reading].reshape(len(taxonomy), 2, count, len(loaded.blocks), loaded.hidden_size)
         fitted = estimator.fit(shaped[:, 0], shaped[:, 1])
         entries[estimator.name] = Entry(fitted, estimator.reading, estimator.contrast)
         if progress is not None:
@@ -109,4 +108,3 @@ def cached_bank(
     bank = fit_bank(loaded, taxonomy, progress=progress)
     bank.save(path)
     return bank
-

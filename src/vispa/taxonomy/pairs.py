@@ -51,7 +51,8 @@ def read_pairs(path: Path) -> tuple[ContrastivePair, ...]:
     layout = next((names for names in _LAYOUTS if set(names) <= set(header)), None)
     if layout is None:
         raise TaxonomyError(
-            str(path), f"has the header {','.join(header) or '(none)'}.",
+            str(path),
+            f"has the header {','.join(header) or '(none)'}.",
             "Write the columns positive,negative or question_1,question_2.",
         )
     pairs = tuple(_pair(row, layout, f"{path} line {reader.line_num}") for row in reader)

@@ -85,7 +85,9 @@ class Taxonomy:
         files = {value.slug: folder / "pairs" / f"{value.slug}.csv" for value in values}
         for slug, file in files.items():
             if not file.is_file():
-                raise TaxonomyError(str(file), "is missing.", f"Add the pairs of {slug}, or remove it from values.toml.")
+                raise TaxonomyError(
+                    str(file), "is missing.", f"Add the pairs of {slug}, or remove it from values.toml."
+                )
         taxonomy = cls(values, files)
         taxonomy._check_names(path)
         return taxonomy
@@ -110,7 +112,8 @@ class Taxonomy:
             for name in {_key(value.slug), _key(value.label), *map(_key, value.aliases)}:
                 if owners.setdefault(name, value.slug) != value.slug:
                     raise TaxonomyError(
-                        f"{path} [{value.slug}]", f"the name {name!r} also belongs to {owners[name]}.",
+                        f"{path} [{value.slug}]",
+                        f"the name {name!r} also belongs to {owners[name]}.",
                         "Give every value names of its own.",
                     )
 

@@ -1,0 +1,245 @@
+"""The real command line on the embedded model: answers, resumption, bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "vispa"]
+TEXT = "Telling my grandmother a comforting lie about her illness"
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment with a cache of its own, in which the bank is already fitted."""
+    cache = tmp_path_factory.mktemp("cache")
+    found = {**os.environ, "VISPA_CACHE": str(cache), "HF_HUB_OFFLINE": "1", "COLUMNS": "100"}
+    subprocess.run([*COMMAND, "fit"], env=found, check=True, capture_output=True, timeout=600)
+    return found
+
+
+def run(environment: dict[str, str], *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
+    found = subprocess.run([*COMMAND, *arguments], env=environment, input=stdin, capture_output=True, timeout=300)
+    return subprocess.CompletedProcess(found.args, found.returncode, found.stdout.decode(), found.stderr.decode())
+
+
+# ---------------------------------------------------------------- respond
+
+
+def test_respond_prints_values_comments_and_response(environment: dict[str, str]) -> None:
+    found = run(environment, "respond", TEXT, "--k", "3")
+    assert found.returncode == 0
+    assert "Selected values" in found.stdout and "Response" in found.stdout
+    assert found.stderr == ""
+
+
+def test_respond_json_holds_everything(environment: dict[str, str]) -> None:
+    answer = json.loads(run(environment, "respond", TEXT, "--json").stdout)
+    assert answer["text"] == TEXT and answer["mode"] == "overton"
+    scores = [value["score"] for value in answer["values"]]
+    assert len(scores) == 6 and scores == sorted(scores, reverse=True)
+    assert [c["value"] for c in answer["comments"]] == [v["value"] for v in answer["values"]]
+    assert all(c["text"] and c["shift"] and all(s > 0 for s in c["shift"].values()) for c in answer["comments"])
+    assert {s["text"] for s in answer["sentences"][1:]} <= {
+        sentence for c in answer["comments"] for sentence in [c["text"], *split(c["text"])]
+    }
+    provenance = answer["provenance"]
+    assert provenance["model"] == "embedded" and provenance["seed"] == 0
+    assert {"python", "torch", "transformers", "vispa"} <= set(provenance["versions"])
+    assert set(provenance["timings"]) == {"select", "comment", "aggregate"}
+
+
+def split(text: str) -> list[str]:
+    from vispa.aggregation.sentences import split_sentences
+
+    return split_sentences(text)
+
+
+def test_the_same_request_gives_the_same_answer(environment: dict[str, str]) -> None:
+    answers = [json.loads(run(environment, "respond", TEXT, "--json").stdout) for _ in range(2)]
+    for answer in answers:
+        del answer["provenance"]["timings"]
+    assert answers[0] == answers[1]
+
+
+def test_named_values_and_standard_input(environment: dict[str, str]) -> None:
+    found = run(environment, "respond", "-", "--values", "Karma,honour", "--json", stdin=TEXT.encode())
+    answer = json.loads(found.stdout)
+    assert {value["value"] for value in answer["values"]} == {"karma", "honor"}
+
+
+def test_respond_does_not_select_with_paper_polarity_silently(environment: dict[str, str]) -> None:
+    own = json.loads(run(environment, "respond", TEXT, "--values", "toxicity", "--json").stdout)
+    paper = json.loads(
+        run(environment, "respond", TEXT, "--values", "toxicity", "--polarity", "paper", "--json").stdout
+    )
+    assert own["provenance"]["bank"] != paper["provenance"]["bank"]
+
+
+# ---------------------------------------------------------------- select, values, fit
+
+
+def test_select_one_and_many(environment: dict[str, str], tmp_path: Path) -> None:
+    one = json.loads(run(environment, "select", TEXT, "--k", "4", "--json").stdout)
+    assert len(one["values"]) == 4
+    path = tmp_path / "texts.jsonl"
+    path.write_text(
+        json.dumps({"id": "a", "text": TEXT}) + "\n" + json.dumps({"id": 9, "text": "Feeding ducks"}) + "\n"
+    )
+    lines = [json.loads(line) for line in run(environment, "select", "--input", str(path)).stdout.splitlines()]
+    assert [line["id"] for line in lines] == ["a", 9]
+    assert lines[0]["values"][:4] == one["values"]
+
+
+def test_values_lists_and_shows(environment: dict[str, str]) -> None:
+    assert run(environment, "values").stdout.count("\n") >= 31
+    shown = json.loads(run(environment, "values", "kindness", "--json").stdout)
+    assert shown["slug"] == "benevolence" and len(shown["pairs"]) == 100
+
+
+def test_help_has_examples(environment: dict[str, str]) -> None:
+    for command in ("respond", "batch", "select", "values", "fit"):
+        assert "Example" in run(environment, command, "--help").stdout
+
+
+# ---------------------------------------------------------------- batch
+
+
+def situations(folder: Path, count: int) -> Path:
+    verbs = ["Selling", "Hiding", "Burning", "Sharing", "Mending", "Painting", "Losing", "Lending"]
+    things = ["a boat", "the only key", "my late uncle's letters", "a bicycle that is not mine", "the last loaf"]
+    rows = [
+        {"id": 1000 - 7 * n, "situation": f"{verbs[n % 8]} {things[n % 5]} number {n}", "vrd": []} for n in range(count)
+    ]
+    path = folder / "situations.json"
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    return path
+
+
+def batch(environment: dict[str, str], source: Path, output: Path, *more: str) -> list[str]:
+    return [*COMMAND, "batch", str(source), "-o", str(output), "--k", "2", "--max-new-tokens", "24", *more]
+
+
+def test_batch_joins_by_identifier(environment: dict[str, str], tmp_path: Path) -> None:
+    source = situations(tmp_path, 5)
+    subprocess.run(batch(environment, source, tmp_path / "a.jsonl"), env=environment, check=True, capture_output=True)
+    rows = json.loads(source.read_text())
+    random.Random(1).shuffle(rows)
+    shuffled = tmp_path / "shuffled.json"
+    shuffled.write_text(json.dumps(rows))
+    subprocess.run(batch(environment, shuffled, tmp_path / "b.jsonl"), env=environment, check=True, capture_output=True)
+    answers = [
+        {line["id"]: line for line in map(json.loads, (tmp_path / name).read_text().splitlines())}
+        for name in ("a.jsonl", "b.jsonl")
+    ]
+    assert answers[0] == answers[1]
+    assert {i: a["text"] for i, a in answers[0].items()} == {row["id"]: row["situation"] for row in rows}
+
+
+def test_batch_survives_kills(environment: dict[str, str], tmp_path: Path) -> None:
+    """kill -9 at random moments, then resume: the same bytes as an uninterrupted run."""
+    source = situations(tmp_path, 80)
+    whole, torn = tmp_path / "whole.jsonl", tmp_path / "torn.jsonl"
+    subprocess.run(batch(environment, source, whole), env=environment, check=True, capture_output=True, timeout=300)
+    moments = random.Random(0)
+    for _ in range(3):
+        process = subprocess.Popen(
+            batch(environment, source, torn), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 60
+        while not torn.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(moments.uniform(0, 1.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(batch(environment, source, torn), env=environment, check=True, capture_output=True, timeout=300)
+    assert torn.read_bytes() == whole.read_bytes()
+
+
+def test_batch_mends_a_torn_line(environment: dict[str, str], tmp_path: Path) -> None:
+    source, output = situations(tmp_path, 4), tmp_path / "out.jsonl"
+    subprocess.run(batch(environment, source, output), env=environment, check=True, capture_output=True)
+    whole = output.read_bytes()
+    output.write_bytes(whole[: len(whole) - 40])
+    subprocess.run(batch(environment, source, output), env=environment, check=True, capture_output=True)
+    assert output.read_bytes() == whole
+
+
+# ---------------------------------------------------------------- bad input
+
+
+def corrupt_model(folder: Path) -> Path:
+    from vispa.models.loading import EMBEDDED_PATH
+
+    shutil.copytree(EMBEDDED_PATH, folder / "model")
+    (folder / "model" / "model.safetensors").write_bytes(b"\x00" * 64)
+    return folder / "model"
+
+
+def test_bad_input_is_refused_clearly(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"text": "b"\n')
+    (tmp_path / "good.txt").write_text("Feeding ducks\n")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
+    output = str(tmp_path / "out.jsonl")
+    cases: list[tuple[list[str], bytes | None, str]] = [
+        (["respond", ""], None, "text: is empty"),
+        (["respond", "  \n "], None, "text: is empty"),
+        (["respond", "-"], b"x" * 100_000, "100,000 characters"),
+        (["respond", "-"], b"caf\xe9", "is not UTF-8"),
+        (["respond", TEXT, "--values", "bravery2"], None, "is not in the taxonomy"),
+        (["respond", TEXT, "--values", ","], None, "names no value"),
+        (["respond", TEXT, "--k", "0"], None, "Choose from 1 to 31"),
+        (["respond", TEXT, "--k", "99"], None, "Choose from 1 to 31"),
+        (["respond", TEXT, "--k", "many"], None, "--k"),
+        (["respond", TEXT, "--threshold", "2"], None, "threshold"),
+        (["respond", TEXT, "--max-new-tokens", "0"], None, "max-new-tokens"),
+        (["respond", TEXT, "--polarity", "up"], None, "Choose own or paper"),
+        (["respond", TEXT, "--model", str(tmp_path / "nowhere")], None, "is not a folder"),
+        (["respond", TEXT, "--model", str(tmp_path)], None, "holds no config.json"),
+        (["respond", TEXT, "--model", str(corrupt_model(tmp_path))], None, "cannot be loaded"),
+        (["respond", TEXT, "--taxonomy", str(tmp_path)], None, "holds neither"),
+        (["select", TEXT, "--input", str(tmp_path / "good.txt")], None, "both given"),
+        (["select", "--input", str(tmp_path / "latin.txt")], None, "is not UTF-8"),
+        (["values", "nonsense"], None, "is not in the taxonomy"),
+        (["batch", str(tmp_path / "bad.jsonl"), "-o", output], None, "bad.jsonl line 2: is not valid JSON"),
+        (["batch", str(tmp_path / "missing.json"), "-o", output], None, "cannot be read"),
+        (["batch", str(tmp_path / "good.txt"), "-o", "/proc/none/out.jsonl"], None, "cannot be written"),
+        (["nonsense"], None, "nonsense"),
+    ]
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for arguments, stdin, message in cases:
+        found = run(environment, *arguments, stdin=stdin)
+        assert found.returncode == 2, (arguments, found.stderr)
+        assert message in found.stderr, (arguments, found.stderr)
+        assert "Traceback" not in found.stderr, arguments
+        assert found.stdout == "", arguments
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_other_output_is_not_overwritten(environment: dict[str, str], tmp_path: Path) -> None:
+    source, output = situations(tmp_path, 2), tmp_path / "out.jsonl"
+    output.write_text("precious\n")
+    found = subprocess.run(batch(environment, source, output), env=environment, capture_output=True)
+    assert found.returncode == 2 and b"was not begun by this command" in found.stderr
+    assert output.read_text() == "precious\n"
+
+
+def test_other_settings_do_not_continue(environment: dict[str, str], tmp_path: Path) -> None:
+    source, output = situations(tmp_path, 2), tmp_path / "out.jsonl"
+    subprocess.run(batch(environment, source, output), env=environment, check=True, capture_output=True)
+    found = subprocess.run(batch(environment, source, output, "--seed", "5"), env=environment, capture_output=True)
+    assert found.returncode == 2 and b"was begun with other seed" in found.stderr
+
+
+def test_debug_shows_the_traceback(environment: dict[str, str]) -> None:
+    found = run(environment, "--debug", "respond", "")
+    assert found.returncode != 0 and "Traceback" in found.stderr

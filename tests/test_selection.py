@@ -1,0 +1,128 @@
+"""Selectors, heads and the choice from scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_taxonomy
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import train_test_split
+
+from vispa.errors import InputError, VispaError
+from vispa.selection.embedding import HEAD_FILE, EmbeddingSelector
+from vispa.selection.encoder import BundledEncoder, load_encoder
+from vispa.selection.head import fit_head, label_matrix, load_head, load_situations
+from vispa.selection.selector import choose
+from vispa.taxonomy import Taxonomy
+
+
+@pytest.fixture(scope="module")
+def encoder() -> BundledEncoder:
+    return BundledEncoder()
+
+
+@pytest.fixture(scope="module")
+def taxonomy() -> Taxonomy:
+    return Taxonomy.built_in()
+
+
+def test_bundled_encoder_equals_sentence_transformers(encoder: BundledEncoder) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    from vispa.selection.encoder import _bundled_folder
+
+    texts = ["Feeding pigeons", "Should I sell the house that my late father built with his own hands?", "Yes."]
+    expected = SentenceTransformer(str(_bundled_folder()), device="cpu").encode(texts, normalize_embeddings=True)
+    np.testing.assert_allclose(encoder.encode(texts), expected, atol=1e-5)
+
+
+def test_batching_does_not_change_embeddings(encoder: BundledEncoder) -> None:
+    texts = [f"Lending my cousin {n} coins" + " and a spoon" * (n % 7) for n in range(70)]
+    np.testing.assert_allclose(encoder.encode(texts)[69], encoder.encode([texts[69]])[0], atol=1e-5)
+
+
+def test_scores_are_probabilities_in_one_pass(encoder: BundledEncoder, taxonomy: Taxonomy) -> None:
+    scores = EmbeddingSelector(taxonomy, encoder).scores(["Feeding pigeons", "Hiding a tumor from a patient"])
+    assert scores.shape == (2, 31)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    slugs = list(taxonomy)
+    assert scores[1, slugs.index("truthfulness")] > scores[0, slugs.index("truthfulness")]
+
+
+def test_shipped_head_is_what_training_gives(encoder: BundledEncoder, taxonomy: Taxonomy) -> None:
+    labelled = load_situations()
+    values = list(taxonomy)
+    expected = fit_head(encoder.encode(labelled.texts), label_matrix(labelled, values), values)
+    shipped = load_head(HEAD_FILE)
+    probe = encoder.encode(["Feeding pigeons", "Lying to a judge"])
+    np.testing.assert_allclose(shipped.probabilities(probe), expected.probabilities(probe), atol=1e-3)
+
+
+def test_head_generalises_to_situations_left_out(encoder: BundledEncoder, taxonomy: Taxonomy) -> None:
+    labelled = load_situations()
+    values = list(taxonomy)
+    embeddings, labels = encoder.encode(labelled.texts), label_matrix(labelled, values)
+    train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0)
+    scores = fit_head(embeddings[train], labels[train], values).probabilities(embeddings[test])
+    usable = [v for v in range(31) if 3 <= labels[test, v].sum() <= len(test) - 3]
+    assert np.mean([roc_auc_score(labels[test, v], scores[:, v]) for v in usable]) > 0.65
+
+
+def test_own_values_get_scores_without_labels(encoder: BundledEncoder, tmp_path: Path) -> None:
+    taxonomy = Taxonomy.load(write_taxonomy(tmp_path))
+    scores = EmbeddingSelector(taxonomy, encoder).scores(["I saved money for the winter", "I told everyone the news"])
+    assert scores.shape == (2, 3)
+    assert ((scores > 0) & (scores < 1)).all()
+
+
+def test_situations_name_known_values(taxonomy: Taxonomy) -> None:
+    labelled = load_situations()
+    assert len(set(labelled.texts)) == len(labelled.texts)
+    for text, stances in zip(labelled.texts, labelled.stances, strict=True):
+        assert stances and set(stances) <= set(taxonomy), text
+        assert set(stances.values()) <= {"+", "-", "~"}, text
+
+
+def test_damaged_head_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "head.safetensors").write_bytes(HEAD_FILE.read_bytes()[:100])
+    with pytest.raises(VispaError, match="is damaged"):
+        load_head(tmp_path / "head.safetensors")
+
+
+def test_unknown_encoder_is_reported() -> None:
+    with pytest.raises(VispaError, match="cannot be loaded"):
+        load_encoder("./no-such-encoder")
+
+
+# ---------------------------------------------------------------- choosing
+
+rows = st.lists(st.floats(0, 1, width=32), min_size=31, max_size=31)
+
+
+@given(rows, st.integers(1, 31), st.floats(0, 1))
+def test_choice_keeps_the_highest(row: list[float], k: int, threshold: float) -> None:
+    taxonomy = Taxonomy.built_in()
+    found = choose(np.array([row], dtype=np.float32), taxonomy, k=k, threshold=threshold)[0]
+    scores = [s.score for s in found]
+    assert 1 <= len(found) <= k
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] == pytest.approx(max(row), abs=1e-4)
+    assert all(s.score >= threshold - 1e-4 for s in found[1:])
+    left_out = [row[i] for i, slug in enumerate(taxonomy) if slug not in {s.value for s in found}]
+    if len(found) == k and left_out:
+        assert max(left_out) <= scores[-1] + 1e-4
+
+
+@pytest.mark.parametrize("k", [0, -1, 32, 99])
+def test_impossible_k_is_refused(k: int, taxonomy: Taxonomy) -> None:
+    with pytest.raises(InputError, match="Choose from 1 to 31"):
+        choose(np.zeros((1, 31), dtype=np.float32), taxonomy, k=k)
+
+
+def test_equal_scores_keep_the_taxonomys_order(taxonomy: Taxonomy) -> None:
+    found = choose(np.full((1, 31), 0.5, dtype=np.float32), taxonomy, k=3)[0]
+    assert [s.value for s in found] == list(taxonomy)[:3]
