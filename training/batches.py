@@ -14,6 +14,9 @@ from transformers import PreTrainedTokenizerFast
 from training.corpus import Document, Grammar
 from training.tokenizer import document_text
 
+#: Loss weight of the tokens before the answer: the model need not learn the authored situations by heart.
+OTHER_WEIGHT = 0.15
+
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -62,9 +65,10 @@ def encode(document: Document, tokenizer: PreTrainedTokenizerFast, rng: random.R
         "all": np.ones_like(final),
         "plain": np.ones_like(final),
     }[document.sight]
-    # The answer needs the words of the prompt, whatever the prompt sees.
-    shown = shown | (links == answer - 1)
-    weights = np.where(links == answer, 1.0, 0.4).astype(np.float32)
+    if not document.is_direct:
+        # The answer needs the words of the prompt, whatever the prompt sees.
+        shown = shown | (links == answer - 1)
+    weights = np.where(links == answer, 1.0, OTHER_WEIGHT).astype(np.float32)
     if document.is_choice:
         # One letter among a hundred tokens would otherwise hardly count.
         weights[np.flatnonzero(links == answer)[0]] = 5.0

@@ -23,12 +23,17 @@ from training.sources import Scene, Sources, Stance
 Sight = Literal["final", "some", "all", "plain"]
 
 COMMENT_PROMPT = "Please comment on the following situation: {situation}\nComment:"
+DIVERSE_PROMPT = "Please comment on the following situation with many different values in view: {situation}\nComment:"
+VOICED_PROMPT = "Please comment on the following situation from the view of {value}: {situation}\nComment:"
 
 _STANCES: tuple[Stance, ...] = ("support", "oppose", "either")
 _STANCE_WORDS: dict[Stance, str] = {"support": "Support", "oppose": "Oppose", "either": "Either"}
 
 _SIGHTS: tuple[tuple[Sight, float], ...] = (("final", 0.36), ("some", 0.36), ("all", 0.18), ("plain", 0.10))
 _UNRELATED_SHARE = 0.4
+#: Sight where the answer follows the sentences at once; the first of them is what a probe of last tokens reads.
+_DIRECT_SIGHTS: tuple[tuple[Sight, float], ...] = (("final", 0.6), ("some", 0.25), ("all", 0.15))
+_ANTI_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class Document:
     value: str
     #: True for an answer of one letter.
     is_choice: bool = False
+    #: True where the prompt is itself the sentence that expresses the value.
+    is_direct: bool = False
 
 
 class Grammar:
@@ -70,13 +77,16 @@ class Grammar:
             (
                 self._comment,
                 self._anti_comment,
+                self._direct_comment,
                 self._bare_comment,
+                self._diverse_comment,
+                self._voiced_comment,
                 self._stance_choice,
                 self._named_choice,
                 self._passage_choice,
                 self._either_or,
             ),
-            (58, 12, 5, 9, 5, 6, 5),
+            (34, 10, 27, 3, 2, 3, 9, 4, 5, 3),
         )[0]
         return make(rng, value)
 
@@ -96,6 +106,32 @@ class Grammar:
         answer = " ".join(rng.sample(self.sources.voices[value].anti_comments, 2))
         personas = self._pick_personas(rng, self.sources.anti_persona_sentences[value])
         return self._with_persona(rng, personas, self._comment_prompt(scene), answer, value)
+
+    def _direct_comment(self, rng: random.Random, value: str) -> Document:
+        """A sentence and, without any prompt between, what its speaker would say: the shortest chain.
+
+        These documents teach cheaply which value a sentence expresses.
+        """
+        voice = self.sources.voices[value]
+        sight = rng.choices([name for name, _ in _DIRECT_SIGHTS], [share for _, share in _DIRECT_SIGHTS])[0]
+        if rng.random() < _ANTI_SHARE:
+            sentence, answer = rng.choice(self.sources.anti_persona_sentences[value]), rng.choice(voice.anti_comments)
+        else:
+            sentence, answer = rng.choice(self.sources.persona_sentences[value]), rng.choice(voice.principles)
+        return Document((), sentence, answer, sight, value, is_direct=True)
+
+    def _diverse_comment(self, rng: random.Random, _value: str) -> Document:
+        """What a model answers that is asked in words for many values: a sentence each of a few."""
+        scene = self.scene(rng)
+        values = rng.sample(self.sources.values, 3)
+        answer = " ".join(rng.choice(self.sources.voices[v].reasons(scene.stance(v))) for v in values)
+        return Document((), DIVERSE_PROMPT.format(situation=scene.text), answer, "plain", values[0])
+
+    def _voiced_comment(self, rng: random.Random, value: str) -> Document:
+        """What a model answers that is told in words for which value to speak."""
+        scene = self.scene(rng)
+        prompt = VOICED_PROMPT.format(situation=scene.text, value=self.sources.labels[value])
+        return Document((), prompt, self.comment(rng, value, scene), "plain", value)
 
     def comment(self, rng: random.Random, value: str, scene: Scene) -> str:
         """A comment on the scene: a reason for the value's stance, mostly with a principle after it."""

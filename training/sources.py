@@ -1,7 +1,7 @@
 """The authored material that the corpus grammar combines.
 
-Everything is read from data files beside this module (`voices/`, `acts/`, `situations/`,
-`stances.toml`, `phrases.toml`) and from the contrastive pairs that ship with the package.
+Everything is read from data files beside this module (`voices/`, `acts.csv`, `stances.toml`,
+`phrases.toml`) and from the contrastive pairs and labelled situations that ship with the package.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 HERE = Path(__file__).resolve().parent
-PAIRS = HERE.parent / "src" / "vispa" / "taxonomy" / "pairs"
+PACKAGE = HERE.parent / "src" / "vispa"
+PAIRS = PACKAGE / "taxonomy" / "pairs"
+SITUATIONS = PACKAGE / "selection" / "situations"
+ACTS = HERE / "acts.csv"
 
 Stance = Literal["support", "oppose", "either"]
 
@@ -106,24 +109,23 @@ def load_voices() -> dict[str, Voice]:
     return voices
 
 
-def load_acts() -> tuple[Scene, ...]:
-    """Every act of `acts/*.csv`, with the stances of its kind."""
+def load_acts(path: Path = ACTS) -> tuple[Scene, ...]:
+    """Every act of a file `kind,act,domain`, with the stances of its kind."""
     kinds = _toml(HERE / "stances.toml")
     scenes = []
-    for path in sorted((HERE / "acts").glob("*.csv")):
-        for row in _rows(path):
-            table = kinds[row["kind"]]
-            assert isinstance(table, dict)
-            stances: dict[str, Stance] = dict.fromkeys(table["supports"], "support")
-            stances.update(dict.fromkeys(table["opposes"], "oppose"))
-            scenes.append(Scene(row["act"], row["domain"], stances, is_act=True))
+    for row in _rows(path):
+        table = kinds[row["kind"]]
+        assert isinstance(table, dict)
+        stances: dict[str, Stance] = dict.fromkeys(table["supports"], "support")
+        stances.update(dict.fromkeys(table["opposes"], "oppose"))
+        scenes.append(Scene(row["act"], row["domain"], stances, is_act=True))
     return tuple(scenes)
 
 
 def load_situations() -> tuple[Scene, ...]:
-    """Every labelled situation of `situations/*.csv`."""
+    """Every labelled situation that ships with the package."""
     scenes = []
-    for path in sorted((HERE / "situations").glob("*.csv")):
+    for path in sorted(SITUATIONS.glob("*.csv")):
         for row in _rows(path):
             stances = {}
             for item in row["stances"].split():
