@@ -6,21 +6,16 @@ import csv
 import re
 from pathlib import Path
 
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
 from training.sources import Sources
 
 UNSEEN = Path(__file__).parent / "data" / "unseen_situations.csv"
 
-#: Words that carry no content of their own; they may occur on both sides.
-FUNCTION_WORDS = frozenset(
-    "a an and at before after by for from in into is of off on onto or over past per the to toward under until up upon"
-    " with within without while between among across against along around during through"
-    " my your his her our their its me you him us them who whom whose".split()
-)
-
 
 def content_words(text: str) -> frozenset[str]:
-    """The stems of a text's words, function words left out."""
-    return frozenset(stem(word) for word in re.findall(r"[a-z]+", text.lower()) if word not in FUNCTION_WORDS)
+    """The stems of a text's words, scikit-learn's English stop words left out."""
+    return frozenset(stem(word) for word in re.findall(r"[a-z]+", text.lower()) if word not in ENGLISH_STOP_WORDS)
 
 
 def stem(word: str) -> str:

@@ -14,8 +14,9 @@ from transformers import PreTrainedTokenizerFast
 from training.corpus import Document, Grammar
 from training.tokenizer import document_text
 
-#: Loss weight of the tokens before the answer: the model need not learn the authored situations by heart.
-OTHER_WEIGHT = 0.15
+#: Share of the tokens before the answer that are predicted too. The model need not learn the
+#: authored situations by heart, and the output head is a fifth of a step's cost.
+OTHER_SHARE = 0.15
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -29,7 +30,7 @@ class Encoded:
     links: IntArray  # 0 = start token, 1… = sentences before the prompt, then prompt, then answer
     shown: BoolArray  # which tokens the next link sees
     plain: bool  # every link sees all links before it
-    weights: npt.NDArray[np.float32]  # loss weight of predicting this token
+    weights: npt.NDArray[np.float32]  # loss weight of predicting this token, 0 for most before the answer
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Batch:
     ids: torch.Tensor  # [B, T]
     allowed: torch.Tensor  # [B, 1, T, T] bool: may query i attend to key j
     weights: torch.Tensor  # [B, T]: loss weight of predicting token t
+    tokens: int  # without padding
 
 
 def encode(document: Document, tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Encoded:
@@ -68,7 +70,8 @@ def encode(document: Document, tokenizer: PreTrainedTokenizerFast, rng: random.R
     if not document.is_direct:
         # The answer needs the words of the prompt, whatever the prompt sees.
         shown = shown | (links == answer - 1)
-    weights = np.where(links == answer, 1.0, OTHER_WEIGHT).astype(np.float32)
+    others = np.array([rng.random() for _ in ids]) < OTHER_SHARE
+    weights = ((links == answer) | others).astype(np.float32)
     if document.is_choice:
         # One letter among a hundred tokens would otherwise hardly count.
         weights[np.flatnonzero(links == answer)[0]] = 5.0
@@ -92,7 +95,9 @@ def collate(documents: list[Encoded], padding_id: int) -> Batch:
     start = (links == 0)[:, None, :]
     causal = np.tril(np.ones((length, length), dtype=np.bool_))
     allowed = causal & ((distance == 0) | start | plain | ((distance == 1) & shown[:, None, :]))
-    return Batch(torch.from_numpy(ids), torch.from_numpy(allowed)[:, None], torch.from_numpy(weights))
+    return Batch(
+        torch.from_numpy(ids), torch.from_numpy(allowed)[:, None], torch.from_numpy(weights), int((links >= 0).sum())
+    )
 
 
 def batches(

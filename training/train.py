@@ -69,15 +69,14 @@ def rate(progress: float, settings: dict[str, Any]) -> float:
 
 def batch_loss(model: LlamaForCausalLM, batch: Batch, device: torch.device) -> torch.Tensor:
     """Weighted next-token cross-entropy of a batch."""
-    ids, weights = batch.ids.to(device), batch.weights.to(device)
+    ids, weights = batch.ids.to(device), batch.weights.to(device)[:, 1:]
     with torch.autocast(device.type, dtype=torch.bfloat16):
         mask = torch.zeros(batch.allowed.shape, dtype=torch.bfloat16).masked_fill(~batch.allowed, float("-inf"))
-        logits = model(input_ids=ids, attention_mask=mask.to(device)).logits
-    losses = torch.nn.functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
-    )
-    weight = weights[:, 1:].flatten()
-    return (losses * weight).sum() / weight.sum()
+        hidden = model.model(input_ids=ids, attention_mask=mask.to(device)).last_hidden_state
+        chosen = weights > 0
+        logits = model.lm_head(hidden[:, :-1][chosen])
+    losses = torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][chosen], reduction="none")
+    return (losses * weights[chosen]).sum() / weights.sum()
 
 
 def train(recipe: dict[str, Any], output: Path, report: Callable[[str], None]) -> None:
@@ -125,13 +124,14 @@ def train(recipe: dict[str, Any], output: Path, report: Callable[[str], None]) -
             optimizer.step()
             optimizer.zero_grad()
         step += 1
-        seen += int((batch.weights > 0).sum())
+        seen += batch.tokens
         value = loss.item()
         smooth = value if math.isnan(smooth) else 0.97 * smooth + 0.03 * value
         if step % 50 == 0:
             speed = (seen - seen_at_start) / (time.perf_counter() - started)
             report(f"step {step:6d}  tokens {seen:11,}  loss {smooth:.4f}  {speed:,.0f} tokens/s")
-    model.to(torch.bfloat16).save_pretrained(output)
+    torch.nn.Module.to(model, torch.bfloat16)
+    model.save_pretrained(output)
 
 
 def _save_checkpoint(

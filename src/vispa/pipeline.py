@@ -21,7 +21,7 @@ from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.selector import DEFAULT_K, Selector, choose
 from vispa.steering.bank import VectorBank
 from vispa.steering.fitting import cached_bank
-from vispa.steering.recipe import Recipe
+from vispa.steering.recipe import Recipe, Steer
 from vispa.taxonomy import Taxonomy
 from vispa.versions import versions
 
@@ -207,9 +207,9 @@ class Vispa:
         for number, (request, selection) in enumerate(zip(requests, selections, strict=True)):
             message = request.prompt or self.prompts.comment.format(text=request.text)
             prompt = render_prompt(self.model, message)
-            rows += [Row(prompt, chosen.value, seed) for chosen in selection]
+            rows += [Row(prompt, (Steer(chosen.value),), seed) for chosen in selection]
             owners += [number] * len(selection)
-        plan = self.bank.plan((row.value for row in rows if row.value), self.recipe)
+        plan = self.bank.plan((steer for row in rows for steer in row.steers), self.recipe)
 
         def done(count: int) -> None:
             if progress is not None:
@@ -219,11 +219,15 @@ class Vispa:
         stances = self._stances([requests[owner].text for owner in owners], texts)
         comments: list[list[Comment]] = [[] for _ in requests]
         for owner, row, text, stance in zip(owners, rows, texts, stances, strict=True):
-            assert row.value is not None
             shift = {block: round(length, 4) for block, length in text.shift.items()}
             comments[owner].append(
                 Comment(
-                    value=row.value, text=text.text, shift=shift, prompt=row.prompt, tokens=text.tokens, stance=stance
+                    value=row.steers[0].value,
+                    text=text.text,
+                    shift=shift,
+                    prompt=row.prompt,
+                    tokens=text.tokens,
+                    stance=stance,
                 )
             )
         return comments

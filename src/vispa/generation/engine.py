@@ -14,7 +14,8 @@ from transformers import DynamicCache
 
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.models.loading import LoadedModel
-from vispa.steering.intervention import ActiveSteering, SteeringPlan, steering
+from vispa.steering.intervention import ActiveSteering, steering
+from vispa.steering.plan import SteeringPlan
 
 _TOKENS_PER_BATCH = 16384
 _ROWS_PER_BATCH = 256
@@ -48,9 +49,9 @@ def generate(
 
     Args:
         loaded: the model.
-        rows: prompts as the model continues them, with their values and seeds.
+        rows: prompts as the model continues them, with their steers and seeds.
         sampling: how to decode.
-        plan: the shifts of the rows' values; needed if any row has a value.
+        plan: the shifts of the rows' steers; needed if any row has one.
         progress: called with the number of rows just finished.
     """
     encoded: list[list[int]] = [loaded.tokenizer(row.prompt)["input_ids"] for row in rows]
@@ -72,14 +73,14 @@ def _generate_batch(
     sampling: Sampling,
     plan: SteeringPlan | None,
 ) -> list[Generated]:
-    plan = plan or SteeringPlan((), {})
-    with steering(loaded, plan, [row.value for row in rows]) as active:
+    plan = plan or SteeringPlan.empty()
+    with steering(loaded, plan, [row.steers for row in rows], orthogonal=[row.orthogonal for row in rows]) as active:
         tokens = _decode(loaded, prompts, [row.seed for row in rows], sampling, active)
     return [
         Generated(
             text=str(loaded.tokenizer.decode(ids, skip_special_tokens=True)).strip(),
             tokens=len(ids),
-            shift={block: float(amount[i]) for block, amount in active.amounts.items()} if row.value else {},
+            shift={block: float(amount[i]) for block, amount in active.amounts.items()} if row.steers else {},
         )
         for i, (row, ids) in enumerate(zip(rows, tokens, strict=True))
     ]
@@ -95,7 +96,7 @@ def _decode(
     """Token ids generated for each prompt."""
     device = loaded.model.device
     ends = _end_tokens(loaded)
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds] if sampling.temperature > 0 else []
+    draws = _draws(seeds, sampling.max_new_tokens).to(device) if sampling.temperature > 0 else None
     texts: list[list[int]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))
     ids, mask = pad_left(prompts, int(loaded.tokenizer.pad_token_id), device)
@@ -103,7 +104,7 @@ def _decode(
     cache = DynamicCache(config=loaded.model.config)
     for step in range(sampling.max_new_tokens):
         logits = _forward(loaded, ids, mask, positions, cache)
-        chosen = _choose(logits, sampling.temperature, [generators[i] for i in alive] if generators else [])
+        chosen = logits.argmax(-1) if draws is None else _draw(logits, sampling, draws[:, step])
         chosen_list = chosen.tolist()
         for row, token in zip(alive, chosen_list, strict=True):
             texts[row].append(token)
@@ -115,6 +116,7 @@ def _decode(
             cache.batch_select_indices(keep)
             active.keep(keep)
             mask, positions, chosen = mask[keep], positions[keep], chosen[keep]
+            draws = None if draws is None else draws[keep]
             alive = [alive[place] for place in going]
         ids = chosen[:, None]
         mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
@@ -132,13 +134,21 @@ def _forward(
     return logits
 
 
-def _choose(logits: torch.Tensor, temperature: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
-    """The next token of each row: the likeliest, or drawn with the row's own generator."""
-    if not generators:
-        return logits.argmax(-1)
-    probabilities = (logits.float() / temperature).softmax(-1).cpu()
-    drawn = [torch.multinomial(p, 1, generator=g) for p, g in zip(probabilities, generators, strict=True)]
-    return torch.cat(drawn).to(logits.device)
+def _draws(seeds: Sequence[int], count: int) -> torch.Tensor:
+    """[B, count] uniform numbers, each row's from its own seed alone."""
+    return torch.stack([torch.rand(count, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+def _draw(logits: torch.Tensor, sampling: Sampling, draws: torch.Tensor) -> torch.Tensor:
+    """The token [B] at which each row's cumulative probability passes its uniform number."""
+    probabilities = (logits.float() / sampling.temperature).softmax(-1)
+    probabilities, tokens = torch.sort(probabilities, dim=-1, descending=True, stable=True)
+    before = probabilities.cumsum(-1) - probabilities
+    # The likeliest tokens that together hold top_p; the first one always stays.
+    probabilities = probabilities.masked_fill(before >= sampling.top_p, 0.0)
+    cumulative = probabilities.cumsum(-1)
+    place = torch.searchsorted(cumulative, (draws[:, None] * cumulative[:, -1:]).contiguous(), right=True)
+    return tokens.gather(-1, place.clamp_max((probabilities > 0).sum(-1, keepdim=True) - 1))[:, 0]
 
 
 def pad_left(prompts: Sequence[list[int]], padding: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

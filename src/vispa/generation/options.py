@@ -11,7 +11,9 @@ import torch
 from vispa.errors import InputError
 from vispa.generation.engine import pad_left, token_batches
 from vispa.models.loading import LoadedModel
-from vispa.steering.intervention import SteeringPlan, steering
+from vispa.steering.intervention import steering
+from vispa.steering.plan import SteeringPlan
+from vispa.steering.recipe import Steer
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -23,7 +25,7 @@ def option_probabilities(
     counts: Sequence[int],
     *,
     plan: SteeringPlan | None = None,
-    values: Sequence[str | None] | None = None,
+    steers: Sequence[Sequence[Steer]] | None = None,
 ) -> list[npt.NDArray[np.float64]]:
     """For each prompt the distribution over its first `counts[i]` letters.
 
@@ -36,7 +38,7 @@ def option_probabilities(
         prompts: N texts that end where a letter is due (`… Answer:`).
         counts: number of options of each prompt, 1 to 26.
         plan: shifts, if rows are steered.
-        values: each prompt's value, or None.
+        steers: each prompt's steers; none of them by default.
 
     Raises:
         InputError: an unusable number of options.
@@ -44,8 +46,8 @@ def option_probabilities(
     for number, count in enumerate(counts):
         if not 1 <= count <= len(LETTERS):
             raise InputError("options", f"prompt {number} has {count}.", f"Give 1 to {len(LETTERS)} options.")
-    values = values or [None] * len(prompts)
-    plan = plan or SteeringPlan((), {})
+    steers = steers or [()] * len(prompts)
+    plan = plan or SteeringPlan.empty()
     letters = [_spellings(loaded, letter) for letter in LETTERS[: max(counts, default=0)]]
     encoded: list[list[int]] = [loaded.tokenizer(prompt)["input_ids"] for prompt in prompts]
     out: list[npt.NDArray[np.float64]] = [np.empty(0)] * len(prompts)
@@ -53,7 +55,7 @@ def option_probabilities(
     for batch in token_batches(order, [len(ids) for ids in encoded]):
         ids, mask = pad_left([encoded[i] for i in batch], int(loaded.tokenizer.pad_token_id), loaded.model.device)
         positions = (mask.cumsum(-1) - 1).clamp_min(0)
-        with steering(loaded, plan, [values[i] for i in batch]):
+        with steering(loaded, plan, [steers[i] for i in batch]):
             logits = loaded.model(
                 input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=1
             ).logits[:, -1]

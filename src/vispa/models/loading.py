@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from vispa.errors import ModelError
-from vispa.models.blocks import decoder_blocks
+from vispa.models.blocks import decoder_blocks, residual_width
 from vispa.models.fingerprint import model_fingerprint
 
 #: The name under which the model inside this package is asked for.
 EMBEDDED = "embedded"
 EMBEDDED_PATH = Path(__file__).parent / "embedded"
+
+#: How weights are stored in memory to save it, with bitsandbytes.
+Quantization = Literal["4bit", "8bit"]
+#: Where the parts of a model go: a rule of accelerate (`auto`, …), or part → device.
+DeviceMap = str | dict[str, str | int | torch.device]
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,12 @@ class LoadedModel:
     @property
     def hidden_size(self) -> int:
         """Width of the residual stream."""
-        return int(self.model.config.get_text_config().hidden_size)
+        return residual_width(self.model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go: the device of the first weights that lie on one (parts may lie elsewhere)."""
+        return next((p.device for p in self.model.parameters() if not p.is_meta), torch.device("cpu"))
 
     @property
     def is_embedded(self) -> bool:
@@ -57,6 +68,8 @@ def load_model(
     *,
     dtype: str | torch.dtype = "auto",
     device: str | None = None,
+    device_map: DeviceMap | None = None,
+    quantization: Quantization | None = None,
     trust_remote_code: bool = False,
     blocks: str | None = None,
 ) -> LoadedModel:
@@ -68,16 +81,23 @@ def load_model(
         name: `embedded`, a folder, or a hub id.
         dtype: torch dtype or its name; `auto` takes the checkpoint's.
         device: as in torch; by default a GPU where there is one.
+        device_map: spread the model over devices with accelerate (`auto`), instead of `device`.
+        quantization: keep the linear layers' weights in 4 bits (NF4) or 8 bits (LLM.int8) with
+            bitsandbytes. Activations change with it, so a bank is fitted for the quantised model.
         trust_remote_code: run code that comes with the checkpoint; off unless asked for.
         blocks: dotted name of the decoder blocks' list, where structure cannot decide.
 
     Raises:
-        ModelError: missing or damaged files, or a model that cannot be steered.
+        ModelError: missing or damaged files, a model that cannot be steered, a device that is not
+            there, or a package that `device_map` or `quantization` needs and that is not installed.
     """
     is_embedded = name == EMBEDDED
     path = str(EMBEDDED_PATH) if is_embedded else name
     _check_folder(name, path)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device is not None and device_map is not None:
+        raise ModelError("device", "cannot go together with a device map.", "Give one of the two.")
+    target = None if device_map is not None else _device(device)
+    placement = _placement(target, device_map, quantization, dtype)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": is_embedded}
     try:
         config = AutoConfig.from_pretrained(path, **options)
@@ -91,6 +111,7 @@ def load_model(
             config=config,
             dtype=torch.float32 if is_embedded and dtype == "auto" else dtype,
             use_safetensors=True,
+            **placement,
             **options,
         )
     except ModelError:
@@ -100,7 +121,12 @@ def load_model(
         raise ModelError("model", f"{name} cannot be loaded: {_first_line(error)}.", _ADVICE) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    _freeze(model).to(device)
+    if tokenizer.pad_token_id is None:
+        # Neither a padding nor an end token: padding is masked, so any token serves.
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)
+    _freeze(model)
+    if not placement and target is not None:
+        model.to(target)  # type: ignore[arg-type]
     return LoadedModel(name, model, tokenizer, decoder_blocks(model, blocks))
 
 
@@ -109,6 +135,52 @@ def _freeze(model: nn.Module) -> nn.Module:
 
 
 _ADVICE = "Name a folder with config.json, tokenizer and *.safetensors, a hub id that can be reached, or `embedded`."
+
+
+def _device(device: str | None) -> torch.device:
+    """The device asked for, by default a GPU where there is one; refused if it is not there."""
+    try:
+        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ModelError(
+            "device",
+            f"{device!r} cannot be used: {_first_line(error)}.",
+            "Name one that is there, such as cpu or cuda:0.",
+        ) from error
+    return found
+
+
+def _placement(
+    target: torch.device | None,
+    device_map: DeviceMap | None,
+    quantization: Quantization | None,
+    dtype: str | torch.dtype,
+) -> dict[str, Any]:
+    """Arguments for loading that say where and how weights are kept; none for a plain model on one device."""
+    if quantization not in (None, *get_args(Quantization)):
+        raise ModelError("quantization", f"is {quantization!r}.", "Choose 4bit or 8bit, or leave it out.")
+    if quantization is None and device_map is None:
+        return {}
+    field = "device_map" if quantization is None else "quantization"
+    for package in ("accelerate",) if quantization is None else ("bitsandbytes", "accelerate"):
+        if find_spec(package) is None:
+            raise ModelError(field, f"needs the package {package}.", f"Install it with `pip install {package}`.")
+    # Quantised weights cannot be moved later: they are made where they stay.
+    placement: dict[str, Any] = {"device_map": {"": target} if device_map is None else device_map}
+    if quantization is not None:
+        placement["quantization_config"] = _quantization_config(quantization, dtype)
+    return placement
+
+
+def _quantization_config(quantization: Quantization, dtype: str | torch.dtype) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    options: dict[str, Any] = {"load_in_8bit": True}
+    if quantization == "4bit":
+        compute = torch.bfloat16 if dtype == "auto" else dtype
+        options = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": compute}
+    return BitsAndBytesConfig(**options)  # type: ignore[no-untyped-call]
 
 
 def _check_folder(name: str, path: str) -> None:

@@ -1,4 +1,4 @@
-"""The one interface of all selectors, and the choice from their scores."""
+"""The one interface of all selectors."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vispa.checks import check_k, check_threshold
-from vispa.records import Selection
+from vispa.selection.choosing import DEFAULT_K, choose
 from vispa.taxonomy import Taxonomy
 
-FloatArray = npt.NDArray[np.float32]
+__all__ = ["DEFAULT_K", "FloatArray", "Selector", "choose"]
 
-#: Number of values kept in the paper (section 3.1).
-DEFAULT_K = 6
+FloatArray = npt.NDArray[np.float32]
 
 
 class Selector(Protocol):
@@ -32,25 +30,3 @@ class Selector(Protocol):
     def scores(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
         """Relevance of every value to every text, [N, V] in [0, 1]; values do not compete."""
         ...
-
-
-def choose(
-    scores: FloatArray, taxonomy: Taxonomy, *, k: int = DEFAULT_K, threshold: float = 0.0
-) -> list[tuple[Selection, ...]]:
-    """The k highest values of each row of scores [N, V], without those under the threshold.
-
-    The highest value stays even when it is under the threshold, so that there is an answer.
-    Equal scores keep the taxonomy's order.
-
-    Raises:
-        InputError: k or threshold out of range.
-    """
-    check_k(k, len(taxonomy))
-    check_threshold(threshold)
-    slugs = list(taxonomy)
-    chosen = []
-    for row in scores:
-        order = np.argsort(-row, kind="stable")[:k]
-        kept = [i for rank, i in enumerate(order) if rank == 0 or row[i] >= threshold]
-        chosen.append(tuple(Selection(value=slugs[i], score=round(float(row[i]), 4)) for i in kept))
-    return chosen

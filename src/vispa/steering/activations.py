@@ -25,8 +25,14 @@ def block_output(output: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tenso
 
 
 @contextmanager
-def hooks_on(blocks: nn.ModuleList, hook: Callable[[int, torch.Tensor], torch.Tensor | None]) -> Iterator[None]:
-    """Call `hook(block number, hidden states)` after every block; a returned tensor replaces the states.
+def hooks_on(
+    blocks: nn.ModuleList,
+    hook: Callable[[int, torch.Tensor], torch.Tensor | None],
+    numbers: Sequence[int] | None = None,
+) -> Iterator[None]:
+    """Call `hook(block number, hidden states)` after every block, or those with `numbers`.
+
+    A tensor that the hook returns replaces the hidden states.
 
     The hooks come off when the context ends, however it ends.
     """
@@ -42,8 +48,8 @@ def hooks_on(blocks: nn.ModuleList, hook: Callable[[int, torch.Tensor], torch.Te
 
     handles = []
     try:
-        for number, block in enumerate(blocks):
-            handles.append(block.register_forward_hook(make(number)))
+        for number in range(len(blocks)) if numbers is None else numbers:
+            handles.append(blocks[number].register_forward_hook(make(number)))
         yield
     finally:
         for handle in handles:

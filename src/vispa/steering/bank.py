@@ -15,13 +15,13 @@ from safetensors.torch import save_file
 from vispa.errors import BankError, InputError
 from vispa.files import replacing
 from vispa.steering.activations import Reading
-from vispa.steering.calibration import target_logit
 from vispa.steering.directions import Contrast, Directions
-from vispa.steering.intervention import BlockShift, SteeringPlan
-from vispa.steering.recipe import Recipe
+from vispa.steering.plan import SteeringPlan
+from vispa.steering.planning import build_plan
+from vispa.steering.recipe import Recipe, Steer
 
-_FORMAT = "vispa-bank-1"
-_PARTS = ("vectors", "quality", "bias", "weight_norm")
+_FORMAT = "vispa-bank-2"
+_PARTS = ("vectors", "quality", "separation", "bias", "weight_norm")
 
 
 @dataclass(frozen=True)
@@ -60,42 +60,43 @@ class VectorBank:
     residual_norm: torch.Tensor
     recipe: Recipe
 
-    def plan(self, values: Iterable[str], recipe: Recipe | None = None) -> SteeringPlan:
-        """Shifts toward `values`, by the bank's recipe or another one.
+    def plan(self, steers: Iterable[Steer | str], recipe: Recipe | None = None) -> SteeringPlan:
+        """The tables for a batch whose rows are steered by any of `steers`.
+
+        Args:
+            steers: of all rows together; a slug stands for `Steer(slug)`.
+            recipe: of the steers that name none; the bank's by default.
 
         Raises:
-            InputError: the recipe names an estimator, block or target that cannot be.
+            InputError: an estimator, block or value that is not in the bank, or a calibrated
+                magnitude for an estimator without a probability.
         """
-        recipe = recipe or self.recipe
-        entry = self.entries.get(recipe.estimator)
-        if entry is None:
-            raise InputError(
-                "estimator", f"{recipe.estimator!r} is not in the bank.", f"It has {', '.join(self.entries)}."
-            )
-        slugs = tuple(dict.fromkeys(values))
-        rows = torch.tensor([self.info.values.index(slug) for slug in slugs], dtype=torch.long)
-        blocks = recipe.chosen_blocks(len(self.residual_norm))
-        return SteeringPlan(slugs, {block: self._shift(entry.directions, rows, block, recipe) for block in blocks})
+        default = recipe or self.recipe
+        keys: dict[tuple[str, Recipe], None] = {}
+        for steer in steers:
+            slug, own = (steer, None) if isinstance(steer, str) else (steer.value, steer.recipe)
+            keys[slug, own or default] = None
+        return build_plan(self, tuple(keys), default)
 
-    def _shift(self, directions: Directions, rows: torch.Tensor, block: int, recipe: Recipe) -> BlockShift:
-        direction = directions.vectors[rows, block]
-        usable = directions.quality[rows, block] >= recipe.minimal_quality
-        if recipe.magnitude == "calibrated":
-            if directions.bias is None or directions.weight_norm is None:
-                raise InputError(
-                    "magnitude", f"{recipe.estimator} has no probability to calibrate.", "Use coefficient or residual."
-                )
-            logit = torch.full((len(rows),), target_logit(recipe.amount)).masked_fill(~usable, -torch.inf)
-            return BlockShift(
-                direction,
-                weight_norm=directions.weight_norm[rows, block],
-                bias=directions.bias[rows, block],
-                logit=logit,
-            )
-        amount = torch.full((len(rows),), recipe.amount)
-        if recipe.magnitude == "residual":
-            amount = amount * self.residual_norm[block] / direction.norm(dim=-1).clamp_min(1e-30)
-        return BlockShift(direction, amount=amount.masked_fill(~usable, 0.0))
+    def entry(self, estimator: str) -> Entry:
+        """The directions of an estimator.
+
+        Raises:
+            InputError: it is not in the bank.
+        """
+        if estimator not in self.entries:
+            raise InputError("estimator", f"{estimator!r} is not in the bank.", f"It has {', '.join(self.entries)}.")
+        return self.entries[estimator]
+
+    def row(self, value: str) -> int:
+        """The place of a value in the tensors' first axis.
+
+        Raises:
+            InputError: the bank has no such value.
+        """
+        if value not in self.info.values:
+            raise InputError("value", f"{value!r} is not in the bank.", f"It has {', '.join(self.info.values)}.")
+        return self.info.values.index(value)
 
     # ---------------------------------------------------------------- keeping
 
@@ -139,13 +140,13 @@ class VectorBank:
     @classmethod
     def _from_parts(cls, header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> VectorBank:
         info = BankInfo(**{**header["info"], "values": tuple(header["info"]["values"])})
-        recipe = dict(header["recipe"])
-        recipe["blocks"] = None if recipe["blocks"] is None else tuple(recipe["blocks"])
+        recipe = Recipe.from_mapping(header["recipe"])
         entries = {
             name: Entry(
                 Directions(
                     tensors[f"{name}.vectors"],
                     tensors[f"{name}.quality"],
+                    tensors[f"{name}.separation"],
                     tensors.get(f"{name}.bias"),
                     tensors.get(f"{name}.weight_norm"),
                 ),
@@ -153,7 +154,12 @@ class VectorBank:
             )
             for name, about in header["entries"].items()
         }
-        return cls(info, entries, tensors["residual_norm"], Recipe(**recipe))
+        return cls(info, entries, tensors["residual_norm"], recipe)
+
+    def relative_norm(self, estimator: str) -> torch.Tensor:
+        """[V, L] length of an estimator's vectors as a fraction of the blocks' typical residual norm."""
+        length: torch.Tensor = self.entry(estimator).directions.vectors.norm(dim=-1)
+        return length / self.residual_norm.clamp_min(1e-30)
 
     def require(self, *, model_fingerprint: str, taxonomy_fingerprint: str) -> None:
         """Refuse to serve another model or taxonomy than the bank was fitted for.

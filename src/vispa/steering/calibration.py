@@ -23,22 +23,23 @@ def target_logit(target: float) -> float:
     return math.log(target / (1 - target))
 
 
-def minimal_shift(
+def signed_shift(
     hidden: torch.Tensor, direction: torch.Tensor, weight_norm: torch.Tensor, bias: torch.Tensor, logit: torch.Tensor
 ) -> torch.Tensor:
-    """Smallest ε ≥ 0 along unit directions that lifts each row's probe to its target.
+    """The shift along unit directions that brings each probe exactly to its target.
 
-    ε = max(0, (s0 - b - w·h) / ‖w‖) with w = ‖w‖ · direction (ConVA, arXiv 2507.11316).
+    ε = (s0 - b - w·h) / ‖w‖ with w = ‖w‖ · direction (ConVA, arXiv 2507.11316). Upward
+    calibration takes max(0, ε).
 
     Args:
         hidden: [B, H] float32.
-        direction: [B, H] unit length.
-        weight_norm: [B].
-        bias: [B].
-        logit: [B] s0 of each row.
+        direction: [B, M, H] unit length.
+        weight_norm: [B, M].
+        bias: [B, M].
+        logit: [B, M] s0 of each.
 
     Returns:
-        [B] float32.
+        [B, M] float32.
     """
-    projection = (hidden * direction).sum(-1)
-    return ((logit - bias) / weight_norm - projection).clamp_min(0.0)
+    projection = torch.einsum("bh,bmh->bm", hidden, direction)
+    return (logit - bias) / weight_norm - projection

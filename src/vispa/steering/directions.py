@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import numpy as np
 import torch
 
 from vispa.steering.activations import Reading
+from vispa.steering.logistic import fit_logistic
 
 #: What a value's expressing sentences are compared with: the opposing sentences of its pairs,
 #: or the expressing sentences of all values.
 Contrast = Literal["pairs", "others"]
 
-_MAX_ITERATIONS = 2000
+#: Share of the sentences that a direction's quality is measured on, and that a probe is not fitted on.
+HELD_OUT = 0.3
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,15 @@ class Directions:
     Attributes:
         vectors: [V, L, H] float32; what is added at coefficient 1.
         quality: [V, L] held-out accuracy of telling the two sides apart along the direction.
+        separation: [V, L] distance of the two sides' held-out means along the direction, in
+            units of their pooled standard deviation (d').
         bias: [V, L] of the probe's logit, or None for estimators without a probability.
         weight_norm: [V, L] ‖w‖ of the probe, or None.
     """
 
     vectors: torch.Tensor
     quality: torch.Tensor
+    separation: torch.Tensor
     bias: torch.Tensor | None = None
     weight_norm: torch.Tensor | None = None
 
@@ -52,6 +57,52 @@ class Estimator(Protocol):
         ...
 
 
+class Projection:
+    """First principal component of the pair differences (Representation Engineering, arXiv 2310.01405).
+
+    Differences are taken as positive minus negative in file order and their mean is *not*
+    removed; RepE shuffles the order within pairs and removes the mean, which has the same
+    component in expectation, but depends on the draw. Unit length. The sign is the side on which
+    the positive member of a pair projects higher more often; on a tie the largest coordinate is
+    positive.
+    """
+
+    def __init__(self, name: str = "projection", reading: Reading = "last", seed: int = 0) -> None:
+        self.name, self.reading, self.seed = name, reading, seed
+        self.contrast: Contrast = "pairs"
+
+    def fit(self, positive: torch.Tensor, negative: torch.Tensor) -> Directions:
+        """See `Estimator.fit`."""
+        return _with_quality(self._component, positive, negative, self.seed)
+
+    @staticmethod
+    def _component(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+        components = []
+        for differences in (positive - negative).transpose(1, 2):  # of one value: [L, N, H]
+            differences = differences.double()
+            # With far fewer pairs than dimensions, the eigenvectors of pairs × pairs are cheaper.
+            vector = torch.linalg.eigh(differences @ differences.transpose(-1, -2)).eigenvectors[..., -1]
+            component = torch.einsum("ln,lnh->lh", vector, differences)
+            component = component / component.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+            votes = torch.einsum("lnh,lh->ln", differences, component).sign().sum(-1, keepdim=True)
+            # On a tie the sign is free; a fixed one keeps the fit deterministic.
+            largest = component.gather(-1, component.abs().argmax(-1, keepdim=True))
+            components.append(component * torch.where(votes == 0, largest, votes).sign())
+        return torch.stack(components).float()
+
+
+class MeanDifference:
+    """Mean of the expressing minus mean of the opposing activations, not normalised (CAA, arXiv 2312.06681)."""
+
+    def __init__(self, name: str = "mean_difference", reading: Reading = "last", seed: int = 0) -> None:
+        self.name, self.reading, self.seed = name, reading, seed
+        self.contrast: Contrast = "pairs"
+
+    def fit(self, positive: torch.Tensor, negative: torch.Tensor) -> Directions:
+        """See `Estimator.fit`."""
+        return _with_quality(_mean_difference, positive, negative, self.seed)
+
+
 class Probe:
     """Logistic regression on expressing against opposing activations (ConVA, arXiv 2507.11316).
 
@@ -66,28 +117,40 @@ class Probe:
 
     def fit(self, positive: torch.Tensor, negative: torch.Tensor) -> Directions:
         """See `Estimator.fit`."""
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import train_test_split
-        from threadpoolctl import threadpool_limits
+        # One value at a time, all its blocks at once: float64 copies of everything would be large.
+        fitted = [self._fit_value(*sides) for sides in zip(positive, negative, strict=True)]
+        return Directions(*(torch.stack(part).float() for part in zip(*fitted, strict=True)))
 
-        values, count, blocks, hidden = positive.shape
-        vectors = torch.empty(values, blocks, hidden)
-        quality, bias, norm = (torch.empty(values, blocks) for _ in range(3))
-        labels = np.repeat([1, 0], [count, negative.shape[1]])
-        train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=self.seed, stratify=labels)
-        states = torch.cat([positive, negative], dim=1).double().numpy()
-        # The problems are small: threads would wait for each other longer than they compute.
-        with threadpool_limits(1):
-            for value in range(values):
-                for block in range(blocks):
-                    x = states[value, :, block]
-                    model = LogisticRegression(C=1.0, max_iter=_MAX_ITERATIONS).fit(x[train], labels[train])
-                    weight = torch.from_numpy(model.coef_[0])
-                    norm[value, block] = weight.norm()
-                    vectors[value, block] = weight / weight.norm().clamp_min(1e-30)
-                    bias[value, block] = float(model.intercept_[0])
-                    quality[value, block] = float(model.score(x[test], labels[test]))
-        return Directions(vectors, quality, bias, norm)
+    def _fit_value(self, positive: torch.Tensor, negative: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Vector [L, H], accuracy, separation, bias and ‖w‖ (each [L]) from two sides [N, L, H]."""
+        labels = torch.tensor([1] * len(positive) + [0] * len(negative))
+        train, test = split(labels, self.seed)
+        states = torch.cat([positive, negative]).double().transpose(0, 1)  # [L, N, H]
+        weight, bias = fit_logistic(states[:, train], labels[train])
+        projected = torch.einsum("lnh,lh->ln", states[:, test], weight)
+        is_positive = labels[test] == 1
+        accuracy = ((projected + bias[:, None] > 0) == is_positive).double().mean(-1)
+        separation = _separation(projected[:, is_positive], projected[:, ~is_positive])
+        norm = weight.norm(dim=-1)
+        return weight / norm.clamp_min(1e-30)[:, None], accuracy, separation, bias, norm
+
+
+class ProbeMeanDifference:
+    """The probe's direction at the length of the mean difference.
+
+    The vector is (w/‖w‖) · ‖mean(positive) - mean(negative)‖: where the probe says *which way*
+    tells the sides apart best, and the activations say how far apart they lie.
+    """
+
+    def __init__(self, name: str = "probe_mean_difference", reading: Reading = "last", seed: int = 0) -> None:
+        self.name, self.reading, self.seed = name, reading, seed
+        self.contrast: Contrast = "pairs"
+
+    def fit(self, positive: torch.Tensor, negative: torch.Tensor) -> Directions:
+        """See `Estimator.fit`."""
+        probe = Probe(reading=self.reading, seed=self.seed).fit(positive, negative)
+        length = _mean_difference(positive, negative).norm(dim=-1, keepdim=True)
+        return Directions(probe.vectors * length, probe.quality, probe.separation)
 
 
 class OneVersusOthers:
@@ -106,28 +169,73 @@ class OneVersusOthers:
     def fit(self, positive: torch.Tensor, negative: torch.Tensor) -> Directions:
         """See `Estimator.fit`; `negative` is not used."""
         del negative
-        return Directions(self._means(positive), self._quality(positive))
+        quality, separation = self._quality(positive)
+        return Directions(self._means(positive), quality, separation)
 
     @staticmethod
     def _means(positive: torch.Tensor) -> torch.Tensor:
         means = positive.double().mean(1)
         return (means - means.mean(0, keepdim=True)).float()
 
-    def _quality(self, positive: torch.Tensor) -> torch.Tensor:
+    def _quality(self, positive: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         values, count = positive.shape[:2]
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed))
-        split = max(1, round(0.7 * count))
-        train, test = positive[:, order[:split]], positive[:, order[split:]]
-        if not test.shape[1]:
-            test = train
-        vectors = self._means(train)
-        # Projections of every value's sentences on every value's direction: [direction, value, N, L]
-        fitted = torch.einsum("dlh,vnlh->dvnl", vectors, train)
-        held_out = torch.einsum("dlh,vnlh->dvnl", vectors, test)
+        train, test = split(torch.ones(count), self.seed)
+        vectors = self._means(positive[:, train])
         own = torch.eye(values, dtype=torch.bool)
+        # Projections of every value's sentences on every value's direction: [direction, value, N, L]
+        fitted = torch.einsum("dlh,vnlh->dvnl", vectors, positive[:, train])
+        held_out = torch.einsum("dlh,vnlh->dvnl", vectors, positive[:, test])
         others = torch.where(own[..., None, None], torch.nan, fitted)
         threshold = (fitted[own].mean(1) + others.nanmean((1, 2))) / 2  # [direction, L]
         above = (held_out > threshold[:, None, None, :]).float().mean(2)  # [direction, value, L]
         own_rate = above[own]
         other_rate = (above.sum(1) - own_rate) / max(1, values - 1)
-        return (own_rate + 1 - other_rate) / 2
+        mine = held_out[own].movedim(-1, 1)  # [direction, L, N]
+        rest = held_out[~own].reshape(values, -1, *held_out.shape[2:]).movedim(-1, 1).flatten(2)
+        return (own_rate + 1 - other_rate) / 2, _separation(mine, rest if values > 1 else mine)
+
+
+def split(labels: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices of the 70 % to fit on and of the 30 % held out, with the classes' shares kept.
+
+    With too few sentences for a split, both are all of them.
+    """
+    from sklearn.model_selection import train_test_split
+
+    numbers = torch.arange(len(labels)).numpy()
+    if len(labels) < 4:
+        return torch.from_numpy(numbers), torch.from_numpy(numbers)
+    train, test = train_test_split(numbers, test_size=HELD_OUT, random_state=seed, stratify=labels.numpy())
+    return torch.from_numpy(train), torch.from_numpy(test)
+
+
+def _mean_difference(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+    return (positive.double().mean(1) - negative.double().mean(1)).float()
+
+
+def _with_quality(
+    fit: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    positive: torch.Tensor,
+    negative: torch.Tensor,
+    seed: int,
+) -> Directions:
+    """Directions fitted on all pairs; their quality from a fit on 70 % of the pairs.
+
+    The threshold lies midway between the projected means of the fitted pairs' two sides.
+    """
+    train, test = split(torch.ones(positive.shape[1]), seed)
+    vectors = fit(positive[:, train], negative[:, train])
+
+    def project(states: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("vnlh,vlh->vln", states, vectors)
+
+    threshold = (project(positive[:, train]).mean(-1) + project(negative[:, train]).mean(-1))[..., None] / 2
+    above, below = project(positive[:, test]), project(negative[:, test])
+    accuracy = ((above > threshold).float().mean(-1) + (below <= threshold).float().mean(-1)) / 2
+    return Directions(fit(positive, negative), accuracy, _separation(above, below))
+
+
+def _separation(above: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
+    """Difference of means over the pooled standard deviation, over the last axis."""
+    spread = ((above.var(-1, correction=0) + below.var(-1, correction=0)) / 2).sqrt()
+    return (above.mean(-1) - below.mean(-1)) / spread.clamp_min(1e-12)

@@ -11,7 +11,14 @@ from vispa.files import cache_folder
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import Reading, read_activations
 from vispa.steering.bank import BankInfo, Entry, VectorBank
-from vispa.steering.directions import Estimator, OneVersusOthers, Probe
+from vispa.steering.directions import (
+    Estimator,
+    MeanDifference,
+    OneVersusOthers,
+    Probe,
+    ProbeMeanDifference,
+    Projection,
+)
 from vispa.steering.recipe import Recipe, embedded_recipe
 from vispa.taxonomy import Taxonomy
 from vispa.versions import versions
@@ -21,9 +28,12 @@ Progress = Callable[[str, int, int], None]
 
 
 def default_estimators() -> tuple[Estimator, ...]:
-    """What a bank holds: the published probe, and one-versus-others on two readings."""
+    """What a bank holds: the published three, the probe at another length, and one-versus-others on two readings."""
     return (
+        Projection("projection", "last"),
+        MeanDifference("mean_difference", "last"),
         Probe("probe", "last"),
+        ProbeMeanDifference("probe_mean_difference", "last"),
         OneVersusOthers("one_versus_others", "mean"),
         OneVersusOthers("one_versus_others_last", "last"),
     )

@@ -11,122 +11,170 @@ import torch
 from vispa.errors import NumericalError
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import hooks_on
-from vispa.steering.calibration import minimal_shift
+from vispa.steering.calibration import signed_shift
+from vispa.steering.plan import BlockShift, SteeringPlan
+from vispa.steering.recipe import Steer
 
 
-@dataclass(frozen=True)
-class BlockShift:
-    """What happens after one block, for the V distinct values of a batch.
+@dataclass
+class _Shifts:
+    """What one block adds, in the model's dtype; each [B, 1, H], None where it is zero for all rows."""
 
-    With `weight_norm`, `bias` and `logit` (each [V]) the amount is calibrated on every row's
-    last prompt token; without them it is `amount`.
+    prompt: torch.Tensor | None
+    prompt_end: torch.Tensor | None
+    generated: torch.Tensor | None
 
-    Attributes:
-        direction: [V, H] float32; unit length where the amount is calibrated.
-        amount: [V] multiples of the direction to add.
-    """
-
-    direction: torch.Tensor
-    amount: torch.Tensor | None = None
-    weight_norm: torch.Tensor | None = None
-    bias: torch.Tensor | None = None
-    logit: torch.Tensor | None = None
-
-
-@dataclass(frozen=True)
-class SteeringPlan:
-    """Shifts of the values of a batch, by block number.
-
-    Attributes:
-        values: slugs of the V values, in the order of the tensors' first axis.
-        blocks: block number → shift; blocks that are not named stay as they are.
-    """
-
-    values: tuple[str, ...]
-    blocks: dict[int, BlockShift]
+    def keep(self, rows: torch.Tensor) -> None:
+        if self.generated is not None:
+            self.generated = self.generated[rows.to(self.generated.device)]
+        # Only the first pass, before any row leaves, sees the prompt.
+        self.prompt = self.prompt_end = None
 
 
 @dataclass
 class ActiveSteering:
-    """The shifts of the rows now in the batch.
+    """The shifts of the B rows now in the batch, each with up to M steers.
 
     Attributes:
-        rows: [B] index into the plan's values; V for a row that is not steered.
-        shifts: block number → [B, 1, H] in the model's dtype, known after the prompt's pass.
-        amounts: block number → [B] float32, the length of the shift along the direction.
+        rows: [B, M] index into the plan's steers; K where a row has fewer.
+        weights: [B, M] factors on the shifts.
+        orthogonal: [B] whether a row's later shifts lose what they share with its earlier ones.
+        amounts: block number → [B] float32, the length of the shift along the direction
+            (negative: against it; of several steers: the length of their sum).
     """
 
     plan: SteeringPlan
     rows: torch.Tensor
-    shifts: dict[int, torch.Tensor] = field(default_factory=dict)
+    weights: torch.Tensor
+    orthogonal: torch.Tensor
     amounts: dict[int, torch.Tensor] = field(default_factory=dict)
+    _shifts: dict[int, _Shifts] = field(default_factory=dict)
+    _closed: torch.Tensor | None = None
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these rows of the batch only, `rows` being their positions in it."""
-        self.rows = self.rows[rows]
-        self.shifts = {block: shift[rows] for block, shift in self.shifts.items()}
+        for shifts in self._shifts.values():
+            shifts.keep(rows)
 
     def apply(self, block: int, hidden: torch.Tensor) -> torch.Tensor | None:
         """Shift the output [B, T, H] of a block; the first pass sees the whole prompt."""
-        spec = self.plan.blocks.get(block)
-        if spec is None:
-            return None
-        if block not in self.shifts:
-            self.shifts[block] = self._measure(block, spec, hidden)
-        return hidden + self.shifts[block]
+        shifts = self._shifts.get(block)
+        if shifts is not None:
+            return None if shifts.generated is None else hidden + shifts.generated
+        shifts = self._shifts[block] = self._measure(block, self.plan.blocks[block], hidden)
+        if shifts.prompt is not None:
+            hidden = hidden + shifts.prompt
+        if shifts.prompt_end is not None:
+            hidden = torch.cat([hidden[:, :-1], hidden[:, -1:] + shifts.prompt_end], dim=1)
+        return hidden
 
-    def _measure(self, block: int, spec: BlockShift, hidden: torch.Tensor) -> torch.Tensor:
+    def _measure(self, block: int, spec: BlockShift, hidden: torch.Tensor) -> _Shifts:
         # Score and shift in float32; only the sum is in the model's dtype.
-        device = hidden.device
-        rows = self.rows.to(device)
+        rows = self.rows.to(hidden.device)
+        last = hidden[:, -1].float()
+        self._check(torch.isfinite(last).all(-1)[:, None], block, "activation")
         direction = _gather(spec.direction, rows)
-        if spec.amount is not None:
-            amount = _gather(spec.amount, rows)
-        else:
-            assert spec.weight_norm is not None and spec.bias is not None and spec.logit is not None
-            amount = minimal_shift(
-                hidden[:, -1].float(),
-                direction,
-                _gather(spec.weight_norm, rows, fill=1.0),
-                _gather(spec.bias, rows),
-                _gather(spec.logit, rows, fill=-torch.inf),
+        amount = _gather(spec.amount, rows)
+        if spec.calibrated.any():
+            measured = signed_shift(
+                last, direction, *(_gather(part, rows, 1.0) for part in (spec.weight_norm, spec.bias, spec.logit))
             )
-        shift = amount[:, None] * direction
-        finite = torch.isfinite(shift).all(-1)
-        if not finite.all():
-            row = int((~finite).nonzero()[0])
-            value = self.plan.values[int(self.rows[row])]
-            raise NumericalError(
-                f"The shift of row {row} toward {value} after block {block} is not finite; "
-                "fit the bank anew, or load the model in float32 or bfloat16."
-            )
-        self.amounts[block] = (amount * direction.norm(dim=-1)).cpu()
-        return shift.to(hidden.dtype)[:, None, :]
+            upward = torch.where(_gather(spec.both_ways, rows), measured, measured.clamp_min(0.0))
+            amount = torch.where(_gather(spec.calibrated, rows), upward, amount)
+        length = direction.norm(dim=-1)
+        longest = _gather(spec.longest, rows, torch.inf)
+        amount = amount * (longest / (amount.abs() * length).clamp_min(1e-30)).clamp_max(1.0)
+        used = _gather(spec.used, rows) & ~self._gate(spec, rows, last)
+        amount = torch.where(used, amount, 0.0) * self.weights.to(rows.device)
+        shift = amount[..., None] * direction
+        self._check(torch.isfinite(shift.to(hidden.dtype)).all(-1), block, "shift")
+        shift = self._orthogonalised(shift)
+        total = shift.sum(1).norm(dim=-1)
+        self.amounts[block] = ((amount * length)[:, 0] if rows.shape[1] == 1 else total).cpu()
+        return _Shifts(
+            self._scoped(shift, ("all", "prompt"), hidden.dtype),
+            self._scoped(shift, ("last",), hidden.dtype),
+            self._scoped(shift, ("all", "generated", "last"), hidden.dtype),
+        )
+
+    def _gate(self, spec: BlockShift, rows: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        """[B, M]: the steers whose value a row's prompt expresses already, from this block on."""
+        if self._closed is None:
+            self._closed = torch.zeros_like(rows, dtype=torch.bool)
+        closed = self._closed.to(rows.device)
+        if torch.isfinite(spec.gate_logit).any():
+            projection = torch.einsum("bh,bmh->bm", last, _gather(spec.gate_direction, rows))
+            logit = projection * _gather(spec.gate_weight_norm, rows) + _gather(spec.gate_bias, rows)
+            closed = self._closed = closed | (logit >= _gather(spec.gate_logit, rows, torch.inf))
+        return closed
+
+    def _orthogonalised(self, shift: torch.Tensor) -> torch.Tensor:
+        """Gram–Schmidt over the steers [B, M, H] of the rows that ask for it."""
+        if shift.shape[1] == 1 or not self.orthogonal.any():
+            return shift
+        kept = [shift[:, 0]]
+        for later in shift.unbind(1)[1:]:
+            rest = later
+            for earlier in kept:
+                square = earlier.square().sum(-1, keepdim=True)
+                rest = rest - torch.where(square > 0, (rest * earlier).sum(-1, keepdim=True) / square, 0.0) * earlier
+            kept.append(rest)
+        return torch.where(self.orthogonal.to(shift.device)[:, None, None], torch.stack(kept, dim=1), shift)
+
+    def _scoped(self, shift: torch.Tensor, scopes: tuple[str, ...], dtype: torch.dtype) -> torch.Tensor | None:
+        """Sum [B, 1, H] of the steers with these scopes; None if there are none."""
+        chosen = torch.tensor([scope in scopes for scope in (*self.plan.scopes,)] + [False])[self.rows]
+        if not chosen.any():
+            return None
+        return (shift * chosen.to(shift.device)[..., None]).sum(1, keepdim=True).to(dtype)
+
+    def _check(self, finite: torch.Tensor, block: int, what: str) -> None:
+        if bool(finite.all()):
+            return
+        row, place = (int(number) for number in (~finite).nonzero()[0])
+        key = int(self.rows[row, place])
+        value = self.plan.keys[key][0] if key < len(self.plan.keys) else "no value"
+        raise NumericalError(
+            f"The {what} of row {row} (toward {value}) after block {block} is not finite; "
+            "lower the magnitude, fit the bank anew, or load the model in float32 or bfloat16."
+        )
 
 
 def _gather(table: torch.Tensor, rows: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
-    """Rows of a [V, …] table; index V gives `fill`, for rows that are not steered."""
+    """Rows [B, M, …] of a [K, …] table; index K gives `fill`, for rows that are not steered."""
     table = table.to(rows.device)
     padded = torch.cat([table, table.new_full((1, *table.shape[1:]), fill)])
     return padded[rows]
 
 
 @contextmanager
-def steering(loaded: LoadedModel, plan: SteeringPlan, values: Sequence[str | None]) -> Iterator[ActiveSteering]:
-    """Steer a batch, row i toward `values[i]` (None: not at all), while the context lasts.
+def steering(
+    loaded: LoadedModel,
+    plan: SteeringPlan,
+    steers: Sequence[Sequence[Steer]],
+    *,
+    orthogonal: Sequence[bool] | None = None,
+) -> Iterator[ActiveSteering]:
+    """Steer a batch, row i by `steers[i]` (none: not at all), while the context lasts.
 
     The first forward pass inside the context must be over the prompts, padded on the left, so
     that the last position is every prompt's last token. It measures and applies the shifts of
     all blocks at once: the ε of a block depends only on what lower blocks did in the same pass.
-    The shifts are then added at every position until the context ends, and the model is left
-    as it was, also after an exception.
+    The shifts are then added until the context ends, and the model is left as it was, also after
+    an exception.
 
     Example:
-        >>> with steering(loaded, plan, ["karma", None]) as active:
+        >>> with steering(loaded, plan, [[Steer("karma")], []]) as active:
         ...     loaded.model(**two_prompts)
     """
-    number = {slug: index for index, slug in enumerate(plan.values)}
-    rows = torch.tensor([len(number) if value is None else number[value] for value in values])
-    active = ActiveSteering(plan, rows)
-    with hooks_on(loaded.blocks, active.apply):
+    number = {key: index for index, key in enumerate(plan.keys)}
+    most = max((len(row) for row in steers), default=0) or 1
+    rows = torch.full((len(steers), most), len(number))
+    weights = torch.zeros(len(steers), most)
+    for place, row in enumerate(steers):
+        for column, steer in enumerate(row):
+            rows[place, column] = number[steer.value, steer.recipe or plan.default]
+            weights[place, column] = steer.weight
+    active = ActiveSteering(plan, rows, weights, torch.tensor(orthogonal or [False] * len(steers)))
+    with hooks_on(loaded.blocks, active.apply, tuple(plan.blocks) if any(steers) else ()):
         yield active

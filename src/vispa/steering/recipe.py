@@ -3,42 +3,100 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from vispa.errors import InputError
 
 #: `calibrated`: up to a probe's target confidence, per input (ConVA). `coefficient`: multiples
 #: of the fitted direction. `residual`: a fraction of the block's typical residual norm.
 Magnitude = Literal["calibrated", "coefficient", "residual"]
+#: Which positions are shifted: every one (the paper), the prompt's, those generated, or the last
+#: of each forward pass (the prompt's last token, then every generated one).
+Scope = Literal["all", "prompt", "generated", "last"]
 
 _EMBEDDED_RECIPE = Path(__file__).parents[1] / "models" / "embedded" / "steering.toml"
+_PUBLISHED = Path(__file__).parent / "published.toml"
 
 #: Published range of blocks as shares of the depth (10 to 25 of 32 blocks).
 DEPTH = (0.31, 0.78)
-#: A probe worse than this on held-out sentences does not separate; its block is left out.
+#: A direction worse than this on held-out sentences does not separate; its block is left out.
 MINIMAL_QUALITY = 0.6
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is steered.
+    """How a row is steered.
 
     Attributes:
         estimator: name of the bank's entry that gives the directions.
-        blocks: numbers of the blocks to steer after; None for the published range of depth.
+        blocks: numbers of the blocks to steer after; None for the range `depth`.
+        depth: range of blocks as shares of the model's depth, both ends included.
+        best: of those blocks, only the so many where the value's held-out accuracy is highest.
         magnitude: how the amount is chosen.
         amount: target confidence, coefficient, or fraction, as `magnitude` says.
+        table: name of a published table that gives each value an amount of its own.
+        both_ways: a calibrated shift may also push down to the target, not only up.
+        cap: longest shift at a block, as a fraction of the block's typical residual norm.
+        scope: which positions are shifted.
         minimal_quality: blocks where a value's quality is lower are left out for that value.
+        gate: leave a row alone where a probe at the lowest steered block already gives its value
+            this probability at the prompt's last token.
+
+    Raises:
+        InputError: a field that cannot be; the message names it.
     """
 
     estimator: str = "probe"
     blocks: tuple[int, ...] | None = None
+    depth: tuple[float, float] = DEPTH
+    best: int | None = None
     magnitude: Magnitude = "calibrated"
     amount: float = 0.9
+    table: str | None = None
+    both_ways: bool = False
+    cap: float | None = None
+    scope: Scope = "all"
     minimal_quality: float = MINIMAL_QUALITY
+    gate: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_choice("magnitude", self.magnitude, get_args(Magnitude))
+        _check_choice("scope", self.scope, get_args(Scope))
+        if not 0 <= self.depth[0] <= self.depth[1] <= 1:
+            raise InputError("depth", f"is {self.depth}.", "Give two shares of the depth in ascending order, 0 to 1.")
+        if self.best is not None and self.best < 1:
+            raise InputError("best", f"is {self.best}.", "Give a number of blocks from 1.")
+        if self.magnitude == "calibrated" and not 0 < self.amount < 1:
+            raise InputError("amount", f"is {self.amount}.", "A target confidence lies between 0 and 1, such as 0.9.")
+        if not abs(self.amount) < float("inf"):
+            raise InputError("amount", f"is {self.amount}.", "Give a finite number.")
+        if self.cap is not None and not self.cap > 0:
+            raise InputError("cap", f"is {self.cap}.", "Give a fraction of the residual norm above 0.")
+        if self.gate is not None and not 0 < self.gate < 1:
+            raise InputError("gate", f"is {self.gate}.", "Give a probability between 0 and 1.")
+        if self.table is not None:
+            _check_choice("table", self.table, tuple(published_tables()))
+
+    @classmethod
+    def from_mapping(cls, table: Mapping[str, Any], place: str = "recipe") -> Recipe:
+        """A recipe from TOML or JSON; lists become tuples.
+
+        Raises:
+            InputError: an unknown field, or one that cannot be.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(table) - known)
+        if unknown:
+            raise InputError(f"{place} {unknown[0]}", "is unknown.", f"Known: {', '.join(sorted(known))}.")
+        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in table.items()}
+        try:
+            return cls(**given)
+        except (TypeError, ValueError) as error:
+            raise InputError(place, f"cannot be used ({error}).", "Check the fields' types.") from error
 
     def chosen_blocks(self, count: int) -> tuple[int, ...]:
         """The blocks to steer in a model of `count` blocks.
@@ -47,16 +105,49 @@ class Recipe:
             InputError: a block that the model does not have.
         """
         if self.blocks is None:
-            low, high = (round(share * count) for share in DEPTH)
+            low, high = (round(share * count) for share in self.depth)
+            low = min(low, count - 1)
             return tuple(range(low, max(low, min(high, count - 1)) + 1))
         for block in self.blocks:
             if not 0 <= block < count:
                 raise InputError("blocks", f"{block} is not a block of the model.", f"Blocks are 0 to {count - 1}.")
-        return self.blocks
+        return tuple(sorted(set(self.blocks)))
+
+    def amount_for(self, value: str) -> float:
+        """The amount for a value: the table's, or the recipe's own."""
+        if self.table is None:
+            return self.amount
+        table = published_tables()[self.table]
+        return table.get(value, table["other"])
+
+
+@dataclass(frozen=True)
+class Steer:
+    """Toward one value.
+
+    Attributes:
+        value: slug.
+        weight: factor on the shift; 0 does nothing, a negative one steers away.
+        recipe: how; None for the default of the bank.
+    """
+
+    value: str
+    weight: float = 1.0
+    recipe: Recipe | None = None
+
+
+@cache
+def published_tables() -> dict[str, dict[str, float]]:
+    """Published magnitudes: table name → value slug (or `other`) → amount."""
+    return tomllib.loads(_PUBLISHED.read_text(encoding="utf-8"))
 
 
 @cache
 def embedded_recipe() -> Recipe:
     """The recipe chosen for the model that ships with the package; see its model card."""
-    table = tomllib.loads(_EMBEDDED_RECIPE.read_text(encoding="utf-8"))
-    return Recipe(**{**table, "blocks": tuple(table["blocks"])})
+    return Recipe.from_mapping(tomllib.loads(_EMBEDDED_RECIPE.read_text(encoding="utf-8")), _EMBEDDED_RECIPE.name)
+
+
+def _check_choice(field: str, given: str, allowed: tuple[str, ...]) -> None:
+    if given not in allowed:
+        raise InputError(field, f"is {given!r}.", f"Choose {' or '.join(allowed)}.")

@@ -1,0 +1,72 @@
+"""The aggregating model: it reads comments, writes answers and weighs options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+#: Called with the number of prompts just finished.
+Progress = Callable[[int], None]
+#: Probabilities of one prompt's options, in their order; they sum to 1.
+Distribution = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What one prompt gets instead of an answer; the other prompts go on.
+
+    Attributes:
+        reason: what happened and what to do, as sentences.
+    """
+
+    reason: str
+
+
+class ChatModel(Protocol):
+    """A model that only reads and writes text; it is never steered.
+
+    Attributes:
+        name: goes into the record of an answer.
+    """
+
+    name: str
+
+    def write(
+        self, prompts: Sequence[str], *, max_new_tokens: int = 300, progress: Progress | None = None
+    ) -> list[str | Failure]:
+        """What the model says to each prompt, greedily decoded.
+
+        Args:
+            prompts: N messages of a user.
+            max_new_tokens: longest answer.
+            progress: told of finished prompts.
+
+        Returns:
+            N answers in the order of the prompts.
+
+        Raises:
+            InputError: something that would make every prompt fail.
+        """
+        ...
+
+    def option_probabilities(
+        self, prompts: Sequence[str], counts: Sequence[int], *, progress: Progress | None = None
+    ) -> list[Distribution | Failure]:
+        """For each prompt the distribution over its first `counts[i]` letters (section 3.3 of the paper).
+
+        Args:
+            prompts: N texts that end where a letter is due (`… Answer:`).
+            counts: number of options of each prompt, 1 to 26.
+            progress: told of finished prompts.
+
+        Returns:
+            N distributions, the i-th of shape [counts[i]], in the order of the prompts.
+
+        Raises:
+            InputError: an unusable number of options, or something that would make every prompt fail.
+        """
+        ...

@@ -1,0 +1,57 @@
+"""A local model as the aggregating model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from vispa.aggregation.chat import Distribution, Failure, Progress
+
+
+class Writer(Protocol):
+    """Writes without steering."""
+
+    def __call__(self, prompts: Sequence[str], max_new_tokens: int, progress: Progress | None) -> Sequence[str]:
+        """One greedily decoded text for each prompt, in their order."""
+        ...
+
+
+class OptionReader(Protocol):
+    """Weighs options without steering."""
+
+    def __call__(self, prompts: Sequence[str], counts: Sequence[int]) -> Sequence[Distribution]:
+        """For each raw prompt, no chat template, the distribution over its first `counts[i]` letters."""
+        ...
+
+
+class LocalChat:
+    """A `ChatModel` made of two functions of a model that runs here.
+
+    The functions come from outside because decoding belongs to another stage.
+
+    Args:
+        name: of the model.
+        write: see `Writer`; it also puts each prompt in the model's chat template.
+        options: see `OptionReader`.
+    """
+
+    def __init__(self, name: str, write: Writer, options: OptionReader) -> None:
+        self.name = name
+        self._write, self._options = write, options
+
+    def write(
+        self, prompts: Sequence[str], *, max_new_tokens: int = 300, progress: Progress | None = None
+    ) -> list[str | Failure]:
+        """See `ChatModel.write`."""
+        return list(self._write(prompts, max_new_tokens, progress)) if prompts else []
+
+    def option_probabilities(
+        self, prompts: Sequence[str], counts: Sequence[int], *, progress: Progress | None = None
+    ) -> list[Distribution | Failure]:
+        """See `ChatModel.option_probabilities`; progress is told once, at the end."""
+        if not prompts:
+            return []
+        found: list[Distribution | Failure] = list(self._options(prompts, counts))
+        if progress is not None:
+            progress(len(prompts))
+        return found

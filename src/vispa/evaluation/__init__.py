@@ -1,0 +1,1 @@
+"""Judging answers: tasks (data sets), metrics with intervals, and coverage."""

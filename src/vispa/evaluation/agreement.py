@@ -1,0 +1,124 @@
+"""Agreement of chosen options with gold labels: accuracy and F1, with unreadable answers counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from vispa.errors import InputError
+from vispa.records import Record
+
+IntArray = npt.NDArray[np.int64]
+
+#: The three answers to whether a value speaks for a situation, in the order of their letters.
+STANCES = ("Support", "Oppose", "Either")
+#: Stands for an answer that cannot be read where predictions are an integer array.
+UNREADABLE = -1
+_EITHER = STANCES.index("Either")
+
+
+class AgreementFigures(Record):
+    """How well chosen options agree with gold labels.
+
+    Attributes:
+        n: number of items.
+        unreadable: how many answers could not be read; each counts as wrong.
+        accuracy: share of right answers.
+        balanced_accuracy: mean recall over the labels that occur in the gold.
+        macro_f1: mean F1 over all labels; 0 for a label that occurs in neither gold nor answers.
+        micro_f1: F1 of all labels' hits and misses together. An unreadable answer is a miss of
+            its gold label and a false alarm of none, so this exceeds accuracy where there are any.
+    """
+
+    n: int
+    unreadable: int
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    micro_f1: float
+
+
+class StanceFigures(Record):
+    """Agreement over Support, Oppose and Either, and over the first two alone.
+
+    Attributes:
+        three_way: over all items.
+        binary: without the items whose gold or answer is Either; None if no item is left.
+    """
+
+    three_way: AgreementFigures
+    binary: AgreementFigures | None
+
+
+def agreement_figures(
+    gold: Sequence[int] | IntArray, predicted: Sequence[int | None] | IntArray, labels: int = len(STANCES)
+) -> AgreementFigures:
+    """Accuracy, balanced accuracy, macro and micro F1.
+
+    An answer that cannot be read is a label of its own: wrong, never dropped. F1 is taken over
+    the real labels only. The same as scikit-learn's functions with `labels=range(labels)`.
+
+    Args:
+        gold: right option of each of N items, from 0.
+        predicted: chosen option of each; None or `UNREADABLE` where it cannot be read.
+        labels: number of options.
+
+    Raises:
+        InputError: no item, unequal lengths, or an option outside the labels.
+    """
+    truth, answers = _as_numbers(gold, predicted, labels)
+    confusion = np.bincount(truth * (labels + 1) + answers, minlength=labels * (labels + 1))
+    confusion = confusion.reshape(labels, labels + 1)
+    hits = confusion[np.arange(labels), np.arange(labels)]
+    in_gold, in_answers = confusion.sum(1), confusion.sum(0)[:labels]
+    f1 = 2 * hits / np.maximum(1, in_gold + in_answers)
+    present = in_gold > 0
+    return AgreementFigures(
+        n=len(truth),
+        unreadable=int((answers == labels).sum()),
+        accuracy=float(hits.sum() / len(truth)),
+        balanced_accuracy=float((hits[present] / in_gold[present]).mean()),
+        macro_f1=float(f1.mean()),
+        micro_f1=float(2 * hits.sum() / (in_gold.sum() + in_answers.sum())),
+    )
+
+
+def stance_figures(gold: Sequence[int] | IntArray, predicted: Sequence[int | None] | IntArray) -> StanceFigures:
+    """The figures of Steerable ValueKaleidoscope (Modular Pluralism, 2406.15951).
+
+    Args:
+        gold: position in `STANCES` of each of N items' label.
+        predicted: position of each answer; None or `UNREADABLE` where it cannot be read.
+
+    Raises:
+        InputError: see `agreement_figures`.
+    """
+    truth, answers = _as_numbers(gold, predicted, len(STANCES))
+    kept = (truth != _EITHER) & (answers != _EITHER)
+    # An unreadable answer stays in the binary figures as a wrong one.
+    binary = np.where(answers == len(STANCES), UNREADABLE, answers)[kept]
+    return StanceFigures(
+        three_way=agreement_figures(gold, predicted),
+        binary=agreement_figures(truth[kept], binary, labels=2) if kept.any() else None,
+    )
+
+
+def _as_numbers(
+    gold: Sequence[int] | IntArray, predicted: Sequence[int | None] | IntArray, labels: int
+) -> tuple[IntArray, IntArray]:
+    """Gold and answers as integers, [N] each; an unreadable answer becomes the number `labels`."""
+    if len(gold) != len(predicted):
+        raise InputError("predicted", f"has {len(predicted)} answers for {len(gold)} items.", "Give one for each item.")
+    if len(gold) == 0:
+        raise InputError("gold", "holds no item.", "Give at least one.")
+    truth = np.asarray(gold, dtype=np.int64)
+    answers = np.asarray([UNREADABLE if answer is None else answer for answer in predicted], dtype=np.int64)
+    for field, numbers, least in (("gold", truth, 0), ("predicted", answers, UNREADABLE)):
+        outside = np.flatnonzero((numbers < least) | (numbers >= labels))
+        if outside.size:
+            raise InputError(
+                f"{field}[{outside[0]}]", f"is {numbers[outside[0]]}.", f"Number the options from 0 to {labels - 1}."
+            )
+    return truth, np.where(answers == UNREADABLE, labels, answers)

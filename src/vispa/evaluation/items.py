@@ -1,0 +1,178 @@
+"""The items of a task, checked one by one, and the reading of their files."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, StrictInt, StrictStr, ValidationError, field_validator, model_validator
+
+from vispa.checks import MAX_CHARACTERS
+from vispa.errors import InputError
+from vispa.evaluation.answers import LETTERS, read_letter
+from vispa.inputs import Identifier, read_text
+from vispa.records import Mode, Record
+
+# How far a distribution's sum may be from 1: published shares are rounded to two digits.
+_ROUNDING = 0.011
+
+_Probability = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+# pydantic refuses lone surrogates, which UTF-8 cannot write, in any text.
+_Text = Annotated[StrictStr, Field(min_length=1)]
+
+
+class TaskItem(Record):
+    """One item of a task.
+
+    Attributes:
+        id: the data set's own identifier, unique within its task; figures are joined by it.
+        mode: in which mode it is answered.
+        text: the situation or question, for which values are selected.
+        prompt: what a model is asked, in the data set's own words.
+        options: texts of the answer options, in the order of their letters.
+        attribute: whom the answer is for or what it is about (`POLPARTY_Democrat`, a country).
+        gold_distribution: share of each option, as the file has it; sums to 1 up to rounding.
+        vrd: values, rights or duties: the target of a steerable item, the gold of an Overton one.
+        label: position of the right option, from 0.
+        explanations: what an Overton response should cover.
+    """
+
+    id: StrictStr | StrictInt
+    mode: Mode
+    text: Annotated[_Text, Field(max_length=MAX_CHARACTERS)]
+    prompt: Annotated[_Text, Field(max_length=MAX_CHARACTERS)]
+    options: Annotated[tuple[_Text, ...], Field(max_length=len(LETTERS))] = ()
+    attribute: _Text | None = None
+    gold_distribution: tuple[_Probability, ...] | None = None
+    vrd: tuple[_Text, ...] = ()
+    label: int | None = None
+    explanations: tuple[_Text, ...] = ()
+
+    @field_validator("text", "options", "vrd", "explanations", "attribute", mode="before")
+    @classmethod
+    def _strip(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            return tuple(entry.strip() if isinstance(entry, str) else entry for entry in value)
+        return value.strip() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_gold(self) -> TaskItem:
+        if self.label is not None and not 0 <= self.label < len(self.options):
+            raise _at("label", f"is {self.label} with {len(self.options)} options")
+        if self.gold_distribution is not None:
+            if len(self.gold_distribution) != len(self.options):
+                raise _at("gold_distribution", f"has {len(self.gold_distribution)} shares, options {len(self.options)}")
+            total = math.fsum(self.gold_distribution)
+            if abs(total - 1) > _ROUNDING:
+                raise _at("gold_distribution", f"sums to {total:.4g}, not 1")
+        return self
+
+
+def read_entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The objects of a JSON list or a JSON Lines file, each with its place for messages.
+
+    Raises:
+        InputError: unreadable, not UTF-8, malformed, or something other than objects.
+    """
+    text = read_text(path)
+    lines = path.suffix.lower() in {".jsonl", ".ndjson"}
+    if lines:
+        numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+        entries = [(f"{path} line {number}", _parse(line, f"{path} line {number}")) for number, line in numbered]
+    else:
+        data = _parse(text, str(path))
+        if not isinstance(data, list):
+            raise InputError(str(path), "is not a JSON list.", "Write a list of objects, or JSON Lines (.jsonl).")
+        entries = [(f"{path} item {number}", entry) for number, entry in enumerate(data, 1)]
+    for place, entry in entries:
+        if not isinstance(entry, Mapping):
+            raise InputError(place, "is not an object.", 'Write {"id": …, …}.')
+        yield place, entry
+
+
+def read_item(
+    entry: Mapping[str, Any], place: str, *, mode: Mode, fields: Mapping[str, str], options: tuple[str, ...] = ()
+) -> TaskItem:
+    """One item from its object in a file.
+
+    A prompt that is missing is the text. A label is the letter or the text of an option. A
+    single string may stand for a list of one.
+
+    Args:
+        entry: the object.
+        place: where it is, for messages.
+        mode: the task's.
+        fields: name in `TaskItem` → name in the file, where the two differ.
+        options: the task's own, for items without.
+
+    Raises:
+        InputError: names place, identifier and field.
+    """
+    names = {name: fields.get(name, name) for name in TaskItem.model_fields if name != "mode"}
+    given = {name: entry[file_name] for name, file_name in names.items() if entry.get(file_name) is not None}
+    if "id" in given:
+        place = f"{place} (id {given['id']!r})"
+    for name in ("id", "text"):
+        if name not in given:
+            raise InputError(place, f"has no field {names[name]!r}.", "Add it, or name the field under [fields].")
+    given.setdefault("prompt", given["text"])
+    given.setdefault("options", options)
+    for name in ("vrd", "explanations"):
+        if isinstance(given.get(name), str):
+            given[name] = (given[name],)
+    if "label" in given:
+        given["label"] = _label(given["label"], given["options"], f"{place} field {names['label']!r}")
+    try:
+        return TaskItem(mode=mode, **given)
+    except ValidationError as error:
+        raise _input_error(error, place, names) from error
+
+
+def _label(label: object, options: object, place: str) -> int:
+    texts = [option for option in options if isinstance(option, str)] if isinstance(options, list | tuple) else []
+    position = read_letter(label, len(texts), texts) if isinstance(label, str) and 0 < len(texts) <= 26 else None
+    if position is None:
+        raise InputError(place, f"is {label!r}.", "Write the letter or the text of one of the options.")
+    return position
+
+
+def _parse(text: str, place: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = place if " line " in place else f"{place} line {error.lineno}"
+        raise InputError(where, f"is not valid JSON ({error.msg}).", "Repair it.") from error
+    except RecursionError as error:
+        raise InputError(place, "is nested too deeply.", "Write one flat object for each item.") from error
+
+
+def _at(field: str, problem: str) -> ValueError:
+    """A problem of a field that only the whole item shows."""
+    return ValueError(f"{field}\t{problem}")
+
+
+def _input_error(error: ValidationError, place: str, names: Mapping[str, str]) -> InputError:
+    first = error.errors()[0]
+    cause = first.get("ctx", {}).get("error")
+    problem = str(cause) if cause is not None else first["msg"][:1].lower() + first["msg"][1:]
+    if first["loc"]:
+        field, *inner = first["loc"]
+    else:
+        field, problem = problem.split("\t")
+        inner = []
+    entry = "".join(f"[{part}]" for part in inner if isinstance(part, int))
+    name = names.get(str(field), str(field))
+    return InputError(f"{place} field {name!r}{entry}", f"{problem.rstrip('.')}.", "Repair the item or leave it out.")
+
+
+def check_identifiers(items: list[TaskItem], path: Path) -> None:
+    """Refuse identifiers that occur twice; the number 1 and the text "1" are different ones."""
+    seen: set[tuple[bool, Identifier]] = set()
+    for item in items:
+        key = (isinstance(item.id, str), item.id)
+        if key in seen:
+            raise InputError(str(path), f"holds the id {item.id!r} twice.", "Give every item an id of its own.")
+        seen.add(key)

@@ -1,0 +1,246 @@
+"""Tasks: which data sets there are, where they come from, and their items.
+
+What the published files hold that one might not expect; all of it is kept as published, so that
+figures can be compared:
+
+- Identifiers are unique within a file but not across files: the VITAL and the Modular Pluralism
+  splits share questions under the same identifiers. The unique key of an item is therefore its
+  task's name with its `id`; an `id` that occurs twice within a file is refused.
+- 148 OpinionQA items (132 VITAL, 16 Modular Pluralism) have a single option. Their distance is 0
+  and their agreement 1 under every method.
+- OpinionQA options were cut at commas and a few came out as fragments, mostly with a share of 0;
+  in 14 items of Modular Pluralism two of these have the same text. Shares belong to positions,
+  so nothing is merged; an answer that repeats such a text cannot be read, only its letter can.
+- In both MoralChoice files the first option is the gold's likeliest in every item (1 of 2, or a
+  tie). A method that always says A agrees in all of them: read the distance, not the agreement.
+- Two items of modplural/steerable-opinionqa (18195 and 21899) are equal but for the identifier.
+- Three options of modplural/globalopinionqa end in a space that the prompt lacks; texts of
+  options are stripped.
+- Distributions have as many shares as there are options and sum to 1 within 1e-9; a user's own
+  may be rounded to two digits. They stay as they are in the file: metrics divide by the sum.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from vispa.errors import InputError
+from vispa.evaluation.items import TaskItem, check_identifiers, read_entries, read_item
+from vispa.inputs import read_text
+from vispa.records import Mode, Record
+
+#: What a task is judged by: Overton coverage; accuracy and F1 of labels; share of items with the
+#: right likeliest option; Jensen-Shannon distance with that share.
+Metric = Literal["coverage", "agreement", "most-likely", "distribution"]
+
+_BUILT_IN = Path(__file__).parent / "tasks.toml"
+# Fields of an item that a metric cannot do without.
+_NEEDED: dict[Metric, tuple[str, ...]] = {
+    "coverage": ("explanations",),
+    "agreement": ("options", "label"),
+    "most-likely": ("options", "gold_distribution"),
+    "distribution": ("options", "gold_distribution"),
+}
+
+
+class Task(Record):
+    """A data set with the mode that answers it and the metric that judges the answers.
+
+    A task of your own is a TOML file with these keys beside a JSON or JSON Lines file:
+
+        name = "clinic/visits"
+        file = "visits.jsonl"
+        mode = "steerable"
+        metric = "agreement"
+        source = "our ethics board, 2026"
+        licence = "CC-BY-4.0"
+        options = ["Support", "Oppose", "Either"]
+        [fields]
+        text = "case"
+        label = "verdict"
+
+    Attributes:
+        name: unique name.
+        file: path of the items, from the data folder or, for a task of your own, its TOML file.
+        mode: which mode answers.
+        metric: which metric judges.
+        source: where to get the file.
+        licence: under which the file may be used.
+        description: what is asked.
+        paper: where the data set is described.
+        items: how many items the published file holds.
+        options: answer options of items that list none themselves.
+        groups: names of attribute groups, found as parts of an item's attribute; without any,
+            every attribute is a group.
+        fields: name of an item's field → its name in the file, where the two differ.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*$")
+    file: str = Field(min_length=1)
+    mode: Mode
+    metric: Metric
+    source: str = Field(min_length=1)
+    licence: str = Field(min_length=1)
+    description: str = ""
+    paper: str = ""
+    items: int | None = Field(default=None, ge=1)
+    options: tuple[str, ...] = Field(default=(), max_length=26)
+    groups: tuple[str, ...] = ()
+    fields: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_metric(self) -> Task:
+        if (self.mode == "overton") != (self.metric == "coverage"):
+            raise ValueError(f"The metric {self.metric} does not judge {self.mode} answers")
+        return self
+
+
+class TaskStatus(Record):
+    """Whether a task can be run.
+
+    Attributes:
+        task: the task.
+        path: its file, if it is there.
+        items: number of items, if the file is there and sound.
+        problem: why the task cannot be run and what to do; None if it can.
+    """
+
+    task: Task
+    path: str | None
+    items: int | None
+    problem: str | None
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the file holds as many items as the published one."""
+        return self.items is not None and self.items == self.task.items
+
+
+@cache
+def built_in_tasks() -> dict[str, Task]:
+    """The published tasks by name."""
+    entries = tomllib.loads(_BUILT_IN.read_text(encoding="utf-8"))
+    return {name: Task(name=name, **entry) for name, entry in entries.items()}
+
+
+def find_task(name: str | Path) -> Task:
+    """A published task by its name, or a task of your own by the path of its TOML file.
+
+    Raises:
+        InputError: no such task, or a TOML file that does not describe one.
+    """
+    if str(name).endswith(".toml"):
+        return _read_task(Path(name))
+    task = built_in_tasks().get(str(name))
+    if task is None:
+        near = difflib.get_close_matches(str(name), built_in_tasks(), n=1)
+        advice = f"Did you mean {near[0]}?" if near else f"Choose {', '.join(built_in_tasks())}, or name a TOML file."
+        raise InputError("task", f"{name} is not known.", advice)
+    return task
+
+
+def load_task(name: str | Path, folder: Path | None = None) -> list[TaskItem]:
+    """All items of a task, each checked.
+
+    Args:
+        name: see `find_task`.
+        folder: where the data is; a task of your own has it beside its TOML file by default.
+
+    Raises:
+        InputError: unknown task; missing file, with where to get it; malformed item, with file,
+            item and field.
+    """
+    task = find_task(name)
+    if folder is None:
+        if not str(name).endswith(".toml"):
+            raise InputError("folder", f"is needed for {name}.", f"Name the folder that holds {task.file}.")
+        folder = Path(name).parent
+    return _load(task, folder)
+
+
+def available(folder: Path, names: Sequence[str | Path] = ()) -> list[TaskStatus]:
+    """What of the tasks is in a folder; every file that is there is read and checked.
+
+    Args:
+        folder: where the data is.
+        names: tasks to look for; the published ones by default.
+    """
+    return [_status(find_task(name), folder) for name in names or built_in_tasks()]
+
+
+def _status(task: Task, folder: Path) -> TaskStatus:
+    path = _locate(task, folder)
+    try:
+        return TaskStatus(task=task, path=str(path), items=len(_load(task, folder)), problem=None)
+    except InputError as error:
+        return TaskStatus(task=task, path=None if path is None else str(path), items=None, problem=str(error))
+
+
+def _load(task: Task, folder: Path) -> list[TaskItem]:
+    path = _locate(task, folder)
+    if path is None:
+        raise InputError(
+            str(folder / task.file),
+            f"is missing; {task.name} needs it.",
+            f"Get it from {task.source} and put it there.",
+        )
+    items = []
+    for place, entry in read_entries(path):
+        item = read_item(entry, place, mode=task.mode, fields=task.fields, options=task.options)
+        _check_complete(item, task, f"{place} (id {item.id!r})")
+        items.append(item)
+    if not items:
+        raise InputError(str(path), "holds no item.", f"Get it anew from {task.source}.")
+    check_identifiers(items, path)
+    return items
+
+
+def _locate(task: Task, folder: Path) -> Path | None:
+    """The task's file: under its path, or by its name in the folder itself."""
+    candidates = (folder / task.file, folder / Path(task.file).name)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _check_complete(item: TaskItem, task: Task, place: str) -> None:
+    """Refuse an item that lacks what its mode or metric needs."""
+    missing = [name for name in _NEEDED[task.metric] if getattr(item, name) in (None, ())]
+    if missing:
+        field = task.fields.get(missing[0], missing[0])
+        raise InputError(place, f"has no field {field!r}.", f"The metric {task.metric} needs it.")
+    if task.mode == "steerable" and not item.vrd and item.attribute is None:
+        fields = [task.fields.get(name, name) for name in ("vrd", "attribute")]
+        raise InputError(place, f"has neither {fields[0]!r} nor {fields[1]!r}.", "Say what to steer toward.")
+    if task.metric == "coverage" and item.vrd and len(item.vrd) != len(item.explanations):
+        raise InputError(
+            place, f"has {len(item.vrd)} values and {len(item.explanations)} explanations.", "Give one for each value."
+        )
+
+
+def _read_task(path: Path) -> Task:
+    try:
+        entry: dict[str, Any] = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(str(path), f"is not valid TOML ({error}).", "Repair it.") from error
+    try:
+        task = Task.model_validate(entry)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = f" key {'.'.join(map(str, first['loc']))!r}" if first["loc"] else ""
+        problem = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{path}{key}", f"{problem[:1].lower()}{problem[1:]}.", _ADVICE) from error
+    unknown = sorted(set(task.fields) - (set(TaskItem.model_fields) - {"mode"}))
+    if unknown:
+        raise InputError(
+            f"{path} key 'fields'", f"names {unknown[0]!r}, which no item has.", "Choose of those in TaskItem."
+        )
+    return task
+
+
+_ADVICE = "Give name, file, mode, metric, source and licence; see `Task`."

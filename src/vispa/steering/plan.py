@@ -1,0 +1,74 @@
+"""The tables from which the rows of a batch gather their shifts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from vispa.steering.recipe import Recipe, Scope
+
+
+@dataclass(frozen=True)
+class BlockShift:
+    """What happens after one block, for the K distinct steers of a batch.
+
+    Where `calibrated`, the amount is measured on every row's last prompt token with the probe
+    (`weight_norm`, `bias`, `logit`) and `amount` is not used.
+
+    Attributes:
+        direction: [K, H] float32; unit length where the amount is calibrated.
+        used: [K] bool; a steer that leaves this block out does nothing here.
+        amount: [K] multiples of the direction to add.
+        calibrated: [K] bool.
+        both_ways: [K] bool; whether a calibrated amount may be negative.
+        weight_norm: [K] ‖w‖ of the probe.
+        bias: [K] of the probe's logit.
+        logit: [K] of the target confidence.
+        longest: [K] longest shift, infinite where there is no cap.
+        gate_logit: [K] probe's logit from which on the row is left alone, infinite for no gate.
+        gate_direction: [K, H] unit direction of the probe that the gate reads.
+        gate_weight_norm: [K].
+        gate_bias: [K].
+    """
+
+    direction: torch.Tensor
+    used: torch.Tensor
+    amount: torch.Tensor
+    calibrated: torch.Tensor
+    both_ways: torch.Tensor
+    weight_norm: torch.Tensor
+    bias: torch.Tensor
+    logit: torch.Tensor
+    longest: torch.Tensor
+    gate_logit: torch.Tensor
+    gate_direction: torch.Tensor
+    gate_weight_norm: torch.Tensor
+    gate_bias: torch.Tensor
+
+
+@dataclass(frozen=True)
+class SteeringPlan:
+    """Shifts of the steers of a batch, by block number.
+
+    Attributes:
+        keys: value and recipe of each of the K steers, in the order of the tensors' first axis.
+        blocks: block number → shift; blocks that are not named stay as they are.
+        left_out: for each steer the blocks of its recipe that do not separate its value.
+        default: the recipe of steers that name none.
+    """
+
+    keys: tuple[tuple[str, Recipe], ...]
+    blocks: dict[int, BlockShift]
+    left_out: tuple[tuple[int, ...], ...]
+    default: Recipe
+
+    @classmethod
+    def empty(cls) -> SteeringPlan:
+        """A plan that steers nothing."""
+        return cls((), {}, (), Recipe())
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The positions that each steer shifts."""
+        return tuple(recipe.scope for _, recipe in self.keys)

@@ -1,0 +1,210 @@
+"""How many values are chosen from scores, and which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vispa.errors import InputError
+from vispa.selection import selector
+from vispa.selection.choosing import (
+    AUTO_MOST,
+    AUTO_SHARE,
+    DEFAULT_K,
+    check_count,
+    check_diversity,
+    choose,
+    definition_similarity,
+)
+from vispa.taxonomy import Taxonomy, Value
+
+VALUES = 16
+SLUGS = [f"value-{number:02d}" for number in range(VALUES)]
+TAXONOMY = Taxonomy([Value(slug, slug, "test", f"About {slug}.") for slug in SLUGS], {})
+
+rows = st.lists(st.floats(0, 1, width=32), min_size=VALUES, max_size=VALUES)
+numbers = st.integers(1, VALUES)
+shares = st.floats(0, 1)
+
+
+def chosen(row: Sequence[float], **options: object) -> list[str]:
+    return [one.value for one in choose(np.array([row], dtype=np.float32), TAXONOMY, **options)[0]]
+
+
+def random_similarity(seed: int) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=(VALUES, 4))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors @ vectors.T
+
+
+def slow_marginal_relevance(row, k, threshold, diversity, similarity) -> list[int]:
+    """Carbonell and Goldstein's formula, candidate by candidate."""
+    row = np.array(row, dtype=np.float32)
+    ranked = sorted(range(VALUES), key=lambda i: (-row[i], i))
+    left = [i for i in ranked if i == ranked[0] or row[i] >= threshold]
+    picked: list[int] = []
+    while left and len(picked) < k:
+        best, best_gain = None, None
+        for i in left:
+            gain = (1 - diversity) * float(row[i])
+            if picked:
+                gain -= diversity * max(float(similarity[i, j]) for j in picked)
+            if best is None or gain > best_gain:
+                best, best_gain = i, gain
+        left.remove(best)
+        picked.append(best)
+    return sorted(picked, key=lambda i: (-row[i], i))
+
+
+def test_selector_module_still_offers_the_choice() -> None:
+    assert selector.choose is choose
+    assert selector.DEFAULT_K == DEFAULT_K == 6
+
+
+@given(rows, numbers, shares)
+def test_fixed_k_is_the_head_of_the_ranking(row: list[float], k: int, threshold: float) -> None:
+    scores = np.array(row, dtype=np.float32)
+    ranked = sorted(range(VALUES), key=lambda i: (-scores[i], i))[:k]
+    expected = [SLUGS[i] for rank, i in enumerate(ranked) if rank == 0 or scores[i] >= threshold]
+    assert chosen(row, k=k, threshold=threshold) == expected
+
+
+@given(rows)
+def test_auto_keeps_a_share_of_the_highest(row: list[float]) -> None:
+    scores = np.array(row, dtype=np.float32)
+    ranked = sorted(range(VALUES), key=lambda i: (-scores[i], i))
+    expected = ranked[:1]
+    for i in ranked[1:]:
+        if scores[i] == 0 or scores[i] < np.float32(AUTO_SHARE) * scores[ranked[0]] or len(expected) == AUTO_MOST:
+            break
+        expected.append(i)
+    found = chosen(row, k="auto")
+    assert found == [SLUGS[i] for i in expected]
+    assert 1 <= len(found) <= AUTO_MOST
+
+
+@given(rows, st.integers(0, VALUES - 1), shares)
+def test_auto_never_loses_a_value_whose_score_rises(row: list[float], which: int, rise: float) -> None:
+    higher = list(row)
+    higher[which] = float(np.float32(row[which] + rise * (1 - row[which])))
+    higher[which] = max(higher[which], row[which])
+    if SLUGS[which] in chosen(row, k="auto"):
+        assert SLUGS[which] in chosen(higher, k="auto")
+    if higher[which] <= max(row):
+        assert len(chosen(higher, k="auto")) >= len(chosen(row, k="auto"))
+
+
+def test_auto_does_not_depend_on_a_common_factor() -> None:
+    row = np.linspace(1, 0, VALUES)
+    assert chosen(row, k="auto") == chosen(row / 8, k="auto") == SLUGS[:10]
+
+
+def test_auto_at_its_ends() -> None:
+    assert chosen([0.0] * VALUES, k="auto") == SLUGS[:1]
+    assert chosen([0.3] * VALUES, k="auto") == SLUGS[:AUTO_MOST]
+    assert chosen([0.1] * 5 + [1.0] + [0.1] * 10, k="auto") == [SLUGS[5]]
+    assert chosen([1.0, 0.9, 0.8] + [0.0] * 13, k="auto", threshold=0.85) == SLUGS[:2]
+
+
+@given(rows, numbers, shares, st.integers(0, 5))
+def test_diversity_of_zero_is_the_plain_choice(row: list[float], k: int, threshold: float, seed: int) -> None:
+    with_similarity = chosen(row, k=k, threshold=threshold, diversity=0.0, similarity=random_similarity(seed))
+    assert with_similarity == chosen(row, k=k, threshold=threshold)
+    nearly_zero = chosen(row, k=1, threshold=threshold, diversity=1e-9, similarity=random_similarity(seed))
+    assert nearly_zero == chosen(row, k=1, threshold=threshold)
+
+
+@given(rows, numbers, shares, shares, st.integers(0, 5))
+def test_marginal_relevance_equals_the_formula(
+    row: list[float], k: int, threshold: float, diversity: float, seed: int
+) -> None:
+    similarity = random_similarity(seed)
+    found = chosen(row, k=k, threshold=threshold, diversity=diversity, similarity=similarity)
+    expected = slow_marginal_relevance(row, k, threshold, diversity, similarity)
+    if diversity > 0:
+        assert found == [SLUGS[i] for i in expected]
+    assert len(found) == len(chosen(row, k=k, threshold=threshold))
+
+
+@given(rows, shares, st.integers(0, 5))
+def test_diverse_choices_are_sorted_distinct_and_hold_the_highest(
+    row: list[float], diversity: float, seed: int
+) -> None:
+    similarity = random_similarity(seed)
+    found = choose(np.array([row], dtype=np.float32), TAXONOMY, k="auto", diversity=diversity, similarity=similarity)[0]
+    slugs, scores = [one.value for one in found], [one.score for one in found]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(slugs)) == len(slugs) == len(chosen(row, k="auto"))
+    assert slugs[0] == chosen(row, k=1)[0]
+
+
+def test_diversity_passes_over_a_twin() -> None:
+    similarity = np.eye(VALUES)
+    similarity[0, 1] = similarity[1, 0] = 1.0
+    row = [0.9, 0.8, 0.7] + [0.1] * 13
+    assert chosen(row, k=2, diversity=0.5, similarity=similarity) == [SLUGS[0], SLUGS[2]]
+
+
+def test_every_row_is_chosen_by_itself() -> None:
+    scores = np.random.default_rng(0).random((7, VALUES)).astype(np.float32)
+    alone = [choose(row[None], TAXONOMY, k="auto")[0] for row in scores]
+    assert choose(scores, TAXONOMY, k="auto") == alone
+    assert choose(scores[:0], TAXONOMY) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"k": 0}, "k"),
+        ({"k": VALUES + 1}, "k"),
+        ({"k": "many"}, "k"),
+        ({"k": 2.5}, "k"),
+        ({"threshold": -0.1}, "threshold"),
+        ({"threshold": float("nan")}, "threshold"),
+        ({"diversity": 1.1, "similarity": np.eye(VALUES)}, "diversity"),
+        ({"diversity": -0.1}, "diversity"),
+        ({"diversity": float("nan")}, "diversity"),
+        ({"diversity": 0.5}, "diversity"),
+        ({"diversity": 0.5, "similarity": np.eye(3)}, "similarity"),
+        ({"diversity": 0.5, "similarity": np.full((VALUES, VALUES), np.nan)}, "similarity"),
+    ],
+)
+def test_bad_requests_name_what_is_wrong(options: dict[str, object], field: str) -> None:
+    with pytest.raises(InputError) as caught:
+        chosen([0.5] * VALUES, **options)
+    assert caught.value.field == field
+
+
+def test_checks_take_what_is_allowed() -> None:
+    check_count("auto", 3)
+    check_count(3, 3)
+    check_diversity(0)
+    check_diversity(1.0)
+
+
+class LetterEncoder:
+    """Counts of letters as vectors: enough for a cosine."""
+
+    name = "letters"
+
+    def encode(self, texts, progress=None) -> np.ndarray:
+        counts = np.array([[1 + text.lower().count(chr(c)) for c in range(97, 123)] for text in texts], np.float32)
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+
+def test_similarity_of_definitions_is_a_cosine(small_taxonomy: Taxonomy) -> None:
+    found = definition_similarity(LetterEncoder(), small_taxonomy)
+    assert found.shape == (3, 3)
+    assert (found <= 1).all()
+    np.testing.assert_allclose(np.diag(found), 1, atol=1e-6)
+    np.testing.assert_allclose(found, found.T)
+    from vispa.selection.head import value_embeddings
+
+    first, second, _ = value_embeddings(LetterEncoder(), small_taxonomy)
+    assert found[0, 1] == pytest.approx(sum(float(a) * float(b) for a, b in zip(first, second, strict=True)), abs=1e-5)
+    scores = np.array([[0.9, 0.8, 0.7]], dtype=np.float32)
+    assert len(choose(scores, small_taxonomy, k=2, diversity=0.5, similarity=found)[0]) == 2

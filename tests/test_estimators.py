@@ -1,0 +1,120 @@
+"""Estimators against slow references in numpy and scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+
+from vispa.models.loading import LoadedModel
+from vispa.steering.activations import read_activations
+from vispa.steering.bank import VectorBank
+from vispa.steering.directions import MeanDifference, Probe, ProbeMeanDifference, Projection
+from vispa.steering.fitting import fit_bank
+from vispa.steering.logistic import fit_logistic
+from vispa.taxonomy import Taxonomy
+
+
+@pytest.fixture(scope="module")
+def bank(llama: LoadedModel, small_taxonomy: Taxonomy) -> VectorBank:
+    return fit_bank(llama, small_taxonomy)
+
+
+def random_sides(seed: int, values: int = 2, count: int = 40, blocks: int = 3, width: int = 24):
+    """Two sides [V, N, L, H] whose means differ a little."""
+    generator = torch.Generator().manual_seed(seed)
+    positive, negative = (torch.randn(values, count, blocks, width, generator=generator) for _ in range(2))
+    return positive + 0.4 * torch.randn(values, 1, blocks, width, generator=generator), negative
+
+
+def cosine(one: np.ndarray, two: np.ndarray) -> float:
+    return float(one @ two / np.linalg.norm(one) / np.linalg.norm(two))
+
+
+def test_probe_equals_scikit_learn(llama: LoadedModel, small_taxonomy: Taxonomy, bank: VectorBank) -> None:
+    directions = bank.entries["probe"].directions
+    for row, slug in enumerate(small_taxonomy):
+        positive, negative = small_taxonomy.sentences(slug)
+        states = read_activations(llama, [*positive, *negative])["last"].double().numpy()
+        labels = np.array([1] * len(positive) + [0] * len(negative))
+        train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
+        for block in range(len(llama.blocks)):
+            model = LogisticRegression(solver="newton-cholesky", max_iter=5000, tol=1e-10).fit(
+                states[train, block], labels[train]
+            )
+            weight = model.coef_[0]
+            cosine = weight @ directions.vectors[row, block].numpy() / np.linalg.norm(weight)
+            assert cosine > 1 - 1e-5
+            assert directions.quality[row, block] == pytest.approx(model.score(states[test, block], labels[test]))
+
+
+def test_one_versus_others_equals_loop(llama: LoadedModel, small_taxonomy: Taxonomy, bank: VectorBank) -> None:
+    means = {
+        slug: read_activations(llama, small_taxonomy.sentences(slug)[0], readings=("mean",))["mean"].mean(0)
+        for slug in small_taxonomy
+    }
+    overall = sum(means.values()) / len(means)
+    for row, slug in enumerate(small_taxonomy):
+        expected = means[slug] - overall
+        torch.testing.assert_close(
+            bank.entries["one_versus_others"].directions.vectors[row], expected, atol=1e-4, rtol=1e-4
+        )
+
+
+def test_projection_equals_singular_vectors() -> None:
+    positive, negative = random_sides(1)
+    found = Projection().fit(positive, negative).vectors
+    for value in range(2):
+        for block in range(3):
+            differences = (positive - negative)[value, :, block].double().numpy()
+            component = np.linalg.svd(differences, full_matrices=False)[2][0]
+            votes = int(np.sum(np.sign(differences @ component)))
+            component = component * (np.sign(votes) if votes else np.sign(component[np.abs(component).argmax()]))
+            assert cosine(component, found[value, block].double().numpy()) > 1 - 1e-5
+            assert float(found[value, block].norm()) == pytest.approx(1, abs=1e-5)
+
+
+def test_mean_difference_equals_loop() -> None:
+    positive, negative = random_sides(2)
+    found = MeanDifference().fit(positive, negative).vectors
+    for value in range(2):
+        for block in range(3):
+            expected = sum(positive[value, :, block]) / 40 - sum(negative[value, :, block]) / 40
+            torch.testing.assert_close(found[value, block], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_probe_mean_difference_has_the_ones_direction_and_the_others_length() -> None:
+    sides = random_sides(3)
+    found, probe, mean = (e.fit(*sides).vectors for e in (ProbeMeanDifference(), Probe(), MeanDifference()))
+    torch.testing.assert_close(found / found.norm(dim=-1, keepdim=True), probe, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.norm(dim=-1), mean.norm(dim=-1), atol=1e-5, rtol=1e-5)
+
+
+def test_quality_is_near_chance_without_a_difference_and_one_with_a_large_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    same = [torch.randn(1, 400, 1, 8, generator=generator) for _ in range(2)]
+    for estimator in (Projection(), MeanDifference(), Probe()):
+        assert abs(float(estimator.fit(*same).quality) - 0.5) < 0.1
+        apart = estimator.fit(same[0] + 5, same[1] - 5)
+        assert float(apart.quality) == 1
+        assert float(apart.separation) > 5 > abs(float(estimator.fit(*same).separation))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.01, 1.0, 100.0]), st.sampled_from([0.1, 1.0, 30.0]))
+def test_logistic_regression_equals_scikit_learn(seed: int, strength: float, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    states = rng.normal(size=(3, 30, 12)) * scale + rng.normal(size=(3, 1, 12)) * scale
+    labels = np.r_[np.ones(13), np.zeros(17)]
+    weight, bias = fit_logistic(torch.from_numpy(states), torch.from_numpy(labels), strength)
+    for number in range(3):
+        model = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=1000, tol=1e-12).fit(
+            states[number], labels
+        )
+        assert cosine(weight[number].numpy(), model.coef_[0]) > 1 - 1e-6
+        assert float(weight[number].norm()) == pytest.approx(np.linalg.norm(model.coef_[0]), rel=1e-4)
+        assert float(bias[number]) == pytest.approx(float(model.intercept_[0]), rel=1e-3, abs=1e-3)
