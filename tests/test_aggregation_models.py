@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vispa.aggregation.api import ApiChat, _pause, _retry_after
-from vispa.aggregation.chat import ChatModel, Failure
 from vispa.aggregation.local import LocalChat
+from vispa.chat import ChatModel, Failure
 from vispa.errors import InputError
 from vispa.generation.engine import generate, render_prompt
 from vispa.generation.options import option_probabilities

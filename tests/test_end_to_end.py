@@ -49,7 +49,7 @@ def test_respond_json_holds_everything(environment: dict[str, str]) -> None:
     assert len(scores) == 6 and scores == sorted(scores, reverse=True)
     assert [c["value"] for c in answer["comments"]] == [v["value"] for v in answer["values"]]
     assert all(c["text"] and c["shift"] and all(s > 0 for s in c["shift"].values()) for c in answer["comments"])
-    assert {s["text"] for s in answer["sentences"][1:]} <= {
+    assert {s["text"] for s in answer["claims"][1:]} <= {
         sentence for c in answer["comments"] for sentence in [c["text"], *split(c["text"])]
     }
     provenance = answer["provenance"]

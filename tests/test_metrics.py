@@ -14,10 +14,10 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from vispa.errors import InputError, NumericalError
 from vispa.evaluation.agreement import UNREADABLE, agreement_figures, stance_figures
-from vispa.evaluation.answers import LETTERS, read_letter
 from vispa.evaluation.distribution import distribution_figures, jensen_shannon_distances, most_likely_agreements
 from vispa.evaluation.intervals import bootstrap_mean, bootstrap_statistic, paired_difference, scores_by_id
 from vispa.evaluation.metrics import distribution_report, group_positions
+from vispa.modes.answers import LETTERS, read_letter
 
 EXACT = 1e-9
 STANCES = ("Support", "Oppose", "Either")

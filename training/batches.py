@@ -31,6 +31,7 @@ class Encoded:
     shown: BoolArray  # which tokens the next link sees
     plain: bool  # every link sees all links before it
     weights: npt.NDArray[np.float32]  # loss weight of predicting this token, 0 for most before the answer
+    voices: IntArray  # whose voice has been heard by this token, at the last token of each link; else -1
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Batch:
     ids: torch.Tensor  # [B, T]
     allowed: torch.Tensor  # [B, 1, T, T] bool: may query i attend to key j
     weights: torch.Tensor  # [B, T]: loss weight of predicting token t
+    voices: torch.Tensor  # [B, T]: class of the voice that token t should have heard of, or -1
     tokens: int  # without padding
 
 
@@ -76,7 +78,10 @@ def encode(document: Document, tokenizer: PreTrainedTokenizerFast, rng: random.R
         # One letter among a hundred tokens would otherwise hardly count.
         weights[np.flatnonzero(links == answer)[0]] = 5.0
     weights[0] = 0.0
-    return Encoded(ids, links, shown, document.sight == "plain", weights)
+    voices = np.full(len(ids), -1, dtype=np.int64)
+    if document.voice is not None:
+        voices[final & (links > 0) & (links < answer)] = document.voice
+    return Encoded(ids, links, shown, document.sight == "plain", weights, voices)
 
 
 def collate(documents: list[Encoded], padding_id: int) -> Batch:
@@ -85,18 +90,23 @@ def collate(documents: list[Encoded], padding_id: int) -> Batch:
     ids = np.full((size, length), padding_id, dtype=np.int64)
     links = np.full((size, length), -9, dtype=np.int64)
     shown = np.zeros((size, length), dtype=np.bool_)
+    voices = np.full((size, length), -1, dtype=np.int64)
     weights = np.zeros((size, length), dtype=np.float32)
     for row, document in enumerate(documents):
         end = len(document.ids)
         ids[row, :end], links[row, :end], weights[row, :end] = document.ids, document.links, document.weights
-        shown[row, :end] = document.shown
+        shown[row, :end], voices[row, :end] = document.shown, document.voices
     distance = links[:, :, None] - links[:, None, :]  # links from key to query, [B, T, T]
     plain = np.array([document.plain for document in documents])[:, None, None]
     start = (links == 0)[:, None, :]
     causal = np.tril(np.ones((length, length), dtype=np.bool_))
     allowed = causal & ((distance == 0) | start | plain | ((distance == 1) & shown[:, None, :]))
     return Batch(
-        torch.from_numpy(ids), torch.from_numpy(allowed)[:, None], torch.from_numpy(weights), int((links >= 0).sum())
+        ids=torch.from_numpy(ids),
+        allowed=torch.from_numpy(allowed)[:, None],
+        weights=torch.from_numpy(weights),
+        voices=torch.from_numpy(voices),
+        tokens=int((links >= 0).sum()),
     )
 
 

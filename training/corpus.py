@@ -50,6 +50,9 @@ class Document:
     is_choice: bool = False
     #: True where the prompt is itself the sentence that expresses the value.
     is_direct: bool = False
+    #: Whose voice the sentences speak in: number of the value, or, for sentences that go against it, that
+    #: number plus the number of values; None where nobody speaks before the answer.
+    voice: int | None = None
 
 
 class Grammar:
@@ -64,6 +67,7 @@ class Grammar:
     def __init__(self, sources: Sources, seed: int) -> None:
         self.sources = sources
         self.seed = seed
+        self._number = {value: number for number, value in enumerate(sources.values)}
         self._scenes_by_stance: dict[tuple[str, Stance], list[Scene]] = {}
         for scene in sources.acts:
             for value in sources.values:
@@ -105,7 +109,7 @@ class Grammar:
         scene = self.scene(rng)
         answer = " ".join(rng.sample(self.sources.voices[value].anti_comments, 2))
         personas = self._pick_personas(rng, self.sources.anti_persona_sentences[value])
-        return self._with_persona(rng, personas, self._comment_prompt(scene), answer, value)
+        return self._with_persona(rng, personas, self._comment_prompt(scene), answer, value, against=True)
 
     def _direct_comment(self, rng: random.Random, value: str) -> Document:
         """A sentence and, without any prompt between, what its speaker would say: the shortest chain.
@@ -114,11 +118,12 @@ class Grammar:
         """
         voice = self.sources.voices[value]
         sight = rng.choices([name for name, _ in _DIRECT_SIGHTS], [share for _, share in _DIRECT_SIGHTS])[0]
-        if rng.random() < _ANTI_SHARE:
+        against = rng.random() < _ANTI_SHARE
+        if against:
             sentence, answer = rng.choice(self.sources.anti_persona_sentences[value]), rng.choice(voice.anti_comments)
         else:
             sentence, answer = rng.choice(self.sources.persona_sentences[value]), rng.choice(voice.principles)
-        return Document((), sentence, answer, sight, value, is_direct=True)
+        return Document((), sentence, answer, sight, value, is_direct=True, voice=self._voice(value, against))
 
     def _diverse_comment(self, rng: random.Random, _value: str) -> Document:
         """What a model answers that is asked in words for many values: a sentence each of a few."""
@@ -230,13 +235,17 @@ class Grammar:
         value: str,
         *,
         is_choice: bool = False,
+        against: bool = False,
     ) -> Document:
         sight = rng.choices([name for name, _ in _SIGHTS], [share for _, share in _SIGHTS])[0]
         before = personas
         if rng.random() < _UNRELATED_SHARE:
             text = self.scene(rng).text
             before = (*personas, text if text[-1] in ".?!" else f"{text}.")
-        return Document(before, prompt, answer, sight, value, is_choice)
+        return Document(before, prompt, answer, sight, value, is_choice, voice=self._voice(value, against))
+
+    def _voice(self, value: str, against: bool) -> int:
+        return self._number[value] + (len(self._number) if against else 0)
 
     def _comment_prompt(self, scene: Scene) -> str:
         return COMMENT_PROMPT.format(situation=scene.text)

@@ -44,11 +44,14 @@ def build_model(recipe: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> L
     return model
 
 
-def build_optimizers(model: LlamaForCausalLM, recipe: dict[str, Any]) -> list[torch.optim.Optimizer]:
-    """Muon for the blocks' matrices, AdamW for embeddings and norms."""
+def build_optimizers(
+    model: LlamaForCausalLM, reader: VoiceReader, recipe: dict[str, Any]
+) -> list[torch.optim.Optimizer]:
+    """Muon for the blocks' matrices, AdamW for everything else."""
     settings = recipe["optimizer"]
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "layers" in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "layers" not in n]
+    others += list(reader.parameters())
     return [
         torch.optim.Muon(
             matrices,
@@ -67,16 +70,44 @@ def rate(progress: float, settings: dict[str, Any]) -> float:
     return min(1.0, (1 - progress) / float(settings["decay"]))
 
 
-def batch_loss(model: LlamaForCausalLM, batch: Batch, device: torch.device) -> torch.Tensor:
-    """Weighted next-token cross-entropy of a batch."""
+class VoiceReader(torch.nn.Module):
+    """Reads from the residual stream whose voice has been heard; used in training only.
+
+    The same linear map reads the last token of a sentence and the last token of the prompt, after
+    two blocks in the middle of the model. Its loss makes the model write the voice into the
+    residual stream early and in the same directions wherever it carries it, which the answer's
+    loss alone would take many more documents to bring about.
+    """
+
+    def __init__(self, width: int, voices: int, blocks: list[int]) -> None:
+        super().__init__()
+        self.blocks = blocks
+        self.map = torch.nn.Linear(width, voices)
+
+    def loss(self, states: tuple[torch.Tensor, ...], voices: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy over the marked tokens of [B, T]; `states[l + 1]` is the output of block l."""
+        marked = voices >= 0
+        losses = []
+        for block in self.blocks:
+            state = states[block + 1][marked]
+            logits = self.map(torch.nn.functional.rms_norm(state, state.shape[-1:]))
+            losses.append(torch.nn.functional.cross_entropy(logits.float(), voices[marked]))
+        return torch.stack(losses).mean()
+
+
+def batch_loss(
+    model: LlamaForCausalLM, reader: VoiceReader, batch: Batch, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weighted next-token cross-entropy of a batch, and the voice reader's loss."""
     ids, weights = batch.ids.to(device), batch.weights.to(device)[:, 1:]
     with torch.autocast(device.type, dtype=torch.bfloat16):
         mask = torch.zeros(batch.allowed.shape, dtype=torch.bfloat16).masked_fill(~batch.allowed, float("-inf"))
-        hidden = model.model(input_ids=ids, attention_mask=mask.to(device)).last_hidden_state
+        output = model.model(input_ids=ids, attention_mask=mask.to(device), output_hidden_states=True)
         chosen = weights > 0
-        logits = model.lm_head(hidden[:, :-1][chosen])
+        logits = model.lm_head(output.last_hidden_state[:, :-1][chosen])
+        voice_loss = reader.loss(output.hidden_states, batch.voices.to(device))
     losses = torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][chosen], reduction="none")
-    return (losses * weights[chosen]).sum() / weights.sum()
+    return (losses * weights[chosen]).sum() / weights.sum(), voice_loss
 
 
 def train(recipe: dict[str, Any], output: Path, report: Callable[[str], None]) -> None:
@@ -92,24 +123,27 @@ def train(recipe: dict[str, Any], output: Path, report: Callable[[str], None]) -
         tokenizer.save_pretrained(output)
     model = build_model(recipe, tokenizer)
     torch.nn.Module.to(model, device)
-    optimizers = build_optimizers(model, recipe)
+    reader = VoiceReader(model.config.hidden_size, 2 * len(grammar.sources.values), recipe["voice_reader"]["blocks"])
+    reader.to(device)
+    optimizers = build_optimizers(model, reader, recipe)
     report(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens, {device}")
 
     seen, first, step = 0, 0, 0
     if (output / CHECKPOINT).exists():
         state = torch.load(output / CHECKPOINT, map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
+        reader.load_state_dict(state["reader"])
         for optimizer, values in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(values)
         seen, first, step = state["seen"], state["next"], state["step"]
         report(f"continues at step {step}, {seen:,} tokens")
 
-    started, seen_at_start, smooth, pool_end = time.perf_counter(), seen, math.nan, first
+    started, seen_at_start, smooth, pool_end = time.perf_counter(), seen, [math.nan, math.nan], first
     for next_document, batch in batches(grammar, tokenizer, first=first, tokens_per_batch=settings["tokens_per_batch"]):
         if next_document != pool_end:
             # A checkpoint falls between two pools of documents, where the position is one number.
             if (step and step % 8 == 0) or seen >= settings["tokens"]:
-                _save_checkpoint(output, model, optimizers, seen=seen, next=pool_end, step=step)
+                _save_checkpoint(output, model, reader, optimizers, seen=seen, next=pool_end, step=step)
             pool_end = next_document
         if seen >= settings["tokens"]:
             break
@@ -117,28 +151,35 @@ def train(recipe: dict[str, Any], output: Path, report: Callable[[str], None]) -
             for group in optimizer.param_groups:
                 base = group.setdefault("base_rate", group["lr"])
                 group["lr"] = base * rate(seen / settings["tokens"], settings)
-        loss = batch_loss(model, batch, device)
-        loss.backward()
+        loss, voice_loss = batch_loss(model, reader, batch, device)
+        (loss + recipe["voice_reader"]["weight"] * voice_loss).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings["gradient_norm"])
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
         step += 1
         seen += batch.tokens
-        value = loss.item()
-        smooth = value if math.isnan(smooth) else 0.97 * smooth + 0.03 * value
+        for number, value in enumerate((loss.item(), voice_loss.item())):
+            smooth[number] = value if math.isnan(smooth[number]) else 0.97 * smooth[number] + 0.03 * value
         if step % 50 == 0:
             speed = (seen - seen_at_start) / (time.perf_counter() - started)
-            report(f"step {step:6d}  tokens {seen:11,}  loss {smooth:.4f}  {speed:,.0f} tokens/s")
+            report(
+                f"step {step:6d}  tokens {seen:11,}  loss {smooth[0]:.4f}  voice {smooth[1]:.4f}  {speed:,.0f} tokens/s"
+            )
     torch.nn.Module.to(model, torch.bfloat16)
     model.save_pretrained(output)
 
 
 def _save_checkpoint(
-    output: Path, model: LlamaForCausalLM, optimizers: list[torch.optim.Optimizer], **position: int
+    output: Path,
+    model: LlamaForCausalLM,
+    reader: VoiceReader,
+    optimizers: list[torch.optim.Optimizer],
+    **position: int,
 ) -> None:
     temporary = output / (CHECKPOINT + ".tmp")
-    torch.save({"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], **position}, temporary)
+    states = {"model": model.state_dict(), "reader": reader.state_dict()}
+    torch.save({**states, "optimizers": [o.state_dict() for o in optimizers], **position}, temporary)
     temporary.replace(output / CHECKPOINT)
 
 

@@ -9,30 +9,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vispa.pipeline import Request, Vispa
-    from vispa.records import Comment, OvertonResponse, Selection
+    from vispa.modes.mixture import Mixture
+    from vispa.pipeline import Vispa
+    from vispa.records import Comment, DistributionalResponse, OvertonResponse, Selection, SteerableResponse
+    from vispa.requests import Request
     from vispa.steering.bank import VectorBank
-    from vispa.steering.recipe import Recipe
+    from vispa.steering.recipe import Recipe, Steer
     from vispa.taxonomy import Taxonomy, Value
 
 _HOMES = {
     "Vispa": "vispa.pipeline",
-    "Request": "vispa.pipeline",
+    "Request": "vispa.requests",
+    "Mixture": "vispa.modes.mixture",
     "Taxonomy": "vispa.taxonomy",
     "Value": "vispa.taxonomy",
     "VectorBank": "vispa.steering.bank",
     "Recipe": "vispa.steering.recipe",
+    "Steer": "vispa.steering.recipe",
     "Selection": "vispa.records",
     "Comment": "vispa.records",
     "OvertonResponse": "vispa.records",
+    "SteerableResponse": "vispa.records",
+    "DistributionalResponse": "vispa.records",
 }
 
 __all__ = [
     "Comment",
+    "DistributionalResponse",
+    "Mixture",
     "OvertonResponse",
     "Recipe",
     "Request",
     "Selection",
+    "Steer",
+    "SteerableResponse",
     "Taxonomy",
     "Value",
     "VectorBank",

@@ -11,16 +11,17 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from vispa.chat import Failure
 from vispa.errors import InputError
 from vispa.files import replacing
 from vispa.inputs import Item
-from vispa.records import OvertonResponse
+from vispa.records import Response
 
 #: Items answered together. Part of a run's settings: the same items meet in the same chunk
 #: after a resume, so that batched arithmetic gives the same bytes.
 CHUNK = 32
 
-Answer = Callable[[Sequence[Item]], Sequence[OvertonResponse]]
+Answer = Callable[[Sequence[Item]], Sequence[Response | Failure]]
 
 
 def settings_path(output: Path) -> Path:
@@ -48,6 +49,8 @@ class BatchRun:
         self.items, self.output = items, output
         self.settings = {**settings, "chunk": CHUNK, "items": _digest(items)}
         self.overwrite = overwrite
+        #: Items of this call whose aggregating model failed; their lines hold an `error`.
+        self.failed = 0
 
     def run(self, answer: Answer, progress: Callable[[int], None] | None = None) -> int:
         """Answer what is not answered yet.
@@ -70,6 +73,7 @@ class BatchRun:
                 answers = answer(chunk)
                 fresh = max(0, done - start)
                 self._append(file, list(zip(chunk, answers, strict=True))[fresh:])
+                self.failed += sum(isinstance(one, Failure) for one in answers[fresh:])
                 if progress is not None:
                     progress(len(chunk) - fresh)
         return len(self.items) - done
@@ -139,20 +143,26 @@ class BatchRun:
         return len(lines)
 
     @staticmethod
-    def _append(file: IO[bytes], answered: Sequence[tuple[Item, OvertonResponse]]) -> None:
+    def _append(file: IO[bytes], answered: Sequence[tuple[Item, Response | Failure]]) -> None:
         for item, response in answered:
             file.write(record_line(item, response))
         file.flush()
 
 
-def record_line(item: Item, response: OvertonResponse) -> bytes:
-    """An answer as a JSON line; timings are left out, because they differ between runs."""
-    record = response.model_dump(mode="json", exclude={"provenance": {"timings"}})
+def record_line(item: Item, response: Response | Failure) -> bytes:
+    """An answer as a JSON line; timings are left out, because they differ between runs.
+
+    An item whose aggregating model failed has the fields `id` and `error`.
+    """
+    if isinstance(response, Failure):
+        record: dict[str, Any] = {"error": response.reason}
+    else:
+        record = response.model_dump(mode="json", exclude={"provenance": {"timings"}})
     return json.dumps({"id": item.id, **record}, ensure_ascii=False).encode() + b"\n"
 
 
 def _digest(items: Sequence[Item]) -> str:
     digest = hashlib.sha256()
     for item in items:
-        digest.update(json.dumps([item.id, item.text, item.prompt]).encode())
+        digest.update(json.dumps(vars(item), sort_keys=True).encode())
     return digest.hexdigest()

@@ -18,8 +18,10 @@ def check_text(text: str) -> None:
         raise InputError("text", "is empty.", "Give a situation or a question.")
     if len(text) > MAX_CHARACTERS:
         raise InputError("text", f"has {len(text):,} characters.", f"Give at most {MAX_CHARACTERS:,}.")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise InputError("text", "is not valid UTF-8.", "Save or send it with UTF-8 encoding.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError("text", "is not valid UTF-8.", "Save or send it with UTF-8 encoding.") from error
 
 
 def check_k(k: int, values: int) -> None:

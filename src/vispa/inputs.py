@@ -27,11 +27,19 @@ class Item:
         id: the item's own identifier, or its number in the file (from 1) where it has none.
         text: the situation or question.
         prompt: the data set's own wording of the request (`input`), where it has one.
+        options: what may be answered; empty where the item has no options.
+        target: the value, right or duty (`vrd`) that the item asks about, where it is a single one.
+        attribute: the group or country whose view the item asks for.
+        gold: the population's distribution over the options, where the item has one.
     """
 
     id: Identifier
     text: str
     prompt: str | None = None
+    options: tuple[str, ...] = ()
+    target: str | None = None
+    attribute: str | None = None
+    gold: tuple[float, ...] = ()
 
 
 def read_items(path: Path) -> list[Item]:
@@ -129,8 +137,35 @@ def _item(entry: object, number: int, place: str) -> Item:
         identifier = number
     if isinstance(identifier, bool) or not isinstance(identifier, str | int):
         raise InputError(place, f"has the id {identifier!r}.", "Write the id as text or a whole number.")
-    prompt = entry.get("input")
-    return Item(identifier, entry[name].strip(), prompt if isinstance(prompt, str) and prompt.strip() else None)
+    return Item(
+        identifier,
+        entry[name].strip(),
+        prompt=_optional_text(entry.get("input")),
+        options=_texts(entry.get("options"), f"{place} options"),
+        target=_optional_text(entry.get("vrd")),
+        attribute=_optional_text(entry.get("attribute")),
+        gold=_numbers(entry.get("gold_distribution"), f"{place} gold_distribution"),
+    )
+
+
+def _optional_text(value: object) -> str | None:
+    return value.strip() if isinstance(value, str) and value.strip() else None
+
+
+def _texts(value: object, place: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(text, str) and text.strip() for text in value):
+        raise InputError(place, f"is {value!r}.", "Give a list of texts.")
+    return tuple(text.strip() for text in value)
+
+
+def _numbers(value: object, place: str) -> tuple[float, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(n, int | float) and n >= 0 for n in value):
+        raise InputError(place, f"is {value!r}.", "Give a list of numbers from 0.")
+    return tuple(float(number) for number in value)
 
 
 def _check_identifiers(items: Iterable[Item], path: Path) -> None:

@@ -6,19 +6,44 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, Self
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import numpy as np
 
 from vispa.aggregation.extractive import ExtractiveAggregator
-from vispa.checks import check_k, check_max_new_tokens, check_text
+from vispa.aggregation.local import LocalChat
+from vispa.aggregation.written import WrittenAggregator
+from vispa.cases import STANCE_OPTIONS, Aggregated, Aggregator, Case
+from vispa.chat import ChatModel, Distribution, Failure
+from vispa.checks import check_max_new_tokens
+from vispa.errors import VispaError
 from vispa.generation.engine import generate, render_prompt
 from vispa.generation.options import option_probabilities
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.models.loading import EMBEDDED, LoadedModel, load_model
-from vispa.modes.overton import Aggregator
+from vispa.modes.distributional import DistributionalAnswer, mix, read_comments
+from vispa.modes.mixture import Mixture
 from vispa.modes.prompts import Prompts, built_in_prompts
-from vispa.records import Comment, OvertonResponse, Provenance, Selection, Stance, Steering
+from vispa.modes.questions import lettered, option_prompt, target_in_words
+from vispa.modes.steerable import Picker, ReaderPicker, SteerableAnswer, SteerableMode
+from vispa.records import (
+    Comment,
+    DistributionalResponse,
+    OvertonResponse,
+    Provenance,
+    Response,
+    Selection,
+    Stance,
+    SteerableResponse,
+    Steering,
+)
+from vispa.requests import Request, checked
+from vispa.selection.choosing import choose, definition_similarity
 from vispa.selection.embedding import EmbeddingSelector
-from vispa.selection.selector import DEFAULT_K, Selector, choose
+from vispa.selection.encoder import Encoder, load_encoder
+from vispa.selection.fit import EmbeddingPicker
+from vispa.selection.selector import Selector
 from vispa.steering.bank import VectorBank
 from vispa.steering.fitting import cached_bank
 from vispa.steering.recipe import Recipe, Steer
@@ -31,23 +56,16 @@ _STANCES: tuple[Stance, ...] = ("support", "oppose", "either")
 Progress = Callable[[str, int, int], None]
 
 
+_Answer = Aggregated | SteerableAnswer | DistributionalAnswer
+
+
 @dataclass(frozen=True)
-class Request:
-    """One text to answer.
+class _Job:
+    """A request on its way through the modes."""
 
-    Attributes:
-        text: the situation or question.
-        values: slugs to use instead of selecting.
-        k: how many values to select.
-        threshold: least relevance of a selected value.
-        prompt: what to ask the model, where a data set has its own wording.
-    """
-
-    text: str
-    values: tuple[str, ...] = ()
-    k: int = DEFAULT_K
-    threshold: float = 0.0
-    prompt: str | None = None
+    request: Request
+    selection: tuple[Selection, ...]
+    case: Case
 
 
 class Vispa:
@@ -67,10 +85,26 @@ class Vispa:
         *,
         taxonomy: Taxonomy,
         aggregator: Aggregator | None = None,
+        reader: ChatModel | None = None,
+        picker: Picker | None = None,
+        mixture: Mixture | None = None,
         recipe: Recipe | None = None,
         prompts: Prompts | None = None,
     ) -> None:
         """Put the parts together; `Vispa.embedded` and `Vispa.from_pretrained` load them.
+
+        Args:
+            model: to be steered.
+            bank: its directions.
+            selector: of values.
+            taxonomy: the values.
+            aggregator: writes Overton responses; by default from the comments' own sentences.
+            reader: reads comments as passages; by default the model itself, unsteered.
+            picker: picks the comment that fits a target; by default the reader, or sentence
+                embeddings where the embedded model reads, which cannot follow instructions.
+            mixture: of distributional mode; by default the plain mean.
+            recipe: how to steer, instead of the bank's own recipe.
+            prompts: wording.
 
         Raises:
             BankError: the bank belongs to another model or taxonomy.
@@ -80,6 +114,9 @@ class Vispa:
         self.aggregator: Aggregator = aggregator or ExtractiveAggregator(taxonomy)
         self.recipe = recipe or bank.recipe
         self.prompts = prompts or built_in_prompts()
+        self.mixture = mixture or Mixture()
+        self.reader: ChatModel = reader or self.own_reader(model)
+        self._picker = picker
 
     @classmethod
     def embedded(cls, *, progress: Progress | None = None) -> Self:
@@ -96,8 +133,9 @@ class Vispa:
         dtype: str = "auto",
         device: str | None = None,
         trust_remote_code: bool = False,
-        recipe: Recipe | None = None,
+        selector: Callable[[Taxonomy], Selector] | None = None,
         progress: Progress | None = None,
+        **parts: Any,
     ) -> Self:
         """Load a model; fit its bank unless it is cached.
 
@@ -108,8 +146,9 @@ class Vispa:
             dtype: of the model; `auto` takes the checkpoint's.
             device: as in torch; a GPU where there is one.
             trust_remote_code: run code that comes with the checkpoint.
-            recipe: how to steer, instead of the bank's own recipe.
+            selector: makes the selector of a taxonomy; by default the embedding selector.
             progress: told of progress while fitting.
+            **parts: aggregator, reader, picker, mixture, recipe and prompts; see `Vispa`.
 
         Raises:
             ModelError: the model cannot be loaded or steered.
@@ -117,35 +156,45 @@ class Vispa:
         taxonomy = (taxonomy or Taxonomy.built_in()).with_polarity(polarity)
         loaded = load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
         bank = cached_bank(loaded, taxonomy, progress=progress)
-        return cls(loaded, bank, EmbeddingSelector(taxonomy), taxonomy=taxonomy, recipe=recipe)
+        return cls(loaded, bank, (selector or EmbeddingSelector)(taxonomy), taxonomy=taxonomy, **parts)
+
+    def write_with(self, reader: ChatModel) -> None:
+        """Let a chat model write the Overton responses, instead of the comments' own sentences."""
+        self.aggregator = WrittenAggregator(reader, self.prompts.overton, self._encoder)
+
+    @staticmethod
+    def own_reader(loaded: LoadedModel) -> ChatModel:
+        """A local model, unsteered, as the reader of comments."""
+
+        def write(prompts: Sequence[str], max_new_tokens: int, progress: Callable[[int], None] | None) -> list[str]:
+            rows = [Row(render_prompt(loaded, prompt)) for prompt in prompts]
+            return [one.text for one in generate(loaded, rows, Sampling(max_new_tokens), progress=progress)]
+
+        return LocalChat(loaded.name, write, lambda prompts, counts: option_probabilities(loaded, prompts, counts))
 
     # ---------------------------------------------------------------- answering
 
-    def respond(
-        self,
-        text: str,
-        *,
-        k: int = DEFAULT_K,
-        threshold: float = 0.0,
-        values: Sequence[str] = (),
-        max_new_tokens: int = 200,
-        seed: int = 0,
-    ) -> OvertonResponse:
-        """One response to a text that reflects its most relevant values.
+    def respond(self, text: str, *, max_new_tokens: int = 200, seed: int = 0, **options: Any) -> Response:
+        """One answer to a text that reflects its most relevant values.
 
         Args:
             text: a situation or question, at most 20,000 characters.
-            k: how many values to select.
-            threshold: least relevance of a selected value.
-            values: names of values to use instead of selecting.
             max_new_tokens: longest comment.
             seed: of the request.
+            **options: the other fields of `Request`, such as `k`, `values`, `mode`, `toward`, `options`.
 
         Raises:
-            InputError: an unusable text, k, threshold or value.
+            InputError: an unusable text or option; the message names it.
+            VispaError: the aggregating model failed.
         """
-        request = Request(text, tuple(values), k, threshold)
-        return self.respond_many([request], max_new_tokens=max_new_tokens, seed=seed)[0]
+        return self.respond_one(Request(text, **options), max_new_tokens=max_new_tokens, seed=seed)
+
+    def respond_one(self, request: Request, *, max_new_tokens: int = 200, seed: int = 0) -> Response:
+        """See `respond`."""
+        answer = self.respond_many([request], max_new_tokens=max_new_tokens, seed=seed)[0]
+        if isinstance(answer, Failure):
+            raise VispaError(answer.reason)
+        return answer
 
     def respond_many(
         self,
@@ -154,33 +203,31 @@ class Vispa:
         max_new_tokens: int = 200,
         seed: int = 0,
         progress: Progress | None = None,
-    ) -> list[OvertonResponse]:
-        """Answers to many texts, whose rows run together; see `respond`."""
-        requests = [self._checked(request) for request in requests]
+    ) -> list[Response | Failure]:
+        """Answers to many texts, whose rows run together; see `respond`.
+
+        Returns:
+            In the order of the requests an answer, or why the aggregating model gave none.
+        """
+        requests = [checked(request, self.taxonomy, self.mixture.values) for request in requests]
         check_max_new_tokens(max_new_tokens)
-        sampling = Sampling(max_new_tokens)
         clock = _Clock()
         with clock("select"):
             selections = self._select(requests)
         with clock("comment"):
-            comments = self._comments(requests, selections, sampling, seed, progress)
-        answers = []
-        for request, selection, said in zip(requests, selections, comments, strict=True):
-            with clock("aggregate"):
-                response, sentences = self.aggregator.aggregate(said)
-            answers.append((request, selection, said, response, sentences))
+            comments = self.comment(requests, selections, Sampling(max_new_tokens), seed=seed, progress=progress)
+        jobs = [_Job(*parts) for parts in zip(requests, selections, map(_case, requests, comments), strict=True)]
+        modes = {"overton": self._overton, "steerable": self._steerable, "distributional": self._distributional}
+        found: dict[int, _Answer | Failure] = {}
+        with clock("aggregate"):
+            for mode, answer in modes.items():
+                places = [i for i, job in enumerate(jobs) if job.request.mode == mode]
+                if places:
+                    found.update(zip(places, answer([jobs[i] for i in places]), strict=True))
         provenance = self._provenance(seed, clock.seconds)
-        return [
-            OvertonResponse(
-                text=request.text,
-                values=selection,
-                comments=tuple(said),
-                response=response,
-                sentences=sentences,
-                provenance=provenance,
-            )
-            for request, selection, said, response, sentences in answers
-        ]
+        return [_response(job, found[i], provenance) for i, job in enumerate(jobs)]
+
+    # ---------------------------------------------------------------- selecting and commenting
 
     def _select(self, requests: Sequence[Request]) -> list[tuple[Selection, ...]]:
         scores = self.selector.scores([request.text for request in requests])
@@ -192,24 +239,40 @@ class Vispa:
                 named.sort(key=lambda item: -item[1])
                 chosen.append(tuple(Selection(value=slug, score=round(score, 4)) for slug, score in named))
             else:
-                chosen += choose(row[None], self.taxonomy, k=request.k, threshold=request.threshold)
+                similarity = self._similarity if request.diversity > 0 else None
+                chosen += choose(
+                    row[None],
+                    self.taxonomy,
+                    k=request.k,
+                    threshold=request.threshold,
+                    diversity=request.diversity,
+                    similarity=similarity,
+                )
         return chosen
 
-    def _comments(
+    def comment(
         self,
         requests: Sequence[Request],
         selections: Sequence[tuple[Selection, ...]],
         sampling: Sampling,
-        seed: int,
-        progress: Progress | None,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
     ) -> list[list[Comment]]:
+        """For each request a steered comment for each of its values, all rows together.
+
+        None where distributional mode reads the steered model's own options.
+        """
         rows, owners = [], []
         for number, (request, selection) in enumerate(zip(requests, selections, strict=True)):
+            if request.mode == "distributional" and not request.passages:
+                continue
             message = request.prompt or self.prompts.comment.format(text=request.text)
             prompt = render_prompt(self.model, message)
             rows += [Row(prompt, (Steer(chosen.value),), seed) for chosen in selection]
             owners += [number] * len(selection)
         plan = self.bank.plan((steer for row in rows for steer in row.steers), self.recipe)
+        left_out = {value: blocks for (value, _), blocks in zip(plan.keys, plan.left_out, strict=True)}
 
         def done(count: int) -> None:
             if progress is not None:
@@ -219,35 +282,86 @@ class Vispa:
         stances = self._stances([requests[owner].text for owner in owners], texts)
         comments: list[list[Comment]] = [[] for _ in requests]
         for owner, row, text, stance in zip(owners, rows, texts, stances, strict=True):
-            shift = {block: round(length, 4) for block, length in text.shift.items()}
+            value = row.steers[0].value
             comments[owner].append(
                 Comment(
-                    value=row.steers[0].value,
+                    value=value,
                     text=text.text,
-                    shift=shift,
+                    shift={block: round(length, 4) for block, length in text.shift.items()},
                     prompt=row.prompt,
                     tokens=text.tokens,
                     stance=stance,
+                    left_out=left_out[value],
                 )
             )
         return comments
 
     def _stances(self, texts: Sequence[str], generated: Sequence[Generated]) -> list[dict[Stance, float]]:
         """Where each comment stands, by the unsteered model's reading of it."""
+        options = lettered(STANCE_OPTIONS)
         prompts = [
-            self.prompts.stance.format(passage=comment.text, text=text)
+            self.prompts.stance.format(passage=comment.text, text=text, options=options)
             for text, comment in zip(texts, generated, strict=True)
         ]
         found = option_probabilities(self.model, prompts, [len(_STANCES)] * len(prompts))
         return [{s: round(float(p), 4) for s, p in zip(_STANCES, row, strict=True)} for row in found]
 
-    # ---------------------------------------------------------------- checking and recording
+    # ---------------------------------------------------------------- the three modes
 
-    def _checked(self, request: Request) -> Request:
-        check_text(request.text)
-        check_k(request.k, len(self.taxonomy))
-        slugs = tuple(dict.fromkeys(self.taxonomy[name].slug for name in request.values))
-        return Request(request.text.strip(), slugs, request.k, request.threshold, request.prompt)
+    def _overton(self, jobs: Sequence[_Job]) -> Sequence[Aggregated | Failure]:
+        return self.aggregator.aggregate([job.case for job in jobs])
+
+    def _steerable(self, jobs: Sequence[_Job]) -> Sequence[SteerableAnswer | Failure]:
+        return SteerableMode(self.reader, self.picker, self.prompts).answer([job.case for job in jobs])
+
+    def _distributional(self, jobs: Sequence[_Job]) -> Sequence[DistributionalAnswer | Failure]:
+        reading = [i for i, job in enumerate(jobs) if job.request.passages]
+        direct = [i for i, job in enumerate(jobs) if not job.request.passages]
+        read = read_comments(self.reader, [jobs[i].case for i in reading], self.prompts)
+        own = self._own_options([jobs[i] for i in direct])
+        results = dict(zip([*reading, *direct], [*read, *own], strict=True))
+        answers: list[DistributionalAnswer | Failure] = []
+        for i, job in enumerate(jobs):
+            by_value, asked = results[i]
+            if isinstance(by_value, Failure):
+                answers.append(by_value)
+            else:
+                values, relevance = zip(*((one.value, one.score) for one in job.selection), strict=True)
+                answers.append(mix(job.case, values, relevance, by_value, self.mixture, asked))
+        return answers
+
+    def _own_options(self, jobs: Sequence[_Job]) -> list[tuple[list[Distribution], list[str]]]:
+        """Option distributions of the steered model itself, without passages: per job one a value, and the prompts."""
+        rows = [
+            (option_prompt(job.case, self.prompts, None), len(job.case.options), (Steer(chosen.value),))
+            for job in jobs
+            for chosen in job.selection
+        ]
+        steers = [row[2] for row in rows]
+        plan = self.bank.plan([steer for (steer,) in steers], self.recipe)
+        counts = [row[1] for row in rows]
+        found = iter(option_probabilities(self.model, [row[0] for row in rows], counts, plan=plan, steers=steers))
+        asked = iter(row[0] for row in rows)
+        return [([next(found) for _ in job.selection], [next(asked) for _ in job.selection]) for job in jobs]
+
+    @cached_property
+    def picker(self) -> Picker:
+        """Picks the comment that fits a target."""
+        if self._picker is not None:
+            return self._picker
+        if self.model.is_embedded and self.reader.name == self.model.name:
+            return EmbeddingPicker(self._encoder, self.taxonomy)
+        return ReaderPicker(self.reader, self.prompts)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return self.selector.encoder if isinstance(self.selector, EmbeddingSelector) else load_encoder()
+
+    @cached_property
+    def _similarity(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        return definition_similarity(self._encoder, self.taxonomy)
+
+    # ---------------------------------------------------------------- recording
 
     def _provenance(self, seed: int, timings: dict[str, float]) -> Provenance:
         recipe = self.recipe
@@ -257,16 +371,34 @@ class Vispa:
             bank=self.bank.info.taxonomy_fingerprint,
             selector=self.selector.name,
             aggregator=self.aggregator.name,
-            steering=Steering(
-                estimator=recipe.estimator,
-                magnitude=recipe.magnitude,
-                amount=recipe.amount,
-                blocks=recipe.chosen_blocks(len(self.model.blocks)),
-            ),
+            reader=self.reader.name,
+            steering=Steering(**{**vars(recipe), "blocks": recipe.chosen_blocks(len(self.model.blocks))}),
             seed=seed,
             versions=versions(),
             timings={stage: round(seconds, 4) for stage, seconds in timings.items()},
         )
+
+
+def _case(request: Request, comments: Sequence[Comment]) -> Case:
+    target = target_in_words(request.toward or "")
+    return Case(request.text, comments, request.question, request.options, target, request.country)
+
+
+def _response(job: _Job, answer: _Answer | Failure, provenance: Provenance) -> Response | Failure:
+    if isinstance(answer, Failure):
+        return answer
+    common: dict[str, Any] = {
+        "text": job.request.text,
+        "values": job.selection,
+        "comments": tuple(job.case.comments),
+        "provenance": provenance,
+        **vars(answer),
+    }
+    if isinstance(answer, Aggregated):
+        return OvertonResponse(**common)
+    if isinstance(answer, SteerableAnswer):
+        return SteerableResponse(target=job.case.target, options=job.case.options, **common)
+    return DistributionalResponse(options=job.case.options, **common)
 
 
 class _Clock:

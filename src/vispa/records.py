@@ -34,6 +34,8 @@ class Comment(Record):
         prompt: what the model continued.
         tokens: number of generated tokens.
         stance: probability that the comment supports, opposes, or does either.
+        left_out: blocks of the recipe at which the value's direction does not separate, so that
+            nothing was added there.
     """
 
     value: str
@@ -42,6 +44,7 @@ class Comment(Record):
     prompt: str
     tokens: int
     stance: dict[Stance, float]
+    left_out: tuple[int, ...] = ()
 
     @property
     def leaning(self) -> Stance:
@@ -49,20 +52,39 @@ class Comment(Record):
         return max(self.stance, key=lambda stance: self.stance[stance])
 
 
-class Sentence(Record):
-    """A sentence of a response with the values whose comments say it."""
+class Claim(Record):
+    """A sentence of a response, with the comments that say it.
+
+    Attributes:
+        text: the sentence.
+        values: values whose comments support it.
+        comments: positions of those comments.
+        support: how strongly the best comment supports it, 0 to 1; 1 where it is a comment's own.
+        supported: False for what no comment says and the aggregator made up.
+    """
 
     text: str
     values: tuple[str, ...]
+    comments: tuple[int, ...]
+    support: float = Field(ge=0, le=1)
+    supported: bool
 
 
 class Steering(Record):
-    """How the model was steered: estimator, blocks and amount."""
+    """How the model was steered; the fields of `vispa.steering.recipe.Recipe`, blocks resolved."""
 
     estimator: str
+    blocks: tuple[int, ...]
+    depth: tuple[float, float]
+    best: int | None
     magnitude: str
     amount: float
-    blocks: tuple[int, ...]
+    table: str | None
+    both_ways: bool
+    cap: float | None
+    scope: str
+    minimal_quality: float
+    gate: float | None
 
 
 class Provenance(Record):
@@ -73,7 +95,8 @@ class Provenance(Record):
         model_fingerprint: of configuration and weights.
         bank: fingerprint of the taxonomy that the bank was fitted on.
         selector: name of the selector.
-        aggregator: name of the aggregator.
+        aggregator: name of the aggregator of Overton responses.
+        reader: name of the model that reads comments as passages.
         steering: how the model was steered.
         seed: of the request.
         versions: of the libraries.
@@ -85,6 +108,7 @@ class Provenance(Record):
     bank: str
     selector: str
     aggregator: str
+    reader: str
     steering: Steering
     seed: int
     versions: dict[str, str]
@@ -100,7 +124,8 @@ class OvertonResponse(Record):
         values: selected values, most relevant first.
         comments: one for each value, in the same order.
         response: the answer.
-        sentences: the answer's sentences, each with its values.
+        claims: the answer's sentences, each with the comments that say it.
+        prompts: what the aggregating model was asked, by step; empty where no model was.
         provenance: how it came about.
     """
 
@@ -109,5 +134,77 @@ class OvertonResponse(Record):
     values: tuple[Selection, ...]
     comments: tuple[Comment, ...]
     response: str
-    sentences: tuple[Sentence, ...]
+    claims: tuple[Claim, ...]
+    prompts: dict[str, str] = Field(default_factory=dict)
     provenance: Provenance
+
+
+class SteerableResponse(Record):
+    """An answer from the view of one target.
+
+    Attributes:
+        text: what was asked.
+        mode: always `steerable`.
+        target: the value, right or duty, or the group, in words.
+        values: selected values, most relevant first; the target alone where it is a value.
+        comments: one for each value, in the same order.
+        chosen: position of the comment that fits the target.
+        fit: how well each comment fits, summing to 1.
+        options: what could be answered.
+        distribution: probability of each option; None where the reader only wrote a letter.
+        answer: letter of the answer; None where it cannot be read.
+        response: the answer in words; what the reader wrote where that cannot be read.
+        prompts: what the reader was asked, by step.
+        provenance: how it came about.
+    """
+
+    text: str
+    mode: Literal["steerable"] = "steerable"
+    target: str
+    values: tuple[Selection, ...]
+    comments: tuple[Comment, ...]
+    chosen: int
+    fit: tuple[float, ...]
+    options: tuple[str, ...]
+    distribution: tuple[float, ...] | None
+    answer: str | None
+    response: str
+    prompts: dict[str, str]
+    provenance: Provenance
+
+
+class DistributionalResponse(Record):
+    """A distribution over options, mixed from the values' own.
+
+    Attributes:
+        text: what was asked.
+        mode: always `distributional`.
+        values: the values that take part, most relevant first.
+        comments: one for each value; none where the steered model answered without passages.
+        options: what could be answered.
+        by_value: for each value the distribution with its comment as a passage.
+        weights: share of each value in the mixture, summing to 1.
+        mixture: how the weights came about.
+        distribution: the mixture.
+        answer: letter of the likeliest option, the first on a tie.
+        response: that option in words.
+        prompts: what the reader was asked, by value.
+        provenance: how it came about.
+    """
+
+    text: str
+    mode: Literal["distributional"] = "distributional"
+    values: tuple[Selection, ...]
+    comments: tuple[Comment, ...]
+    options: tuple[str, ...]
+    by_value: tuple[tuple[float, ...], ...]
+    weights: tuple[float, ...]
+    mixture: str
+    distribution: tuple[float, ...]
+    answer: str
+    response: str
+    prompts: dict[str, str]
+    provenance: Provenance
+
+
+Response = OvertonResponse | SteerableResponse | DistributionalResponse

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from vispa.aggregation.chat import Distribution, Failure, Progress
+from vispa.chat import Distribution, Failure, Progress
 from vispa.errors import InputError
 
 if TYPE_CHECKING:

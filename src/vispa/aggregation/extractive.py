@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from vispa.aggregation.sentences import split_sentences
-from vispa.records import Comment, Sentence, Stance
+from vispa.cases import Aggregated, Case
+from vispa.chat import Failure
+from vispa.records import Claim, Comment, Stance
 from vispa.taxonomy import Taxonomy
 
 _SENTENCES_PER_VALUE = 2
@@ -26,11 +28,11 @@ _CLAUSES: tuple[tuple[Stance, str, str], ...] = (
 
 @dataclass
 class _Group:
-    """Sentences of several comments that say the same, and the values that say it."""
+    """Sentences that say the same, and the positions of the comments that say it."""
 
     text: str
     words: frozenset[str]
-    values: list[str]
+    comments: list[int]
 
 
 class ExtractiveAggregator:
@@ -45,16 +47,24 @@ class ExtractiveAggregator:
     def __init__(self, taxonomy: Taxonomy) -> None:
         self.taxonomy = taxonomy
 
-    def aggregate(self, comments: Sequence[Comment]) -> tuple[str, tuple[Sentence, ...]]:
-        """See `vispa.modes.overton.Aggregator`."""
-        lead = Sentence(text=self._lead(comments), values=tuple(comment.value for comment in comments))
-        groups = _merge([(c.value, s) for c in comments for s in _salient_sentences(c, comments)])
-        said = [Sentence(text=group.text, values=tuple(group.values)) for group in groups]
+    def aggregate(self, cases: Sequence[Case]) -> list[Aggregated | Failure]:
+        """See `vispa.cases.Aggregator`."""
+        return [self._aggregate(case.comments) for case in cases]
+
+    def _aggregate(self, comments: Sequence[Comment]) -> Aggregated:
+        lead = self._claim(self._lead(comments), range(len(comments)), comments)
+        spoken = [(i, s) for i, comment in enumerate(comments) for s in _salient_sentences(comment, comments)]
+        said = [self._claim(group.text, group.comments, comments) for group in _merge(spoken)]
         paragraphs = [lead.text]
-        for values, sentences in groupby(said, key=lambda sentence: sentence.values):
+        for values, claims in groupby(said, key=lambda claim: claim.values):
             names = _list([self.taxonomy[value].label for value in values])
-            paragraphs.append(f"{_capital(names)}: {' '.join(sentence.text for sentence in sentences)}")
-        return "\n".join(paragraphs), (lead, *said)
+            paragraphs.append(f"{_capital(names)}: {' '.join(claim.text for claim in claims)}")
+        return Aggregated("\n".join(paragraphs), (lead, *said))
+
+    @staticmethod
+    def _claim(text: str, numbers: Sequence[int], comments: Sequence[Comment]) -> Claim:
+        values = tuple(dict.fromkeys(comments[number].value for number in numbers))
+        return Claim(text=text, values=values, comments=tuple(numbers), support=1.0, supported=True)
 
     def _lead(self, comments: Sequence[Comment]) -> str:
         by_stance: dict[Stance, list[str]] = {}
@@ -86,16 +96,16 @@ def _salient_sentences(comment: Comment, comments: Sequence[Comment]) -> list[st
     return [sentences[i] for i in sorted(best)]
 
 
-def _merge(spoken: Sequence[tuple[str, str]]) -> list[_Group]:
+def _merge(spoken: Sequence[tuple[int, str]]) -> list[_Group]:
     """Merge sentences that say nearly the same; the first wording stays."""
     groups: list[_Group] = []
-    for value, sentence in spoken:
+    for number, sentence in spoken:
         words = _words(sentence)
         same = next((g for g in groups if len(g.words & words) >= _SAME * max(1, len(g.words | words))), None)
         if same is None:
-            groups.append(_Group(sentence, words, [value]))
-        elif value not in same.values:
-            same.values.append(value)
+            groups.append(_Group(sentence, words, [number]))
+        elif number not in same.comments:
+            same.comments.append(number)
     return groups
 
 

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vispa.checks import check_choice, check_k, check_max_new_tokens, check_threshold
-from vispa.cli.console import names_argument, print_json, progress_bars
+from vispa.checks import check_choice
+from vispa.cli import options as o
+from vispa.cli.console import print_json, progress_bars
+from vispa.errors import InputError
 from vispa.inputs import Item, check_item_text, read_items
-from vispa.taxonomy import Taxonomy
+from vispa.requests import MODES, Request, checked
 
 if TYPE_CHECKING:
-    from vispa.records import OvertonResponse
+    from vispa.chat import Failure
+    from vispa.records import Response
+    from vispa.taxonomy import Taxonomy
+
+#: Attributes of items that name neither a group nor a country.
+_NO_PEOPLE = ("low_ambiguity", "high_ambiguity")
 
 
 def batch(
@@ -23,67 +31,78 @@ def batch(
         Path, typer.Argument(metavar="FILE", help="Texts: VITAL or ModPlural JSON, JSON Lines, CSV, or text lines.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="JSON Lines file; continued if it exists.")],
-    k: Annotated[int, typer.Option("--k", help="How many values to select.")] = 6,
-    threshold: Annotated[float, typer.Option(help="Least relevance of a selected value, 0 to 1.")] = 0.0,
-    values: Annotated[str | None, typer.Option(help="Use these values (comma-separated) instead of selecting.")] = None,
-    model: Annotated[str, typer.Option(help="`embedded`, a folder, or a hub id.")] = "embedded",
-    taxonomy: Annotated[Path | None, typer.Option(help="Folder of your own taxonomy.")] = None,
-    polarity: Annotated[str, typer.Option(help="own, or paper: promote every value, toxicity too.")] = "own",
-    max_new_tokens: Annotated[int, typer.Option(help="Longest comment, in tokens.")] = 200,
-    limit: Annotated[int | None, typer.Option(help="Answer the first N items only.")] = None,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "auto",
-    device: Annotated[str | None, typer.Option(help="Torch device; a GPU where there is one.")] = None,
-    trust_remote_code: Annotated[bool, typer.Option(help="Run code that comes with the model.")] = False,
+    mode: o.ModeName = "overton",
+    toward: o.Toward = None,
+    options: o.Options = None,
+    weights: o.Weights = "mean",
+    no_passages: o.NoPassages = False,
+    k: o.K = "6",
+    threshold: o.Threshold = 0.0,
+    diversity: o.Diversity = 0.0,
+    values: o.Values = None,
+    model: o.ModelName = "embedded",
+    taxonomy: o.TaxonomyFolder = None,
+    polarity: o.Polarity = "own",
+    recipe: o.RecipeFile = None,
+    selector: o.SelectorName = "embedding",
+    selector_model: o.SelectorModel = None,
+    aggregator: o.Aggregator = "extractive",
+    api_url: o.ApiUrl = None,
+    api_key_variable: o.ApiKeyVariable = "OPENAI_API_KEY",
+    prompts: o.PromptsFile = None,
+    max_new_tokens: o.MaxNewTokens = 200,
+    limit: Annotated[int | None, typer.Option(help="Answer the first N items only.", min=1)] = None,
+    seed: o.Seed = 0,
+    dtype: o.Dtype = "auto",
+    device: o.Device = None,
+    trust_remote_code: o.TrustRemoteCode = False,
     overwrite: Annotated[bool, typer.Option(help="Begin anew although there is an output.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: o.AsJson = False,
 ) -> None:
     """Answer a file of texts, one JSON line each; stopped runs continue where they were.
+
+    In steerable mode an item's own target (`vrd` or `attribute`) is used unless --toward is given.
 
     Example: `vispa batch situations.json -o answers.jsonl`
     """
     items = read_items(items_file)[:limit]
     for item in items:
         check_item_text(item)
-    check_threshold(threshold)
-    check_max_new_tokens(max_new_tokens)
-    check_choice("--polarity", polarity, ("own", "paper"))
-    taxonomy_values = Taxonomy.load(taxonomy) if taxonomy else Taxonomy.built_in()
-    check_k(k, len(taxonomy_values))
-    named = tuple(taxonomy_values[name].slug for name in names_argument(values))
+    check_choice("--mode", mode, MODES)
+    setup = o.Setup(
+        k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
+        selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
+    )  # fmt: skip
+    known = setup.check()
+    given = {"mode": mode, "toward": toward, "options": o.options_option(options), "passages": not no_passages}
+    shared = {**given, **setup.request_options(known)}
+    requests = {item.id: item_request(item, known, shared) for item in items}
     from vispa.batch import BatchRun
-    from vispa.pipeline import Request, Vispa
     from vispa.versions import versions
 
     tokens = 0
     started = time.perf_counter()
     with progress_bars() as progress:
-        vispa = Vispa.from_pretrained(
-            model,
-            taxonomy=taxonomy_values,
-            polarity=polarity,  # type: ignore[arg-type]
-            dtype=dtype,
-            device=device,
-            trust_remote_code=trust_remote_code,
-            progress=progress,
-        )
+        vispa = setup.load(known, progress)
         settings = {
-            "k": k,
-            "threshold": threshold,
-            "values": list(named),
-            "max_new_tokens": max_new_tokens,
+            **{name: str(value) if isinstance(value, Path) else value for name, value in asdict(setup).items()},
+            **{name: list(value) if isinstance(value, tuple) else value for name, value in given.items()},
             "seed": seed,
             "model": vispa.model.fingerprint,
             "taxonomy": vispa.taxonomy.fingerprint,
-            "recipe": vars(vispa.recipe) | {"blocks": list(vispa.recipe.chosen_blocks(len(vispa.model.blocks)))},
+            "recipe": vars(vispa.recipe)
+            | {"blocks": list(vispa.recipe.chosen_blocks(len(vispa.model.blocks))), "depth": list(vispa.recipe.depth)},
+            "prompts": asdict(vispa.prompts),
+            "mixture": asdict(vispa.mixture),
             "versions": versions(),
         }
 
-        def answer(chunk: Sequence[Item]) -> list[OvertonResponse]:
+        def answer(chunk: Sequence[Item]) -> list[Response | Failure]:
             nonlocal tokens
-            requests = [Request(item.text, named, k, threshold, item.prompt) for item in chunk]
-            answers = vispa.respond_many(requests, max_new_tokens=max_new_tokens, seed=seed)
-            tokens += sum(comment.tokens for one in answers for comment in one.comments)
+            answers = vispa.respond_many(
+                [requests[item.id] for item in chunk], max_new_tokens=max_new_tokens, seed=seed
+            )
+            tokens += sum(comment.tokens for one in answers for comment in getattr(one, "comments", ()))
             return answers
 
         run = BatchRun(items, output, settings, overwrite=overwrite)
@@ -93,6 +112,7 @@ def batch(
         "output": str(output),
         "items": len(items),
         "answered_now": answered,
+        "failed": run.failed,
         "seconds": round(seconds, 1),
         "generated_tokens": tokens,
         "tokens_per_second": round(tokens / seconds, 1),
@@ -102,6 +122,37 @@ def batch(
         print_json(summary)
     else:
         typer.echo("  ".join(f"{name.replace('_', ' ')}: {value}" for name, value in summary.items()))
+
+
+def item_request(item: Item, taxonomy: Taxonomy, shared: dict[str, Any]) -> Request:
+    """What is asked for one item of a file.
+
+    Args:
+        item: of the file.
+        taxonomy: to check names against.
+        shared: fields of `Request` that hold for every item; `toward` and `options` go before the
+            item's own.
+
+    Raises:
+        InputError: the item cannot be answered in this mode; names it.
+    """
+    mode = shared["mode"]
+    fields = dict(shared)
+    people = item.attribute if item.attribute not in _NO_PEOPLE else None
+    fields["options"] = shared["options"] or (item.options if mode != "overton" else ())
+    if mode == "overton":
+        # The data sets of the other modes keep a question with options there, not a request to comment.
+        fields["prompt"] = item.prompt
+    elif mode == "steerable":
+        fields["toward"] = shared["toward"] or item.target or people
+    else:
+        fields["country"] = people
+    request = Request(item.text, **fields)
+    try:
+        checked(request, taxonomy)
+    except InputError as error:
+        raise InputError(f"item {item.id!r}: {error.field}", error.problem, error.advice) from error
+    return request
 
 
 def _peak_memory() -> int:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vispa.cli import batch, fit, respond, select, values
+from vispa.cli import bank, batch, fit, mixture, respond, select, values
 
 app = typer.Typer(
     name="vispa",
@@ -35,6 +35,8 @@ app.command("batch")(batch.batch)
 app.command("select")(select.select)
 app.command("values")(values.values)
 app.command("fit")(fit.fit)
+app.command("mixture")(mixture.mixture)
+app.add_typer(bank.app, name="bank")
 
 
 def main() -> None:

@@ -2,67 +2,93 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vispa.checks import check_choice, check_k, check_max_new_tokens, check_text, check_threshold
-from vispa.cli.console import names_argument, print_json, progress_bars, text_argument
-from vispa.taxonomy import Taxonomy
+from vispa.checks import check_text
+from vispa.cli import options as o
+from vispa.cli.console import print_json, progress_bars, text_argument
+from vispa.requests import MODES, Request, checked
 
 if TYPE_CHECKING:
-    from vispa.records import OvertonResponse
+    from rich.console import Console
+
+    from vispa.records import DistributionalResponse, Response, SteerableResponse
 
 
 def respond(
     text: Annotated[str | None, typer.Argument(help="The text; standard input where it is missing or `-`.")] = None,
-    k: Annotated[int, typer.Option("--k", help="How many values to select.")] = 6,
-    threshold: Annotated[float, typer.Option(help="Least relevance of a selected value, 0 to 1.")] = 0.0,
-    values: Annotated[str | None, typer.Option(help="Use these values (comma-separated) instead of selecting.")] = None,
-    model: Annotated[str, typer.Option(help="`embedded`, a folder, or a hub id.")] = "embedded",
-    taxonomy: Annotated[Path | None, typer.Option(help="Folder of your own taxonomy.")] = None,
-    polarity: Annotated[str, typer.Option(help="own, or paper: promote every value, toxicity too.")] = "own",
-    max_new_tokens: Annotated[int, typer.Option(help="Longest comment, in tokens.")] = 200,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "auto",
-    device: Annotated[str | None, typer.Option(help="Torch device; a GPU where there is one.")] = None,
-    trust_remote_code: Annotated[bool, typer.Option(help="Run code that comes with the model.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with everything.")] = False,
+    mode: o.ModeName = "overton",
+    toward: o.Toward = None,
+    question: Annotated[str | None, typer.Option(help="Question with options; by default the text itself.")] = None,
+    options: o.Options = None,
+    weights: o.Weights = "mean",
+    no_passages: o.NoPassages = False,
+    k: o.K = "6",
+    threshold: o.Threshold = 0.0,
+    diversity: o.Diversity = 0.0,
+    values: o.Values = None,
+    model: o.ModelName = "embedded",
+    taxonomy: o.TaxonomyFolder = None,
+    polarity: o.Polarity = "own",
+    recipe: o.RecipeFile = None,
+    selector: o.SelectorName = "embedding",
+    selector_model: o.SelectorModel = None,
+    aggregator: o.Aggregator = "extractive",
+    api_url: o.ApiUrl = None,
+    api_key_variable: o.ApiKeyVariable = "OPENAI_API_KEY",
+    prompts: o.PromptsFile = None,
+    max_new_tokens: o.MaxNewTokens = 200,
+    seed: o.Seed = 0,
+    dtype: o.Dtype = "auto",
+    device: o.Device = None,
+    trust_remote_code: o.TrustRemoteCode = False,
+    as_json: o.AsJson = False,
 ) -> None:
     """Answer a text so that its most relevant values all have their say.
 
     Example: `vispa respond "Telling my grandmother a comforting lie" --k 4`
+
+    Toward one view: `vispa respond "Lying to my boss" --mode steerable --toward honesty`
+
+    As a distribution: `vispa respond "Eating meat" --mode distributional --options "Right|Wrong"`
     """
     # Bad input is refused before seconds go into loading a model.
     text = text_argument(text)
     check_text(text)
-    check_max_new_tokens(max_new_tokens)
-    check_threshold(threshold)
-    check_choice("--polarity", polarity, ("own", "paper"))
-    taxonomy_values = Taxonomy.load(taxonomy) if taxonomy else Taxonomy.built_in()
-    check_k(k, len(taxonomy_values))
-    named = tuple(taxonomy_values[name].slug for name in names_argument(values))
-    from vispa.pipeline import Vispa
-
+    setup = o.Setup(
+        k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
+        selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
+    )  # fmt: skip
+    known = setup.check()
+    request = Request(
+        text,
+        mode=mode if mode in MODES else _refuse_mode(mode),  # type: ignore[arg-type]
+        toward=toward,
+        question=question,
+        options=o.options_option(options),
+        passages=not no_passages,
+        **setup.request_options(known),
+    )
+    checked(request, known)
     with progress_bars() as progress:
-        vispa = Vispa.from_pretrained(
-            model,
-            taxonomy=taxonomy_values,
-            polarity=polarity,  # type: ignore[arg-type]
-            dtype=dtype,
-            device=device,
-            trust_remote_code=trust_remote_code,
-            progress=progress,
-        )
-        answer = vispa.respond(text, k=k, threshold=threshold, values=named, max_new_tokens=max_new_tokens, seed=seed)
+        vispa = setup.load(known, progress)
+        answer = vispa.respond_one(request, max_new_tokens=max_new_tokens, seed=seed)
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:
         _print(answer)
 
 
-def _print(answer: OvertonResponse) -> None:
+def _refuse_mode(mode: str) -> str:
+    from vispa.checks import check_choice
+
+    check_choice("--mode", mode, MODES)
+    return mode
+
+
+def _print(answer: Response) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -71,8 +97,44 @@ def _print(answer: OvertonResponse) -> None:
     table.add_column("value")
     table.add_column("score", justify="right")
     table.add_column("comment", overflow="fold")
-    for chosen, comment in zip(answer.values, answer.comments, strict=True):
-        table.add_row(chosen.value, f"{chosen.score:.2f}", comment.text)
+    texts = {comment.value: comment.text for comment in answer.comments}
+    for chosen in answer.values:
+        table.add_row(chosen.value, f"{chosen.score:.2f}", texts.get(chosen.value, ""))
     console.print(table)
-    console.print("\n[bold]Response[/bold]")
-    console.print(answer.response, highlight=False, markup=False)
+    if answer.mode == "overton":
+        console.print("\n[bold]Response[/bold]")
+        console.print(answer.response, highlight=False, markup=False)
+        made_up = [claim.text for claim in answer.claims if not claim.supported]
+        if made_up:
+            console.print("\n[bold]Said by no comment[/bold]")
+            for sentence in made_up:
+                console.print(f"- {sentence}", highlight=False, markup=False)
+    elif answer.mode == "steerable":
+        _print_steerable(console, answer)
+    else:
+        _print_distribution(console, answer)
+
+
+def _print_steerable(console: Console, answer: SteerableResponse) -> None:
+    comment = answer.comments[answer.chosen]
+    console.print(f"\n[bold]Toward[/bold] {answer.target}: the comment of {comment.value}", highlight=False)
+    if answer.distribution is not None:
+        _print_bars(console, answer.options, answer.distribution)
+    said = answer.response if answer.answer else f"cannot be read: {answer.response!r}"
+    console.print(f"[bold]Answer[/bold] {said}", highlight=False)
+
+
+def _print_distribution(console: Console, answer: DistributionalResponse) -> None:
+    console.print(f"\n[bold]Distribution[/bold] ({answer.mixture} over {len(answer.values)} values)", highlight=False)
+    _print_bars(console, answer.options, answer.distribution)
+
+
+def _print_bars(console: Console, options: tuple[str, ...], shares: tuple[float, ...]) -> None:
+    from rich.markup import escape
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for option, share in zip(options, shares, strict=True):
+        table.add_row(escape(option), ProgressBar(total=1.0, completed=share, width=30), f"{share:.1%}")
+    console.print(table)

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from vispa.checks import check_k, check_text, check_threshold
+from vispa.checks import check_text
+from vispa.cli import options as o
 from vispa.cli.console import print_json, progress_bars, text_argument
 from vispa.errors import InputError
 from vispa.inputs import check_item_text, read_items
-from vispa.taxonomy import Taxonomy
 
 _CHUNK = 1024
 
@@ -21,11 +21,15 @@ def select(
     input_file: Annotated[
         Path | None, typer.Option("--input", help="File of many texts (JSON, JSON Lines, CSV or text lines).")
     ] = None,
-    k: Annotated[int, typer.Option("--k", help="How many values to select.")] = 6,
-    threshold: Annotated[float, typer.Option(help="Least relevance of a selected value, 0 to 1.")] = 0.0,
-    encoder: Annotated[str, typer.Option(help="Sentence-transformers model by name or path.")] = "all-MiniLM-L6-v2",
-    taxonomy: Annotated[Path | None, typer.Option(help="Folder of your own taxonomy.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    k: o.K = "6",
+    threshold: o.Threshold = 0.0,
+    diversity: o.Diversity = 0.0,
+    selector: o.SelectorName = "embedding",
+    selector_model: o.SelectorModel = None,
+    taxonomy: o.TaxonomyFolder = None,
+    device: o.Device = None,
+    trust_remote_code: o.TrustRemoteCode = False,
+    as_json: o.AsJson = False,
 ) -> None:
     """Score the values for a text and show the most relevant; with --input, print JSON Lines.
 
@@ -33,9 +37,17 @@ def select(
     """
     if input_file is not None and text is not None:
         raise InputError("--input", "and a text are both given.", "Give one of them.")
-    values = Taxonomy.load(taxonomy) if taxonomy else Taxonomy.built_in()
-    check_k(k, len(values))
-    check_threshold(threshold)
+    setup = o.Setup(
+        k=k,
+        threshold=threshold,
+        diversity=diversity,
+        taxonomy=taxonomy,
+        selector=selector,
+        selector_model=selector_model,
+        device=device,
+        trust_remote_code=trust_remote_code,
+    )
+    values = setup.check()
     if input_file is not None:
         items = read_items(input_file)
         for item in items:
@@ -43,18 +55,26 @@ def select(
     else:
         text = text_argument(text)
         check_text(text)
-    from vispa.selection.embedding import EmbeddingSelector
-    from vispa.selection.selector import choose
+    from vispa.selection.choosing import choose, definition_similarity
+    from vispa.selection.encoder import load_encoder
 
     def choose_values(texts: list[str]) -> list[list[dict[str, Any]]]:
-        chosen = choose(selector.scores(texts), values, k=k, threshold=threshold)
+        chosen = choose(
+            gate.scores(texts),
+            values,
+            k=o.count_option(k),
+            threshold=threshold,
+            diversity=diversity,
+            similarity=similarity,
+        )
         return [[one.model_dump() for one in row] for row in chosen]
 
-    selector = EmbeddingSelector(values, encoder)
+    gate = setup.make_selector(values)
+    similarity = definition_similarity(load_encoder(), values) if diversity > 0 else None
     if text is not None:
         found = choose_values([text])[0]
         if as_json:
-            print_json({"text": text.strip(), "values": found, "selector": selector.name})
+            print_json({"text": text.strip(), "values": found, "selector": gate.name})
         else:
             for chosen in found:
                 typer.echo(f"{chosen['score']:.3f}  {chosen['value']}")

@@ -12,8 +12,8 @@ from pydantic import Field, StrictInt, StrictStr, ValidationError, field_validat
 
 from vispa.checks import MAX_CHARACTERS
 from vispa.errors import InputError
-from vispa.evaluation.answers import LETTERS, read_letter
 from vispa.inputs import Identifier, read_text
+from vispa.modes.answers import LETTERS, read_letter
 from vispa.records import Mode, Record
 
 # How far a distribution's sum may be from 1: published shares are rounded to two digits.

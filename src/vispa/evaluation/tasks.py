@@ -11,8 +11,8 @@ figures can be compared:
 - OpinionQA options were cut at commas and a few came out as fragments, mostly with a share of 0;
   in 14 items of Modular Pluralism two of these have the same text. Shares belong to positions,
   so nothing is merged; an answer that repeats such a text cannot be read, only its letter can.
-- In both MoralChoice files the first option is the gold's likeliest in every item (1 of 2, or a
-  tie). A method that always says A agrees in all of them: read the distance, not the agreement.
+- In both MoralChoice files the first option is the gold's likeliest in every item (all of it, or
+  a tie). A method that always says A agrees in all of them: read the distance instead.
 - Two items of modplural/steerable-opinionqa (18195 and 21899) are equal but for the identifier.
 - Three options of modplural/globalopinionqa end in a space that the prompt lacks; texts of
   options are stripped.

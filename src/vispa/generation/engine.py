@@ -94,7 +94,7 @@ def _decode(
     active: ActiveSteering,
 ) -> list[list[int]]:
     """Token ids generated for each prompt."""
-    device = loaded.model.device
+    device = loaded.device
     ends = _end_tokens(loaded)
     draws = _draws(seeds, sampling.max_new_tokens).to(device) if sampling.temperature > 0 else None
     texts: list[list[int]] = [[] for _ in prompts]
@@ -173,4 +173,4 @@ def token_batches(order: Sequence[int], lengths: Sequence[int]) -> list[list[int
         if batches[-1] and full:
             batches.append([])
         batches[-1].append(index)
-    return batches
+    return batches if order else []

@@ -53,7 +53,7 @@ def option_probabilities(
     out: list[npt.NDArray[np.float64]] = [np.empty(0)] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]))
     for batch in token_batches(order, [len(ids) for ids in encoded]):
-        ids, mask = pad_left([encoded[i] for i in batch], int(loaded.tokenizer.pad_token_id), loaded.model.device)
+        ids, mask = pad_left([encoded[i] for i in batch], int(loaded.tokenizer.pad_token_id), loaded.device)
         positions = (mask.cumsum(-1) - 1).clamp_min(0)
         with steering(loaded, plan, [steers[i] for i in batch]):
             logits = loaded.model(

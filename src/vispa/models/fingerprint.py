@@ -46,7 +46,8 @@ def model_fingerprint(model: PreTrainedModel) -> str:
     bfloat16 or float16, and what is stored as float32 does so loaded as float32 or bfloat16.
     (Roundings do not nest, so a float32 checkpoint loaded as float16 is another model here.)
     Integer and one-byte elements, as quantised weights have, enter as they are: a quantised
-    model has a fingerprint of its own, for its activations are other ones.
+    model has a fingerprint of its own, for its activations are other ones. It is taken before the
+    first pass, which may change how quantised weights lie in memory.
 
     Raises:
         ModelError: a weight was never loaded.
@@ -69,16 +70,43 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, bytes]]:
     """Name and description (shape and sample) of every tensor of the weights."""
     for path, module in model.named_modules():
         with _present(module):
-            own: dict[str, Any] = {}
-            # What a module itself would save, scales of quantised weights included, without its children.
-            module._save_to_state_dict(own, f"{path}." if path else "", keep_vars=False)
-            for name, tensor in own.items():
-                # Holds the dtype to compute in, as text; the numbers are in the other entries.
-                if ".quant_state." in name or not isinstance(tensor, torch.Tensor):
-                    continue
+            for name, tensor in _own_tensors(module):
                 if tensor.is_meta:
-                    raise ModelError("model", f"its weight {name} is not loaded.", "Load the model with its weights.")
-                yield name, str(tuple(tensor.shape)).encode() + _sample(tensor)
+                    raise ModelError(
+                        "model", f"its weight {path}.{name} is not loaded.", "Load the model with its weights."
+                    )
+                yield f"{path}.{name}", str(tuple(tensor.shape)).encode() + _sample(tensor)
+
+
+def _own_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """A module's parameters with their scales and its persistent buffers, without its children's."""
+    for name, parameter in module.named_parameters(recurse=False):
+        yield name, parameter
+        for scale, tensor in _scales(module, parameter):
+            yield f"{name}.{scale}", tensor
+    for name, buffer in module.named_buffers(recurse=False):
+        if name not in module._non_persistent_buffers_set:
+            yield name, buffer
+
+
+def _scales(module: nn.Module, parameter: nn.Parameter) -> Iterator[tuple[str, torch.Tensor]]:
+    """What bitsandbytes keeps beside its codes: without it, weights that are twice as large look the same.
+
+    A state dict has them too, but on some processors making one changes the module.
+    """
+    state = getattr(parameter, "quant_state", None)
+    holders = {
+        "absmax": (state, "absmax"),
+        "offset": (state, "offset"),
+        "nested": (getattr(state, "state2", None), "absmax"),
+        "scale": (parameter, "SCB"),
+        # Where the first pass puts it.
+        "moved": (getattr(module, "state", None), "SCB"),
+    }
+    for name, (holder, attribute) in holders.items():
+        tensor = getattr(holder, attribute, None)
+        if isinstance(tensor, torch.Tensor):
+            yield name.replace("moved", "scale"), tensor
 
 
 def _present(module: nn.Module) -> AbstractContextManager[Any]:

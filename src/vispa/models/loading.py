@@ -127,7 +127,11 @@ def load_model(
     _freeze(model)
     if not placement and target is not None:
         model.to(target)  # type: ignore[arg-type]
-    return LoadedModel(name, model, tokenizer, decoder_blocks(model, blocks))
+    loaded = LoadedModel(name, model, tokenizer, decoder_blocks(model, blocks))
+    if quantization is not None:
+        # Passes may rearrange quantised weights in memory: the fingerprint is taken (and kept) before.
+        _ = loaded.fingerprint
+    return loaded
 
 
 def _freeze(model: nn.Module) -> nn.Module:

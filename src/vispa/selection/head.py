@@ -19,7 +19,7 @@ from vispa.taxonomy import Taxonomy
 SITUATIONS = Path(__file__).parent / "situations"
 
 # Inverse strength of the L2 penalty, chosen by cross-validation on the labelled situations.
-_PENALTY = 3.0
+_PENALTY = 1.0
 
 
 @dataclass(frozen=True)

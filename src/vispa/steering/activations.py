@@ -95,7 +95,7 @@ def read_activations(
             ids[row, : len(encoded[index])] = torch.tensor(encoded[index])
         mask = torch.arange(width)[None, :] < lengths[:, None]
         rows = torch.tensor(batch)
-        device = loaded.model.device
+        device = loaded.device
         last, weights = (lengths - 1).to(device), (mask / lengths[:, None]).to(device, torch.float32)
 
         def read(
@@ -106,9 +106,10 @@ def read_activations(
             weights: torch.Tensor = weights,
         ) -> None:
             if "last" in out:
-                out["last"][rows, number] = hidden[torch.arange(len(rows), device=hidden.device), last].float().cpu()
+                place = last.to(hidden.device)
+                out["last"][rows, number] = hidden[torch.arange(len(rows), device=hidden.device), place].float().cpu()
             if "mean" in out:
-                out["mean"][rows, number] = torch.einsum("bth,bt->bh", hidden.float(), weights).cpu()
+                out["mean"][rows, number] = torch.einsum("bth,bt->bh", hidden.float(), weights.to(hidden.device)).cpu()
 
         with hooks_on(blocks, read):
             # The base model leaves out the output head, which nobody reads here.

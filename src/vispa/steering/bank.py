@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from vispa.errors import BankError, InputError
-from vispa.files import replacing
+from vispa.files import cache_folder, replacing
 from vispa.steering.activations import Reading
 from vispa.steering.directions import Contrast, Directions
 from vispa.steering.plan import SteeringPlan
@@ -22,6 +22,11 @@ from vispa.steering.recipe import Recipe, Steer
 
 _FORMAT = "vispa-bank-2"
 _PARTS = ("vectors", "quality", "separation", "bias", "weight_norm")
+
+
+def bank_file(model_fingerprint: str, taxonomy_fingerprint: str) -> Path:
+    """Where the user's cache keeps the bank of a model and taxonomy."""
+    return cache_folder() / "banks" / f"{model_fingerprint[:20]}-{taxonomy_fingerprint[:20]}.safetensors"
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from vispa.errors import BankError
-from vispa.files import cache_folder
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import Reading, read_activations
-from vispa.steering.bank import BankInfo, Entry, VectorBank
+from vispa.steering.bank import BankInfo, Entry, VectorBank, bank_file
 from vispa.steering.directions import (
     Estimator,
     MeanDifference,
@@ -89,7 +88,7 @@ def default_recipe(loaded: LoadedModel) -> Recipe:
 
 def bank_path(loaded: LoadedModel, taxonomy: Taxonomy) -> Path:
     """Where the bank of a model and taxonomy is cached."""
-    return cache_folder() / "banks" / f"{loaded.fingerprint[:20]}-{taxonomy.fingerprint[:20]}.safetensors"
+    return bank_file(loaded.fingerprint, taxonomy.fingerprint)
 
 
 def cached_bank(

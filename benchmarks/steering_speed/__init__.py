@@ -1,0 +1,15 @@
+"""How fast steering is, and what it costs: six comparisons, both sides of each measured in one run.
+
+    python -m benchmarks.steering_speed [--parts a,b,c,d,e,f] [--model embedded|random] [--rounds 5]
+
+a  every value for every prompt, with calibrated probes: one batch against the published procedure
+b  steered generation against transformers' unsteered `generate`, and against this engine unsteered
+c  fitting directions for all values: batched against one sentence at a time
+d  the memory that steering adds
+e  many distinct vectors in one batch against none
+f  one vector for all rows: against other steering libraries, where they are installed
+
+No side stops early: the model has no end-of-sequence token here, so every row gets all its tokens.
+Each side runs once untimed; its texts or directions are compared then. Ratios are taken within
+each round and printed as median (lowest..highest).
+"""

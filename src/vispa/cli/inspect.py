@@ -1,0 +1,207 @@
+"""`vispa inspect`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vispa.checks import check_choice, check_max_new_tokens
+from vispa.cli.console import names_argument, print_json, progress_bars
+from vispa.errors import InputError
+from vispa.inputs import check_item_text, read_items
+from vispa.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from vispa.study.inspection import Inspection
+
+# As in vispa.study, which is too heavy to import for `--help`.
+_PARTS = ("quality", "similarity", "dose", "leakage")
+_FIGURES = ("png", "svg", "none")
+
+Rows = list[dict[str, Any]]
+
+
+def inspect(
+    model: Annotated[str, typer.Argument(help="`embedded`, a folder, or a hub id.")] = "embedded",
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and figures.")],
+    estimator: Annotated[str | None, typer.Option(help="Entry of the bank; the recipe's by default.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Prompts to steer, one a line (JSON, JSON Lines, CSV too); else built-in ones.")
+    ] = None,
+    values: Annotated[
+        str | None, typer.Option(help="Values of the dose-response, comma-separated; else one of each family.")
+    ] = None,
+    only: Annotated[str | None, typer.Option(help=f"Parts, comma-separated: {', '.join(_PARTS)}.")] = None,
+    figures: Annotated[str, typer.Option(help="png, svg or none.")] = "png",
+    max_new_tokens: Annotated[int, typer.Option(help="Longest text of the dose-response, in tokens.")] = 60,
+    taxonomy: Annotated[Path | None, typer.Option(help="Folder of your own taxonomy.")] = None,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "auto",
+    device: Annotated[str | None, typer.Option(help="Torch device; a GPU where there is one.")] = None,
+    trust_remote_code: Annotated[bool, typer.Option(help="Run code that comes with the model.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Study a model's bank: which directions separate, which are alike, what steering gives, costs and leaks.
+
+    Writes a CSV file and a figure for each part and all numbers to inspection.json.
+    Example: `vispa inspect -o study --only quality,similarity`
+    """
+    parts = _parts(only)
+    check_choice("--figures", figures, _FIGURES)
+    check_max_new_tokens(max_new_tokens)
+    _check_folder(output)
+    messages = None if prompts is None else _messages(prompts)
+    known = Taxonomy.load(taxonomy) if taxonomy else Taxonomy.built_in()
+    named = tuple(dict.fromkeys(known[name].slug for name in names_argument(values)))
+    from vispa.generation.engine import render_prompt
+    from vispa.generation.rows import Sampling
+    from vispa.models.loading import load_model
+    from vispa.steering.fitting import cached_bank
+    from vispa.study.dose import one_per_family
+    from vispa.study.figures import require_matplotlib, write_figures
+    from vispa.study.inspection import inspect_bank
+    from vispa.study.prompts import everyday_prompts
+    from vispa.study.tables import as_json_types, write_tables
+
+    if figures != "none":
+        require_matplotlib()
+    loaded = load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    with progress_bars() as progress:
+        found = inspect_bank(
+            loaded,
+            cached_bank(loaded, known, progress=progress),
+            [render_prompt(loaded, message) for message in messages or everyday_prompts()],
+            named or one_per_family(known),
+            estimator=estimator,
+            parts=parts,
+            sampling=Sampling(max_new_tokens),
+            progress=progress,
+        )
+    written = write_tables(found, output)
+    if figures != "none":
+        written += write_figures(found, output, figures, {value.slug: value.label for value in known.values})
+    if as_json:
+        print_json(as_json_types(_summary(found)) | {"files": [str(path) for path in written]})
+    else:
+        _print_summary(found)
+        typer.echo("\n".join(str(path) for path in written))
+
+
+def _parts(only: str | None) -> tuple[str, ...]:
+    if only is None:
+        return _PARTS
+    given = [name.strip() for name in only.split(",") if name.strip()]
+    for name in given or [""]:
+        check_choice("--only", name, _PARTS)
+    return tuple(part for part in _PARTS if part in given)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse, before anything is computed, a folder that could not be written to."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise InputError("--output", f"{there} is a file.", "Name a folder.")
+    if not os.access(there, os.W_OK):
+        raise InputError("--output", f"{there} cannot be written to.", "Choose a folder that you may write to.")
+
+
+def _messages(path: Path) -> list[str]:
+    items = read_items(path)
+    for item in items:
+        check_item_text(item)
+    return [item.prompt or item.text for item in items]
+
+
+def _summary(found: Inspection) -> dict[str, Any]:
+    """What the printed tables say, and what it holds for."""
+    return {
+        "model": found.info.model,
+        "model_fingerprint": found.info.model_fingerprint,
+        "taxonomy_fingerprint": found.info.taxonomy_fingerprint,
+        "recipe": vars(found.recipe),
+        "prompts": len(found.prompts),
+        **{part: rows for part, rows in _tables(found).items() if rows},
+    }
+
+
+def _tables(found: Inspection) -> dict[str, Rows]:
+    """The most telling numbers, a row for each value or magnitude."""
+    return {"directions": _direction_rows(found), "leakage": _leakage_rows(found), "dose": _dose_rows(found)}
+
+
+def _direction_rows(found: Inspection) -> Rows:
+    rows: Rows = []
+    if found.quality is None and found.similarity is None:
+        return rows
+    for place, value in enumerate(found.info.values):
+        row: dict[str, Any] = {"value": value}
+        if found.quality is not None:
+            accuracy = found.quality.accuracy[place]
+            steered = list(found.recipe.chosen_blocks(len(accuracy)))
+            best = int(accuracy.argmax())
+            row |= {"accuracy": float(accuracy[steered].mean()), "best": float(accuracy[best]), "block": best}
+        if found.similarity is not None:
+            row["nearest"], row["cosine"] = found.similarity.nearest(value) or (None, None)
+        rows.append(row)
+    return rows
+
+
+def _leakage_rows(found: Inspection) -> Rows:
+    if found.leakage is None:
+        return []
+    rows = []
+    for place, value in enumerate(found.info.values):
+        own, logit = (float(part[place, place]) for part in (found.leakage.change, found.leakage.logit_change))
+        other, change = found.leakage.strongest(value) or (None, None)
+        rows.append({"value": value, "own_change": own, "own_logit_change": logit, "leaks_to": other, "change": change})
+    return rows
+
+
+def _dose_rows(found: Inspection) -> Rows:
+    if found.dose is None:
+        return []
+    from vispa.study.dose import MEASURES
+
+    means = {measure: found.dose.overall(measure).tolist() for measure in MEASURES}
+    return [
+        {"magnitude": magnitude} | {measure: mean[place] for measure, mean in means.items()}
+        for place, magnitude in enumerate(("unsteered", *found.dose.magnitudes))
+    ]
+
+
+def _print_summary(found: Inspection) -> None:
+    recipe = found.recipe
+    typer.echo(f"{found.info.model}: {recipe.estimator}, {recipe.magnitude} {recipe.amount:g}")
+    for title, rows in _tables(found).items():
+        if rows:
+            of = f" ({', '.join(found.dose.values)})" if found.dose is not None and title == "dose" else ""
+            _print_table(title.capitalize() + of, rows)
+
+
+def _print_table(title: str, rows: Rows) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True
+    )
+    for name, cell in rows[0].items():
+        is_text = name in ("value", "nearest", "leaks_to", "magnitude")
+        table.add_column(name.replace("_", " "), justify="left" if is_text else "right", no_wrap=isinstance(cell, str))
+    for row in rows:
+        table.add_row(*(_shown(name, cell) for name, cell in row.items()))
+    console = Console()
+    console.print(table)
+    console.print()
+
+
+def _shown(name: str, cell: Any) -> str:
+    if cell is None:
+        return ""
+    if name == "magnitude" or not isinstance(cell, float):
+        return str(cell)
+    return f"{cell:.2f}"

@@ -1,0 +1,235 @@
+"""The options that several commands share, and the pipeline that they describe."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vispa.checks import check_choice, check_max_new_tokens, check_threshold
+from vispa.cli.console import names_argument
+from vispa.errors import InputError
+from vispa.selection.choosing import Count, check_count, check_diversity
+from vispa.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from vispa.chat import ChatModel
+    from vispa.pipeline import Progress, Vispa
+    from vispa.selection.selector import Selector
+    from vispa.steering.recipe import Recipe
+
+K = Annotated[str, typer.Option("--k", help="How many values to select, or `auto`.")]
+Threshold = Annotated[float, typer.Option(help="Least relevance of a selected value, 0 to 1.")]
+Diversity = Annotated[float, typer.Option(help="How much selected values must differ, 0 to 1.")]
+Values = Annotated[str | None, typer.Option(help="Use these values (comma-separated) instead of selecting.")]
+ModelName = Annotated[str, typer.Option("--model", help="`embedded`, a folder, or a hub id.")]
+TaxonomyFolder = Annotated[Path | None, typer.Option("--taxonomy", help="Folder of your own taxonomy.")]
+Polarity = Annotated[str, typer.Option(help="own, or paper: promote every value, toxicity too.")]
+MaxNewTokens = Annotated[int, typer.Option(help="Longest comment, in tokens.")]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
+Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")]
+Device = Annotated[str | None, typer.Option(help="Torch device; a GPU where there is one.")]
+TrustRemoteCode = Annotated[bool, typer.Option(help="Run code that comes with the model.")]
+SelectorName = Annotated[str, typer.Option("--selector", help="embedding, or nli (the paper's gate).")]
+SelectorModel = Annotated[
+    str | None, typer.Option(help="Encoder or NLI model of the selector, by name or path; each has its default.")
+]
+RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="TOML file with how to steer, field by field.")]
+Aggregator = Annotated[
+    str, typer.Option(help="Who writes the Overton response: extractive, self, a local model, or api:MODEL.")
+]
+ApiUrl = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible API, for api:MODEL.")]
+ApiKeyVariable = Annotated[
+    str, typer.Option(help="Environment variable with the API's key; empty for servers that need none.")
+]
+PromptsFile = Annotated[Path | None, typer.Option("--prompts", help="TOML file that overrides prompts by name.")]
+ModeName = Annotated[str, typer.Option("--mode", help="overton, steerable or distributional.")]
+Toward = Annotated[
+    str | None, typer.Option(help="Target of steerable mode: a value, a right or duty, or a group (POLPARTY_Democrat).")
+]
+Options = Annotated[str | None, typer.Option(help="What may be answered, separated by `|`.")]
+Weights = Annotated[
+    str,
+    typer.Option(help='Mixture of distributional mode: mean, relevance, a JSON file, or JSON such as {"karma": 1}.'),
+]
+NoPassages = Annotated[
+    bool, typer.Option("--no-passages", help="Distributional mode reads the steered model's own options.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that determines how texts are answered, checked before any model is loaded.
+
+    Attributes are the options of the same names.
+    """
+
+    k: str = "6"
+    threshold: float = 0.0
+    diversity: float = 0.0
+    values: str | None = None
+    model: str = "embedded"
+    taxonomy: Path | None = None
+    polarity: str = "own"
+    max_new_tokens: int = 200
+    dtype: str = "auto"
+    device: str | None = None
+    trust_remote_code: bool = False
+    selector: str = "embedding"
+    selector_model: str | None = None
+    recipe: Path | None = None
+    aggregator: str = "extractive"
+    api_url: str | None = None
+    api_key_variable: str = "OPENAI_API_KEY"
+    prompts: Path | None = None
+    weights: str = "mean"
+
+    def check(self) -> Taxonomy:
+        """Refuse options that cannot be; gives the taxonomy.
+
+        Raises:
+            InputError: names the option.
+        """
+        check_max_new_tokens(self.max_new_tokens)
+        check_threshold(self.threshold)
+        check_diversity(self.diversity)
+        check_choice("--polarity", self.polarity, ("own", "paper"))
+        check_choice("--selector", self.selector, ("embedding", "nli"))
+        taxonomy = Taxonomy.load(self.taxonomy) if self.taxonomy else Taxonomy.built_in()
+        check_count(count_option(self.k), len(taxonomy))
+        self.named(taxonomy)
+        self.loaded_recipe()
+        return taxonomy
+
+    def named(self, taxonomy: Taxonomy) -> tuple[str, ...]:
+        """Slugs of the values that are used instead of selecting."""
+        return tuple(taxonomy[name].slug for name in names_argument(self.values))
+
+    def loaded_recipe(self) -> Recipe | None:
+        """The recipe of the user's file, if there is one."""
+        return None if self.recipe is None else recipe_file(self.recipe)
+
+    def request_options(self, taxonomy: Taxonomy) -> dict[str, Any]:
+        """The fields of `vispa.requests.Request` that hold for every text."""
+        return {
+            "k": count_option(self.k),
+            "threshold": self.threshold,
+            "diversity": self.diversity,
+            "values": self.named(taxonomy),
+        }
+
+    def load(self, taxonomy: Taxonomy, progress: Progress | None = None) -> Vispa:
+        """The pipeline."""
+        from vispa.modes.prompts import built_in_prompts
+        from vispa.pipeline import Vispa
+
+        prompts = built_in_prompts() if self.prompts is None else built_in_prompts().overridden(self.prompts)
+        mixture = mixture_option(self.weights)
+        for value in mixture.values:
+            taxonomy[value]
+        reader = self._reader()
+        vispa = Vispa.from_pretrained(
+            self.model,
+            taxonomy=taxonomy,
+            polarity=self.polarity,  # type: ignore[arg-type]
+            dtype=self.dtype,
+            device=self.device,
+            trust_remote_code=self.trust_remote_code,
+            selector=self.make_selector,
+            recipe=self.loaded_recipe(),
+            prompts=prompts,
+            mixture=mixture,
+            reader=reader,
+            progress=progress,
+        )
+        if self.aggregator != "extractive":
+            vispa.write_with(reader or vispa.reader)
+        return vispa
+
+    def make_selector(self, taxonomy: Taxonomy) -> Selector:
+        """The selector of a taxonomy's values."""
+        if self.selector == "nli":
+            from vispa.selection.nli import DEFAULT_NLI_MODEL, NliSelector
+
+            return NliSelector(
+                taxonomy,
+                self.selector_model or DEFAULT_NLI_MODEL,
+                device=self.device,
+                trust_remote_code=self.trust_remote_code,
+            )
+        from vispa.selection.embedding import EmbeddingSelector
+        from vispa.selection.encoder import BUNDLED
+
+        return EmbeddingSelector(taxonomy, self.selector_model or BUNDLED)
+
+    def _reader(self) -> ChatModel | None:
+        """The aggregating model, where it is not the steered model itself."""
+        if self.aggregator in ("extractive", "self"):
+            return None
+        if self.aggregator.startswith("api:"):
+            from vispa.aggregation.api import ApiChat
+
+            return ApiChat(
+                self.aggregator.removeprefix("api:"), base_url=self.api_url, key_variable=self.api_key_variable
+            )
+        from vispa.models.loading import load_model
+        from vispa.pipeline import Vispa
+
+        return Vispa.own_reader(
+            load_model(self.aggregator, dtype=self.dtype, device=self.device, trust_remote_code=self.trust_remote_code)
+        )
+
+
+def count_option(text: str) -> Count:
+    """`auto`, or a whole number.
+
+    Raises:
+        InputError: neither.
+    """
+    if text == "auto":
+        return "auto"
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InputError("--k", f"is {text!r}.", "Give a whole number, or auto.") from error
+
+
+def options_option(text: str | None) -> tuple[str, ...]:
+    """Options separated by `|`."""
+    return () if text is None else tuple(part.strip() for part in text.split("|"))
+
+
+def recipe_file(path: Path) -> Recipe:
+    """A recipe from a TOML file.
+
+    Raises:
+        InputError: unreadable, or no recipe.
+    """
+    from vispa.steering.recipe import Recipe
+
+    try:
+        return Recipe.from_mapping(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror}).", "Check path and permissions.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(str(path), f"is not valid TOML ({error}).", "Repair the file.") from error
+
+
+def mixture_option(text: str) -> Any:
+    """A `vispa.modes.mixture.Mixture` from the option `--weights`."""
+    import json
+
+    from vispa.modes.mixture import Mixture
+
+    if text in ("mean", "relevance"):
+        return Mixture(text)
+    if text.lstrip().startswith("{"):
+        try:
+            return Mixture.given(json.loads(text), "--weights")
+        except ValueError as error:
+            raise InputError("--weights", f"is not valid JSON ({error}).", 'Write {"karma": 0.5, …}.') from error
+    return Mixture.load(Path(text))

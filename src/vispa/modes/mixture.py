@@ -1,0 +1,255 @@
+"""Weights with which the values' distributions are mixed: equal, by relevance, given, or fitted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vispa.errors import InputError
+from vispa.files import replacing
+
+FloatArray = npt.NDArray[np.float64]
+
+_FORMAT = "vispa-mixture-1"
+# The largest and smallest temperature that is tried.
+_TEMPERATURES = (0.2, 5.0)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How the distributions of several values become one.
+
+    Attributes:
+        kind: `mean` (the paper), `relevance`, `given`, or `fitted`.
+        shares: value slug → weight; for `given` and `fitted`.
+        groups: group → value slug → weight; used instead of `shares` for texts of that group.
+        temperature: every value's distribution p becomes p^(1/T), renormalised; 1 leaves it.
+        report: what a fit measured.
+    """
+
+    kind: str = "mean"
+    shares: dict[str, float] = field(default_factory=dict)
+    groups: dict[str, dict[str, float]] = field(default_factory=dict)
+    temperature: float = 1.0
+    report: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for shares in (self.shares, *self.groups.values()):
+            if any(not np.isfinite(share) or share < 0 for share in shares.values()):
+                raise InputError("weights", "hold one that is negative or not finite.", "Give weights from 0.")
+            if shares and not sum(shares.values()) > 0:
+                raise InputError("weights", "are all 0.", "Give at least one value a weight above 0.")
+        if not self.temperature > 0:
+            raise InputError("temperature", f"is {self.temperature}.", "Give a number above 0.")
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The values that a given or fitted mixture needs, heaviest first; empty for the other kinds."""
+        total: dict[str, float] = {}
+        for shares in (self.shares, *self.groups.values()):
+            for value, share in shares.items():
+                total[value] = total.get(value, 0.0) + share
+        return tuple(sorted((v for v in total if total[v] > 0), key=lambda v: -total[v]))
+
+    def weights(self, values: Sequence[str], relevance: Sequence[float], group: str | None = None) -> FloatArray:
+        """Weights [N] of the values, summing to 1."""
+        shares = self.groups.get(group or "", self.shares)
+        if self.kind == "relevance":
+            raw = np.array(relevance, dtype=np.float64)
+        elif shares:
+            raw = np.array([shares.get(value, 0.0) for value in values])
+        else:
+            raw = np.ones(len(values))
+        return raw / raw.sum() if raw.sum() > 0 else np.full(len(values), 1 / len(values))
+
+    def sharpened(self, distributions: FloatArray) -> FloatArray:
+        """Distributions [N, O] at the mixture's temperature."""
+        return at_temperature(distributions, self.temperature)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, whole or not at all."""
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps({"format": _FORMAT, **vars(self)}, indent=1, sort_keys=True) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Mixture:
+        """Read a mixture that `save` wrote, or a plain object of value → weight.
+
+        Raises:
+            InputError: unreadable, or not of either form.
+        """
+        try:
+            table: Any = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(str(path), f"cannot be read ({error.strerror}).", "Check path and permissions.") from error
+        except ValueError as error:
+            raise InputError(str(path), f"is not valid JSON ({error}).", "Repair the file.") from error
+        if isinstance(table, dict) and table.get("format") == _FORMAT:
+            return cls(**{name: value for name, value in table.items() if name != "format"})
+        return cls.given(table, str(path))
+
+    @classmethod
+    def given(cls, table: object, place: str = "weights") -> Mixture:
+        """A mixture of the caller's own weights.
+
+        Raises:
+            InputError: not an object of value → number.
+        """
+        if not isinstance(table, Mapping) or not table:
+            raise InputError(place, "is not an object of value → weight.", 'Write {"benevolence": 0.4, "karma": 0.6}.')
+        for value, share in table.items():
+            if isinstance(share, bool) or not isinstance(share, int | float):
+                raise InputError(f"{place} {value}", f"is {share!r}.", "Give a number from 0.")
+        return cls("given", {str(value): float(share) for value, share in table.items()})
+
+
+def at_temperature(distributions: FloatArray, temperature: float) -> FloatArray:
+    """p^(1/T) over the last axis, renormalised."""
+    if temperature == 1.0:
+        return distributions
+    powered = np.power(distributions / distributions.max(-1, keepdims=True), 1 / temperature)
+    scaled: FloatArray = powered / powered.sum(-1, keepdims=True)
+    return scaled
+
+
+def jensen_shannon(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Jensen–Shannon distances (square root, natural logarithm) over the last axis.
+
+    Zero entries count as 0 · log 0 = 0, so padded options change nothing.
+    """
+    middle = (first + second) / 2
+
+    def half(p: FloatArray) -> FloatArray:
+        ratio = np.divide(p, middle, out=np.ones_like(p), where=p > 0)
+        total: FloatArray = (p * np.log(ratio)).sum(-1)
+        return total
+
+    return np.sqrt(np.maximum(0.0, (half(first) + half(second)) / 2))
+
+
+@dataclass(frozen=True)
+class Example:
+    """A question with the values' distributions and the population's.
+
+    Attributes:
+        by_value: [N, O].
+        gold: [O].
+        group: of the population, or None.
+    """
+
+    by_value: FloatArray
+    gold: FloatArray
+    group: str | None = None
+
+
+def fit_mixture(
+    examples: Sequence[Example],
+    values: Sequence[str],
+    *,
+    per_group: bool = False,
+    calibrate: bool = False,
+    folds: int = 5,
+    seed: int = 0,
+) -> Mixture:
+    """The convex mixture with the least mean Jensen–Shannon distance to the population.
+
+    The report holds the distance on the examples themselves, the cross-validated one, and that of
+    the plain mean.
+
+    Args:
+        examples: development questions, all with the same N values.
+        values: slugs of the values.
+        per_group: also fit each group of at least `folds` examples on its own.
+        calibrate: fit a temperature together with the weights.
+        folds: of the cross-validation.
+        seed: of its split.
+
+    Raises:
+        InputError: fewer examples than folds, or shapes that differ.
+    """
+    if folds < 2 or len(examples) < folds:
+        raise InputError("examples", f"are {len(examples)}.", f"Give at least {max(2, folds)}.")
+    for number, example in enumerate(examples):
+        if example.by_value.shape != (len(values), len(example.gold)):
+            raise InputError(f"example {number}", f"has the shape {example.by_value.shape}.", "Give [values, options].")
+    by_value, gold = _padded(examples)
+    weights, temperature = _fit(by_value, gold, calibrate)
+    order = np.random.default_rng(seed).permutation(len(examples))
+    held_out = np.empty(len(examples))
+    for part in np.array_split(order, folds):
+        rest = np.setdiff1d(order, part)
+        fold_weights, fold_temperature = _fit(by_value[rest], gold[rest], calibrate)
+        held_out[part] = _distances(by_value[part], gold[part], fold_weights, fold_temperature)
+    groups = {}
+    if per_group:
+        for group in sorted({example.group for example in examples if example.group}):
+            mine = [i for i, example in enumerate(examples) if example.group == group]
+            if len(mine) >= folds:
+                group_weights = _fit(by_value[mine], gold[mine], False, temperature)[0]
+                groups[group] = dict(zip(values, map(float, group_weights), strict=True))
+    equal = np.full(len(values), 1 / len(values))
+    report = {
+        "examples": float(len(examples)),
+        "distance": float(_distances(by_value, gold, weights, temperature).mean()),
+        "cross_validated_distance": float(held_out.mean()),
+        "distance_of_the_mean": float(_distances(by_value, gold, equal, 1.0).mean()),
+    }
+    return Mixture("fitted", dict(zip(values, map(float, weights), strict=True)), groups, temperature, report)
+
+
+def _padded(examples: Sequence[Example]) -> tuple[FloatArray, FloatArray]:
+    """Distributions [E, N, O] and gold [E, O], with zeros for options that an example lacks."""
+    most = max(len(example.gold) for example in examples)
+    by_value = np.zeros((len(examples), len(examples[0].by_value), most))
+    gold = np.zeros((len(examples), most))
+    for number, example in enumerate(examples):
+        by_value[number, :, : len(example.gold)] = example.by_value
+        gold[number, : len(example.gold)] = example.gold / example.gold.sum()
+    return by_value, gold
+
+
+def _distances(by_value: FloatArray, gold: FloatArray, weights: FloatArray, temperature: float) -> FloatArray:
+    mixed = np.einsum("n,eno->eo", weights, at_temperature(by_value, temperature))
+    return jensen_shannon(mixed, gold)
+
+
+def _fit(by_value: FloatArray, gold: FloatArray, calibrate: bool, temperature: float = 1.0) -> tuple[FloatArray, float]:
+    """Weights on the simplex and temperature, by sequential quadratic programming from equal weights."""
+    from scipy.optimize import minimize, minimize_scalar
+
+    count = by_value.shape[1]
+
+    def solve(at: float) -> tuple[float, FloatArray]:
+        sharpened = at_temperature(by_value, at)
+
+        def loss(weights: FloatArray) -> tuple[float, FloatArray]:
+            mixed = np.einsum("n,eno->eo", weights, sharpened)
+            distance = np.maximum(jensen_shannon(mixed, gold), 1e-9)
+            # d JSD² / d mixed = ½ log(mixed / middle); the square root halves it again over the distance.
+            safe = np.where(mixed > 0, mixed, 1.0)
+            slope = np.where(mixed > 0, np.log(safe / ((safe + gold) / 2)) / 2, 0.0) / (2 * distance[:, None])
+            return float(distance.mean()), np.einsum("eo,eno->n", slope, sharpened) / len(gold)
+
+        found = minimize(
+            loss,
+            np.full(count, 1 / count),
+            jac=True,
+            method="SLSQP",
+            bounds=[(0.0, 1.0)] * count,
+            constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)},
+            options={"maxiter": 500, "ftol": 1e-10},
+        )
+        weights = np.clip(found.x, 0, None)
+        return float(found.fun), weights / weights.sum()
+
+    if calibrate:
+        low, high = np.log(_TEMPERATURES)
+        searched = minimize_scalar(lambda t: solve(float(np.exp(t)))[0], bounds=(low, high), method="bounded")
+        temperature = float(np.exp(searched.x))
+    return solve(temperature)[1], temperature

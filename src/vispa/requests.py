@@ -1,0 +1,88 @@
+"""What is asked of the pipeline, and whether it can be answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from vispa.cases import STANCE_OPTIONS
+from vispa.checks import check_choice, check_text, check_threshold
+from vispa.errors import InputError
+from vispa.modes.questions import check_options, question_stem
+from vispa.records import Mode
+from vispa.selection.choosing import DEFAULT_K, check_count, check_diversity
+from vispa.taxonomy import Taxonomy
+
+MODES: tuple[Mode, ...] = ("overton", "steerable", "distributional")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One text to answer.
+
+    Attributes:
+        text: the situation or question; options may stand in it, as in the data sets.
+        values: names of values to use instead of selecting.
+        k: how many values to select, or `auto`.
+        threshold: least relevance of a selected value.
+        diversity: how much selected values must differ, 0 to 1.
+        prompt: what to ask the steered model, where a data set has its own wording.
+        mode: what becomes of the comments.
+        toward: target of steerable mode: a value, a right or duty in words, or a group such as
+            `POLPARTY_Democrat`.
+        question: the question to answer with options; the text itself by default.
+        options: what may be answered; Support, Oppose, Either by default.
+        country: whose people are asked (distributional mode).
+        passages: distributional mode reads comments as passages; False reads the steered model's
+            own option probabilities.
+    """
+
+    text: str
+    values: tuple[str, ...] = ()
+    k: int | Literal["auto"] = DEFAULT_K
+    threshold: float = 0.0
+    diversity: float = 0.0
+    prompt: str | None = None
+    mode: Mode = "overton"
+    toward: str | None = None
+    question: str | None = None
+    options: tuple[str, ...] = ()
+    country: str | None = None
+    passages: bool = True
+
+
+def checked(request: Request, taxonomy: Taxonomy, mixture_values: Sequence[str] = ()) -> Request:
+    """The request with names resolved and defaults filled in.
+
+    Args:
+        request: as the caller wrote it.
+        taxonomy: that the names are looked up in.
+        mixture_values: values that a given or fitted mixture needs, in place of selecting.
+
+    Raises:
+        InputError: whatever is wrong with it; the message names the field.
+    """
+    check_text(request.text)
+    check_count(request.k, len(taxonomy))
+    check_threshold(request.threshold)
+    check_diversity(request.diversity)
+    check_choice("mode", request.mode, MODES)
+    if request.mode == "overton" and (request.options or request.toward):
+        field = "options" if request.options else "toward"
+        raise InputError(field, "is given in Overton mode.", "Choose --mode steerable or distributional.")
+    if request.mode == "steerable" and not (request.toward or "").strip():
+        raise InputError("toward", "is missing.", "Steerable mode needs a value, right, duty or group.")
+    options = tuple(option.strip() for option in request.options) or STANCE_OPTIONS
+    check_options(options)
+    values = tuple(dict.fromkeys(taxonomy[name].slug for name in request.values))
+    if not values and request.mode == "steerable" and request.toward in taxonomy:
+        # A target that is itself a value needs no selecting and no picking.
+        values = (taxonomy[request.toward or ""].slug,)
+    if not values and request.mode == "distributional":
+        values = tuple(taxonomy[name].slug for name in mixture_values)
+    text = question_stem(request.text) if request.mode != "overton" else request.text.strip()
+    question = request.question
+    if question is None and request.options and request.text.rstrip().endswith("Answer:"):
+        question = request.text.strip()
+    return replace(request, text=text, values=values, options=options, question=question)

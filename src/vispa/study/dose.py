@@ -1,0 +1,194 @@
+"""What more steering gives and costs: the value expressed, fluency, repetition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from vispa.errors import InputError
+from vispa.generation.engine import generate
+from vispa.generation.rows import Generated, Row, Sampling
+from vispa.models.loading import LoadedModel
+from vispa.steering.bank import VectorBank
+from vispa.steering.fitting import Progress
+from vispa.steering.recipe import Magnitude, Recipe, Steer
+from vispa.study.fluency import continuation, mean_perplexity, perplexities, repeated_shares
+from vispa.study.probing import last_steered_block, probe_logits
+from vispa.taxonomy import Taxonomy
+
+#: Multiples of the recipe's amount (coefficient, residual), or target confidences (calibrated).
+MULTIPLES = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
+TARGETS = (0.5, 0.75, 0.9, 0.99, 0.999, 0.9999)
+
+Measure = Literal["probability", "perplexity", "repetition"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+
+
+@dataclass(frozen=True)
+class DoseRow:
+    """One prompt steered toward one value with one magnitude.
+
+    Attributes:
+        magnitude: multiple or target; None for the unsteered model.
+        value: slug.
+        prompt: place of the prompt.
+        probability: of the value's probe at the prompt's last token.
+        perplexity: of the text under the unsteered model; NaN where the text is empty.
+        repetition: share of 3-grams that occurred in the text before.
+        shift: block number → length of the shift.
+        text: what the model generated.
+    """
+
+    magnitude: float | None
+    value: str
+    prompt: int
+    probability: float
+    perplexity: float
+    repetition: float
+    shift: dict[int, float]
+    text: str
+
+
+@dataclass(frozen=True)
+class DoseResponse:
+    """Rows of M magnitudes and the unsteered model, V values and P prompts.
+
+    Attributes:
+        recipe: whose amount was varied.
+        block: after which the probes were read.
+        magnitudes: M, as asked for.
+        values: slugs of the V values.
+        prompts: P, as the model continued them.
+        rows: (1 + M) · V · P by magnitude, the unsteered first, then value, then prompt. The
+            unsteered text of a prompt stands with every value.
+    """
+
+    recipe: Recipe
+    block: int
+    magnitudes: tuple[float, ...]
+    values: tuple[str, ...]
+    prompts: tuple[str, ...]
+    rows: tuple[DoseRow, ...]
+
+    def by_value(self, measure: Measure) -> npt.NDArray[np.float64]:
+        """[1 + M, V] means over prompts, the unsteered first; of perplexities the geometric mean."""
+        return self._mean(measure, (2,))
+
+    def overall(self, measure: Measure) -> npt.NDArray[np.float64]:
+        """[1 + M] means over values and prompts, the unsteered first; of perplexities the geometric mean."""
+        return self._mean(measure, (1, 2))
+
+    def _mean(self, measure: Measure, axis: tuple[int, ...]) -> npt.NDArray[np.float64]:
+        shape = (1 + len(self.magnitudes), len(self.values), len(self.prompts))
+        table = np.array([getattr(row, measure) for row in self.rows]).reshape(shape)
+        return mean_perplexity(table, axis) if measure == "perplexity" else np.asarray(table.mean(axis))
+
+
+def default_magnitudes(magnitude: Magnitude) -> tuple[float, ...]:
+    """Magnitudes around the usual ones, for a kind of magnitude."""
+    return TARGETS if magnitude == "calibrated" else MULTIPLES
+
+
+def at_magnitude(recipe: Recipe, value: str, magnitude: float) -> Recipe:
+    """The recipe with the amount of a value set (calibrated) or multiplied.
+
+    Raises:
+        InputError: a target confidence that is not between 0 and 1, or a multiple that is not finite.
+    """
+    amount = magnitude if recipe.magnitude == "calibrated" else magnitude * recipe.amount_for(value)
+    return replace(recipe, amount=amount, table=None)
+
+
+def one_per_family(taxonomy: Taxonomy) -> tuple[str, ...]:
+    """The first value of every family."""
+    first: dict[str, str] = {}
+    for value in taxonomy.values:
+        first.setdefault(value.family, value.slug)
+    return tuple(first.values())
+
+
+def dose_response(
+    loaded: LoadedModel,
+    bank: VectorBank,
+    prompts: Sequence[str],
+    values: Sequence[str],
+    *,
+    recipe: Recipe | None = None,
+    magnitudes: Sequence[float] | None = None,
+    sampling: Sampling | None = None,
+    progress: Progress | None = None,
+) -> DoseResponse:
+    """Steer prompts toward values with growing magnitudes; read the probes, generate and score.
+
+    Everything that differs (value, prompt, magnitude) is a row of a batch, and the unsteered
+    model's rows run among them.
+
+    Args:
+        loaded: the model.
+        bank: with the values and an entry `probe`.
+        prompts: as the model continues them.
+        values: slugs to steer toward.
+        recipe: whose amount is varied; the bank's by default.
+        magnitudes: multiples of the recipe's amount, or target confidences where the recipe's
+            magnitude is calibrated; by default `default_magnitudes`.
+        sampling: how to decode; greedily up to 60 tokens by default.
+        progress: told of progress.
+
+    Raises:
+        InputError: no prompt, value or magnitude, one that cannot be, or a bank without the
+            value or a probe.
+    """
+    from scipy.special import expit
+
+    recipe = recipe or bank.recipe
+    magnitudes = tuple(default_magnitudes(recipe.magnitude) if magnitudes is None else magnitudes)
+    for field, given in (("prompts", prompts), ("values", values), ("magnitudes", magnitudes)):
+        if not given:
+            raise InputError(field, "are none.", "Give at least one.")
+    places = [bank.row(value) for value in values]
+    plain = [Row(prompt) for prompt in prompts]
+    steered = [
+        Row(prompt, (Steer(value, recipe=at_magnitude(recipe, value, magnitude)),))
+        for magnitude in magnitudes
+        for value in values
+        for prompt in prompts
+    ]
+    rows = plain + steered
+    plan = bank.plan(steer for row in steered for steer in row.steers)
+    block = last_steered_block(bank, plan, recipe)
+
+    def stage(name: str) -> Callable[[int], None]:
+        return lambda count: None if progress is None else progress(name, count, len(rows))
+
+    probabilities = expit(probe_logits(loaded, bank, rows, plan, block, stage("reading probes")))
+    generated = generate(loaded, rows, sampling or Sampling(60), plan, stage("generating"))
+    texts = [text.text for text in generated]
+    joined = [continuation(row.prompt, text) for row, text in zip(rows, texts, strict=True)]
+    perplexity = perplexities(loaded, [row.prompt for row in rows], joined, stage("scoring texts"))
+    repetition = repeated_shares(texts)
+
+    def measured(magnitude: float | None, value: int, prompt: int, row: int) -> DoseRow:
+        text: Generated = generated[row]
+        return DoseRow(
+            magnitude=magnitude,
+            value=values[value],
+            prompt=prompt,
+            probability=float(probabilities[row, places[value]]),
+            perplexity=float(perplexity[row]),
+            repetition=float(repetition[row]),
+            shift=text.shift,
+            text=text.text,
+        )
+
+    grid = [(value, prompt) for value in range(len(values)) for prompt in range(len(prompts))]
+    out = [measured(None, value, prompt, prompt) for value, prompt in grid]
+    row = len(plain)
+    for magnitude in magnitudes:
+        for value, prompt in grid:
+            out.append(measured(magnitude, value, prompt, row))
+            row += 1
+    return DoseResponse(recipe, block, magnitudes, tuple(values), tuple(prompts), tuple(out))

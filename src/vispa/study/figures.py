@@ -1,0 +1,234 @@
+"""Heat maps and curves of a study, as PNG or SVG.
+
+Matplotlib is only needed here. The same numbers give the same bytes: files carry no date, and
+nothing of the user's own matplotlib settings enters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vispa.errors import InputError
+from vispa.files import replacing
+from vispa.study.dose import DoseResponse, Measure
+from vispa.study.inspection import Inspection
+from vispa.study.leakage import Leakage
+from vispa.study.quality import Quality
+from vispa.study.similarity import Similarity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+#: File types that figures can be written in.
+FORMATS = ("png", "svg")
+
+# Inches for one row or column of a heat map, enough for its label at the font size below.
+_CELL = 0.19
+_SETTINGS: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 9,
+    # Text stays text, which can be searched and copied.
+    "svg.fonttype": "none",
+    # Names of the SVG's elements are drawn from it instead of from chance.
+    "svg.hashsalt": "vispa",
+}
+# What each file type's metadata must leave out to be the same every time.
+_METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None}}
+
+Labels = Mapping[str, str]
+
+
+def require_matplotlib() -> None:
+    """Refuse to go on without matplotlib.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            "figures", "need the package matplotlib.", "Install it with `pip install vispa[plot]`, or ask for none."
+        ) from error
+
+
+def write_figures(inspection: Inspection, folder: Path, suffix: str, labels: Labels | None = None) -> list[Path]:
+    """Draw every part that was computed, into one file each.
+
+    Args:
+        inspection: what was found.
+        folder: made if it is not there.
+        suffix: one of `FORMATS`.
+        labels: slug → words to show; the slug where there are none.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: matplotlib is missing, or the folder cannot be written to.
+    """
+    labels = labels or {}
+    written = []
+    if inspection.quality is not None:
+        written.append(folder / f"quality.{suffix}")
+        draw_quality(inspection.quality, written[-1], labels)
+    if inspection.similarity is not None:
+        written.append(folder / f"similarity.{suffix}")
+        draw_similarity(inspection.similarity, written[-1], labels)
+    if inspection.dose is not None:
+        written.append(folder / f"dose.{suffix}")
+        draw_dose(inspection.dose, written[-1], labels)
+    if inspection.leakage is not None:
+        written.append(folder / f"leakage.{suffix}")
+        draw_leakage(inspection.leakage, written[-1], labels)
+    return written
+
+
+def draw_quality(table: Quality, path: Path, labels: Labels | None = None) -> None:
+    """Heat maps of held-out accuracy, separation and relative norm, values by blocks."""
+    parts = (
+        ("held-out accuracy", table.accuracy, 0.5, 1.0),
+        ("separation (d′)", table.separation, 0.0, None),
+        ("length / residual norm", table.relative_norm, 0.0, None),
+    )
+    rows, columns = table.accuracy.shape
+    # Blocks have numbers for names, of which some can be left out: deep models need not be wide.
+    width = 1.6 + len(parts) * (0.9 + min(max(1.2, columns * _CELL), 3.6))
+    with _drawing(path, width, 1.2 + rows * _CELL) as figure:
+        axes = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+        for axis, (title, numbers, low, high) in zip(axes, parts, strict=True):
+            image = axis.imshow(numbers, cmap="viridis", vmin=low, vmax=high, aspect="auto", interpolation="none")
+            axis.set(title=title, xlabel="block", xticks=_spread(columns))
+            figure.colorbar(image, ax=axis, shrink=0.6, extend="min" if numbers.min() < low else "neither")
+        axes[0].set_yticks(range(rows), _names(table.values, labels))
+        figure.suptitle(f"Directions: {table.estimator}")
+
+
+def draw_similarity(table: Similarity, path: Path, labels: Labels | None = None) -> None:
+    """Heat map of the cosines, similar values side by side."""
+    order = list(table.order)
+    blocks = f"block {table.blocks[0]}" if len(table.blocks) == 1 else f"blocks {_ranges(table.blocks)}"
+    names = _names([table.values[place] for place in order], labels)
+    with _drawing(path, *_square(len(order))) as figure:
+        axis = figure.subplots()
+        image = _heat_map(axis, table.cosine[np.ix_(order, order)], names, 1.0)
+        axis.set_title(f"Cosine of directions: {table.estimator}, {blocks}")
+        figure.colorbar(image, ax=axis, shrink=0.6)
+
+
+def draw_leakage(table: Leakage, path: Path, labels: Labels | None = None) -> None:
+    """Heat map of the changes of probability, steered values by read ones."""
+    with _drawing(path, *_square(len(table.values))) as figure:
+        axis = figure.subplots()
+        largest = max(float(np.abs(table.change).max()), 1e-6)
+        image = _heat_map(axis, table.change, _names(table.values, labels), largest)
+        axis.set(
+            title=f"Change of the probes' probability after block {table.block}",
+            ylabel="steered toward",
+            xlabel="read",
+        )
+        figure.colorbar(image, ax=axis, shrink=0.6)
+
+
+def draw_dose(table: DoseResponse, path: Path, labels: Labels | None = None) -> None:
+    """Curves over the magnitude: a thin one for each value, a thick one for their mean."""
+    measures: tuple[tuple[Measure, str], ...] = (
+        ("probability", "probe probability"),
+        ("perplexity", "perplexity, unsteered model"),
+        ("repetition", "share of repeated 3-grams"),
+    )
+    legend_columns = math.ceil((len(table.values) + 2) / 16)
+    with _drawing(path, 9.5 + 1.7 * legend_columns, 3.4) as figure:
+        axes = figure.subplots(1, len(measures), squeeze=False)[0]
+        for axis, (measure, title) in zip(axes, measures, strict=True):
+            _curves(axis, table, measure, _names(table.values, labels))
+            axis.set(title=title, xlabel=_dose_label(table))
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside right center", ncols=legend_columns, fontsize=7, frameon=False)
+
+
+# ---------------------------------------------------------------- parts of drawings
+
+
+def _heat_map(axis: Axes, numbers: npt.NDArray[np.float64], names: Sequence[str], largest: float) -> AxesImage:
+    """A square heat map around 0, with the same names on both sides."""
+    image = axis.imshow(numbers, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="none")
+    axis.set_yticks(range(len(names)), names)
+    axis.set_xticks(range(len(names)), names, rotation=90)
+    return image
+
+
+def _curves(axis: Axes, table: DoseResponse, measure: Measure, names: Sequence[str]) -> None:
+    order = np.argsort(table.magnitudes)
+    # Magnitudes stand at equal distances: targets crowd toward 1, multiples toward 0.
+    places = np.arange(len(order))
+    by_value, overall = table.by_value(measure), table.overall(measure)
+    styles = ("-", "--", ":", "-.")
+    for number, name in enumerate(names):
+        style = styles[number // 10 % len(styles)]
+        axis.plot(places, by_value[1:, number][order], color=f"C{number % 10}", ls=style, lw=0.9, label=name)
+    axis.plot(places, overall[1:][order], color="black", lw=2.2, marker="o", ms=4, label="mean")
+    axis.axhline(overall[0], color="grey", ls=(0, (6, 3)), lw=1.2, label="unsteered")
+    axis.set_xticks(places, [f"{table.magnitudes[place]:g}" for place in order])
+    if measure == "perplexity" and np.isfinite(by_value).any():
+        axis.set_yscale("log")
+    elif measure == "probability":
+        axis.set_ylim(-0.03, 1.03)
+
+
+def _dose_label(table: DoseResponse) -> str:
+    return "target confidence" if table.recipe.magnitude == "calibrated" else "multiple of the recipe's amount"
+
+
+def _names(values: Sequence[str], labels: Labels | None) -> list[str]:
+    return [(labels or {}).get(value, value) for value in values]
+
+
+def _square(values: int) -> tuple[float, float]:
+    """Width and height of a heat map of so many values a side, with room for names and colour bar."""
+    side = 2.2 + values * _CELL
+    return side + 0.7, side
+
+
+def _spread(count: int) -> list[int]:
+    """Block numbers far enough from each other to be read."""
+    return list(range(0, count, math.ceil(count / 16)))
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """`2–5, 9` for 2, 3, 4, 5, 9."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+@contextmanager
+def _drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """An empty figure (inches), written to `path` when the block ends without an error."""
+    suffix = path.suffix.removeprefix(".").lower()
+    if suffix not in FORMATS:
+        raise InputError(str(path), "is not a figure's name.", f"End it with {' or '.join('.' + f for f in FORMATS)}.")
+    require_matplotlib()
+    from matplotlib import style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with style.context(["default", _SETTINGS]):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=suffix, dpi=150, metadata=_METADATA[suffix])

@@ -1,0 +1,131 @@
+"""How fluent a text is: perplexity under the plain model, and repetition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vispa.errors import InputError
+from vispa.generation.engine import pad_left, token_batches
+from vispa.models.loading import LoadedModel
+
+# So many vocabulary entries weigh as much in a batch as one token: logits are what fills memory.
+_LOGITS_PER_TOKEN = 4096
+
+
+@torch.inference_mode()
+def perplexities(
+    loaded: LoadedModel,
+    prompts: Sequence[str],
+    texts: Sequence[str],
+    progress: Callable[[int], None] | None = None,
+) -> npt.NDArray[np.float64]:
+    """Perplexity of each text as the unsteered model's continuation of its prompt.
+
+    The exponential of the mean negative log likelihood over the text's tokens; the prompt's do
+    not count, nor does an end token. Prompt and text are joined as they stand (see
+    `continuation`) and tokenised together; the text's tokens are those from the first one that
+    the prompt alone does not have. Rows run in batches padded on the left.
+
+    Args:
+        loaded: the model.
+        prompts: N, as the model continues them.
+        texts: N continuations.
+        progress: called with the number of texts just scored.
+
+    Returns:
+        [N] float64; NaN for a text without tokens.
+
+    Raises:
+        InputError: not as many prompts as texts.
+    """
+    if len(prompts) != len(texts):
+        raise InputError("texts", f"are {len(texts)} to {len(prompts)} prompts.", "Give one text a prompt.")
+    joined: list[list[int]] = []
+    counts: list[int] = []
+    for prompt, text in zip(prompts, texts, strict=True):
+        before, ids = loaded.tokenizer(prompt)["input_ids"], loaded.tokenizer(prompt + text)["input_ids"]
+        joined.append(ids)
+        # Nothing predicts the very first token of a prompt-less text.
+        counts.append(max(0, min(len(ids) - _common(before, ids), len(ids) - 1)))
+    out = np.full(len(texts), np.nan)
+    vocabulary = len(loaded.tokenizer)
+    costs = [max(len(i), (c + 1) * vocabulary // _LOGITS_PER_TOKEN) for i, c in zip(joined, counts, strict=True)]
+    scored = sorted((index for index, count in enumerate(counts) if count), key=lambda index: costs[index])
+    for batch in token_batches(scored, costs) if scored else []:
+        out[batch] = _batch_perplexities(loaded, [joined[i] for i in batch], [counts[i] for i in batch])
+        if progress is not None:
+            progress(len(batch))
+    if progress is not None and len(scored) < len(texts):
+        progress(len(texts) - len(scored))
+    return out
+
+
+def continuation(prompt: str, text: str) -> str:
+    """The text with the white space that parts it from its prompt, which `Generated.text` comes without."""
+    return text if not text or not prompt or prompt[-1].isspace() else f" {text}"
+
+
+def repeated_shares(texts: Sequence[str], *, length: int = 3) -> npt.NDArray[np.float64]:
+    """The share of each text's n-grams that occurred in it before.
+
+    1 - distinct / all n-grams, as seq-rep-n in Welleck et al. 2020 (arXiv 1908.04319), here over
+    words between white space, so that texts of different models compare.
+
+    Args:
+        texts: N.
+        length: words in an n-gram.
+
+    Returns:
+        [N], each in [0, 1); 0 for a text shorter than one n-gram.
+
+    Raises:
+        InputError: an n-gram without words.
+    """
+    if length < 1:
+        raise InputError("length", f"is {length}.", "Give a number of words from 1.")
+    shares = []
+    for text in texts:
+        words = text.split()
+        grams = [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]
+        shares.append(1 - len(set(grams)) / len(grams) if grams else 0.0)
+    return np.array(shares)
+
+
+def mean_perplexity(perplexity: npt.NDArray[np.float64], axis: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """Geometric mean over axes, which is the exponential of the mean log likelihood.
+
+    Texts without tokens (NaN) are left out; NaN where no text has any.
+    """
+    known = ~np.isnan(perplexity)
+    total = np.where(known, np.log(np.where(known, perplexity, 1.0)), 0.0).sum(axis)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.exp(total / known.sum(axis)))
+
+
+def _common(first: Sequence[int], second: Sequence[int]) -> int:
+    """Length of the longest common beginning."""
+    shorter = min(len(first), len(second))
+    return next((place for place in range(shorter) if first[place] != second[place]), shorter)
+
+
+def _batch_perplexities(
+    loaded: LoadedModel, rows: Sequence[list[int]], counts: Sequence[int]
+) -> npt.NDArray[np.float64]:
+    """Perplexity [B] of the last `counts[i]` tokens of row i."""
+    ids, mask = pad_left(rows, int(loaded.tokenizer.pad_token_id), loaded.model.device)
+    positions = (mask.cumsum(-1) - 1).clamp_min(0)
+    most = max(counts)
+    logits = loaded.model(
+        input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=most + 1
+    ).logits
+    # The logits at a place are of the token after it; the last place's are of none.
+    predicted, targets = logits[:, -most - 1 : -1].float(), ids[:, -most:].to(logits.device)
+    loss = torch.nn.functional.cross_entropy(predicted.transpose(1, 2), targets, reduction="none").double()
+    lengths = torch.tensor(counts, device=loss.device)[:, None]
+    own = torch.arange(most, 0, -1, device=loss.device)[None] <= lengths
+    mean = torch.where(own, loss, 0.0).sum(-1) / lengths[:, 0]
+    return np.asarray(mean.exp().cpu().numpy())

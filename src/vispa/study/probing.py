@@ -1,0 +1,91 @@
+"""What the bank's probes read off a steered model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vispa.errors import InputError
+from vispa.generation.engine import pad_left, token_batches
+from vispa.generation.rows import Row
+from vispa.models.loading import LoadedModel
+from vispa.steering.activations import hooks_on
+from vispa.steering.bank import VectorBank
+from vispa.steering.intervention import steering
+from vispa.steering.plan import SteeringPlan
+from vispa.steering.recipe import Recipe
+
+#: Name of the bank's entry whose logits are read.
+PROBE = "probe"
+
+
+def last_steered_block(bank: VectorBank, plan: SteeringPlan, recipe: Recipe) -> int:
+    """The highest block that any steer of the plan shifts; the recipe's highest where none does."""
+    return max(plan.blocks, default=max(recipe.chosen_blocks(len(bank.residual_norm))))
+
+
+@torch.inference_mode()
+def probe_logits(
+    loaded: LoadedModel,
+    bank: VectorBank,
+    rows: Sequence[Row],
+    plan: SteeringPlan,
+    block: int,
+    progress: Callable[[int], None] | None = None,
+) -> npt.NDArray[np.float64]:
+    """The logit of every value's probe at each row's last prompt token, read after a block.
+
+    Rows are steered by their steers and read in batches of many, in one pass over the prompt; a
+    shift at the block itself is in what is read. Scope `generated` shifts no prompt, so that
+    such a row reads like an unsteered one.
+
+    Args:
+        loaded: the model.
+        bank: with an entry `probe` of V values.
+        rows: N prompts as the model continues them, with their steers.
+        plan: the shifts of the rows' steers.
+        block: after which to read.
+        progress: called with the number of rows just read.
+
+    Returns:
+        [N, V] w·h + b; its logistic function is the probability.
+
+    Raises:
+        InputError: there is no row, or the bank has no probe.
+        NumericalError: an activation or shift is not finite.
+    """
+    if not rows:
+        raise InputError("prompts", "are none.", "Give at least one.")
+    directions = bank.entry(PROBE).directions
+    if directions.bias is None or directions.weight_norm is None:
+        raise InputError("estimator", f"{PROBE!r} of the bank has no probability.", "Fit the bank with `Probe`.")
+    weight = directions.vectors[:, block] * directions.weight_norm[:, block, None]
+    encoded: list[list[int]] = [loaded.tokenizer(row.prompt)["input_ids"] for row in rows]
+    out = np.empty((len(rows), len(weight)))
+    order = sorted(range(len(rows)), key=lambda index: len(encoded[index]))
+    for batch in token_batches(order, [len(ids) for ids in encoded]):
+        last = _last_states(loaded, [encoded[i] for i in batch], [rows[i] for i in batch], plan, block)
+        out[batch] = (last @ weight.T + directions.bias[:, block]).double().numpy()
+        if progress is not None:
+            progress(len(batch))
+    return out
+
+
+def _last_states(
+    loaded: LoadedModel, prompts: Sequence[list[int]], rows: Sequence[Row], plan: SteeringPlan, block: int
+) -> torch.Tensor:
+    """Residual stream [B, H] after a block at the last token of prompts, float32 on the CPU."""
+    ids, mask = pad_left(prompts, int(loaded.tokenizer.pad_token_id), loaded.model.device)
+    positions = (mask.cumsum(-1) - 1).clamp_min(0)
+    states: list[torch.Tensor] = []
+    with (
+        steering(loaded, plan, [row.steers for row in rows], orthogonal=[row.orthogonal for row in rows]),
+        # Set after the steering's hooks, so that it sees what they made.
+        hooks_on(loaded.blocks, lambda _block, hidden: states.append(hidden[:, -1].float().cpu()), (block,)),
+    ):
+        # The base model leaves out the output head, which nobody reads here.
+        loaded.model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
+    return states[0]

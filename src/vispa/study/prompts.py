@@ -1,0 +1,14 @@
+"""Everyday prompts to steer when the caller brings none."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+_BUILT_IN = Path(__file__).parent / "prompts.txt"
+
+
+@cache
+def everyday_prompts() -> tuple[str, ...]:
+    """The prompts that ship with the package, one a line of its file."""
+    return tuple(line for line in _BUILT_IN.read_text(encoding="utf-8").splitlines() if line.strip())

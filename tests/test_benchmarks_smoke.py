@@ -1,0 +1,130 @@
+"""The benchmarks run, and the two sides of each agree; their times are not looked at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import published_procedure as published
+from benchmarks.measure import Spread, Timer, Times, in_new_process, peak_allocation, peak_resident
+from benchmarks.steering_speed.__main__ import PARTS, main
+from benchmarks.steering_speed.memory import measure_memory
+from benchmarks.steering_speed.setting import Setting, Sizes
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def setting() -> Setting:
+    return Setting.load("random", Sizes.small())
+
+
+@pytest.mark.parametrize("name", [name for name in PARTS if name != "d"])
+def test_both_sides_agree(setting: Setting, name: str) -> None:
+    part = PARTS[name](setting, Timer(1, CPU))
+    assert part.lines
+    assert all(part.checks.values()), part.lines
+    assert bool(part.checks) == (name != "e") or name == "f"
+
+
+def test_added_memory_is_what_two_shifts_a_block_take(setting: Setting) -> None:
+    """The shifts that are kept, and little besides."""
+    figures = measure_memory(setting, Timer(1, CPU), resident=False).figures
+    assert figures["expected bytes"] == 8 * len(setting.steered_blocks()) * 64 * 4 * 2
+    assert figures["expected bytes"] <= figures["added tensor bytes"] <= 3 * figures["expected bytes"]
+
+
+def test_command_line_writes_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "figures.json"
+    arguments = ["--model", "embedded", "--small", "--rounds", "2", "--parts", "a,b", "--json", str(file)]
+    assert main(arguments) == 0
+    report = json.loads(file.read_text(encoding="utf-8"))
+    assert report["machine"]["rounds"] == 2
+    ratio = report["parts"]["a"]["figures"]["published / ours"]
+    assert 0 < ratio["lowest"] <= ratio["median"] <= ratio["highest"]
+    assert report["parts"]["a"]["checks"] == {"same texts, ours and published": True, "same epsilon": True}
+    printed = capsys.readouterr().out
+    assert "same texts, ours and published: 4 of 4" in printed
+    assert torch.__version__ in printed
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--parts", "a,z"], ["--rounds", "0"], ["--clock", "cpu", "--device", "cuda"], ["--model", "gpt"]]
+)
+def test_unusable_arguments_are_refused(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+
+
+# ---------------------------------------------------------------- setting
+
+
+def test_no_row_can_end_early(setting: Setting) -> None:
+    assert setting.loaded.tokenizer.eos_token_id is None
+    assert setting.loaded.model.generation_config.eos_token_id is None
+
+
+def test_prompts_come_from_all_parts_of_the_file_and_start_again(setting: Setting) -> None:
+    few, many = setting.prompts(4), setting.prompts(256)
+    assert len(set(few)) == 4
+    assert len(many) == 256
+    assert many[:80] == many[80:160]
+
+
+def test_published_procedure_leaves_the_model_as_it_was(setting: Setting) -> None:
+    probes = {1: published.BlockProbe(torch.eye(64)[0], 1.0, 0.0)}
+    ids = torch.tensor([[1, 7, 9]])
+    published.calibrate(setting.loaded, ids, probes, 0.9)
+    published.greedy(setting.loaded, ids, {1: torch.ones(64)}, 2)
+    published.read_one_by_one(setting.loaded, ["One."])
+    assert not any(block._forward_hooks for block in setting.loaded.blocks)
+
+
+# ---------------------------------------------------------------- measuring
+
+
+def test_sides_take_turns_and_swap_their_order() -> None:
+    calls: list[str] = []
+
+    def side(name: str) -> str:
+        calls.append(name)
+        return name.upper()
+
+    times, results = Timer(3, CPU).alternate({"a": lambda: side("a"), "b": lambda: side("b")})
+    assert "".join(calls) == "ab" + "ab" + "ba" + "ab"
+    assert results == {"a": "A", "b": "B"}
+    assert {len(numbers) for numbers in times.seconds.values()} == {3}
+
+
+def test_ratios_are_taken_within_rounds() -> None:
+    times = Times({"slow": (2.0, 30.0, 8.0), "fast": (1.0, 10.0, 2.0)})
+    assert times.ratio("slow", "fast") == Spread(3.0, 2.0, 4.0)
+
+
+def test_processor_clock_does_not_count_waiting() -> None:
+    import time
+
+    times, _ = Timer(1, CPU, "cpu").alternate({"wait": lambda: time.sleep(0.2)})
+    assert times.seconds["wait"][0] < 0.1
+
+
+def test_peak_allocation_counts_what_is_held_at_a_time() -> None:
+    def work() -> None:
+        one = torch.ones(1000, 1000)
+        two = one + 1
+        del one
+        three = two + 1
+        del two, three
+
+    assert peak_allocation(work, CPU) == pytest.approx(8_000_000, rel=0.01)
+
+
+def test_new_process_holds_nothing_of_this_one() -> None:
+    ballast = torch.ones(100_000_000)  # 400 MB
+    here, there = peak_resident(), in_new_process(peak_resident)
+    assert ballast.numel() and 0 <= there <= here
+    assert not here or here - there >= 300_000_000

@@ -1,0 +1,110 @@
+"""Choose how the embedded model is steered: `python -m training.choose_recipe`.
+
+Tries estimators, blocks and magnitudes on the development situations (which no benchmark judges on),
+prints the table, and writes the recipe with the most hits among those with at most 5 % broken comments to the
+package, and the best target confidences of the published probe to the benchmarks' data.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benchmarks.expression import comments, describe, rates
+from training.judge import Judge
+from training.sources import HERE, load_sources
+from vispa.models.loading import EMBEDDED, EMBEDDED_PATH, LoadedModel, load_model
+from vispa.steering.bank import VectorBank
+from vispa.steering.fitting import fit_bank
+from vispa.steering.recipe import Recipe
+from vispa.taxonomy import Taxonomy
+
+SITUATIONS = HERE / "development_situations.txt"
+PUBLISHED_TUNED = HERE.parent / "benchmarks" / "data" / "published_tuned.toml"
+#: Most broken comments that a recipe may give.
+BROKEN = 0.05
+
+_BLOCKS = ((1,), (2,), (3,), (1, 2), (2, 3), (1, 2, 3))
+_FRACTIONS = (0.3, 0.45, 0.6, 0.8, 1.0, 1.3)
+_TARGETS = (0.9, 0.99, 0.999, 0.9999, 0.999999, 0.99999999)
+
+
+def fixed_recipes(bank: VectorBank, estimators: Iterable[str]) -> list[Recipe]:
+    """Every estimator at fractions of the residual norm, spread over one to three blocks."""
+    return [
+        Recipe(name, blocks, magnitude="residual", amount=round(fraction / len(blocks) ** 0.5, 3), minimal_quality=0.0)
+        for name in estimators
+        for blocks in _BLOCKS
+        if max(blocks) < len(bank.residual_norm)
+        for fraction in _FRACTIONS
+    ]
+
+
+def published_recipes() -> list[Recipe]:
+    """The published probe with other target confidences."""
+    return [Recipe("probe", amount=target) for target in _TARGETS]
+
+
+def trial(
+    loaded: LoadedModel, bank: VectorBank, situations: Sequence[str], recipe: Recipe, judge: Judge
+) -> list[float]:
+    """Shares of hits and of broken comments."""
+    verdicts = [[judge.judge(text) for text in row] for row in comments(loaded, bank, situations, recipe)]
+    found = rates(verdicts, bank.info.values)
+    return [found["hits"][0], found["broken"][0]]
+
+
+def best(tried: dict[Recipe, list[float]]) -> Recipe:
+    """Most hits among those with few broken comments; fewest broken if none has."""
+    sound = {recipe: hits for recipe, (hits, broken) in tried.items() if broken <= BROKEN}
+    if sound:
+        return max(sound, key=lambda recipe: sound[recipe])
+    return max(tried, key=lambda recipe: tried[recipe][0] - tried[recipe][1])
+
+
+def recipe_toml(recipe: Recipe, comment: str) -> str:
+    """The fields that differ from the defaults, as TOML."""
+    lines = [f"# {comment}"]
+    for name, value in vars(recipe).items():
+        if value != getattr(Recipe(), name) or name in ("estimator", "magnitude", "amount"):
+            written = list(value) if isinstance(value, tuple) else value
+            lines.append(f'{name} = "{written}"' if isinstance(written, str) else f"{name} = {written}")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Search, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=EMBEDDED)
+    parser.add_argument("--situations", type=int, default=10, help="how many development situations to use")
+    parser.add_argument("--estimators", nargs="*", default=["one_versus_others", "one_versus_others_last"])
+    parser.add_argument("--dry-run", action="store_true", help="write nothing")
+    arguments = parser.parse_args()
+    judge, situations = Judge(load_sources()), SITUATIONS.read_text(encoding="utf-8").splitlines()
+    loaded = load_model(arguments.model)
+    bank = fit_bank(loaded, Taxonomy.built_in(), recipe=Recipe())
+    for name, entry in bank.entries.items():
+        print(name, "held-out accuracy by block", [round(float(q), 3) for q in entry.directions.quality.mean(0)])
+    results: list[dict[Recipe, list[float]]] = []
+    for group in (fixed_recipes(bank, arguments.estimators), published_recipes()):
+        tried = {}
+        for recipe in group:
+            tried[recipe] = trial(loaded, bank, situations[: arguments.situations], recipe, judge)
+            print(f"{describe(recipe):<70} hits {tried[recipe][0]:6.1%}  broken {tried[recipe][1]:6.1%}", flush=True)
+        results.append(tried)
+    chosen = [best(tried) for tried in results]
+    for recipe in chosen:
+        print("chosen:", describe(recipe))
+    if not arguments.dry_run:
+        comment = "How the embedded model is steered by default, chosen by training/choose_recipe.py."
+        _write(EMBEDDED_PATH / "steering.toml", recipe_toml(chosen[0], comment))
+        _write(PUBLISHED_TUNED, recipe_toml(chosen[1], "The published probe with its target confidence tuned."))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
