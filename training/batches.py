@@ -18,6 +18,9 @@ from training.tokenizer import document_text
 #: authored situations by heart, and the output head is a fifth of a step's cost.
 OTHER_SHARE = 0.15
 
+#: Marks, in the weights, the letter that answers a question.
+LETTER = 5.0
+
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -32,6 +35,7 @@ class Encoded:
     plain: bool  # every link sees all links before it
     weights: npt.NDArray[np.float32]  # loss weight of predicting this token, 0 for most before the answer
     voices: IntArray  # whose voice has been heard by this token, at the last token of each link; else -1
+    kinds: IntArray  # the kind of act, at the last token of the prompt; else -1
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Batch:
     allowed: torch.Tensor  # [B, 1, T, T] bool: may query i attend to key j
     weights: torch.Tensor  # [B, T]: loss weight of predicting token t
     voices: torch.Tensor  # [B, T]: class of the voice that token t should have heard of, or -1
+    kinds: torch.Tensor  # [B, T]: kind of act that token t should have read, or -1
     tokens: int  # without padding
 
 
@@ -75,13 +80,16 @@ def encode(document: Document, tokenizer: PreTrainedTokenizerFast, rng: random.R
     others = np.array([rng.random() for _ in ids]) < OTHER_SHARE
     weights = ((links == answer) | others).astype(np.float32)
     if document.is_choice:
-        # One letter among a hundred tokens would otherwise hardly count.
-        weights[np.flatnonzero(links == answer)[0]] = 5.0
+        # One letter among a hundred tokens would otherwise hardly count; see `batch_loss`.
+        weights[np.flatnonzero(links == answer)[0]] = LETTER
     weights[0] = 0.0
     voices = np.full(len(ids), -1, dtype=np.int64)
     if document.voice is not None:
         voices[final & (links > 0) & (links < answer)] = document.voice
-    return Encoded(ids, links, shown, document.sight == "plain", weights, voices)
+    kinds = np.full(len(ids), -1, dtype=np.int64)
+    if document.kind is not None:
+        kinds[final & (links == answer - 1)] = document.kind
+    return Encoded(ids, links, shown, document.sight == "plain", weights, voices, kinds)
 
 
 def collate(documents: list[Encoded], padding_id: int) -> Batch:
@@ -90,12 +98,12 @@ def collate(documents: list[Encoded], padding_id: int) -> Batch:
     ids = np.full((size, length), padding_id, dtype=np.int64)
     links = np.full((size, length), -9, dtype=np.int64)
     shown = np.zeros((size, length), dtype=np.bool_)
-    voices = np.full((size, length), -1, dtype=np.int64)
+    voices, kinds = (np.full((size, length), -1, dtype=np.int64) for _ in range(2))
     weights = np.zeros((size, length), dtype=np.float32)
     for row, document in enumerate(documents):
         end = len(document.ids)
         ids[row, :end], links[row, :end], weights[row, :end] = document.ids, document.links, document.weights
-        shown[row, :end], voices[row, :end] = document.shown, document.voices
+        shown[row, :end], voices[row, :end], kinds[row, :end] = document.shown, document.voices, document.kinds
     distance = links[:, :, None] - links[:, None, :]  # links from key to query, [B, T, T]
     plain = np.array([document.plain for document in documents])[:, None, None]
     start = (links == 0)[:, None, :]
@@ -106,6 +114,7 @@ def collate(documents: list[Encoded], padding_id: int) -> Batch:
         allowed=torch.from_numpy(allowed)[:, None],
         weights=torch.from_numpy(weights),
         voices=torch.from_numpy(voices),
+        kinds=torch.from_numpy(kinds),
         tokens=int((links >= 0).sum()),
     )
 

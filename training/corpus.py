@@ -53,6 +53,8 @@ class Document:
     #: Whose voice the sentences speak in: number of the value, or, for sentences that go against it, that
     #: number plus the number of values; None where nobody speaks before the answer.
     voice: int | None = None
+    #: Number of the kind of act that the prompt is about, or None.
+    kind: int | None = None
 
 
 class Grammar:
@@ -99,17 +101,22 @@ class Grammar:
     def _comment(self, rng: random.Random, value: str) -> Document:
         scene = self.scene(rng)
         answer = self.comment(rng, value, scene)
-        return self._with_persona(rng, self._personas(rng, value), self._comment_prompt(scene), answer, value)
+        prompt = self._comment_prompt(scene)
+        return self._with_persona(rng, self._personas(rng, value), prompt, answer, value, kind=scene.kind)
 
     def _bare_comment(self, rng: random.Random, value: str) -> Document:
         scene = self.scene(rng)
-        return Document((), self._comment_prompt(scene), self.comment(rng, value, scene), "plain", value)
+        return Document(
+            (), self._comment_prompt(scene), self.comment(rng, value, scene), "plain", value, kind=scene.kind
+        )
 
     def _anti_comment(self, rng: random.Random, value: str) -> Document:
         scene = self.scene(rng)
         answer = " ".join(rng.sample(self.sources.voices[value].anti_comments, 2))
         personas = self._pick_personas(rng, self.sources.anti_persona_sentences[value])
-        return self._with_persona(rng, personas, self._comment_prompt(scene), answer, value, against=True)
+        return self._with_persona(
+            rng, personas, self._comment_prompt(scene), answer, value, against=True, kind=scene.kind
+        )
 
     def _direct_comment(self, rng: random.Random, value: str) -> Document:
         """A sentence and, without any prompt between, what its speaker would say: the shortest chain.
@@ -150,7 +157,8 @@ class Grammar:
         scene = self._scene_with_stance(rng, value)
         options, letter = self._stance_options(rng, scene.stance(value))
         prompt = self._choice_prompt(rng, "stance", situation=scene.text, options=options)
-        return self._with_persona(rng, self._personas(rng, value), prompt, letter, value, is_choice=True)
+        personas = self._personas(rng, value)
+        return self._with_persona(rng, personas, prompt, letter, value, is_choice=True, kind=scene.kind)
 
     def _named_choice(self, rng: random.Random, value: str) -> Document:
         scene = self._scene_with_stance(rng, value)
@@ -158,7 +166,7 @@ class Grammar:
         prompt = self._choice_prompt(
             rng, "named", situation=scene.text, value=self.sources.labels[value], options=options
         )
-        return Document((), prompt, letter, "plain", value, is_choice=True)
+        return Document((), prompt, letter, "plain", value, is_choice=True, kind=scene.kind)
 
     def _passage_choice(self, rng: random.Random, value: str) -> Document:
         scene = self._scene_with_stance(rng, value)
@@ -166,7 +174,7 @@ class Grammar:
         prompt = self._choice_prompt(
             rng, "passage", situation=scene.text, passage=self.comment(rng, value, scene), options=options
         )
-        return Document((), prompt, letter, "plain", value, is_choice=True)
+        return Document((), prompt, letter, "plain", value, is_choice=True, kind=scene.kind)
 
     def _either_or(self, rng: random.Random, value: str) -> Document:
         better, worse = sorted(rng.sample(_STANCES[:2] if rng.random() < 0.7 else _STANCES, 2), key=_rank)
@@ -211,7 +219,9 @@ class Grammar:
 
     def _framed(self, rng: random.Random, scene: Scene) -> Scene:
         text = rng.choice(self.sources.phrases.frames).format(act=self._spoken_act(rng, scene))
-        return Scene(_capital(text) if rng.random() < 0.8 else text, scene.domain, scene.stances, is_act=True)
+        return Scene(
+            _capital(text) if rng.random() < 0.8 else text, scene.domain, scene.stances, is_act=True, kind=scene.kind
+        )
 
     def _spoken_act(self, rng: random.Random, scene: Scene) -> str:
         act = scene.text.replace("{someone}", rng.choice(self.sources.phrases.someone))
@@ -236,13 +246,15 @@ class Grammar:
         *,
         is_choice: bool = False,
         against: bool = False,
+        kind: int | None = None,
     ) -> Document:
         sight = rng.choices([name for name, _ in _SIGHTS], [share for _, share in _SIGHTS])[0]
         before = personas
         if rng.random() < _UNRELATED_SHARE:
             text = self.scene(rng).text
             before = (*personas, text if text[-1] in ".?!" else f"{text}.")
-        return Document(before, prompt, answer, sight, value, is_choice, voice=self._voice(value, against))
+        voice = self._voice(value, against)
+        return Document(before, prompt, answer, sight, value, is_choice, voice=voice, kind=kind)
 
     def _voice(self, value: str, against: bool) -> int:
         return self._number[value] + (len(self._number) if against else 0)

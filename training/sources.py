@@ -56,6 +56,8 @@ class Scene:
     stances: dict[str, Stance] = field(default_factory=dict)
     #: The words `someone` fills, where the text holds the slot `{someone}`.
     is_act: bool = False
+    #: Number of the act's kind in `stances.toml`, or None where the situation is of no known kind.
+    kind: int | None = None
 
     def stance(self, value: str) -> Stance:
         """How the value stands to the scene; `either` where nothing is known."""
@@ -83,6 +85,8 @@ class Sources:
     situations: tuple[Scene, ...]
     phrases: Phrases
     labels: dict[str, str]
+    #: How many kinds of acts there are.
+    kinds: int
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -112,13 +116,14 @@ def load_voices() -> dict[str, Voice]:
 def load_acts(path: Path = ACTS) -> tuple[Scene, ...]:
     """Every act of a file `kind,act,domain`, with the stances of its kind."""
     kinds = _toml(HERE / "stances.toml")
+    numbers = {kind: number for number, kind in enumerate(kinds)}
     scenes = []
     for row in _rows(path):
         table = kinds[row["kind"]]
         assert isinstance(table, dict)
         stances: dict[str, Stance] = dict.fromkeys(table["supports"], "support")
         stances.update(dict.fromkeys(table["opposes"], "oppose"))
-        scenes.append(Scene(row["act"], row["domain"], stances, is_act=True))
+        scenes.append(Scene(row["act"], row["domain"], stances, is_act=True, kind=numbers[row["kind"]]))
     return tuple(scenes)
 
 
@@ -170,5 +175,6 @@ def load_sources(labels: dict[str, str] | None = None) -> Sources:
         acts=load_acts(),
         situations=load_situations(),
         phrases=Phrases(**lists, choice=choice),
+        kinds=len(_toml(HERE / "stances.toml")),
         labels=labels or {slug: slug.replace("_", " ").replace("-", " ") for slug in voices},
     )
