@@ -85,6 +85,51 @@ def test_respond_does_not_select_with_paper_polarity_silently(environment: dict[
     assert own["provenance"]["bank"] != paper["provenance"]["bank"]
 
 
+def test_steerable_and_distributional(environment: dict[str, str]) -> None:
+    found = run(environment, "respond", TEXT, "--mode", "steerable", "--toward", "honesty", "--json")
+    answer = json.loads(found.stdout)
+    assert answer["mode"] == "steerable" and [v["value"] for v in answer["values"]] == ["truthfulness"]
+    assert answer["options"] == ["Support", "Oppose", "Either"] and answer["answer"] in ("A", "B", "C")
+    options = ("--mode", "distributional", "--options", "Right|Wrong|Unsure")
+    for more in ((), ("--no-passages",), ("--weights", '{"karma": 1, "honesty": 3}')):
+        answer = json.loads(run(environment, "respond", TEXT, *options, *more, "--json").stdout)
+        assert len(answer["distribution"]) == 3 and abs(sum(answer["distribution"]) - 1) < 1e-9
+        assert len(answer["by_value"]) == len(answer["values"]) == len(answer["weights"])
+    assert dict(zip([v["value"] for v in answer["values"]], answer["weights"], strict=True)) == {
+        "truthfulness": 0.75,
+        "karma": 0.25,
+    }
+    shown = run(environment, "respond", TEXT, *options)
+    assert "Distribution" in shown.stdout and "%" in shown.stdout
+
+
+def test_mixture_of_a_survey(environment: dict[str, str], tmp_path: Path) -> None:
+    """Fit on a small survey, then answer with the fitted weights."""
+    survey = [
+        {
+            "id": f"q{n}",
+            "question": f"Question: Is {thing} right?\nOptions: A. Yes B. No\nAnswer:",
+            "options": ["Yes", "No"],
+            "gold_distribution": [0.2 + 0.1 * n, 0.8 - 0.1 * n],
+            "attribute": "Chile",
+        }
+        for n, thing in enumerate(["lying", "feeding ducks", "stealing bread", "keeping a promise", "gambling"])
+    ]
+    (tmp_path / "survey.json").write_text(json.dumps(survey))
+    arguments = ["mixture", str(tmp_path / "survey.json"), "-o", str(tmp_path / "mixture.json"), "--no-passages"]
+    fitted = json.loads(run(environment, *arguments, "--values", "karma,honor,power", "--json").stdout)
+    assert abs(sum(fitted["weights"].values()) - 1) < 1e-6
+    assert fitted["distance"] <= fitted["distance_of_the_mean"] + 1e-9
+    answers = run(
+        environment, "batch", str(tmp_path / "survey.json"), "-o", str(tmp_path / "out.jsonl"),
+        "--mode", "distributional", "--no-passages", "--weights", str(tmp_path / "mixture.json"), "--json",
+    )  # fmt: skip
+    assert answers.returncode == 0, answers.stderr
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [line["id"] for line in lines] == [item["id"] for item in survey]
+    assert all(line["mixture"] == "fitted" and set(line["prompts"]) <= {"karma", "honor", "power"} for line in lines)
+
+
 # ---------------------------------------------------------------- select, values, fit
 
 
@@ -107,7 +152,7 @@ def test_values_lists_and_shows(environment: dict[str, str]) -> None:
 
 
 def test_help_has_examples(environment: dict[str, str]) -> None:
-    for command in ("respond", "batch", "select", "values", "fit"):
+    for command in ("respond", "batch", "select", "values", "fit", "mixture", "inspect"):
         assert "Example" in run(environment, command, "--help").stdout
 
 
@@ -151,7 +196,7 @@ def test_batch_survives_kills(environment: dict[str, str], tmp_path: Path) -> No
     whole, torn = tmp_path / "whole.jsonl", tmp_path / "torn.jsonl"
     subprocess.run(batch(environment, source, whole), env=environment, check=True, capture_output=True, timeout=300)
     moments = random.Random(0)
-    for _ in range(3):
+    for _ in range(int(os.environ.get("VISPA_TEST_KILLS", "4"))):
         process = subprocess.Popen(
             batch(environment, source, torn), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -200,6 +245,14 @@ def test_bad_input_is_refused_clearly(environment: dict[str, str], tmp_path: Pat
         (["respond", TEXT, "--k", "0"], None, "Choose from 1 to 31"),
         (["respond", TEXT, "--k", "99"], None, "Choose from 1 to 31"),
         (["respond", TEXT, "--k", "many"], None, "--k"),
+        (["respond", TEXT, "--mode", "plural"], None, "mode"),
+        (["respond", TEXT, "--mode", "steerable"], None, "toward: is missing"),
+        (["respond", TEXT, "--options", "a|b"], None, "options: is given in Overton mode"),
+        (["respond", TEXT, "--mode", "distributional", "--options", "a||b"], None, "options: hold an empty one"),
+        (["respond", TEXT, "--mode", "distributional", "--weights", '{"karma": -1}'], None, "weights"),
+        (["respond", TEXT, "--diversity", "3"], None, "diversity"),
+        (["respond", TEXT, "--recipe", str(tmp_path / "bad.jsonl")], None, "is not valid TOML"),
+        (["respond", TEXT, "--selector", "magic"], None, "Choose embedding or nli"),
         (["respond", TEXT, "--threshold", "2"], None, "threshold"),
         (["respond", TEXT, "--max-new-tokens", "0"], None, "max-new-tokens"),
         (["respond", TEXT, "--polarity", "up"], None, "Choose own or paper"),

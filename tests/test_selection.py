@@ -13,10 +13,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
 from vispa.errors import InputError, VispaError
+from vispa.selection.choosing import choose
 from vispa.selection.embedding import HEAD_FILE, EmbeddingSelector
 from vispa.selection.encoder import BundledEncoder, load_encoder
 from vispa.selection.head import fit_head, label_matrix, load_head, load_situations
-from vispa.selection.selector import choose
 from vispa.taxonomy import Taxonomy
 
 

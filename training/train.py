@@ -182,9 +182,10 @@ def train(recipe: dict[str, Any], output: Path, report: Callable[[str], None]) -
             smooth[number] = value if math.isnan(smooth[number]) else 0.97 * smooth[number] + 0.03 * value
         if step % 50 == 0:
             speed = (seen - seen_at_start) / (time.perf_counter() - started)
-            report(
-                f"step {step:6d}  tokens {seen:11,}  loss {smooth[0]:.4f}  voice {smooth[1]:.4f}  act {smooth[2]:.4f}  {speed:,.0f} tokens/s"
+            parts = "  ".join(
+                f"{name} {value:.4f}" for name, value in zip(("loss", "voice", "act"), smooth, strict=True)
             )
+            report(f"step {step:6d}  tokens {seen:11,}  {parts}  {speed:,.0f} tokens/s")
     torch.nn.Module.to(model, torch.bfloat16)
     model.save_pretrained(output)
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from vispa.errors import InputError
 
+#: Number of values kept in the paper (section 3.1).
+DEFAULT_K = 6
+#: How many values to choose: that many, or as many as the scores call for.
+Count = int | Literal["auto"]
+#: What may become of the comments.
+MODES = ("overton", "steerable", "distributional")
 #: Longest text that is taken, in characters.
 MAX_CHARACTERS = 20_000
 
@@ -24,10 +32,20 @@ def check_text(text: str) -> None:
         raise InputError("text", "is not valid UTF-8.", "Save or send it with UTF-8 encoding.") from error
 
 
-def check_k(k: int, values: int) -> None:
-    """Refuse a number of values to select that is not between 1 and the taxonomy's size."""
+def check_count(k: Count, values: int) -> None:
+    """Refuse a number of values that is neither `auto` nor from 1 to the taxonomy's size."""
+    if k == "auto":
+        return
+    if not isinstance(k, int):
+        raise InputError("k", f"is {k!r}.", f"Choose from 1 to {values} values, or auto.")
     if not 1 <= k <= values:
         raise InputError("k", f"is {k}.", f"Choose from 1 to {values} values.")
+
+
+def check_diversity(diversity: float) -> None:
+    """Refuse a diversity outside [0, 1]."""
+    if not 0 <= diversity <= 1:
+        raise InputError("diversity", f"is {diversity}.", "Give a number from 0 to 1.")
 
 
 def check_threshold(threshold: float) -> None:

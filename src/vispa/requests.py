@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from vispa.cases import STANCE_OPTIONS
-from vispa.checks import check_choice, check_text, check_threshold
+from vispa.checks import (
+    DEFAULT_K,
+    MODES,
+    Count,
+    check_choice,
+    check_count,
+    check_diversity,
+    check_text,
+    check_threshold,
+)
 from vispa.errors import InputError
 from vispa.modes.questions import check_options, question_stem
 from vispa.records import Mode
-from vispa.selection.choosing import DEFAULT_K, check_count, check_diversity
 from vispa.taxonomy import Taxonomy
-
-MODES: tuple[Mode, ...] = ("overton", "steerable", "distributional")
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Request:
 
     text: str
     values: tuple[str, ...] = ()
-    k: int | Literal["auto"] = DEFAULT_K
+    k: Count = DEFAULT_K
     threshold: float = 0.0
     diversity: float = 0.0
     prompt: str | None = None

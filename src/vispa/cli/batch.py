@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vispa.checks import check_choice
+from vispa.checks import MODES, check_choice
 from vispa.cli import options as o
 from vispa.cli.console import print_json, progress_bars
 from vispa.errors import InputError
 from vispa.inputs import Item, check_item_text, read_items
-from vispa.requests import MODES, Request, checked
 
 if TYPE_CHECKING:
     from vispa.chat import Failure
     from vispa.records import Response
+    from vispa.requests import Request
     from vispa.taxonomy import Taxonomy
 
 #: Attributes of items that name neither a group nor a country.
@@ -136,6 +136,8 @@ def item_request(item: Item, taxonomy: Taxonomy, shared: dict[str, Any]) -> Requ
     Raises:
         InputError: the item cannot be answered in this mode; names it.
     """
+    from vispa.requests import Request, checked
+
     mode = shared["mode"]
     fields = dict(shared)
     people = item.attribute if item.attribute not in _NO_PEOPLE else None

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vispa.cli import bank, batch, fit, mixture, respond, select, values
+from vispa.cli import bank, batch, fit, inspect, mixture, respond, select, values
 
 app = typer.Typer(
     name="vispa",
@@ -36,6 +36,7 @@ app.command("select")(select.select)
 app.command("values")(values.values)
 app.command("fit")(fit.fit)
 app.command("mixture")(mixture.mixture)
+app.command("inspect")(inspect.inspect)
 app.add_typer(bank.app, name="bank")
 
 

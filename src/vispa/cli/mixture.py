@@ -7,13 +7,11 @@ from typing import Annotated
 
 import typer
 
-from vispa.chat import Failure
 from vispa.cli import options as o
 from vispa.cli.batch import item_request
 from vispa.cli.console import print_json, progress_bars
 from vispa.errors import InputError, VispaError
-from vispa.inputs import Item, read_items
-from vispa.requests import Request
+from vispa.inputs import read_items
 
 _CHUNK = 32
 
@@ -72,13 +70,14 @@ def mixture(
     requests = [item_request(item, known, shared) for item in items]
     import numpy as np
 
+    from vispa.chat import Failure
     from vispa.modes.mixture import Example, fit_mixture
 
     examples = []
     with progress_bars() as progress:
         vispa = setup.load(known, progress)
         for start in range(0, len(items), _CHUNK):
-            chunk: list[tuple[Item, Request]] = list(zip(items, requests, strict=True))[start : start + _CHUNK]
+            chunk = list(zip(items, requests, strict=True))[start : start + _CHUNK]
             answers = vispa.respond_many([request for _, request in chunk], max_new_tokens=max_new_tokens, seed=seed)
             for (item, request), answer in zip(chunk, answers, strict=True):
                 if isinstance(answer, Failure):

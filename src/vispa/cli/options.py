@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vispa.checks import check_choice, check_max_new_tokens, check_threshold
+from vispa.checks import (
+    Count,
+    check_choice,
+    check_count,
+    check_diversity,
+    check_max_new_tokens,
+    check_threshold,
+)
 from vispa.cli.console import names_argument
 from vispa.errors import InputError
-from vispa.selection.choosing import Count, check_count, check_diversity
 from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vispa.checks import check_text
+from vispa.checks import MODES, check_choice, check_text
 from vispa.cli import options as o
 from vispa.cli.console import print_json, progress_bars, text_argument
-from vispa.requests import MODES, Request, checked
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,10 +60,13 @@ def respond(
         k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
         selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
     )  # fmt: skip
+    check_choice("--mode", mode, MODES)
     known = setup.check()
+    from vispa.requests import Request, checked
+
     request = Request(
         text,
-        mode=mode if mode in MODES else _refuse_mode(mode),  # type: ignore[arg-type]
+        mode=mode,  # type: ignore[arg-type]
         toward=toward,
         question=question,
         options=o.options_option(options),
@@ -79,13 +81,6 @@ def respond(
         print_json(answer.model_dump(mode="json"))
     else:
         _print(answer)
-
-
-def _refuse_mode(mode: str) -> str:
-    from vispa.checks import check_choice
-
-    check_choice("--mode", mode, MODES)
-    return mode
 
 
 def _print(answer: Response) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from vispa.checks import check_k, check_threshold
+from vispa.checks import DEFAULT_K, Count, check_count, check_diversity, check_threshold
 from vispa.errors import InputError
 from vispa.records import Selection
 from vispa.taxonomy import Taxonomy
@@ -15,12 +15,6 @@ from vispa.taxonomy import Taxonomy
 if TYPE_CHECKING:  # selector.py offers `choose` too, so a real import would be a circle.
     from vispa.selection.encoder import Encoder
     from vispa.selection.selector import FloatArray
-
-#: Number of values kept in the paper (section 3.1).
-DEFAULT_K = 6
-
-#: How many values to choose: that many, or as many as the scores call for.
-Count = int | Literal["auto"]
 
 #: With `auto`, a value stays while its score is at least this share of the row's highest score.
 AUTO_SHARE = 0.4
@@ -129,29 +123,6 @@ def definition_similarity(encoder: Encoder, taxonomy: Taxonomy) -> FloatArray:
     vectors = encoder.encode([f"{value.label}: {value.definition}" for value in taxonomy.values])
     cosines: FloatArray = np.clip(vectors @ vectors.T, -1.0, 1.0)
     return cosines
-
-
-def check_count(k: Count, values: int) -> None:
-    """Refuse a number of values that is neither `auto` nor from 1 to the taxonomy's size.
-
-    Raises:
-        InputError: it is.
-    """
-    if k == "auto":
-        return
-    if not isinstance(k, int):
-        raise InputError("k", f"is {k!r}.", f"Choose from 1 to {values} values, or auto.")
-    check_k(k, values)
-
-
-def check_diversity(diversity: float) -> None:
-    """Refuse a diversity outside [0, 1].
-
-    Raises:
-        InputError: it is.
-    """
-    if not 0 <= diversity <= 1:
-        raise InputError("diversity", f"is {diversity}.", "Give a number from 0 to 1.")
 
 
 def _checked_similarity(similarity: npt.NDArray[np.floating] | None, values: int) -> npt.NDArray[np.float64]:

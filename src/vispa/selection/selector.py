@@ -8,10 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vispa.selection.choosing import DEFAULT_K, choose
 from vispa.taxonomy import Taxonomy
-
-__all__ = ["DEFAULT_K", "FloatArray", "Selector", "choose"]
 
 FloatArray = npt.NDArray[np.float32]
 
