@@ -37,7 +37,7 @@ def main() -> None:
             print(f"{status.task.name}: not there")
             continue
         shared = {"mode": status.task.mode, "toward": None, "options": (), "passages": True, "k": 6}
-        items = read_items(status.path)[: arguments.limit]
+        items = read_items(Path(status.path))[: arguments.limit]
         requests = [item_request(item, taxonomy, shared) for item in items]
         started, tokens, failures, answered = time.perf_counter(), 0, 0, 0
         for first in range(0, len(requests), _CHUNK):
