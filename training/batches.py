@@ -36,6 +36,7 @@ class Encoded:
     weights: npt.NDArray[np.float32]  # loss weight of predicting this token, 0 for most before the answer
     voices: IntArray  # whose voice has been heard by this token, at the last token of each link; else -1
     kinds: IntArray  # the kind of act, at the last token of the prompt; else -1
+    stances: IntArray  # the value's stance to it, at the same place; else -1
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Batch:
     weights: torch.Tensor  # [B, T]: loss weight of predicting token t
     voices: torch.Tensor  # [B, T]: class of the voice that token t should have heard of, or -1
     kinds: torch.Tensor  # [B, T]: kind of act that token t should have read, or -1
+    stances: torch.Tensor  # [B, T]: stance that token t should have found, or -1
     tokens: int  # without padding
 
 
@@ -86,10 +88,13 @@ def encode(document: Document, tokenizer: PreTrainedTokenizerFast, rng: random.R
     voices = np.full(len(ids), -1, dtype=np.int64)
     if document.voice is not None:
         voices[final & (links > 0) & (links < answer)] = document.voice
-    kinds = np.full(len(ids), -1, dtype=np.int64)
+    kinds, stances = (np.full(len(ids), -1, dtype=np.int64) for _ in range(2))
+    prompt_end = final & (links == answer - 1)
     if document.kind is not None:
-        kinds[final & (links == answer - 1)] = document.kind
-    return Encoded(ids, links, shown, document.sight == "plain", weights, voices, kinds)
+        kinds[prompt_end] = document.kind
+    if document.stance is not None:
+        stances[prompt_end] = document.stance
+    return Encoded(ids, links, shown, document.sight == "plain", weights, voices, kinds, stances)
 
 
 def collate(documents: list[Encoded], padding_id: int) -> Batch:
@@ -98,12 +103,13 @@ def collate(documents: list[Encoded], padding_id: int) -> Batch:
     ids = np.full((size, length), padding_id, dtype=np.int64)
     links = np.full((size, length), -9, dtype=np.int64)
     shown = np.zeros((size, length), dtype=np.bool_)
-    voices, kinds = (np.full((size, length), -1, dtype=np.int64) for _ in range(2))
+    voices, kinds, stances = (np.full((size, length), -1, dtype=np.int64) for _ in range(3))
     weights = np.zeros((size, length), dtype=np.float32)
     for row, document in enumerate(documents):
         end = len(document.ids)
         ids[row, :end], links[row, :end], weights[row, :end] = document.ids, document.links, document.weights
-        shown[row, :end], voices[row, :end], kinds[row, :end] = document.shown, document.voices, document.kinds
+        shown[row, :end], voices[row, :end] = document.shown, document.voices
+        kinds[row, :end], stances[row, :end] = document.kinds, document.stances
     distance = links[:, :, None] - links[:, None, :]  # links from key to query, [B, T, T]
     plain = np.array([document.plain for document in documents])[:, None, None]
     start = (links == 0)[:, None, :]
@@ -115,6 +121,7 @@ def collate(documents: list[Encoded], padding_id: int) -> Batch:
         weights=torch.from_numpy(weights),
         voices=torch.from_numpy(voices),
         kinds=torch.from_numpy(kinds),
+        stances=torch.from_numpy(stances),
         tokens=int((links >= 0).sum()),
     )
 

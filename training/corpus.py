@@ -55,6 +55,8 @@ class Document:
     voice: int | None = None
     #: Number of the kind of act that the prompt is about, or None.
     kind: int | None = None
+    #: Number of the stance that the value takes to the act, where a reader of the document can know it.
+    stance: int | None = None
 
 
 class Grammar:
@@ -102,7 +104,7 @@ class Grammar:
         scene = self.scene(rng)
         answer = self.comment(rng, value, scene)
         prompt = self._comment_prompt(scene)
-        return self._with_persona(rng, self._personas(rng, value), prompt, answer, value, kind=scene.kind)
+        return self._with_persona(rng, self._personas(rng, value), prompt, answer, value, scene=scene)
 
     def _bare_comment(self, rng: random.Random, value: str) -> Document:
         scene = self.scene(rng)
@@ -115,7 +117,7 @@ class Grammar:
         answer = " ".join(rng.sample(self.sources.voices[value].anti_comments, 2))
         personas = self._pick_personas(rng, self.sources.anti_persona_sentences[value])
         return self._with_persona(
-            rng, personas, self._comment_prompt(scene), answer, value, against=True, kind=scene.kind
+            rng, personas, self._comment_prompt(scene), answer, value, against=True, scene=scene
         )
 
     def _direct_comment(self, rng: random.Random, value: str) -> Document:
@@ -158,7 +160,7 @@ class Grammar:
         options, letter = self._stance_options(rng, scene.stance(value))
         prompt = self._choice_prompt(rng, "stance", situation=scene.text, options=options)
         personas = self._personas(rng, value)
-        return self._with_persona(rng, personas, prompt, letter, value, is_choice=True, kind=scene.kind)
+        return self._with_persona(rng, personas, prompt, letter, value, is_choice=True, scene=scene)
 
     def _named_choice(self, rng: random.Random, value: str) -> Document:
         scene = self._scene_with_stance(rng, value)
@@ -166,7 +168,8 @@ class Grammar:
         prompt = self._choice_prompt(
             rng, "named", situation=scene.text, value=self.sources.labels[value], options=options
         )
-        return Document((), prompt, letter, "plain", value, is_choice=True, kind=scene.kind)
+        stance = _known_stance(scene, value)
+        return Document((), prompt, letter, "plain", value, is_choice=True, kind=scene.kind, stance=stance)
 
     def _passage_choice(self, rng: random.Random, value: str) -> Document:
         scene = self._scene_with_stance(rng, value)
@@ -174,7 +177,8 @@ class Grammar:
         prompt = self._choice_prompt(
             rng, "passage", situation=scene.text, passage=self.comment(rng, value, scene), options=options
         )
-        return Document((), prompt, letter, "plain", value, is_choice=True, kind=scene.kind)
+        stance = _known_stance(scene, value)
+        return Document((), prompt, letter, "plain", value, is_choice=True, kind=scene.kind, stance=stance)
 
     def _either_or(self, rng: random.Random, value: str) -> Document:
         better, worse = sorted(rng.sample(_STANCES[:2] if rng.random() < 0.7 else _STANCES, 2), key=_rank)
@@ -246,21 +250,28 @@ class Grammar:
         *,
         is_choice: bool = False,
         against: bool = False,
-        kind: int | None = None,
+        scene: Scene | None = None,
     ) -> Document:
         sight = rng.choices([name for name, _ in _SIGHTS], [share for _, share in _SIGHTS])[0]
         before = personas
         if rng.random() < _UNRELATED_SHARE:
             text = self.scene(rng).text
             before = (*personas, text if text[-1] in ".?!" else f"{text}.")
+        kind = scene.kind if scene is not None else None
+        stance = _known_stance(scene, value) if scene is not None and not against else None
         voice = self._voice(value, against)
-        return Document(before, prompt, answer, sight, value, is_choice, voice=voice, kind=kind)
+        return Document(before, prompt, answer, sight, value, is_choice, voice=voice, kind=kind, stance=stance)
 
     def _voice(self, value: str, against: bool) -> int:
         return self._number[value] + (len(self._number) if against else 0)
 
     def _comment_prompt(self, scene: Scene) -> str:
         return COMMENT_PROMPT.format(situation=scene.text)
+
+
+def _known_stance(scene: Scene, value: str) -> int | None:
+    """Number of the value's stance to an act; situations of no known kind leave most stances open."""
+    return None if scene.kind is None else _STANCES.index(scene.stance(value))
 
 
 def _rank(stance: Stance) -> int:

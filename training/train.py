@@ -80,9 +80,10 @@ class Reader(torch.nn.Module):
 
     The *voice* reader reads at the last token of a sentence and of the prompt, with one linear map
     after two blocks in the middle of the model, whose voice has been heard; the *act* reader reads
-    at the last token of the prompt what kind of act it is about. Their loss makes the model write
-    both into the residual stream early, the voice in the same directions wherever it is carried.
-    The answer's loss alone would take many more documents to bring that about.
+    at the last token of the prompt what kind of act it is about, and the *stance* reader one block
+    higher whether the voice supports it. Their loss makes the model write these things into the
+    residual stream early, the voice in the same directions wherever it is carried. The answer's
+    loss alone would take many more documents to bring that about.
     """
 
     def __init__(self, width: int, classes: int, blocks: list[int]) -> None:
@@ -106,7 +107,7 @@ class Reader(torch.nn.Module):
 def batch_losses(
     model: LlamaForCausalLM, readers: Sequence[Reader], batch: Batch, device: torch.device, letter_weight: float
 ) -> list[torch.Tensor]:
-    """Weighted next-token cross-entropy of a batch, the voice reader's loss and the act reader's."""
+    """Weighted next-token cross-entropy of a batch, and the losses of the voice, act and stance readers."""
     ids, weights = batch.ids.to(device), batch.weights.to(device)[:, 1:]
     weights = torch.where(weights == LETTER, letter_weight, weights)
     with torch.autocast(device.type, dtype=torch.bfloat16):
@@ -114,7 +115,7 @@ def batch_losses(
         output = model.model(input_ids=ids, attention_mask=mask.to(device), output_hidden_states=True)
         chosen = weights > 0
         logits = model.lm_head(output.last_hidden_state[:, :-1][chosen])
-        marks = (batch.voices.to(device), batch.kinds.to(device))
+        marks = [mark.to(device) for mark in (batch.voices, batch.kinds, batch.stances)]
         read = [reader.loss(output.hidden_states, mark) for reader, mark in zip(readers, marks, strict=True)]
     losses = torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][chosen], reduction="none")
     return [(losses * weights[chosen]).sum() / weights.sum(), *read]
@@ -137,6 +138,7 @@ def train(recipe: dict[str, Any], output: Path, report: Callable[[str], None]) -
     readers = [
         Reader(width, 2 * len(grammar.sources.values), recipe["voice_reader"]["blocks"]),
         Reader(width, grammar.sources.kinds, later["act_reader_blocks"]),
+        Reader(width, 3, recipe["last"]["stance_reader_blocks"]),
     ]
     for reader in readers:
         reader.to(device)
@@ -154,7 +156,7 @@ def train(recipe: dict[str, Any], output: Path, report: Callable[[str], None]) -
         seen, first, step = state["seen"], state["next"], state["step"]
         report(f"continues at step {step}, {seen:,} tokens")
 
-    started, seen_at_start, smooth, pool_end = time.perf_counter(), seen, [math.nan] * 3, first
+    started, seen_at_start, smooth, pool_end = time.perf_counter(), seen, [math.nan] * 4, first
     for next_document, batch in batches(grammar, tokenizer, first=first, tokens_per_batch=settings["tokens_per_batch"]):
         if next_document != pool_end:
             # A checkpoint falls between two pools of documents, where the position is one number.
@@ -170,7 +172,10 @@ def train(recipe: dict[str, Any], output: Path, report: Callable[[str], None]) -
         is_later = seen >= later["from_token"]
         letter_weight = later["letter_weight"] if is_later else LETTER
         losses = batch_losses(model, readers, batch, device, letter_weight)
-        shares = (1.0, recipe["voice_reader"]["weight"], later["act_reader_weight"] if is_later else 0.0)
+        is_last = seen >= recipe["last"]["from_token"]
+        act_weight = later["act_reader_weight"] if is_later else 0.0
+        stance_weight = recipe["last"]["stance_reader_weight"] if is_last else 0.0
+        shares = (1.0, recipe["voice_reader"]["weight"], act_weight, stance_weight)
         torch.stack([share * loss for share, loss in zip(shares, losses, strict=True)]).sum().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings["gradient_norm"])
         for optimizer in optimizers:
@@ -183,7 +188,7 @@ def train(recipe: dict[str, Any], output: Path, report: Callable[[str], None]) -
         if step % 50 == 0:
             speed = (seen - seen_at_start) / (time.perf_counter() - started)
             parts = "  ".join(
-                f"{name} {value:.4f}" for name, value in zip(("loss", "voice", "act"), smooth, strict=True)
+                f"{name} {value:.4f}" for name, value in zip(("loss", "voice", "act", "stance"), smooth, strict=True)
             )
             report(f"step {step:6d}  tokens {seen:11,}  {parts}  {speed:,.0f} tokens/s")
     torch.nn.Module.to(model, torch.bfloat16)

@@ -1,0 +1,63 @@
+"""`vispa compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vispa.cli import options as o
+from vispa.cli.console import print_json
+
+if TYPE_CHECKING:
+    from vispa.evaluation.comparison import RunComparison
+
+# So many identifiers of flipped items are printed; --json gives all.
+_SHOWN = 10
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of a scored run.")],
+    second: Annotated[Path, typer.Argument(help="Folder of another run over the same items.")],
+    method: Annotated[str | None, typer.Option(help="Compare this method only; else all that both runs have.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data sets, if it has moved since the runs.")] = None,
+    seed: o.Seed = 0,
+    as_json: o.AsJson = False,
+) -> None:
+    """Compare two runs: the second's figures minus the first's, with intervals, and the items that flipped.
+
+    Example: `vispa compare runs/a runs/b`
+    """
+    from vispa.evaluation.comparison import compare_runs
+
+    found = compare_runs(first, second, method=method, data=data, seed=seed)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        _print(found)
+
+
+def _print(found: RunComparison) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    judged = f", judged by {found.judge}" if found.judge else ""
+    typer.echo(f"{found.task}: {found.items:,} items{judged}")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in ("method", "figure", "second - first", "95 % interval", "p"):
+        table.add_column(name, justify="left" if name in ("method", "figure") else "right", no_wrap=True)
+    for method, one in found.methods.items():
+        for figure, difference in one.differences.items():
+            interval = f"{difference.low:+.4f} to {difference.high:+.4f}"
+            table.add_row(method, figure, f"{difference.difference:+.4f}", interval, f"{difference.p_value:.4f}")
+    Console().print(table)
+    for method, one in found.methods.items():
+        if one.flipped_by is not None:
+            for word, ids in (("gained", one.gained), ("lost", one.lost)):
+                shown = ", ".join(map(str, ids[:_SHOWN])) + (", …" if len(ids) > _SHOWN else "")
+                typer.echo(f"{method}, {one.flipped_by} {word}: {len(ids)} items{f' ({shown})' if ids else ''}")
+    for place, methods in (("first", found.only_in_first), ("second", found.only_in_second)):
+        if methods:
+            typer.echo(f"only in the {place} run: {', '.join(methods)}")

@@ -1,0 +1,223 @@
+"""`vispa eval` and `vispa data`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vispa.checks import check_choice
+from vispa.cli import options as o
+from vispa.cli.console import print_json, progress_bars
+from vispa.errors import InputError
+
+if TYPE_CHECKING:
+    from vispa.evaluation.methods.community import Community
+    from vispa.evaluation.runner import RunSummary
+    from vispa.evaluation.tasks import TaskStatus
+    from vispa.selection.selector import Selector
+    from vispa.taxonomy import Taxonomy
+
+_JUDGES = ("nli", "embedding", "none")
+
+TaskName = Annotated[str, typer.Option("--task", help="A published task (see `vispa data`), or a TOML file.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data; your own task's is beside its TOML.")]
+Methods = Annotated[
+    str,
+    typer.Option(
+        help="Comma-separated: vanilla, prompting, personas, moe, modplural, vispa, vispa:ESTIMATOR, vispa+nli."
+    ),
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="The run's folder; continued if it holds a run.")]
+CommunityName = Annotated[
+    str | None,
+    typer.Option(
+        "--community", help="For moe and modplural: local models, comma-separated, or a folder of JSON files."
+    ),
+]
+Judge = Annotated[
+    str, typer.Option(help="Of Overton coverage: nli (the paper's model), nli:MODEL, embedding, or none.")
+]
+
+
+def evaluate(
+    task: TaskName,
+    output: Output,
+    data_folder: Data = None,
+    methods: Methods = "vanilla,prompting,vispa",
+    limit: Annotated[int | None, typer.Option(help="Take the first N items only.", min=1)] = None,
+    judge: Judge = "embedding",
+    score: Annotated[bool, typer.Option(help="Score the run and write its report.")] = True,
+    community: CommunityName = None,
+    personas: Annotated[int, typer.Option(help="Number of personas of the role agents.")] = 6,
+    k: o.K = "6",
+    threshold: o.Threshold = 0.0,
+    diversity: o.Diversity = 0.0,
+    values: o.Values = None,
+    weights: o.Weights = "mean",
+    model: o.ModelName = "embedded",
+    taxonomy: o.TaxonomyFolder = None,
+    polarity: o.Polarity = "own",
+    recipe: o.RecipeFile = None,
+    selector: o.SelectorName = "embedding",
+    selector_model: o.SelectorModel = None,
+    aggregator: o.Aggregator = "extractive",
+    api_url: o.ApiUrl = None,
+    api_key_variable: o.ApiKeyVariable = "OPENAI_API_KEY",
+    prompts: o.PromptsFile = None,
+    max_new_tokens: o.MaxNewTokens = 200,
+    seed: o.Seed = 0,
+    dtype: o.Dtype = "auto",
+    device: o.Device = None,
+    trust_remote_code: o.TrustRemoteCode = False,
+    overwrite: Annotated[bool, typer.Option(help="Begin anew although the folder holds a run.")] = False,
+    as_json: o.AsJson = False,
+) -> None:
+    """Compare methods on a task: answers, scores with intervals, a report. A stopped run continues where it was.
+
+    Example: `vispa eval --task vital/overton --data data --methods vanilla,prompting,vispa -o runs/overton`
+
+    Other estimators: `vispa eval --task vital/moralchoice --data data --methods vispa,vispa:probe -o runs/estimators`
+    """
+    # Bad input is refused before seconds go into loading a model.
+    _check_judge(judge)
+    setup = o.Setup(
+        k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
+        selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
+    )  # fmt: skip
+    known = setup.check()
+    from vispa.evaluation.methods import Bench, check_methods
+    from vispa.evaluation.runner import run
+    from vispa.evaluation.tasks import load_task
+
+    names = check_methods([name.strip() for name in methods.split(",") if name.strip()])
+    load_task(task, data_folder)
+    with progress_bars() as progress:
+        bench = Bench(
+            setup.load(known, progress),
+            setup.request_options(known),
+            max_new_tokens=max_new_tokens,
+            personas=personas,
+            community=_community(community, setup),
+            selectors={"embedding": partial(_selector, setup, "embedding"), "nli": partial(_selector, setup, "nli")},
+            seed=seed,
+        )
+        summary = run(task, data_folder, names, bench, output, limit=limit, overwrite=overwrite, progress=progress)
+    if score:
+        from vispa.evaluation.nli import DEFAULT_JUDGE
+        from vispa.evaluation.report import write_report
+        from vispa.evaluation.scoring import score_run
+
+        score_run(output, judge=judge)
+        write_report(output)
+    _print_summary(summary, as_json=as_json, scored=score)
+
+
+def data(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the data.")],
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="Look for this task; repeatable. By default all published ones.")
+    ] = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Say which tasks' files are in a folder, what is missing, and where to get it.
+
+    Example: `vispa data data`
+    """
+    if not folder.is_dir():
+        raise InputError(str(folder), "is not a folder.", "Name the folder that holds, or is to hold, the data.")
+    from vispa.evaluation.tasks import available
+
+    found = available(folder, task or ())
+    if as_json:
+        print_json([_status(one) for one in found])
+        return
+    width = max(len(one.task.name) for one in found)
+    for one in found:
+        typer.echo(f"{one.task.name:<{width}}  {_state(one)}")
+        typer.echo(f"{'':<{width}}  {one.task.description or one.task.mode}; licence: {one.task.licence}")
+        if one.problem is not None:
+            typer.echo(f"{'':<{width}}  {one.problem}")
+    there = sum(one.problem is None for one in found)
+    typer.echo(f"\n{there} of {len(found)} tasks can be run.")
+
+
+# ---------------------------------------------------------------- arguments
+
+
+def _check_judge(judge: str) -> None:
+    kind, colon, model = judge.partition(":")
+    check_choice("--judge", kind, _JUDGES)
+    if colon and (kind != "nli" or not model):
+        raise InputError("--judge", f"is {judge!r}.", "Write nli:MODEL, nli, embedding or none.")
+
+
+def _community(text: str | None, setup: o.Setup) -> Community | None:
+    """A folder of comments, or models; a folder with config.json is a model."""
+    if text is None:
+        return None
+    from vispa.evaluation.methods.community import FileCommunity, ModelCommunity
+
+    folder = Path(text)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        return FileCommunity(folder)
+    from vispa.models.loading import load_model
+
+    options: dict[str, Any] = {
+        "dtype": setup.dtype,
+        "device": setup.device,
+        "trust_remote_code": setup.trust_remote_code,
+    }
+    names = dict.fromkeys(name.strip() for name in text.split(",") if name.strip())
+    return ModelCommunity({name: partial(load_model, name, **options) for name in names})
+
+
+def _selector(setup: o.Setup, kind: str, taxonomy: Taxonomy) -> Selector:
+    """Another selector than the setup's; the model that was named belongs to the setup's own."""
+    from dataclasses import replace
+
+    named = setup.selector_model if setup.selector == kind else None
+    return replace(setup, selector=kind, selector_model=named).make_selector(taxonomy)
+
+
+# ---------------------------------------------------------------- output
+
+
+def _print_summary(summary: RunSummary, *, as_json: bool, scored: bool) -> None:
+    if as_json:
+        print_json({**asdict(summary), "output": str(summary.output)})
+        return
+    for name in summary.failed:
+        failed = f"  {summary.failed[name]} failed" if summary.failed[name] else ""
+        typer.echo(f"{name}: {summary.seconds[name]:.1f} s, {summary.tokens[name]:,} tokens{failed}")
+    typer.echo(f"{summary.items} items, {summary.answered} answers now: {summary.output}")
+    if scored:
+        typer.echo(f"{summary.output / 'report.html'}")
+
+
+def _status(status: TaskStatus) -> dict[str, Any]:
+    task = status.task
+    return {
+        "task": task.name,
+        "mode": task.mode,
+        "file": task.file,
+        "path": status.path,
+        "items": status.items,
+        "published_items": task.items,
+        "is_published": status.is_published,
+        "problem": status.problem,
+        "source": task.source,
+        "licence": task.licence,
+        "paper": task.paper,
+    }
+
+
+def _state(status: TaskStatus) -> str:
+    if status.problem is not None:
+        return "missing" if status.path is None else "cannot be used"
+    if status.task.items is None or status.is_published:
+        return f"{status.items:,} items"
+    return f"{status.items:,} items, the published file has {status.task.items:,}"

@@ -1,0 +1,127 @@
+"""Comparing two runs over the same items: differences with intervals, and items that flipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vispa.errors import InputError
+from vispa.evaluation.intervals import PairedDifference, paired_difference
+from vispa.evaluation.scoring import Run, RunScores, load_item_scores, load_scores, read_run
+from vispa.inputs import Identifier
+from vispa.records import Record
+
+#: Figures of which an item has 0 or 1, so that it can flip.
+FLIPPING = ("accuracy", "most_likely", "covered_share")
+
+
+class MethodComparison(Record):
+    """One method in two runs.
+
+    Attributes:
+        differences: figure → second run minus first.
+        flipped_by: the figure by which items flipped; None where no figure is 0 or 1 an item.
+        gained: items that are 0 in the first run and 1 in the second, in the task's order.
+        lost: items that are 1 in the first run and 0 in the second.
+    """
+
+    differences: dict[str, PairedDifference]
+    flipped_by: str | None
+    gained: tuple[Identifier, ...]
+    lost: tuple[Identifier, ...]
+
+
+class RunComparison(Record):
+    """Two runs over the same items.
+
+    Attributes:
+        task: name of their task.
+        judge: of coverage, the same in both; None where nothing judged.
+        items: number of items.
+        only_in_first: methods that the second run does not have.
+        only_in_second: methods that the first run does not have.
+        methods: method → how it differs.
+    """
+
+    task: str
+    judge: str | None
+    items: int
+    only_in_first: tuple[str, ...]
+    only_in_second: tuple[str, ...]
+    methods: dict[str, MethodComparison]
+
+
+def compare_runs(
+    first: Path, second: Path, *, method: str | None = None, data: Path | None = None, seed: int = 0
+) -> RunComparison:
+    """How a second run differs from a first one, method by method.
+
+    Scores are joined by the items' identifiers. A positive difference is a higher figure in the
+    second run, which is worse for `jensen_shannon` and better for all others.
+
+    Args:
+        first: folder of a scored run.
+        second: folder of another one.
+        method: compare this method only; by default all that both runs have.
+        data: see `vispa.evaluation.scoring.read_run`.
+        seed: of bootstrap and permutations.
+
+    Raises:
+        InputError: runs of different tasks, items or judges; no common method; a run that is
+            not scored, or was scored before its records were complete.
+    """
+    runs = read_run(first, data), read_run(second, data)
+    scores = load_scores(runs[0]), load_scores(runs[1])
+    _check_same(first, second, scores)
+    if method is not None:
+        for run in runs:
+            if method not in run.records:
+                raise InputError(
+                    "--method", f"{method} is not in {run.folder}.", f"Choose of {', '.join(run.records)}."
+                )
+    common = [name for name in runs[0].records if name in runs[1].records and method in (None, name)]
+    if not common:
+        raise InputError(str(second), f"has no method of {first}.", "Compare runs that share a method.")
+    items = load_item_scores(first), load_item_scores(second)
+    return RunComparison(
+        task=scores[0].task,
+        judge=scores[0].judge,
+        items=scores[0].items,
+        only_in_first=tuple(name for name in runs[0].records if name not in runs[1].records),
+        only_in_second=tuple(name for name in runs[1].records if name not in runs[0].records),
+        methods={name: _compare(runs[0], items[0].get(name, {}), items[1].get(name, {}), seed) for name in common},
+    )
+
+
+def _compare(
+    run: Run, before: dict[str, dict[Identifier, float]], after: dict[str, dict[Identifier, float]], seed: int
+) -> MethodComparison:
+    differences = {
+        figure: paired_difference(after[figure], before[figure], seed=seed) for figure in before if figure in after
+    }
+    flipping = next((figure for figure in FLIPPING if figure in differences), None)
+    gained: tuple[Identifier, ...] = ()
+    lost: tuple[Identifier, ...] = ()
+    if flipping is not None:
+        change = {i: after[flipping][i] - before[flipping][i] for i in run.ids}
+        gained, lost = (tuple(i for i in run.ids if change[i] == sign) for sign in (1, -1))
+    return MethodComparison(differences=differences, flipped_by=flipping, gained=gained, lost=lost)
+
+
+def _check_same(first: Path, second: Path, scores: tuple[RunScores, RunScores]) -> None:
+    one, other = scores
+    if one.task != other.task:
+        raise InputError(
+            str(second), f"is a run of {other.task}, {first} of {one.task}.", "Compare runs of the same task."
+        )
+    if one.items_digest != other.items_digest:
+        raise InputError(
+            str(second),
+            f"has other items ({other.items:,}) than {first} ({one.items:,}).",
+            "Compare runs with the same data and limit.",
+        )
+    if one.judge != other.judge:
+        raise InputError(
+            str(second),
+            f"was scored by {other.judge or 'no judge'}, {first} by {one.judge or 'none'}.",
+            "Score both with the same judge.",
+        )

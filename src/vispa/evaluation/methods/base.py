@@ -1,0 +1,121 @@
+"""What a method is, and what the methods of a run share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from vispa.chat import Distribution
+from vispa.checks import check_max_new_tokens
+from vispa.errors import InputError
+from vispa.evaluation.items import TaskItem
+from vispa.evaluation.methods.asking import item_case
+from vispa.evaluation.methods.prompts import MethodPrompts, method_prompts
+from vispa.evaluation.records import MethodAnswer
+from vispa.generation.engine import generate, render_prompt
+from vispa.generation.options import option_probabilities
+from vispa.generation.rows import Generated, Row, Sampling
+from vispa.modes.prompts import Prompts
+from vispa.modes.questions import LETTERS
+from vispa.pipeline import Vispa
+from vispa.selection.selector import Selector
+from vispa.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from vispa.evaluation.methods.community import Community
+
+
+class Method(Protocol):
+    """Answers items of a task.
+
+    Attributes:
+        name: unique within a run; names the file of its records.
+        settings: what determines its answers beside `Bench.settings`, as JSON can say it.
+    """
+
+    name: str
+    settings: dict[str, Any]
+
+    def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
+        """One answer for each item, in their order; all forward passes are batched over the items.
+
+        Args:
+            items: of one task, so of one mode.
+
+        Raises:
+            InputError: something that would make every item fail.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all methods of a run share.
+
+    Attributes:
+        vispa: the pipeline; its model is the one under test, its reader, aggregator, picker and
+            prompts serve the other methods too.
+        request_options: fields of `vispa.requests.Request` that hold for every item: `k`,
+            `threshold`, `diversity`, `values`.
+        max_new_tokens: longest comment.
+        response_tokens: longest response of a method that writes it in one go; as long as an
+            aggregated response may be (paper: 300), so that length favours no method.
+        personas: how many personas the role agents are.
+        community: comments of other models, for MoE and ModPlural.
+        selectors: name → makes another selector, for `vispa+NAME`.
+        seed: of generation.
+        prompts: of the methods.
+    """
+
+    vispa: Vispa
+    request_options: Mapping[str, Any] = field(default_factory=dict)
+    max_new_tokens: int = 200
+    response_tokens: int = 300
+    personas: int = 6
+    community: Community | None = None
+    selectors: Mapping[str, Callable[[Taxonomy], Selector]] = field(default_factory=dict)
+    seed: int = 0
+    prompts: MethodPrompts = field(default_factory=method_prompts)
+
+    def __post_init__(self) -> None:
+        check_max_new_tokens(self.max_new_tokens)
+        check_max_new_tokens(self.response_tokens)
+        if not 1 <= self.personas <= len(LETTERS):
+            raise InputError("personas", f"is {self.personas}.", f"Choose from 1 to {len(LETTERS)}.")
+
+    @property
+    def wording(self) -> Prompts:
+        """The pipeline's prompts."""
+        return self.vispa.prompts
+
+    def say(self, messages: Sequence[str], max_new_tokens: int) -> list[Generated]:
+        """What the unsteered model under test says to each message, greedily decoded."""
+        rows = [Row(render_prompt(self.vispa.model, message), seed=self.seed) for message in messages]
+        return generate(self.vispa.model, rows, Sampling(max_new_tokens))
+
+    def weigh(self, prompts: Sequence[str], counts: Sequence[int]) -> list[Distribution]:
+        """The unsteered model's distribution over each raw prompt's options (section 3.3 of the paper)."""
+        return option_probabilities(self.vispa.model, prompts, counts)
+
+
+def written_answers(bench: Bench, messages: Sequence[str]) -> list[MethodAnswer]:
+    """The model's own responses to the messages: Overton mode without comments."""
+    said = bench.say(messages, bench.response_tokens)
+    return [MethodAnswer(response=one.text, tokens=one.tokens) for one in said]
+
+
+def option_answers(bench: Bench, items: Sequence[TaskItem], prompts: Sequence[str]) -> list[MethodAnswer]:
+    """The model's own choices after prompts that end where a letter is due."""
+    options = [item_case(item).options for item in items]
+    found = bench.weigh(prompts, [len(texts) for texts in options])
+    return [chosen_answer(distribution, texts) for distribution, texts in zip(found, options, strict=True)]
+
+
+def chosen_answer(distribution: Distribution, options: Sequence[str]) -> MethodAnswer:
+    """The likeliest option, the first on a tie."""
+    best = int(np.argmax(distribution))
+    exact = tuple(float(share) for share in distribution)
+    return MethodAnswer(response=options[best], answer=LETTERS[best], distribution=exact)

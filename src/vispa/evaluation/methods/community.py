@@ -1,0 +1,266 @@
+"""Comments of community models, and the two methods that read them: MoE and ModPlural.
+
+Modular Pluralism (arXiv 2406.15951) lets small models, each trained on texts of one community,
+comment on a situation; a larger one reads the comments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from vispa.chat import ChatModel, Failure
+from vispa.errors import InputError
+from vispa.evaluation.items import TaskItem, read_entries
+from vispa.evaluation.methods.asking import comment_request, item_case, situation
+from vispa.evaluation.methods.base import Bench
+from vispa.evaluation.methods.voices import Voice, answer_from_voices, with_voices
+from vispa.evaluation.records import MethodAnswer
+from vispa.generation.engine import generate, render_prompt
+from vispa.generation.rows import Row, Sampling
+from vispa.inputs import Identifier
+from vispa.models.loading import LoadedModel
+from vispa.modes.prompts import Prompts
+from vispa.modes.questions import LETTERS
+
+_COMMENT_FIELDS = ("comment", "output")
+_TEXT_FIELDS = ("situation", "question", "text", "input")
+
+
+class Community(Protocol):
+    """Comments from elsewhere.
+
+    Attributes:
+        settings: what determines the comments, as JSON can say it.
+    """
+
+    settings: dict[str, Any]
+
+    def comments(self, items: Sequence[TaskItem], prompts: Prompts, max_new_tokens: int) -> list[list[Voice] | Failure]:
+        """For each item one comment of every member, or why there is none."""
+        ...
+
+
+class ModelCommunity:
+    """Other local models, unsteered, as community models.
+
+    They stay loaded side by side: models that do not fit together are better run one after another
+    and read from files (`FileCommunity`).
+
+    Args:
+        load: name → the model; called when its comments are first needed.
+    """
+
+    def __init__(self, load: Mapping[str, Callable[[], LoadedModel]]) -> None:
+        _check_count(len(load), "community")
+        self._load = dict(load)
+        self._models: dict[str, LoadedModel] = {}
+        self._known: dict[tuple[bool, Identifier], list[Voice]] = {}
+        self.settings: dict[str, Any] = {"models": list(load)}
+
+    def comments(self, items: Sequence[TaskItem], prompts: Prompts, max_new_tokens: int) -> list[list[Voice] | Failure]:
+        """See `Community.comments`; comments are kept, so that MoE and ModPlural share them."""
+        if any(_key(item) not in self._known for item in items):
+            requests = [comment_request(item, prompts) for item in items]
+            said = [self._said(name, requests, max_new_tokens) for name in self._load]
+            for item, *voices in zip(items, *said, strict=True):
+                self._known[_key(item)] = voices
+        return [self._known[_key(item)] for item in items]
+
+    def _said(self, name: str, requests: Sequence[str], max_new_tokens: int) -> list[Voice]:
+        if name not in self._models:
+            self._models[name] = self._load[name]()
+        model = self._models[name]
+        rows = [Row(render_prompt(model, request)) for request in requests]
+        return [Voice(name, one.text, name, one.tokens) for one in generate(model, rows, Sampling(max_new_tokens))]
+
+
+class FileCommunity:
+    """Comments from files in Modular Pluralism's format, one file a community model.
+
+    Each file (`*.json`, a list, or `*.jsonl`) holds objects with the comment as `comment` or
+    `output` and the item's own `id`, its text (`situation`, `question`, `text` or `input`), or
+    both. Files are joined to items by identifier where an object has one, else by exact text,
+    never by position; where it has both, both must agree.
+
+    Args:
+        folder: of the files; a file's name without suffix is what its model is called.
+
+    Raises:
+        InputError: no file, an object without comment or without anything to join by, or two
+            different comments of a model on one item.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        files = sorted(path for path in folder.glob("*") if path.suffix.lower() in {".json", ".jsonl"})
+        if not files:
+            raise InputError(str(folder), "holds no *.json or *.jsonl.", "Give one file a community model.")
+        _check_count(len(files), str(folder))
+        self._members = {path.stem: _Member(path) for path in files}
+        if len(self._members) < len(files):
+            raise InputError(str(folder), "holds two files of one name.", "Name each file after its model.")
+        digests = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        self.settings: dict[str, Any] = {"files": digests}
+
+    def comments(self, items: Sequence[TaskItem], prompts: Prompts, max_new_tokens: int) -> list[list[Voice] | Failure]:
+        """See `Community.comments`; an item on which a model has no comment fails."""
+        return [self._voices(item) for item in items]
+
+    def _voices(self, item: TaskItem) -> list[Voice] | Failure:
+        voices = []
+        for name, member in self._members.items():
+            text = member.comment(item)
+            if text is None:
+                return Failure(f"The community model {name} has no comment on it.")
+            voices.append(Voice(name, text, name))
+        return voices
+
+
+class _Member:
+    """The comments of one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._by_id: dict[tuple[bool, Identifier], tuple[str | None, str]] = {}
+        self._by_text: dict[str, str] = {}
+        for place, entry in read_entries(path):
+            self._add(entry, place)
+
+    def _add(self, entry: Mapping[str, Any], place: str) -> None:
+        comment = next((entry[name] for name in _COMMENT_FIELDS if isinstance(entry.get(name), str)), None)
+        if comment is None:
+            raise InputError(place, f"has no text {' or '.join(_COMMENT_FIELDS)}.", "Add the model's comment.")
+        text = next((entry[name].strip() for name in _TEXT_FIELDS if isinstance(entry.get(name), str)), None)
+        identifier = entry.get("id")
+        if isinstance(identifier, str | int) and not isinstance(identifier, bool):
+            found = self._by_id.setdefault((isinstance(identifier, str), identifier), (text, comment.strip()))
+            same = found == (text, comment.strip())
+        elif text is not None:
+            same = self._by_text.setdefault(text, comment.strip()) == comment.strip()
+        else:
+            raise InputError(place, "has neither id nor text.", f"Add id, or one of {', '.join(_TEXT_FIELDS)}.")
+        if not same:
+            raise InputError(place, "comments anew on an item that has a comment.", "Keep one comment an item.")
+
+    def comment(self, item: TaskItem) -> str | None:
+        """The comment on an item.
+
+        Raises:
+            InputError: the identifier's text in the file is another one, so the file belongs to another task.
+        """
+        texts = (item.text, item.prompt.strip(), situation(item))
+        text, comment = self._by_id.get(_key(item), (None, None))
+        if comment is None:
+            return next((self._by_text[text] for text in texts if text in self._by_text), None)
+        if text is not None and text not in texts:
+            raise InputError(
+                f"{self.path} id {item.id!r}", "has another text than the task's item.", "Give this task's comments."
+            )
+        return comment
+
+
+class ModPlural:
+    """All community comments, aggregated as VISPA's are: the method of Modular Pluralism.
+
+    Raises:
+        InputError: the bench has no community.
+    """
+
+    name = "modplural"
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.community = bench, _community(bench, self.name)
+        self.settings: dict[str, Any] = {"community": self.community.settings}
+
+    def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
+        """See `Method.answer`."""
+        spoken = self.community.comments(items, self.bench.wording, self.bench.max_new_tokens)
+        return _where_spoken(items, spoken, lambda present, voices: answer_from_voices(self.bench, present, voices))
+
+
+class MoE:
+    """One community comment, picked by the reader from the situation alone, whatever the mode.
+
+    In Overton mode the comment is the response as it stands; in the others the question is
+    answered with it as the only passage. The record keeps the picked comment.
+
+    Raises:
+        InputError: the bench has no community.
+    """
+
+    name = "moe"
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.community = bench, _community(bench, self.name)
+        self.settings: dict[str, Any] = {"community": self.community.settings}
+
+    def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
+        """See `Method.answer`."""
+        spoken = self.community.comments(items, self.bench.wording, self.bench.max_new_tokens)
+        return _where_spoken(items, spoken, self._answer)
+
+    def _answer(self, items: Sequence[TaskItem], voices: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
+        picked = [found if isinstance(found, Failure) else [found] for found in self._pick(items, voices)]
+        answer = self._as_it_stands if items and items[0].mode == "overton" else self._as_passage
+        answers = _where_spoken(items, picked, answer)
+        # Every member has spoken, also those that were not picked.
+        return [
+            found.model_copy(update={"tokens": sum(voice.tokens for voice in all_of_them)})
+            for found, all_of_them in zip(answers, voices, strict=True)
+        ]
+
+    def _pick(self, items: Sequence[TaskItem], voices: Sequence[Sequence[Voice]]) -> list[Voice | Failure]:
+        reader: ChatModel = self.bench.vispa.reader
+        prompts = [self._picking(item, spoken) for item, spoken in zip(items, voices, strict=True)]
+        found = reader.option_probabilities(prompts, [len(spoken) for spoken in voices])
+        return [
+            fit if isinstance(fit, Failure) else spoken[int(np.argmax(fit))]
+            for fit, spoken in zip(found, voices, strict=True)
+        ]
+
+    def _picking(self, item: TaskItem, voices: Sequence[Voice]) -> str:
+        listed = "\n".join(f"{letter}. {voice.text}" for letter, voice in zip(LETTERS, voices, strict=False))
+        return self.bench.prompts.best.format(text=item_case(item).text, comments=listed)
+
+    @staticmethod
+    def _as_it_stands(items: Sequence[TaskItem], picked: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
+        return [with_voices(MethodAnswer(response=voices[0].text), voices) for voices in picked]
+
+    def _as_passage(self, items: Sequence[TaskItem], picked: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
+        return answer_from_voices(self.bench, items, picked)
+
+
+def _where_spoken(
+    items: Sequence[TaskItem],
+    spoken: Sequence[Sequence[Voice] | Failure],
+    answer: Callable[[Sequence[TaskItem], Sequence[Sequence[Voice]]], list[MethodAnswer]],
+) -> list[MethodAnswer]:
+    """Answers to the items with voices, all in one call; the others' failures in between."""
+    present = {i: voices for i, voices in enumerate(spoken) if not isinstance(voices, Failure)}
+    found = dict(zip(present, answer([items[i] for i in present], list(present.values())), strict=True))
+    return [
+        MethodAnswer(error=voices.reason) if isinstance(voices, Failure) else found[i]
+        for i, voices in enumerate(spoken)
+    ]
+
+
+def _community(bench: Bench, method: str) -> Community:
+    if bench.community is None:
+        raise InputError(
+            "community", f"is missing; {method} needs it.", "Name local models, or a folder of comments in JSON files."
+        )
+    return bench.community
+
+
+def _check_count(count: int, place: str) -> None:
+    if not 1 <= count <= len(LETTERS):
+        raise InputError(place, f"names {count} community models.", f"Give 1 to {len(LETTERS)}.")
+
+
+def _key(item: TaskItem) -> tuple[bool, Identifier]:
+    """The number 1 and the text "1" are different identifiers."""
+    return isinstance(item.id, str), item.id

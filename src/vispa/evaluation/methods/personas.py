@@ -1,0 +1,78 @@
+"""Role agents: personas that the model writes for each situation, and the comment of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from vispa.evaluation.items import TaskItem
+from vispa.evaluation.methods.asking import comment_request, situation
+from vispa.evaluation.methods.base import Bench
+from vispa.evaluation.methods.voices import Voice, answer_from_voices
+from vispa.evaluation.records import MethodAnswer
+from vispa.generation.rows import Generated
+
+# `1.`, `2)`, `- `, `* `, `Person 3:` at the start of a line.
+_MARK = re.compile(r"^\s*(?:[-*•]\s+|\**(?:person|persona)?\s*#?\d+\s*[.):]\**\s*)", re.IGNORECASE)
+
+
+class Personas:
+    """Three steps, each one batch: the personas of all items, the comments of all personas, the answers.
+
+    After EthosAgents (see the paper's section on baselines); the wording is this package's own.
+    """
+
+    name = "personas"
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.settings: dict[str, Any] = {"personas": bench.personas}
+
+    def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
+        """See `Method.answer`; an item for which the model writes no persona fails."""
+        asked = [self.bench.prompts.personas.format(text=situation(item), count=self.bench.personas) for item in items]
+        lists = self.bench.say(asked, self.bench.response_tokens)
+        personas = [read_personas(one.text, self.bench.personas) for one in lists]
+        speaking = [i for i, found in enumerate(personas) if found]
+        voices = self._comments([items[i] for i in speaking], [personas[i] for i in speaking])
+        found = answer_from_voices(self.bench, [items[i] for i in speaking], voices)
+        answers = dict(zip(speaking, found, strict=True))
+        silent = MethodAnswer(error="The model wrote no persona.")
+        return [_with_tokens(answers.get(i, silent), one) for i, one in enumerate(lists)]
+
+    def _comments(self, items: Sequence[TaskItem], personas: Sequence[Sequence[str]]) -> list[list[Voice]]:
+        """What each persona says to its item."""
+        messages = [
+            self.bench.prompts.persona_comment.format(
+                persona=persona, request=comment_request(item, self.bench.wording)
+            )
+            for item, mine in zip(items, personas, strict=True)
+            for persona in mine
+        ]
+        said = iter(self.bench.say(messages, self.bench.max_new_tokens))
+        voices = []
+        for mine in personas:
+            texts = [next(said) for _ in mine]
+            voices.append(
+                [
+                    Voice(f"person {number}", text.text, persona, text.tokens)
+                    for number, (persona, text) in enumerate(zip(mine, texts, strict=True), 1)
+                ]
+            )
+        return voices
+
+
+def read_personas(text: str, count: int) -> list[str]:
+    """The personas in a model's list, at most `count`, each once.
+
+    Lines with a number or bullet count where there are any, all lines otherwise.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    marked = [line for line in lines if _MARK.match(line)]
+    found = [_MARK.sub("", line).strip(" *\t") for line in marked or lines]
+    return list(dict.fromkeys(persona for persona in found if persona))[:count]
+
+
+def _with_tokens(answer: MethodAnswer, listed: Generated) -> MethodAnswer:
+    return answer.model_copy(update={"tokens": answer.tokens + listed.tokens})

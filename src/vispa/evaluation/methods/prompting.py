@@ -1,0 +1,41 @@
+"""The model asked in words for many values, or for one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from vispa.evaluation.items import TaskItem
+from vispa.evaluation.methods.asking import item_case, situation
+from vispa.evaluation.methods.base import Bench, option_answers, written_answers
+from vispa.evaluation.records import MethodAnswer
+from vispa.modes.questions import option_prompt
+
+
+class Prompting:
+    """Overton: asked for many values. Steerable: asked to answer as the target. Distributional: as many people."""
+
+    name = "prompting"
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.settings: dict[str, Any] = {}
+
+    def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
+        """See `Method.answer`."""
+        if items and items[0].mode == "overton":
+            diverse = self.bench.wording.diverse
+            return written_answers(self.bench, [diverse.format(text=situation(item)) for item in items])
+        return option_answers(self.bench, items, [self.question(item) for item in items])
+
+    def question(self, item: TaskItem) -> str:
+        """The instruction, and the text after which a letter is due."""
+        case, prompts = item_case(item), self.bench.prompts
+        if item.mode == "steerable":
+            instruction = (prompts.as_value if item.vrd else prompts.as_group).format(target=case.target)
+        elif case.country:
+            instruction = prompts.many_in.format(country=case.country)
+        else:
+            instruction = prompts.many
+        return f"{instruction}\n{option_prompt(replace(case, country=None), self.bench.wording, None)}"

@@ -1,0 +1,84 @@
+"""VISPA itself, also with another estimator or selector."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from vispa.chat import Failure
+from vispa.errors import InputError
+from vispa.evaluation.items import TaskItem
+from vispa.evaluation.methods.asking import item_request
+from vispa.evaluation.methods.base import Bench
+from vispa.evaluation.records import CommentRecord, MethodAnswer
+from vispa.pipeline import Vispa
+from vispa.records import OvertonResponse, Response
+from vispa.study.inspection import recipe_for
+
+
+class VispaMethod:
+    """The bench's pipeline as it is, or with one or two parts exchanged.
+
+    Args:
+        bench: of the run.
+        name: `vispa`, `vispa:ESTIMATOR` (an entry of the bank, with the recipe that suits it),
+            `vispa+SELECTOR`, or `vispa:ESTIMATOR+SELECTOR`.
+
+    Raises:
+        InputError: the bank has no such estimator, or the bench no such selector.
+    """
+
+    def __init__(self, bench: Bench, name: str = "vispa") -> None:
+        self.bench, self.name = bench, name
+        estimator, selector = parse(name)
+        self.vispa = _variant(bench, estimator, selector)
+        recipe = self.vispa.recipe
+        blocks = recipe.chosen_blocks(len(self.vispa.model.blocks))
+        self.settings: dict[str, Any] = {
+            "recipe": {**asdict(recipe), "blocks": blocks},
+            "selector": self.vispa.selector.name,
+            "mixture": asdict(self.vispa.mixture),
+            "request": dict(bench.request_options),
+        }
+
+    def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
+        """See `Method.answer`."""
+        if not items:
+            return []
+        requests = [item_request(item, self.bench.request_options) for item in items]
+        found = self.vispa.respond_many(requests, max_new_tokens=self.bench.max_new_tokens, seed=self.bench.seed)
+        return [MethodAnswer(error=one.reason) if isinstance(one, Failure) else _answer(one) for one in found]
+
+
+def parse(name: str) -> tuple[str | None, str | None]:
+    """Estimator and selector that a method's name asks for."""
+    rest, _, selector = name.partition("+")
+    _, _, estimator = rest.partition(":")
+    return estimator or None, selector or None
+
+
+def _variant(bench: Bench, estimator: str | None, selector: str | None) -> Vispa:
+    if estimator is None and selector is None:
+        return bench.vispa
+    variant = copy.copy(bench.vispa)
+    if estimator is not None:
+        variant.recipe = recipe_for(variant.bank, estimator)
+    if selector is not None:
+        if selector not in bench.selectors:
+            known = ", ".join(bench.selectors) or "none here"
+            raise InputError("methods", f"asks for the selector {selector!r}.", f"Selectors: {known}.")
+        variant.selector = bench.selectors[selector](variant.taxonomy)
+    return variant
+
+
+def _answer(found: Response) -> MethodAnswer:
+    return MethodAnswer(
+        response=found.response,
+        answer=None if isinstance(found, OvertonResponse) else found.answer,
+        distribution=None if isinstance(found, OvertonResponse) else found.distribution,
+        values=tuple(chosen.value for chosen in found.values),
+        comments=tuple(CommentRecord(value=comment.value, text=comment.text) for comment in found.comments),
+        tokens=sum(comment.tokens for comment in found.comments),
+    )
