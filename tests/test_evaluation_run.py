@@ -195,7 +195,11 @@ def test_requests_carry_the_items_own_wording(bench, tmp_path):
 
 
 def test_personas_are_read_from_lists():
-    assert read_personas("Sure!\n1. A nurse\n2) **A judge**\n- A baker\n1. A nurse", 6) == ["A nurse", "A judge", "A baker"]
+    assert read_personas("Sure!\n1. A nurse\n2) **A judge**\n- A baker\n1. A nurse", 6) == [
+        "A nurse",
+        "A judge",
+        "A baker",
+    ]
     assert read_personas("Person 1: A nurse\n\n**Persona 2:** A judge", 6) == ["A nurse", "A judge"]
     assert read_personas("A nurse\nA judge\nA baker", 2) == ["A nurse", "A judge"]
     assert read_personas(" \n", 3) == []
@@ -294,10 +298,20 @@ def test_a_community_needs_members(tmp_path):
 
 @pytest.mark.parametrize(
     "names",
-    [[], ["vanila"], ["vanilla", "vanilla"], ["vispa:"], ["vispa:../x"], ["vispa+"], ["vispa+a:b"], ["moe:x"], ["vispax"]],
+    [
+        [],
+        ["vanila"],
+        ["vanilla", "vanilla"],
+        ["vispa:"],
+        ["vispa:../x"],
+        ["vispa+"],
+        ["vispa+a:b"],
+        ["moe:x"],
+        ["vispax"],
+    ],
 )
 def test_unknown_methods_are_refused(names):
-    with pytest.raises(InputError, match="^methods"):
+    with pytest.raises(InputError, match="methods: names"):
         check_methods(names)
 
 
@@ -370,7 +384,7 @@ def test_every_cut_of_a_file_resumes(bench, tmp_path, echo, monkeypatch):
     for length in range(0, len(whole) + 1, 7):
         RunFolder(output).records_path("echo").write_bytes(whole[:length])
         told: list[int] = []
-        run(task, None, ["echo"], bench, output, progress=lambda name, done, total: told.append(done))
+        run(task, None, ["echo"], bench, output, progress=lambda _, done, __, told=told: told.append(done))
         assert records(output, "echo") == whole and sum(told) == 5
     echo.asked.clear()
     assert run(task, None, ["echo"], bench, output).answered == 0 and echo.asked == []
@@ -505,9 +519,12 @@ def command(bench, monkeypatch):
 
 def test_eval_runs_scores_and_reports(command, tmp_path, monkeypatch):
     done: list[object] = []
-    scoring, report = types.ModuleType("scoring"), types.ModuleType("report")
+    scoring, report, signatures = (types.ModuleType(name) for name in ("scoring", "report", "signatures"))
     scoring.score_run = lambda folder, *, judge: done.append((folder, judge))
+    signatures.check_run = lambda folder, **parts: done.append(sorted(parts))
     report.write_report = lambda folder: done.append(folder)
+    monkeypatch.setitem(sys.modules, "vispa.evaluation.signatures", signatures)
+    monkeypatch.setattr("vispa.selection.encoder.load_encoder", lambda: None)
     monkeypatch.setitem(sys.modules, "vispa.evaluation.scoring", scoring)
     monkeypatch.setitem(sys.modules, "vispa.evaluation.report", report)
     task, output = write_task(tmp_path, "steerable", rows("steerable", 3)), tmp_path / "run"
@@ -515,8 +532,8 @@ def test_eval_runs_scores_and_reports(command, tmp_path, monkeypatch):
     options = (*options, "--max-new-tokens", "5", "--judge", "nli:some/model")
     printed = json.loads(command(*options, "--json"))
     assert printed["items"] == 3 and printed["answered"] == 6 and printed["failed"] == {"vanilla": 0, "vispa": 0}
-    assert done == [(output, "nli:some/model"), output]
-    assert "3 items, 0 answers now" in command(*options, "--no-score") and len(done) == 2
+    assert done == [(output, "nli:some/model"), ["encoder", "loaded", "taxonomy"], output]
+    assert "3 items, 0 answers now" in command(*options, "--no-score") and len(done) == 3
     config = RunFolder(output).config()
     assert config["methods"] == ["vanilla", "vispa"] and config["mode"] == "steerable"
     assert config["folder"] == str(tmp_path.resolve()) and Path(config["task"]).is_absolute()

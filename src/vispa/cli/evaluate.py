@@ -15,6 +15,7 @@ from vispa.cli.console import print_json, progress_bars
 from vispa.errors import InputError
 
 if TYPE_CHECKING:
+    from vispa.evaluation.methods import Bench
     from vispa.evaluation.methods.community import Community
     from vispa.evaluation.runner import RunSummary
     from vispa.evaluation.tasks import TaskStatus
@@ -107,12 +108,7 @@ def evaluate(
         )
         summary = run(task, data_folder, names, bench, output, limit=limit, overwrite=overwrite, progress=progress)
     if score:
-        from vispa.evaluation.nli import DEFAULT_JUDGE
-        from vispa.evaluation.report import write_report
-        from vispa.evaluation.scoring import score_run
-
-        score_run(output, judge=judge)
-        write_report(output)
+        _score(output, judge, bench)
     _print_summary(summary, as_json=as_json, scored=score)
 
 
@@ -184,6 +180,19 @@ def _selector(setup: o.Setup, kind: str, taxonomy: Taxonomy) -> Selector:
 
 
 # ---------------------------------------------------------------- output
+
+
+def _score(output: Path, judge: str, bench: Bench) -> None:
+    """Figures, failure signatures, report."""
+    from vispa.evaluation.nli import PUBLISHED_JUDGE
+    from vispa.evaluation.report import write_report
+    from vispa.evaluation.scoring import score_run
+    from vispa.evaluation.signatures import check_run
+    from vispa.selection.encoder import load_encoder
+
+    score_run(output, judge=f"nli:{PUBLISHED_JUDGE}" if judge == "nli" else judge)
+    check_run(output, encoder=load_encoder(), loaded=bench.vispa.model, taxonomy=bench.vispa.taxonomy)
+    write_report(output)
 
 
 def _print_summary(summary: RunSummary, *, as_json: bool, scored: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vispa.cli import bank, batch, fit, inspect, mixture, respond, select, values
+from vispa.cli import bank, batch, compare, evaluate, fit, inspect, mixture, respond, select, values
 
 app = typer.Typer(
     name="vispa",
@@ -37,6 +37,9 @@ app.command("values")(values.values)
 app.command("fit")(fit.fit)
 app.command("mixture")(mixture.mixture)
 app.command("inspect")(inspect.inspect)
+app.command("data")(evaluate.data)
+app.command("eval")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.add_typer(bank.app, name="bank")
 
 

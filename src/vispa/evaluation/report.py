@@ -155,14 +155,14 @@ def _gold(item: TaskItem) -> list[str]:
 
 def _answer(record: ItemRecord | None, item: TaskItem) -> dict[str, Any]:
     if record is None:
-        return {"response": "", "answer": None, "distribution": "", "error": None, "values": (), "comments": []}
+        return {"response": "", "answer": None, "distribution": "", "error": None, "selected": (), "comments": []}
     known = record.distribution is not None and len(record.distribution) == len(item.options)
     return {
         "response": _cut(record.response or ""),
         "answer": record.answer,
         "distribution": _options(item, record.distribution or ()) if known else "",
         "error": record.error,
-        "values": record.values,
+        "selected": record.values,
         "comments": [(comment.value or comment.source or "comment", _cut(comment.text)) for comment in record.comments],
     }
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -441,13 +441,22 @@ def _agreement(run: Run, method: str, seed: int) -> dict[str, Interval]:
 
 
 def _agreement_intervals(gold: IntArray, predicted: IntArray, labels: int, seed: int) -> dict[str, Interval]:
-    def statistic(name: str) -> Callable[[IntArray, IntArray], float]:
-        return lambda truth, answers: float(getattr(agreement_figures(truth, answers, labels), name))
+    # All figures depend on how often each pair of gold and answer occurs; every name draws the
+    # same resamples, so each of them is worked out once.
+    known: dict[bytes, AgreementFigures] = {}
 
-    names: Sequence[str] = [name for name in AgreementFigures.model_fields if name not in ("n", "unreadable")]
-    figures = {"accuracy": bootstrap_mean((gold == predicted).astype(float), seed=seed)}
-    return figures | {
-        name: bootstrap_statistic(statistic(name), gold, predicted, seed=seed) for name in names if name != "accuracy"
+    def figures(truth: IntArray, answers: IntArray) -> AgreementFigures:
+        pairs = np.bincount(truth * (labels + 1) + answers + 1, minlength=labels * (labels + 1)).tobytes()
+        if pairs not in known:
+            known[pairs] = agreement_figures(truth, answers, labels)
+        return known[pairs]
+
+    def statistic(name: str) -> Callable[[IntArray, IntArray], float]:
+        return lambda truth, answers: float(getattr(figures(truth, answers), name))
+
+    names = ("balanced_accuracy", "macro_f1", "micro_f1")
+    return {"accuracy": bootstrap_mean((gold == predicted).astype(float), seed=seed)} | {
+        name: bootstrap_statistic(statistic(name), gold, predicted, seed=seed) for name in names
     }
 
 

@@ -57,7 +57,7 @@ def require_matplotlib() -> None:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise InputError(
-            "figures", "need the package matplotlib.", "Install it with `pip install vispa[plot]`, or ask for none."
+            "figures", "need the package matplotlib.", "Install matplotlib, or ask for none."
         ) from error
 
 

@@ -59,17 +59,18 @@ class ModelCommunity:
         _check_count(len(load), "community")
         self._load = dict(load)
         self._models: dict[str, LoadedModel] = {}
-        self._known: dict[tuple[bool, Identifier], list[Voice]] = {}
+        self._known: dict[tuple[tuple[bool, Identifier], str, int], list[Voice]] = {}
         self.settings: dict[str, Any] = {"models": list(load)}
 
     def comments(self, items: Sequence[TaskItem], prompts: Prompts, max_new_tokens: int) -> list[list[Voice] | Failure]:
         """See `Community.comments`; comments are kept, so that MoE and ModPlural share them."""
-        if any(_key(item) not in self._known for item in items):
-            requests = [comment_request(item, prompts) for item in items]
+        requests = [comment_request(item, prompts) for item in items]
+        keys = [(_key(item), request, max_new_tokens) for item, request in zip(items, requests, strict=True)]
+        if any(key not in self._known for key in keys):
             said = [self._said(name, requests, max_new_tokens) for name in self._load]
-            for item, *voices in zip(items, *said, strict=True):
-                self._known[_key(item)] = voices
-        return [self._known[_key(item)] for item in items]
+            for key, *voices in zip(keys, *said, strict=True):
+                self._known[key] = voices
+        return [self._known[key] for key in keys]
 
     def _said(self, name: str, requests: Sequence[str], max_new_tokens: int) -> list[Voice]:
         if name not in self._models:

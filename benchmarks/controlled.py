@@ -1,0 +1,435 @@
+"""Vanilla, prompting and VISPA where the truth is known: `python -m benchmarks.controlled [--limit N] [--json FILE]`.
+
+The corpus grammar says which of the 31 values support an act, which oppose it, and which do
+neither. On acts that the embedded model was not trained on (their wordings are new, their kinds
+are not), this gives exact answers to compare with:
+
+- Overton: an act's gold values are those that support or oppose it. One is covered if the response
+  holds a sentence of that value's voice; strictly covered if the sentence also argues the value's
+  stance to the act. Precision is the share of the response's sentences that speak in the voice of
+  a gold value. The lead sentence of the extractive aggregator is taken out.
+- Steerable: three targets an act, one of each stance, so that chance is one third.
+- Distributional: populations with drawn weights over the values vote by the values' stances. All
+  figures are of the second half of the acts; mixtures are fitted on the first half.
+
+Vanilla and prompting are the same model, unsteered. Next to their one text they get as many
+samples at temperature 1 as VISPA has comments, aggregated in the same way, so that the lengths are
+equal. Prompting uses the wordings that the model was trained on. Intervals are 95 % bootstrap
+intervals over acts; those of the total variation are over populations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.stance_shift import (
+    SAMPLING,
+    STANCES,
+    FloatArray,
+    drawn_values,
+    held_out_acts,
+    option_table,
+    stance_prompts,
+)
+from training.judge import Judge
+from training.sources import Scene, Sources, load_sources
+from vispa.cases import STANCE_OPTIONS, Aggregated, Case
+from vispa.checks import DEFAULT_K
+from vispa.evaluation.intervals import Interval, bootstrap_mean
+from vispa.generation.engine import generate, render_prompt
+from vispa.generation.rows import Row, Sampling
+from vispa.modes.mixture import Example, fit_mixture, jensen_shannon
+from vispa.modes.questions import lettered
+from vispa.pipeline import Vispa
+from vispa.records import Comment, Selection
+from vispa.requests import Request
+
+Figures = dict[str, dict[str, Interval]]
+
+#: Acts used by default: four of each kind.
+ACTS = 128
+POPULATIONS = 8
+#: Of the Dirichlet distribution that populations are drawn from; below 1 a few values weigh most.
+CONCENTRATION = 0.3
+
+# The grammar's sentences end in these and hold none of them inside.
+_SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
+
+
+# ---------------------------------------------------------------- the truth
+
+
+def gold_values(scene: Scene) -> frozenset[str]:
+    """The values that support or oppose the act."""
+    return frozenset(value for value, stance in scene.stances.items() if stance != "either")
+
+
+def votes(scenes: Sequence[Scene], values: Sequence[str]) -> FloatArray:
+    """[E, V, 3], one-hot: each value's stance to each act."""
+    places = [[STANCES.index(scene.stance(value)) for value in values] for scene in scenes]
+    return np.asarray(np.eye(len(STANCES))[np.array(places)])
+
+
+def populations(count: int, values: int, seed: int = 0) -> FloatArray:
+    """Weights [P, V] drawn from a symmetric Dirichlet distribution."""
+    return np.random.default_rng(seed).dirichlet(np.full(values, CONCENTRATION), count)
+
+
+# ---------------------------------------------------------------- scores
+
+
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a text, as the grammar ends them."""
+    return [sentence for sentence in _SENTENCE_END.split(text.strip()) if sentence]
+
+
+def overton_scores(
+    sentences: Sequence[str], scene: Scene, judge: Judge, sources: Sources
+) -> tuple[float, float, float]:
+    """Coverage, strict coverage and precision of one response, exact by the grammar; see the module."""
+    gold = gold_values(scene)
+    owners = [judge.judge(sentence).values for sentence in sentences]
+    covered = gold & frozenset().union(*owners)
+    strict = [v for v in gold if set(sentences) & set(sources.voices[v].reasons(scene.stance(v)))]
+    fitting = sum(bool(owner & gold) for owner in owners)
+    return len(covered) / len(gold), len(strict) / len(gold), fitting / len(sentences) if sentences else 0.0
+
+
+def target_accuracy(tables: FloatArray) -> FloatArray:
+    """[E] share of an act's three targets whose likeliest option is the gold one.
+
+    Args:
+        tables: [E, 3, 3], the options' probabilities for the supporting, opposing and undecided target.
+    """
+    return np.asarray((tables.argmax(-1) == np.arange(len(STANCES))).mean(1), dtype=np.float64)
+
+
+def distances(predicted: FloatArray, gold: FloatArray) -> FloatArray:
+    """[E] mean over populations of the Jensen–Shannon distances of [P, E, 3], or of one prediction [E, 3] for all."""
+    return np.asarray(jensen_shannon(np.broadcast_to(predicted, gold.shape), gold).mean(0))
+
+
+def mixed(weights: FloatArray, by_value: FloatArray) -> FloatArray:
+    """[P, E, 3]: the values' distributions [E, V, 3] under each population's weights [P, V]."""
+    return np.asarray(np.einsum("pv,evo->peo", weights, by_value))
+
+
+def fitted_weights(by_value: FloatArray, gold: FloatArray, values: Sequence[str]) -> FloatArray:
+    """Weights [P, V] fitted to each population's distributions.
+
+    Args:
+        by_value: [E, V, 3] of the development acts.
+        gold: [P, E, 3].
+        values: slugs of the V values.
+    """
+    fits = [
+        fit_mixture([Example(one, answer) for one, answer in zip(by_value, row, strict=True)], values, folds=2)
+        for row in gold
+    ]
+    return np.array([[fit.shares[value] for value in values] for fit in fits])
+
+
+def total_variation(first: FloatArray, second: FloatArray) -> FloatArray:
+    """[P] half the summed absolute differences of weights [P, V]."""
+    return np.asarray(np.abs(first - second).sum(-1) / 2)
+
+
+# ---------------------------------------------------------------- what the methods say
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the methods say about E acts; each part is made when first asked for.
+
+    All methods need the steered comments of the same rows, so every value's comment on every act
+    is written once; greedy decoding makes them the ones that `Vispa.respond_many` writes.
+    """
+
+    vispa: Vispa
+    sources: Sources
+    scenes: Sequence[Scene]
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Slugs of the V values."""
+        return tuple(self.vispa.taxonomy)
+
+    @property
+    def texts(self) -> list[str]:
+        """The acts in words."""
+        return [scene.text for scene in self.scenes]
+
+    @cached_property
+    def scores(self) -> FloatArray:
+        """[E, V] relevance by the selector."""
+        return np.asarray(self.vispa.selector.scores(self.texts), dtype=np.float64)
+
+    @cached_property
+    def selected(self) -> list[list[int]]:
+        """For each act the numbers of the values that VISPA selects by default."""
+        return [[int(v) for v in np.argsort(-row, kind="stable")[:DEFAULT_K]] for row in self.scores]
+
+    @cached_property
+    def comments(self) -> list[list[Comment]]:
+        """[E][V] steered comments with their stances."""
+        every = tuple(Selection(value=value, score=1.0) for value in self.values)
+        return self.vispa.comment([Request(text) for text in self.texts], [every] * len(self.texts), SAMPLING)
+
+    @cached_property
+    def read(self) -> FloatArray:
+        """[E, V, 3] stances of the steered comments as the unsteered model reads them."""
+        table = np.array([[[one.stance[stance] for stance in STANCES] for one in row] for row in self.comments])
+        return np.asarray(table / table.sum(-1, keepdims=True))
+
+    @cached_property
+    def own(self) -> FloatArray:
+        """[E, V, 3] options of the steered model itself."""
+        prompts = stance_prompts(self.vispa, [text for text in self.texts for _ in self.values])
+        table = option_table(self.vispa, prompts, self.vispa.bank, self.values * len(self.texts))
+        return table.reshape(len(self.texts), len(self.values), len(STANCES))
+
+    @cached_property
+    def named(self) -> FloatArray:
+        """[E, V, 3] options of the unsteered model, asked for the named value's stance."""
+        wording, options = self.sources.phrases.choice["named"][0], lettered(STANCE_OPTIONS)
+        prompts = [
+            wording.format(situation=text, value=self.sources.labels[value], options=options)
+            for text in self.texts
+            for value in self.values
+        ]
+        return option_table(self.vispa, prompts).reshape(len(self.texts), len(self.values), len(STANCES))
+
+    @cached_property
+    def vanilla(self) -> FloatArray:
+        """[E, 3] options of the unsteered model, asked for its own stance."""
+        return option_table(self.vispa, stance_prompts(self.vispa, self.texts))
+
+    @cached_property
+    def diverse(self) -> list[str]:
+        """The unsteered model's one text for each act, asked for many values."""
+        return [row[0] for row in self.write(lambda text: [self.vispa.prompts.diverse.format(text=text)])]
+
+    def write(self, messages: Callable[[str], Sequence[str]], temperature: float = 0.0) -> list[list[str]]:
+        """For each act the unsteered model's texts to its messages; the i-th message is sampled with seed i."""
+        asked = [messages(text) for text in self.texts]
+        rows = [Row(render_prompt(self.vispa.model, m), seed=i) for row in asked for i, m in enumerate(row)]
+        texts = iter(generate(self.vispa.model, rows, Sampling(SAMPLING.max_new_tokens, temperature)) if rows else [])
+        return [[next(texts).text for _ in row] for row in asked]
+
+    def aggregated(self, comments: Sequence[Sequence[Comment]]) -> list[list[str]]:
+        """For each act the sentences of the extractive response, without its lead."""
+        cases = [Case(text, row) for text, row in zip(self.texts, comments, strict=True)]
+        answers = self.vispa.aggregator.aggregate(cases)
+        return [
+            [sentence for claim in answer.claims[1:] for sentence in sentences_of(claim.text)]
+            for answer in answers
+            if isinstance(answer, Aggregated)
+        ]
+
+    def pooled(self, texts: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The same for unsteered texts."""
+        # The aggregator wants a value and stance for headings and lead, which are left out here.
+        blank = {"value": self.values[0], "shift": {}, "prompt": "", "tokens": 0, "stance": dict.fromkeys(STANCES, 0.0)}
+        return self.aggregated([[Comment.model_validate({**blank, "text": one}) for one in row] for row in texts])
+
+
+# ---------------------------------------------------------------- the three modes
+
+
+def overton_sentences(outputs: Outputs) -> dict[str, list[list[str]]]:
+    """For each method and act the sentences of its response."""
+    prompts, labels, values = outputs.vispa.prompts, outputs.sources.labels, outputs.values
+    selected = dict(zip(outputs.texts, outputs.selected, strict=True))
+    plain, diverse = prompts.comment, prompts.diverse
+
+    def voiced(text: str) -> list[str]:
+        return [prompts.voiced.format(text=text, value=labels[values[v]]) for v in selected[text]]
+
+    return {
+        "vanilla, one text": [sentences_of(row[0]) for row in outputs.write(lambda t: [plain.format(text=t)])],
+        f"vanilla, {DEFAULT_K} samples": outputs.pooled(
+            outputs.write(lambda t: [plain.format(text=t)] * DEFAULT_K, temperature=1.0)
+        ),
+        "prompting for many values, one text": [sentences_of(text) for text in outputs.diverse],
+        f"prompting for many values, {DEFAULT_K} samples": outputs.pooled(
+            outputs.write(lambda t: [diverse.format(text=t)] * DEFAULT_K, temperature=1.0)
+        ),
+        f"prompting for each of VISPA's {DEFAULT_K} values": outputs.pooled(outputs.write(voiced)),
+        f"VISPA, {DEFAULT_K} selected values": outputs.aggregated(
+            [[row[v] for v in chosen] for row, chosen in zip(outputs.comments, outputs.selected, strict=True)]
+        ),
+        "VISPA, gold values given (upper bound)": outputs.aggregated(
+            [
+                [comment for comment in row if comment.value in gold_values(scene)]
+                for row, scene in zip(outputs.comments, outputs.scenes, strict=True)
+            ]
+        ),
+    }
+
+
+def overton(outputs: Outputs) -> Figures:
+    """Coverage, strict coverage and precision of every method."""
+    judge = Judge(outputs.sources)
+    figures = {}
+    for name, responses in overton_sentences(outputs).items():
+        scores = np.array(
+            [
+                overton_scores(said, scene, judge, outputs.sources)
+                for said, scene in zip(responses, outputs.scenes, strict=True)
+            ]
+        )
+        columns = zip(("coverage", "strict coverage", "precision"), scores.T, strict=True)
+        figures[name] = {column: bootstrap_mean(values) for column, values in columns}
+        figures[name]["sentences"] = bootstrap_mean([float(len(said)) for said in responses])
+    return figures
+
+
+def steerable(outputs: Outputs) -> Figures:
+    """Accuracy of every method, balanced over the three stances."""
+    targets = [[outputs.values.index(v) for v in row] for row in drawn_values(outputs.scenes, outputs.values)]
+    places = np.array(targets)
+    acts = np.arange(len(places))[:, None]
+    tables = {
+        "vanilla (one third by construction: it knows no target)": np.repeat(outputs.vanilla[:, None], 3, axis=1),
+        "prompting, value named in the question": outputs.named[acts, places],
+        "VISPA, steered comment read": outputs.read[acts, places],
+        "VISPA, steered model's own options": outputs.own[acts, places],
+    }
+    return {name: {"accuracy": bootstrap_mean(target_accuracy(table))} for name, table in tables.items()}
+
+
+def distributional(outputs: Outputs, count: int = POPULATIONS) -> tuple[Figures, Figures]:
+    """Distance of every method to populations that vote by the grammar, and the recovery of their weights.
+
+    The second table's populations vote by the model's own distributions; there the weights can be found.
+    """
+    values = outputs.values
+    weights = populations(count, len(values))
+    half = len(outputs.scenes) // 2
+    gold = mixed(weights, votes(outputs.scenes, values))
+    test = gold[:, half:]
+    # Prompting in words for many values gives one text, and that text's reading one distribution.
+    prompted = option_table(outputs.vispa, stance_prompts(outputs.vispa, outputs.texts, outputs.diverse))
+    six = np.stack([row[chosen].mean(0) for row, chosen in zip(outputs.read, outputs.selected, strict=True)])
+    singles = {
+        "always one third": np.full_like(outputs.vanilla, 1 / 3),
+        "vanilla": outputs.vanilla,
+        "prompting for many values": prompted,
+        f"VISPA, comments of {DEFAULT_K} selected values read, mean": six,
+    }
+    figures: Figures = {name: {"distance": bootstrap_mean(distances(p[half:], test))} for name, p in singles.items()}
+    recovery: Figures = {}
+    sources = {
+        "prompting, each value named": outputs.named,
+        "VISPA, comments read": outputs.read,
+        "VISPA, own options": outputs.own,
+    }
+    for name, by_value in sources.items():
+        fitted = fitted_weights(by_value[:half], gold[:, :half], values)
+        shares = {"mean": np.full_like(weights, 1 / len(values)), "true weights": weights, "fitted weights": fitted}
+        for kind, share in shares.items():
+            figures[f"{name}, {kind}"] = {"distance": bootstrap_mean(distances(mixed(share, by_value[half:]), test))}
+        figures[f"{name}, fitted weights"]["total variation"] = bootstrap_mean(total_variation(fitted, weights))
+        if name.startswith("VISPA"):
+            recovery[name] = recovered(by_value, weights, values)
+    return figures, recovery
+
+
+def recovered(by_value: FloatArray, weights: FloatArray, values: Sequence[str]) -> dict[str, Interval]:
+    """How well fitting finds the weights of populations made of these very distributions.
+
+    Args:
+        by_value: [E, V, 3]; fitted on the first half, judged on the second.
+        weights: [P, V], the truth.
+        values: slugs.
+    """
+    half = len(by_value) // 2
+    gold = mixed(weights, by_value)
+    fitted = fitted_weights(by_value[:half], gold[:, :half], values)
+    equal = np.full_like(weights, 1 / len(values))
+    return {
+        "total variation": bootstrap_mean(total_variation(fitted, weights)),
+        "distance, fitted": bootstrap_mean(distances(mixed(fitted, by_value[half:]), gold[:, half:])),
+        "distance, mean": bootstrap_mean(distances(mixed(equal, by_value[half:]), gold[:, half:])),
+    }
+
+
+# ---------------------------------------------------------------- the report
+
+
+def not_beaten(
+    figures: Mapping[str, Mapping[str, Interval]], column: str, *, lower: bool = False
+) -> dict[str, list[str]]:
+    """For each VISPA row the baselines whose interval is not wholly on the worse side of its own.
+
+    Args:
+        figures: by method.
+        column: which figure.
+        lower: whether less is better.
+    """
+
+    def beats(one: Interval, other: Interval) -> bool:
+        return one.high < other.low if lower else one.low > other.high
+
+    ours = {name: row[column] for name, row in figures.items() if name.startswith("VISPA")}
+    baselines = {name: row[column] for name, row in figures.items() if not name.startswith("VISPA")}
+    return {
+        name: [other for other, theirs in baselines.items() if not beats(interval, theirs)]
+        for name, interval in ours.items()
+    }
+
+
+def _print(title: str, figures: Figures, verdict: dict[str, list[str]] | None = None) -> None:
+    print(f"\n{title}")
+    for name, row in figures.items():
+        cells = (f"{key} {one.estimate:.3f} [{one.low:.3f}, {one.high:.3f}]" for key, one in row.items())
+        print(f"  {name:<58} " + "  ".join(cells))
+    for name, others in (verdict or {}).items():
+        print(f"  {name}: " + (f"does NOT clearly beat {'; '.join(others)}" if others else "beats every baseline"))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--limit", type=int, default=ACTS, help=f"use the first N acts ({ACTS})")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    options = parser.parse_args(arguments)
+    if options.limit < 4:
+        parser.error("--limit: give at least 4 acts, two to fit mixtures on and two to judge them")
+    started = time.perf_counter()
+    sources = load_sources()
+    outputs = Outputs(Vispa.embedded(), sources, held_out_acts(sources, options.limit))
+    count = len(outputs.scenes)
+    print(f"{count} held-out acts, {len(outputs.values)} values, greedy where not said otherwise; 95 % intervals")
+    first = overton(outputs)
+    _print("Overton coverage by the grammar (higher is better)", first, not_beaten(first, "coverage"))
+    second = steerable(outputs)
+    _print("Steerable accuracy over three balanced stances (higher is better)", second, not_beaten(second, "accuracy"))
+    third, recovery = distributional(outputs)
+    _print(
+        f"Jensen–Shannon distance to {POPULATIONS} populations voting by the grammar, on {count - count // 2} acts "
+        "(lower is better)",
+        third,
+        not_beaten(third, "distance", lower=True),
+    )
+    _print("Populations made of the model's own distributions: are the weights found?", recovery)
+    print(f"\n{time.perf_counter() - started:.0f} s")
+    if options.json:
+        tables = {"overton": first, "steerable": second, "distributional": third, "recovery": recovery}
+        dumped = {
+            t: {m: {k: i.model_dump() for k, i in row.items()} for m, row in f.items()} for t, f in tables.items()
+        }
+        options.json.write_text(json.dumps({"acts": count, **dumped}, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

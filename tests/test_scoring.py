@@ -1,0 +1,559 @@
+"""Scores, signatures, comparison and report of run folders written by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score, f1_score
+from typer.testing import CliRunner
+
+from vispa.cli.compare import compare as compare_command
+from vispa.errors import InputError
+from vispa.evaluation import scoring
+from vispa.evaluation.comparison import compare_runs
+from vispa.evaluation.figures import reliability
+from vispa.evaluation.records import FORMAT
+from vispa.evaluation.report import inline_svg, write_report
+from vispa.evaluation.scoring import LARGEST_DISTANCE, load_item_scores, load_scores, read_run, score_run
+from vispa.evaluation.signatures import Thresholds, check_run, value_use
+
+STANCES = ["Support", "Oppose", "Either"]
+
+COVERAGE_ITEMS = [
+    {"id": 1, "text": "Breaking a promise", "explanations": ["Trust matters.", "Time matters."]},
+    {"id": "1", "text": "Lying <script>alert(1)</script>", "explanations": ["Truth matters."]},
+    {"id": 7, "text": "Sharing food", "explanations": ["Kindness matters."]},
+    {"id": 8, "text": "Sleeping late", "explanations": ["Rest matters."]},
+]
+STANCE_ITEMS = [
+    {"id": name, "text": f"Case {name}", "vrd": "Honesty", "label": label}
+    for name, label in zip("abcdef", ["Support", "Oppose", "Either", "Support", "Oppose", "Support"], strict=True)
+]
+SURVEY_ITEMS = [
+    {"id": 3, "text": "q1", "options": ["yes", "no"], "attribute": "Chile", "gold_distribution": [1.0, 0.0]},
+    {"id": 1, "text": "q2", "options": ["yes", "no"], "attribute": "Peru", "gold_distribution": [0.5, 0.5]},
+    {"id": 2, "text": "q3", "options": ["yes", "no"], "attribute": "Peru", "gold_distribution": [0.2, 0.8]},
+    {"id": 9, "text": "q4", "options": ["only"], "attribute": "Chile", "gold_distribution": [1.0]},
+]
+
+
+def write_task(folder: Path, items: list[dict], mode: str, metric: str, options: list[str] | None = None) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    lines = ['name = "own/task"', 'file = "items.jsonl"', f'mode = "{mode}"', f'metric = "{metric}"']
+    lines += ['source = "us"', 'licence = "CC0"'] + ([f"options = {json.dumps(options)}"] if options else [])
+    (folder / "task.toml").write_text("\n".join(lines))
+    return folder / "task.toml"
+
+
+def record(identifier: int | str, **fields: object) -> dict:
+    empty = {"response": None, "answer": None, "distribution": None, "values": [], "comments": [], "error": None}
+    return {"id": identifier, "text": "…", **empty, "tokens": 0, **fields}
+
+
+def write_run(folder: Path, task: Path, records: dict[str, list[dict]], **config: object) -> Path:
+    (folder / "records").mkdir(parents=True, exist_ok=True)
+    settings_ = {"format": FORMAT, "task": str(task), "folder": str(task.parent), "methods": list(records)}
+    (folder / "config.json").write_text(json.dumps({**settings_, "limit": None, "seed": 0, **config}))
+    (folder / "environment.json").write_text(json.dumps({"versions": {"python": "3.11"}, "cores": 2}))
+    for method, lines in records.items():
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        (folder / "records" / f"{method}.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+def comment(value: str | None, text: str, source: str | None = None) -> dict:
+    return {"value": value, "text": text, "source": source}
+
+
+class WordEncoder:
+    """A vector for each known word; texts are the sum of their words', made as long as 1."""
+
+    name = "words"
+
+    def encode(self, texts, progress=None):
+        out = np.zeros((len(texts), 512))
+        for row, text in enumerate(texts):
+            for word in re.findall(r"\w+", text.lower()):
+                out[row, sum(word.encode()) % 512] += 1
+        return out / np.maximum(1e-12, np.linalg.norm(out, axis=1, keepdims=True))
+
+
+class LookupJudge:
+    """Entailment 0.8 where premise and hypothesis are the same, else 0.1."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def entailment(self, pairs, progress=None):
+        return np.array([0.8 if first == second else 0.1 for first, second in pairs])
+
+
+@pytest.fixture(autouse=True)
+def _no_models(monkeypatch):
+    monkeypatch.setattr(scoring, "NliJudge", LookupJudge)
+    monkeypatch.setattr(scoring, "load_encoder", WordEncoder)
+
+
+@pytest.fixture
+def overton(tmp_path):
+    task = write_task(tmp_path / "data", COVERAGE_ITEMS, "overton", "coverage")
+    marked = [comment("honor", "Same <b>words</b> here.")]
+    vispa = [
+        record("1", response="Truth matters.", values=["honor"], comments=marked),
+        record(
+            1,
+            response="Trust matters. Time matters.",
+            values=["face", "honor"],
+            comments=[comment("face", "Same words."), comment("honor", "Same words.")],
+        ),
+        record(7, error="the model did not answer <script>x</script>"),
+        record(8, response="  "),
+    ]
+    vanilla = [record(1, response="Trust matters."), record("1", response="It depends. <script>alert(2)</script>")]
+    return write_run(tmp_path / "run", task, {"vanilla": vanilla, "vispa": vispa})
+
+
+@pytest.fixture
+def stances(tmp_path):
+    task = write_task(tmp_path / "data", STANCE_ITEMS, "steerable", "agreement", STANCES)
+    good = [record(name, answer=letter, response="…") for name, letter in zip("abcd", "ABCB", strict=True)]
+    good += [record("e", response="I cannot say"), record("f", error="no reply")]
+    poor = [record(name, answer="C", response="Either") for name in "fedcba"]
+    return write_run(tmp_path / "run", task, {"poor": poor, "good": good})
+
+
+@pytest.fixture
+def survey(tmp_path):
+    task = write_task(tmp_path / "data", SURVEY_ITEMS, "distributional", "distribution")
+    exact = [record(item["id"], distribution=item["gold_distribution"], answer="A") for item in SURVEY_ITEMS]
+    letters = [record(3, answer="B"), record(1, answer="A"), record(2, error="no reply")]
+    return write_run(tmp_path / "run", task, {"letters": letters, "exact": exact})
+
+
+def estimates(scores: dict, method: str) -> dict[str, float]:
+    return {name: figure["estimate"] for name, figure in scores["methods"][method]["figures"].items()}
+
+
+# ---------------------------------------------------------------- scores
+
+
+def test_entailment_coverage_by_hand(overton):
+    scores = score_run(overton, judge="nli:lookup")
+    assert scores["judge"] == "nli:lookup"
+    # vispa: .8 for item 1 (both said), .8 for "1", 0 for the failed and 0 for the empty one.
+    found = estimates(scores, "vispa")
+    assert found["entailment_mean"] == pytest.approx(0.4)
+    assert found["covered_share"] == 0.5
+    assert found["entailment_deviation"] == pytest.approx(0.4)
+    # vanilla: (.8 + .1) / 2, .1, and two without a record.
+    assert estimates(scores, "vanilla")["entailment_mean"] == pytest.approx((0.45 + 0.1) / 4)
+    assert estimates(scores, "vanilla")["covered_share"] == 0.25
+    difference = scores["methods"]["vispa"]["differences"]["entailment_mean"]
+    assert difference["difference"] == pytest.approx(0.4 - 0.55 / 4)
+    # Differences .35, .7, 0, 0: of 16 sign patterns those 8 with equal signs on the first two are as far.
+    assert difference["p_value"] == pytest.approx(0.5)
+    assert scores["methods"]["vanilla"]["differences"] == {}
+
+
+def test_counts_say_what_became_of_every_item(overton):
+    scores = score_run(overton, judge="none")
+    assert scores["judge"] is None
+    assert scores["methods"]["vispa"]["counts"] == {
+        "items": 4, "answered": 2, "unreadable": 1, "failed": 1, "missing": 0,
+    }  # fmt: skip
+    assert scores["methods"]["vanilla"]["counts"]["missing"] == 2
+    assert estimates(scores, "vispa") == {}
+
+
+def test_embedding_figures_have_names_of_their_own(overton):
+    embedding, entailment = score_run(overton, judge="embedding"), score_run(overton, judge="nli:lookup")
+    assert embedding["judge"] == "embedding:words"
+    assert not set(estimates(embedding, "vispa")) & set(estimates(entailment, "vispa"))
+    assert estimates(embedding, "vispa")["cosine_mean"] == pytest.approx(0.5)
+
+
+def test_agreement_equals_scikit_learn(stances):
+    scores = score_run(stances)
+    gold = [0, 1, 2, 0, 1, 0]
+    predicted = [0, 1, 2, 1, 3, 3]
+    found = estimates(scores, "good")
+    assert found["accuracy"] == 0.5
+    with pytest.warns(UserWarning, match="y_pred contains classes"):
+        assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(gold, predicted), abs=1e-12)
+    for kind in ("macro", "micro"):
+        expected = f1_score(gold, predicted, labels=[0, 1, 2], average=kind)
+        assert found[f"{kind}_f1"] == pytest.approx(expected, abs=1e-12)
+    # Binary: item c is left out; e and f stay as wrong.
+    assert found["binary_accuracy"] == pytest.approx(2 / 5)
+    assert scores["methods"]["good"]["figures"]["binary_accuracy"]["n"] == 5
+    assert scores["methods"]["good"]["counts"]["unreadable"] == 1
+    assert scores["methods"]["good"]["counts"]["failed"] == 1
+    # A method that always says Either leaves no item for the binary figures.
+    assert "binary_accuracy" not in estimates(scores, "poor")
+    assert scores["methods"]["good"]["differences"]["accuracy"]["difference"] == pytest.approx(0.5 - 1 / 6)
+
+
+def test_distances_by_hand(survey):
+    scores = score_run(survey)
+    assert estimates(scores, "exact") == {"jensen_shannon": 0.0, "most_likely": 1.0}
+    # Of (1, 0) to (1/2, 1/2): m = (3/4, 1/4).
+    half = math.sqrt((math.log(4 / 3) + 0.5 * math.log(2 / 3) + 0.5 * math.log(2)) / 2)
+    expected = (LARGEST_DISTANCE + half + LARGEST_DISTANCE + LARGEST_DISTANCE) / 4
+    assert estimates(scores, "letters")["jensen_shannon"] == pytest.approx(expected, abs=1e-12)
+    # Item 3 is wrong, item 1 right as the first of equals, 2 failed and 9 is missing: both wrong.
+    assert estimates(scores, "letters")["most_likely"] == 0.25
+    groups = scores["methods"]["letters"]["groups"]
+    assert list(groups) == ["Chile", "Peru"]
+    assert groups["Peru"]["jensen_shannon"]["estimate"] == pytest.approx((half + LARGEST_DISTANCE) / 2)
+    assert scores["methods"]["exact"]["differences"]["jensen_shannon"]["difference"] == pytest.approx(-expected)
+
+
+def test_a_prediction_without_mass_is_uniform_not_a_failure(tmp_path):
+    task = write_task(tmp_path / "data", SURVEY_ITEMS[1:2], "distributional", "distribution")
+    run = write_run(tmp_path / "run", task, {"m": [record(1, distribution=[0.0, 0.0])]})
+    scores = score_run(run)
+    assert estimates(scores, "m") == {"jensen_shannon": 0.0, "most_likely": 1.0}
+    assert scores["methods"]["m"]["counts"]["answered"] == 1
+
+
+def test_most_likely_tasks_have_that_figure_alone(tmp_path):
+    task = write_task(tmp_path / "data", SURVEY_ITEMS[:2], "steerable", "most-likely")
+    run = write_run(tmp_path / "run", task, {"m": [record(3, answer="a"), record(1, answer="Z")]})
+    scores = score_run(run)
+    assert estimates(scores, "m") == {"most_likely": 0.5}
+    assert scores["methods"]["m"]["counts"]["unreadable"] == 1
+
+
+@pytest.mark.parametrize("judge", ["embedding", "nli:lookup"])
+def test_scores_are_the_same_when_redone(overton, judge):
+    score_run(overton, judge=judge)
+    first = [(overton / name).read_bytes() for name in ("scores.json", "item-scores.jsonl")]
+    score_run(overton, judge=judge)
+    assert [(overton / name).read_bytes() for name in ("scores.json", "item-scores.jsonl")] == first
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_order_of_lines_does_not_matter(tmp_path_factory, seed):
+    folder = tmp_path_factory.mktemp("order")
+    task = write_task(folder / "data", SURVEY_ITEMS, "distributional", "distribution")
+    lines = [record(item["id"], distribution=item["gold_distribution"][::-1]) for item in SURVEY_ITEMS]
+    straight = score_run(write_run(folder / "a", task, {"m": lines}))
+    random.Random(seed).shuffle(lines)
+    assert score_run(write_run(folder / "b", task, {"m": lines})) == straight
+
+
+def test_a_torn_last_line_is_a_missing_item(survey):
+    path = survey / "records" / "exact.jsonl"
+    path.write_bytes(path.read_bytes()[:-5])
+    assert score_run(survey)["methods"]["exact"]["counts"]["missing"] == 1
+
+
+def test_a_limited_run_has_the_first_items_only(survey):
+    config = json.loads((survey / "config.json").read_text())
+    (survey / "config.json").write_text(json.dumps({**config, "limit": 2, "methods": ["letters"]}))
+    path = survey / "records" / "letters.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    assert score_run(survey)["items"] == 2
+
+
+def test_item_scores_are_joined_by_identifier(overton):
+    score_run(overton, judge="nli:lookup")
+    scores = load_item_scores(overton)["vispa"]["entailment_mean"]
+    assert scores == pytest.approx({1: 0.8, "1": 0.8, 7: 0.0, 8: 0.0})
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (record(99, response="x"), "99"),
+        (record(8, response="again"), "twice"),
+        ({"id": 8}, "no record"),
+    ],
+)
+def test_unusable_records_are_refused(overton, line, message):
+    with (overton / "records" / "vispa.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    with pytest.raises(InputError, match=message):
+        score_run(overton, judge="none")
+
+
+def test_unusable_settings_are_refused(overton, survey, tmp_path):
+    for judge in ("nli", "nli:", "something"):
+        with pytest.raises(InputError, match="judge"):
+            score_run(overton, judge=judge)
+    with pytest.raises(InputError, match="holds no run"):
+        score_run(tmp_path / "nowhere")
+    path = survey / "records" / "letters.jsonl"
+    path.write_text(json.dumps(record(3, distribution=[1.0])) + "\n")
+    with pytest.raises(InputError, match="1 probabilities for 2 options"):
+        score_run(survey)
+
+
+def test_scores_of_other_records_are_refused(survey):
+    with pytest.raises(InputError, match="Score the run first"):
+        load_scores(read_run(survey))
+    score_run(survey)
+    load_scores(read_run(survey))
+    with (survey / "records" / "letters.jsonl").open("a") as file:
+        file.write(json.dumps(record(9, answer="A")) + "\n")
+    with pytest.raises(InputError, match="other records"):
+        load_scores(read_run(survey))
+
+
+# ---------------------------------------------------------------- signatures
+
+
+def by_name(found, method):
+    return {one.name: one for one in found if one.method == method}
+
+
+def test_signatures_of_answers(overton):
+    score_run(overton, judge="nli:lookup")
+    vispa, vanilla = (by_name(check_run(overton), method) for method in ("vispa", "vanilla"))
+    assert (vispa["failed"].figure, vispa["failed"].fired) == (0.25, True)
+    assert (vispa["unreadable"].figure, vispa["unreadable"].fired) == (0.25, True)
+    assert (vispa["missing"].figure, vispa["missing"].fired) == (0.0, False)
+    assert (vanilla["missing"].figure, vanilla["missing"].fired) == (0.5, True)
+    assert not vispa["low coverage"].fired
+    assert vanilla["low coverage"].fired
+    assert "repetition" not in vanilla
+    stored = json.loads((overton / "signatures.json").read_text())
+    fired = [one["fired"] for one in stored]
+    assert fired == sorted(fired, reverse=True)
+    assert {one["advice"] for one in stored if not one["advice"]} == set()
+
+
+def test_signatures_of_comments(overton):
+    score_run(overton, judge="none")
+    vispa = by_name(check_run(overton, encoder=WordEncoder()), "vispa")
+    assert vispa["low coverage"].figure is None
+    assert vispa["equal comments"].figure == 1.0
+    assert vispa["equal comments"].fired
+    assert vispa["similar comments"].figure == pytest.approx(1.0)
+    assert vispa["perplexity"].figure is None
+    assert "no encoder" in by_name(check_run(overton), "vispa")["similar comments"].detail
+
+
+def test_perplexity_is_that_of_the_unsteered_model(overton, llama):
+    from vispa.generation.engine import render_prompt
+    from vispa.study.fluency import perplexities
+
+    score_run(overton, judge="none")
+    found = by_name(check_run(overton, loaded=llama, thresholds=Thresholds(perplexity=1.0)), "vispa")["perplexity"]
+    texts = {"1": ["Same <b>words</b> here."], 1: ["Same words.", "Same words."]}
+    prompts = {item["id"]: render_prompt(llama, item["text"]) for item in COVERAGE_ITEMS}
+    each = [float(perplexities(llama, [prompts[i]], [f" {t}"])[0]) for i, group in texts.items() for t in group]
+    assert found.figure == pytest.approx(math.exp(np.mean(np.log(each))), rel=1e-4)
+    assert found.fired
+
+
+def test_repetition_is_the_share_of_repeated_grams(tmp_path):
+    task = write_task(tmp_path / "data", COVERAGE_ITEMS[:1], "overton", "coverage")
+    said = [comment(None, "a b c a b c", "nurse"), comment(None, "one two", "judge")]
+    run = write_run(tmp_path / "run", task, {"personas": [record(1, response="x", comments=said)]})
+    score_run(run, judge="none")
+    found = by_name(check_run(run), "personas")
+    # Grams abc, bca, cab, abc: a quarter occurred before; the other text has none.
+    assert found["repetition"].figure == pytest.approx(0.125)
+    assert found["equal comments"].figure == 0.0
+    assert "never selected" not in found
+
+
+def test_values_never_and_always_selected(tmp_path, small_taxonomy):
+    items = [{"id": i, "text": f"t{i}", "explanations": ["e"]} for i in range(20)]
+    task = write_task(tmp_path / "data", items, "overton", "coverage")
+    lines = [record(i, response="x", values=["calm"] + (["candor"] if i % 2 else [])) for i in range(20)]
+    run = write_run(tmp_path / "run", task, {"vispa": lines})
+    score_run(run, judge="none")
+    assert value_use(read_run(run), "vispa") == {"calm": 1.0, "candor": 0.5}
+    found = by_name(check_run(run, taxonomy=small_taxonomy), "vispa")
+    assert (found["never selected"].figure, found["never selected"].detail) == (pytest.approx(1 / 3), "thrift")
+    assert (found["always selected"].fired, found["always selected"].detail) == (True, "calm")
+    # With the 31 built-in values thirty selections are too few to tell.
+    assert by_name(check_run(run), "vispa")["never selected"].figure is None
+
+
+def test_divergence_is_compared_with_the_uniform_answer(survey):
+    score_run(survey)
+    found = check_run(survey)
+    assert by_name(found, "letters")["high divergence"].fired
+    exact = by_name(found, "exact")
+    assert not exact["high divergence"].fired
+    uniform = [np.full(len(item["options"]), 1 / len(item["options"])) for item in SURVEY_ITEMS]
+    gold = [item["gold_distribution"] for item in SURVEY_ITEMS]
+    expected = np.mean(scoring.jensen_shannon_distances(gold, uniform))
+    assert exact["high divergence"].threshold == pytest.approx(expected)
+    assert exact["one answer"].fired  # All three answers that had a choice are A.
+    assert exact["one answer"].detail == "answer A"
+
+
+# ---------------------------------------------------------------- comparison
+
+
+def test_comparison_by_hand(survey, tmp_path):
+    other = tmp_path / "other"
+    write_run(other, tmp_path / "data" / "task.toml", {"letters": [record(3, answer="A"), record(1, answer="B")]})
+    score_run(survey)
+    score_run(other)
+    found = compare_runs(survey, other)
+    assert found.only_in_first == ("exact",)
+    letters = found.methods["letters"]
+    assert (letters.flipped_by, letters.gained, letters.lost) == ("most_likely", (3,), (1,))
+    assert letters.differences["most_likely"].difference == 0.0
+    assert letters.differences["jensen_shannon"].difference == pytest.approx(-LARGEST_DISTANCE / 4)
+    same = compare_runs(survey, survey, method="exact").methods
+    assert list(same) == ["exact"]
+    assert same["exact"].differences["jensen_shannon"].p_value == 1.0
+
+
+def test_comparison_refuses_what_does_not_compare(survey, tmp_path):
+    score_run(survey)
+    with pytest.raises(InputError, match="--method"):
+        compare_runs(survey, survey, method="nobody")
+    items = write_task(tmp_path / "data2", SURVEY_ITEMS[:3], "distributional", "distribution")
+    shorter = write_run(tmp_path / "shorter", items, {"exact": []})
+    score_run(shorter)
+    with pytest.raises(InputError, match="other items"):
+        compare_runs(survey, shorter)
+    alone = write_run(tmp_path / "alone", tmp_path / "data" / "task.toml", {"third": []})
+    score_run(alone)
+    with pytest.raises(InputError, match="no method"):
+        compare_runs(survey, alone)
+
+
+def test_comparison_refuses_different_judges_and_tasks(overton, tmp_path):
+    score_run(overton, judge="nli:lookup")
+    twin = write_run(tmp_path / "twin", tmp_path / "data" / "task.toml", {"vispa": []})
+    score_run(twin, judge="embedding")
+    with pytest.raises(InputError, match="same judge"):
+        compare_runs(overton, twin)
+    toml = tmp_path / "data" / "task.toml"
+    renamed = toml.with_name("renamed.toml")
+    renamed.write_text(toml.read_text().replace("own/task", "own/other"))
+    other = write_run(tmp_path / "third", renamed, {"vispa": []})
+    score_run(other, judge="nli:lookup")
+    with pytest.raises(InputError, match="own/other"):
+        compare_runs(overton, other)
+
+
+def test_the_command_prints_and_gives_json(survey):
+    import typer
+
+    score_run(survey)
+    app = typer.Typer()
+    app.command()(compare_command)
+    text = CliRunner().invoke(app, [str(survey), str(survey)])
+    assert text.exit_code == 0
+    assert "jensen_shannon" in text.output and "gained: 0 items" in text.output
+    data = json.loads(CliRunner().invoke(app, [str(survey), str(survey), "--json"]).output)
+    assert data["methods"]["exact"]["lost"] == []
+
+
+# ---------------------------------------------------------------- report
+
+
+class Page(HTMLParser):
+    """Collects what a browser would act on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "data", "action", "poster", "srcset"):
+                self.addresses.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+            assert not name.startswith("on")
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def parse(path: Path) -> Page:
+    page = Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    return page
+
+
+def test_report_is_safe_and_whole(overton):
+    score_run(overton, judge="nli:lookup")
+    check_run(overton, encoder=WordEncoder())
+    path = write_report(overton)
+    page, source = parse(path), path.read_text(encoding="utf-8")
+    assert "script" not in page.tags and "link" not in page.tags and "b" in page.tags
+    assert "<script" not in source
+    assert all(address.startswith("#") for address in page.addresses)
+    assert not re.search(r"url\((?!#)|@import|https?://", source)
+    for expected in ("vanilla", "vispa", "Lying <script>alert(1)</script>", "the model did not answer", "cores"):
+        assert expected in page.text
+    assert page.text.index("Failure signatures") < page.text.index("What became of the items")
+    assert "equal comments" in page.text
+    assert len(page.ids) == len(set(page.ids))
+    assert sorted(p.name for p in (overton / "figures").iterdir()) == ["methods.svg", "values.svg"]
+
+
+def test_report_has_all_figures_of_distributions(survey):
+    score_run(survey)
+    path = write_report(survey)
+    page = parse(path)
+    assert "They were not checked" in page.text
+    for title in ("Figures by method", "Reliability of option distributions", "By attribute", "Chile"):
+        assert title in page.text
+    before = path.read_bytes(), [p.read_bytes() for p in sorted((survey / "figures").iterdir())]
+    write_report(survey)
+    assert (path.read_bytes(), [p.read_bytes() for p in sorted((survey / "figures").iterdir())]) == before
+
+
+def test_report_of_counts_alone_and_of_one_method(overton, tmp_path):
+    run = write_run(tmp_path / "alone", tmp_path / "data" / "task.toml", {"vanilla": []})
+    score_run(run, judge="none")
+    assert "counts only" in parse(write_report(run)).text
+    with pytest.raises(InputError, match="Score the run first"):
+        write_report(overton)
+
+
+def test_report_of_stances(stances):
+    score_run(stances)
+    text = parse(write_report(stances)).text
+    assert "accuracy, binary" in text and "target: Honesty" in text
+
+
+def test_names_are_not_read_as_formulas_or_markup(tmp_path):
+    items = [{**SURVEY_ITEMS[0], "attribute": "$x_1$ <i>& co"}]
+    task = write_task(tmp_path / "data", items, "distributional", "distribution")
+    run = write_run(tmp_path / "run", task, {"m": [record(3, distribution=[0.4, 0.6], values=["a<b"])]})
+    score_run(run)
+    page = parse(write_report(run))
+    assert "i" not in page.tags
+    assert "$x_1$ <i>& co (1)" in page.text
+
+
+def test_reliability_by_hand(survey):
+    exact = reliability(read_run(survey), "exact")
+    # Shares 0 1 | .5 .5 | .2 .8; the item with a single option says nothing.
+    assert exact.predicted == pytest.approx((0.0, 0.2, 0.5, 0.8, 1.0))
+    assert exact.gold == pytest.approx(exact.predicted)
+    assert exact.options == (1, 1, 2, 1, 1)
+    assert reliability(read_run(survey), "letters") is None
+
+
+def test_figures_of_a_page_share_no_identifier():
+    svg = '<?xml version="1.0"?><svg xmlns="http://x"><style>*{}</style><g id="a"/><use xlink:href="#a"/></svg>'
+    assert inline_svg(svg, "f1-") == '<svg><g id="f1-a"/><use href="#f1-a"/></svg>'
