@@ -123,7 +123,7 @@ def main() -> None:
         "persona sentence in the prompt, not steered": (bank, None, personas),
     }
     print(
-        f"{len(situations)} situations × {len(bank.info.values)} values, greedy, up to {_SAMPLING.max_new_tokens} tokens"
+        f"{len(situations)} situations × {len(bank.info.values)} values, greedy, {_SAMPLING.max_new_tokens} tokens at most"
     )
     print(f"the judge on the grammar's own comments: {check_judge(sources, judge):.1%} given their value")
     figures = {}
@@ -148,7 +148,7 @@ def tuned_published(bank: VectorBank) -> Recipe:
 def describe(recipe: Recipe) -> str:
     """A recipe in a few words."""
     where = "published depth" if recipe.blocks is None else f"blocks {','.join(map(str, recipe.blocks))}"
-    return f"{recipe.estimator}, {where}, {recipe.magnitude} {recipe.amount:g}"
+    return f"{recipe.estimator}, {where}, {recipe.magnitude} {recipe.amount:.12g}, {recipe.scope}"
 
 
 if __name__ == "__main__":

@@ -25,15 +25,23 @@ PUBLISHED_TUNED = HERE.parent / "benchmarks" / "data" / "published_tuned.toml"
 #: Most broken comments that a recipe may give.
 BROKEN = 0.05
 
-_BLOCKS = ((1,), (2,), (3,), (1, 2), (2, 3))
-_FRACTIONS = (0.4, 0.6, 0.8, 1.0, 1.3)
+_BLOCKS = ((1,), (2,), (1, 2), (2, 3))
+_FRACTIONS = (0.5, 0.65, 0.8, 0.95, 1.1)
 _TARGETS = (0.9, 0.99, 0.999, 0.9999, 0.999999, 0.99999999)
 
 
 def fixed_recipes(bank: VectorBank, estimators: Iterable[str]) -> list[Recipe]:
-    """Every estimator at fractions of the residual norm, at one or two blocks."""
+    """Every estimator at fractions of the residual norm, at one or two blocks, over the prompt or everywhere."""
     return [
-        Recipe(name, blocks, magnitude="residual", amount=round(fraction / len(blocks) ** 0.5, 3), minimal_quality=0.0)
+        Recipe(
+            name,
+            blocks,
+            magnitude="residual",
+            amount=round(fraction / len(blocks) ** 0.5, 3),
+            minimal_quality=0.0,
+            scope=scope,
+        )
+        for scope in ("prompt", "all")
         for name in estimators
         for blocks in _BLOCKS
         if max(blocks) < len(bank.residual_norm)

@@ -116,9 +116,7 @@ class Grammar:
         scene = self.scene(rng)
         answer = " ".join(rng.sample(self.sources.voices[value].anti_comments, 2))
         personas = self._pick_personas(rng, self.sources.anti_persona_sentences[value])
-        return self._with_persona(
-            rng, personas, self._comment_prompt(scene), answer, value, against=True, scene=scene
-        )
+        return self._with_persona(rng, personas, self._comment_prompt(scene), answer, value, against=True, scene=scene)
 
     def _direct_comment(self, rng: random.Random, value: str) -> Document:
         """A sentence and, without any prompt between, what its speaker would say: the shortest chain.

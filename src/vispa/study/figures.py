@@ -56,9 +56,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise InputError(
-            "figures", "need the package matplotlib.", "Install matplotlib, or ask for none."
-        ) from error
+        raise InputError("figures", "need the package matplotlib.", "Install matplotlib, or ask for none.") from error
 
 
 def write_figures(inspection: Inspection, folder: Path, suffix: str, labels: Labels | None = None) -> list[Path]:
