@@ -122,9 +122,8 @@ def main() -> None:
         f"published, tuned: {describe(tuned)}": (bank, tuned, None),
         "persona sentence in the prompt, not steered": (bank, None, personas),
     }
-    print(
-        f"{len(situations)} situations × {len(bank.info.values)} values, greedy, {_SAMPLING.max_new_tokens} tokens at most"
-    )
+    size = f"{len(situations)} situations × {len(bank.info.values)} values"
+    print(f"{size}, greedy, {_SAMPLING.max_new_tokens} tokens at most")
     print(f"the judge on the grammar's own comments: {check_judge(sources, judge):.1%} given their value")
     figures = {}
     for name, (used, recipe, sentences) in rows.items():

@@ -10,11 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vispa.errors import InputError
-from vispa.selection import selector
 from vispa.selection.choosing import (
     AUTO_MOST,
     AUTO_SHARE,
-    DEFAULT_K,
     check_count,
     check_diversity,
     choose,
@@ -58,11 +56,6 @@ def slow_marginal_relevance(row, k, threshold, diversity, similarity) -> list[in
         left.remove(best)
         picked.append(best)
     return sorted(picked, key=lambda i: (-row[i], i))
-
-
-def test_selector_module_still_offers_the_choice() -> None:
-    assert selector.choose is choose
-    assert selector.DEFAULT_K == DEFAULT_K == 6
 
 
 @given(rows, numbers, shares)
@@ -202,9 +195,8 @@ def test_similarity_of_definitions_is_a_cosine(small_taxonomy: Taxonomy) -> None
     assert (found <= 1).all()
     np.testing.assert_allclose(np.diag(found), 1, atol=1e-6)
     np.testing.assert_allclose(found, found.T)
-    from vispa.selection.head import value_embeddings
-
-    first, second, _ = value_embeddings(LetterEncoder(), small_taxonomy)
+    described = [f"{value.label}: {value.definition}" for value in small_taxonomy.values]
+    first, second, _ = (LetterEncoder().encode([text])[0] for text in described)
     assert found[0, 1] == pytest.approx(sum(float(a) * float(b) for a, b in zip(first, second, strict=True)), abs=1e-5)
     scores = np.array([[0.9, 0.8, 0.7]], dtype=np.float32)
     assert len(choose(scores, small_taxonomy, k=2, diversity=0.5, similarity=found)[0]) == 2

@@ -26,8 +26,23 @@ def test_vital_json(tmp_path: Path) -> None:
     ]
     assert read_items(write(tmp_path, "a.json", json.dumps(rows))) == [
         Item(77, "Feeding pigeons", "Please comment: Feeding pigeons"),
-        Item("C_1", "Question: Is tea good?\nOptions: A. Yes B. No\nAnswer:"),
+        Item("C_1", "Question: Is tea good?\nOptions: A. Yes B. No\nAnswer:", options=("Yes", "No")),
     ]
+
+
+def test_fields_of_the_other_modes(tmp_path: Path) -> None:
+    row = {
+        "question": "Is tea good?",
+        "options": ["Yes ", "No"],
+        "attribute": "Chile",
+        "vrd": "Health",
+        "gold_distribution": [0.25, 0.75],
+    }
+    (item,) = read_items(write(tmp_path, "a.json", json.dumps([row])))
+    assert (item.options, item.attribute, item.target, item.gold) == (("Yes", "No"), "Chile", "Health", (0.25, 0.75))
+    for field, value in (("options", "Yes"), ("options", ["Yes", ""]), ("gold_distribution", [1, -1])):
+        with pytest.raises(InputError, match=field):
+            read_items(write(tmp_path, "b.json", json.dumps([{**row, field: value}])))
 
 
 def test_plain_formats(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from training.corpus import Grammar
 from training.judge import Judge
-from training.sources import HERE, Sources, load_sources
+from training.sources import ACTS, SITUATIONS, Sources, load_acts, load_sources
 
 UNSEEN = Path(__file__).parents[1] / "benchmarks" / "data" / "unseen_situations.csv"
 #: Fewest sentences of each part of a voice.
@@ -54,14 +54,11 @@ def test_no_sentence_belongs_to_two_voices(sources: Sources) -> None:
 
 
 def test_acts_and_situations_are_told_once(sources: Sources) -> None:
-    counts = Counter(scene.text.lower().rstrip(".?! ") for scene in (*sources.acts, *sources.situations))
-    assert [text for text, count in counts.items() if count > 1] == []
+    for scenes in (sources.acts, sources.situations):
+        counts = Counter(scene.text.lower().rstrip(".?! ") for scene in scenes)
+        assert [text for text, count in counts.items() if count > 1] == []
     for scene in sources.situations:
         assert scene.stances and set(scene.stances) <= set(sources.values), scene.text
-
-
-def stem(word: str) -> str:
-    return re.sub(r"(ing|ed|es|s|e)$", "", word) if len(word) > 4 else word
 
 
 def test_unseen_situations_share_no_content_word_with_the_corpus(sources: Sources) -> None:
@@ -98,9 +95,19 @@ def test_judge_calls_other_text_broken(sources: Sources) -> None:
         assert judge.judge(text).broken, text
 
 
+def test_held_out_acts_are_not_in_the_corpus(sources: Sources) -> None:
+    held_out = load_acts(UNSEEN.parent / "held_out_acts.csv")
+    known = {scene.text.lower() for scene in sources.acts}
+    assert len(held_out) >= 200 and not known & {scene.text.lower() for scene in held_out}
+
+
 def test_csv_files_have_their_columns() -> None:
-    for folder, columns in (("acts", {"kind", "act", "domain"}), ("situations", {"situation", "domain", "stances"})):
-        for path in (HERE / folder).glob("*.csv"):
-            with path.open(encoding="utf-8", newline="") as file:
-                for row in csv.DictReader(file):
-                    assert set(row) == columns and all(row.values()), (path.name, row)
+    files = {
+        ACTS: {"kind", "act", "domain"},
+        **{path: {"situation", "domain", "stances"} for path in SITUATIONS.glob("*.csv")},
+    }
+    assert len(files) > 1
+    for path, columns in files.items():
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                assert set(row) == columns and all(row.values()), (path.name, row)

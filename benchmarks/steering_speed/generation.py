@@ -41,7 +41,8 @@ def compare_published(setting: Setting, timer: Timer) -> Part:
     largest = max(abs(a - b) for a, b in pairs)
     part.lines.append(f"largest |Δε|: {largest:.1e} of ε up to {max(b for _, b in pairs):.3g}")
     part.figures["largest epsilon difference"] = largest
-    part.checks["same epsilon"] = largest <= TOLERANCE
+    # Where activations are in the hundreds, 1e-4 is below what float32 can tell.
+    part.checks["same epsilon"] = all(abs(a - b) <= max(TOLERANCE, 1e-5 * b) for a, b in pairs)
     return part
 
 

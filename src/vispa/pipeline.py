@@ -114,7 +114,7 @@ class Vispa:
         self.aggregator: Aggregator = aggregator or ExtractiveAggregator(taxonomy)
         self.recipe = recipe or bank.recipe
         self.prompts = prompts or built_in_prompts()
-        self.mixture = mixture or Mixture()
+        self.mixture = (mixture or Mixture()).renamed(lambda name: taxonomy[name].slug)
         self.reader: ChatModel = reader or self.own_reader(model)
         self._picker = picker
 

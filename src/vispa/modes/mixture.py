@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,18 @@ class Mixture:
             for value, share in shares.items():
                 total[value] = total.get(value, 0.0) + share
         return tuple(sorted((v for v in total if total[v] > 0), key=lambda v: -total[v]))
+
+    def renamed(self, slug: Callable[[str], str]) -> Mixture:
+        """The same mixture with every value's name replaced by its slug."""
+
+        def rename(shares: dict[str, float]) -> dict[str, float]:
+            found: dict[str, float] = {}
+            for name, share in shares.items():
+                found[slug(name)] = found.get(slug(name), 0.0) + share
+            return found
+
+        groups = {group: rename(shares) for group, shares in self.groups.items()}
+        return replace(self, shares=rename(self.shares), groups=groups)
 
     def weights(self, values: Sequence[str], relevance: Sequence[float], group: str | None = None) -> FloatArray:
         """Weights [N] of the values, summing to 1."""
