@@ -77,7 +77,7 @@ def test_pairs_keep_length_and_scene(all_pairs: list[tuple[str, ContrastivePair]
         assert 0.5 <= len(positive) / len(negative) <= 2, (slug, pair)
         common = len(set(positive) & set(negative)) / min(len(set(positive)), len(set(negative)))
         # All words may be shared where their order makes the difference (one for fifty, fifty for one).
-        assert 0.2 <= common and positive != negative, (slug, pair)
+        assert common >= 0.2 and positive != negative, (slug, pair)
         shares.setdefault(slug, []).append(common)
     for slug, found in shares.items():
         assert sum(found) / len(found) >= 0.45, slug
