@@ -11,5 +11,6 @@ f  one vector for all rows: against other steering libraries, where they are ins
 
 No side stops early: the model has no end-of-sequence token here, so every row gets all its tokens.
 Each side runs once untimed; its texts or directions are compared then. Ratios are taken within
-each round and printed as median (lowest..highest).
+each round and printed as median (lowest..highest). Where other programs run beside it,
+`OMP_NUM_THREADS=1` and `--clock cpu` give steadier ratios: processor seconds instead of the wall's.
 """

@@ -16,7 +16,9 @@ from vispa.models.loading import LoadedModel
 Reading = Literal["last", "mean"]
 
 MAX_TOKENS = 256
-_TOKENS_PER_BATCH = 8192
+# Padded tokens a batch: on a CPU larger ones outgrow its caches, on a GPU smaller ones leave it idle.
+_TOKENS_PER_BATCH = {"cpu": 1024}
+_TOKENS_PER_BATCH_ELSEWHERE = 8192
 
 
 def block_output(output: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
@@ -87,7 +89,8 @@ def read_activations(
     encoded = [tokenizer(text, truncation=True, max_length=max_tokens)["input_ids"] for text in texts]
     out = {reading: torch.empty(len(texts), len(blocks), loaded.hidden_size) for reading in readings}
     order = sorted(range(len(texts)), key=lambda index: len(encoded[index]))
-    for batch in _budgeted(order, [len(ids) for ids in encoded]):
+    budget = _TOKENS_PER_BATCH.get(loaded.device.type, _TOKENS_PER_BATCH_ELSEWHERE)
+    for batch in _budgeted(order, [len(ids) for ids in encoded], budget):
         lengths = torch.tensor([len(encoded[index]) for index in batch])
         width = int(lengths.max())
         ids = torch.full((len(batch), width), int(tokenizer.pad_token_id))
@@ -132,11 +135,11 @@ def check_finite(states: torch.Tensor, texts: Sequence[str]) -> None:
         )
 
 
-def _budgeted(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Cut length-sorted indices into batches of at most `_TOKENS_PER_BATCH` padded tokens."""
+def _budgeted(order: Sequence[int], lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Cut length-sorted indices into batches of at most `budget` padded tokens."""
     batch: list[int] = []
     for index in order:
-        if batch and (len(batch) + 1) * lengths[index] > _TOKENS_PER_BATCH:
+        if batch and (len(batch) + 1) * lengths[index] > budget:
             yield batch
             batch = []
         batch.append(index)

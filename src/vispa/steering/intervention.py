@@ -27,8 +27,6 @@ class _Shifts:
     def keep(self, rows: torch.Tensor) -> None:
         if self.generated is not None:
             self.generated = self.generated[rows.to(self.generated.device)]
-        # Only the first pass, before any row leaves, sees the prompt.
-        self.prompt = self.prompt_end = None
 
 
 @dataclass
@@ -66,6 +64,8 @@ class ActiveSteering:
             hidden = hidden + shifts.prompt
         if shifts.prompt_end is not None:
             hidden = torch.cat([hidden[:, :-1], hidden[:, -1:] + shifts.prompt_end], dim=1)
+        # Only this pass sees the prompt.
+        shifts.prompt = shifts.prompt_end = None
         return hidden
 
     def _measure(self, block: int, spec: BlockShift, hidden: torch.Tensor) -> _Shifts:

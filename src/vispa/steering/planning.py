@@ -66,7 +66,8 @@ def _block_shift(bank: VectorBank, keys: Sequence[Key], used: Sequence[tuple[int
 
 
 def _column(cells: Sequence[torch.Tensor | float | bool]) -> torch.Tensor:
-    return torch.stack([torch.as_tensor(cell) for cell in cells])
+    vectors = [cell for cell in cells if isinstance(cell, torch.Tensor)]
+    return torch.stack(vectors) if vectors else torch.tensor(cells)
 
 
 def _amount(recipe: Recipe, value: str, residual_norm: float, length: float) -> float:
