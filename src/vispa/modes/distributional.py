@@ -9,9 +9,10 @@ import numpy as np
 
 from vispa.cases import Case
 from vispa.chat import ChatModel, Distribution, Failure
+from vispa.modes.answers import LETTERS
 from vispa.modes.mixture import Mixture
 from vispa.modes.prompts import Prompts
-from vispa.modes.questions import LETTERS, option_prompt
+from vispa.modes.questions import option_prompt
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from vispa.cases import STANCE_OPTIONS, Case
 from vispa.errors import InputError
+from vispa.modes.answers import LETTERS
 from vispa.modes.prompts import Prompts
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _GROUPS = Path(__file__).parent / "groups.toml"
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from vispa.cases import Case
 from vispa.chat import ChatModel, Distribution, Failure
-from vispa.modes.answers import read_letter
+from vispa.modes.answers import LETTERS, read_letter
 from vispa.modes.prompts import Prompts
-from vispa.modes.questions import LETTERS, option_prompt
+from vispa.modes.questions import option_prompt
 
 
 class Picker(Protocol):

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from vispa.checks import check_choice
 from vispa.errors import InputError
 
 #: `calibrated`: up to a probe's target confidence, per input (ConVA). `coefficient`: multiples
@@ -64,8 +65,8 @@ class Recipe:
     gate: float | None = None
 
     def __post_init__(self) -> None:
-        _check_choice("magnitude", self.magnitude, get_args(Magnitude))
-        _check_choice("scope", self.scope, get_args(Scope))
+        check_choice("magnitude", self.magnitude, get_args(Magnitude))
+        check_choice("scope", self.scope, get_args(Scope))
         if not 0 <= self.depth[0] <= self.depth[1] <= 1:
             raise InputError("depth", f"is {self.depth}.", "Give two shares of the depth in ascending order, 0 to 1.")
         if self.best is not None and self.best < 1:
@@ -79,7 +80,7 @@ class Recipe:
         if self.gate is not None and not 0 < self.gate < 1:
             raise InputError("gate", f"is {self.gate}.", "Give a probability between 0 and 1.")
         if self.table is not None:
-            _check_choice("table", self.table, tuple(published_tables()))
+            check_choice("table", self.table, tuple(published_tables()))
 
     @classmethod
     def from_mapping(cls, table: Mapping[str, Any], place: str = "recipe") -> Recipe:
@@ -146,8 +147,3 @@ def published_tables() -> dict[str, dict[str, float]]:
 def embedded_recipe() -> Recipe:
     """The recipe chosen for the model that ships with the package; see its model card."""
     return Recipe.from_mapping(tomllib.loads(_EMBEDDED_RECIPE.read_text(encoding="utf-8")), _EMBEDDED_RECIPE.name)
-
-
-def _check_choice(field: str, given: str, allowed: tuple[str, ...]) -> None:
-    if given not in allowed:
-        raise InputError(field, f"is {given!r}.", f"Choose {' or '.join(allowed)}.")

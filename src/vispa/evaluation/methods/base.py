@@ -18,8 +18,8 @@ from vispa.evaluation.records import MethodAnswer
 from vispa.generation.engine import generate, render_prompt
 from vispa.generation.options import option_probabilities
 from vispa.generation.rows import Generated, Row, Sampling
+from vispa.modes.answers import LETTERS
 from vispa.modes.prompts import Prompts
-from vispa.modes.questions import LETTERS
 from vispa.pipeline import Vispa
 from vispa.selection.selector import Selector
 from vispa.taxonomy import Taxonomy

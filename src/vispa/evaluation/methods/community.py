@@ -24,8 +24,8 @@ from vispa.generation.engine import generate, render_prompt
 from vispa.generation.rows import Row, Sampling
 from vispa.inputs import Identifier
 from vispa.models.loading import LoadedModel
+from vispa.modes.answers import LETTERS
 from vispa.modes.prompts import Prompts
-from vispa.modes.questions import LETTERS
 
 _COMMENT_FIELDS = ("comment", "output")
 _TEXT_FIELDS = ("situation", "question", "text", "input")
