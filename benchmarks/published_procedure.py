@@ -152,20 +152,22 @@ def first_component(positive: Array, negative: Array) -> Array:
     return signed
 
 
-def probe(positive: Array, negative: Array, tolerance: float = 1e-4) -> Array:
+def probe(positive: Array, negative: Array, *, exact: bool = False) -> Array:
     """Unit normal [H] of a logistic regression on 70 % of the sentences (ConVA).
 
     Args:
         positive: [N, H].
         negative: [N, H].
-        tolerance: of the solver; the default is scikit-learn's.
+        exact: go to the optimum with Newton's method; scikit-learn's default solver and tolerance
+            stop well before it where activations are of unequal size.
     """
     states = np.concatenate([positive, negative])
     labels = np.array([1] * len(positive) + [0] * len(negative))
     train, test, train_labels, test_labels = train_test_split(
         states, labels, test_size=0.3, random_state=0, stratify=labels
     )
-    model = LogisticRegression(C=1.0, tol=tolerance, max_iter=20_000).fit(train, train_labels)
+    solver, tolerance = ("newton-cholesky", 1e-9) if exact else ("lbfgs", 1e-4)
+    model = LogisticRegression(C=1.0, solver=solver, tol=tolerance, max_iter=20_000).fit(train, train_labels)
     # The published procedure keeps the accuracy, to choose blocks by.
     model.score(test, test_labels)
     weight: Array = model.coef_[0] / np.linalg.norm(model.coef_[0])

@@ -42,7 +42,8 @@ def test_agreement_is_that_of_scikit_learn(pairs):
     assert figures.accuracy == pytest.approx(accuracy_score(gold, as_labels), abs=EXACT)
     assert figures.balanced_accuracy == pytest.approx(balanced_accuracy_score(gold, as_labels), abs=EXACT)
     for average, value in (("macro", figures.macro_f1), ("micro", figures.micro_f1)):
-        expected = f1_score(gold, as_labels, labels=[0, 1, 2], average=average, zero_division=0)
+        # As the published script calls it.
+        expected = f1_score(gold, as_labels, average=average, zero_division=0)
         assert value == pytest.approx(expected, abs=EXACT)
 
 
@@ -52,8 +53,27 @@ def test_agreement_by_hand():
     figures = agreement_figures(gold, predicted)
     assert figures.accuracy == pytest.approx(2 / 5, abs=EXACT)
     assert figures.balanced_accuracy == pytest.approx((1 / 2 + 1 / 2 + 0) / 3, abs=EXACT)
-    assert figures.macro_f1 == pytest.approx((2 / 4 + 2 / 3 + 0) / 3, abs=EXACT)
-    assert figures.micro_f1 == pytest.approx(4 / 9, abs=EXACT)
+    assert figures.macro_f1 == pytest.approx((2 / 4 + 2 / 3 + 0 + 0) / 4, abs=EXACT)
+    assert figures.micro_f1 == figures.accuracy
+    # A label that occurs nowhere does not count.
+    assert agreement_figures([0, 0], [0, 1]).macro_f1 == pytest.approx((2 / 3 + 0) / 2, abs=EXACT)
+
+
+@quick
+@given(answers)
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::sklearn.exceptions.UndefinedMetricWarning")
+def test_binary_figures_are_those_of_the_published_script(pairs):
+    # It keeps what is neither gold nor answered Either, unreadable answers (3) included.
+    kept = [(g, 3 if p is None else p) for g, p in pairs if g != 2 and p != 2]
+    figures = stance_figures([g for g, _ in pairs], [p for _, p in pairs]).binary
+    if not kept:
+        assert figures is None
+        return
+    gold, predicted = zip(*kept, strict=True)
+    assert figures.accuracy == pytest.approx(accuracy_score(gold, predicted), abs=EXACT)
+    assert figures.balanced_accuracy == pytest.approx(balanced_accuracy_score(gold, predicted), abs=EXACT)
+    assert figures.macro_f1 == pytest.approx(f1_score(gold, predicted, average="macro", zero_division=0), abs=EXACT)
+    assert figures.micro_f1 == pytest.approx(f1_score(gold, predicted, average="micro"), abs=EXACT)
 
 
 def test_binary_figures_drop_either_on_both_sides_and_keep_the_unreadable():

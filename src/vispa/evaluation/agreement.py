@@ -27,9 +27,10 @@ class AgreementFigures(Record):
         unreadable: how many answers could not be read; each counts as wrong.
         accuracy: share of right answers.
         balanced_accuracy: mean recall over the labels that occur in the gold.
-        macro_f1: mean F1 over all labels; 0 for a label that occurs in neither gold nor answers.
-        micro_f1: F1 of all labels' hits and misses together. An unreadable answer is a miss of
-            its gold label and a false alarm of none, so this exceeds accuracy where there are any.
+        macro_f1: mean F1 over the labels that occur in gold or answers. Unreadable answers, where
+            there are any, are one more label, of F1 0: they are wrong, and so the figure is the
+            one that the published script prints.
+        micro_f1: F1 of all labels' hits and misses together; with one answer an item, the accuracy.
     """
 
     n: int
@@ -57,8 +58,8 @@ def agreement_figures(
 ) -> AgreementFigures:
     """Accuracy, balanced accuracy, macro and micro F1.
 
-    An answer that cannot be read is a label of its own: wrong, never dropped. F1 is taken over
-    the real labels only. The same as scikit-learn's functions with `labels=range(labels)`.
+    An answer that cannot be read is a label of its own: wrong, never dropped. The same as
+    scikit-learn's functions on such answers (Modular Pluralism's evaluation, 2406.15951).
 
     Args:
         gold: right option of each of N items, from 0.
@@ -69,19 +70,18 @@ def agreement_figures(
         InputError: no item, unequal lengths, or an option outside the labels.
     """
     truth, answers = _as_numbers(gold, predicted, labels)
-    confusion = np.bincount(truth * (labels + 1) + answers, minlength=labels * (labels + 1))
-    confusion = confusion.reshape(labels, labels + 1)
-    hits = confusion[np.arange(labels), np.arange(labels)]
-    in_gold, in_answers = confusion.sum(1), confusion.sum(0)[:labels]
-    f1 = 2 * hits / np.maximum(1, in_gold + in_answers)
-    present = in_gold > 0
+    sizes = labels + 1  # with the label of unreadable answers
+    confusion = np.bincount(truth * sizes + answers, minlength=sizes * sizes).reshape(sizes, sizes)
+    hits, in_gold, in_answers = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    asked, present = in_gold > 0, in_gold + in_answers > 0
+    accuracy = float(hits.sum() / len(truth))
     return AgreementFigures(
         n=len(truth),
-        unreadable=int((answers == labels).sum()),
-        accuracy=float(hits.sum() / len(truth)),
-        balanced_accuracy=float((hits[present] / in_gold[present]).mean()),
-        macro_f1=float(f1.mean()),
-        micro_f1=float(2 * hits.sum() / (in_gold.sum() + in_answers.sum())),
+        unreadable=int(in_answers[labels]),
+        accuracy=accuracy,
+        balanced_accuracy=float((hits[asked] / in_gold[asked]).mean()),
+        macro_f1=float((2 * hits[present] / (in_gold + in_answers)[present]).mean()),
+        micro_f1=accuracy,
     )
 
 
@@ -114,7 +114,10 @@ def _as_numbers(
     if len(gold) == 0:
         raise InputError("gold", "holds no item.", "Give at least one.")
     truth = np.asarray(gold, dtype=np.int64)
-    answers = np.asarray([UNREADABLE if answer is None else answer for answer in predicted], dtype=np.int64)
+    # A bootstrap comes here thousands of times with arrays: only a list is gone through for None.
+    if not isinstance(predicted, np.ndarray):
+        predicted = np.asarray([UNREADABLE if answer is None else answer for answer in predicted])
+    answers = predicted.astype(np.int64)
     for field, numbers, least in (("gold", truth, 0), ("predicted", answers, UNREADABLE)):
         outside = np.flatnonzero((numbers < least) | (numbers >= labels))
         if outside.size:
