@@ -184,6 +184,17 @@ def test_option_questions_name_whom_they_ask(bench, tmp_path):
     assert vanilla.question(own) == own.prompt
 
 
+def test_the_embedded_model_is_asked_for_stances_in_words_that_it_knows(bench, tmp_path, monkeypatch):
+    right = items(tmp_path, "steerable")[1]
+    asked = right.model_copy(update={"prompt": "Would Right to rest agree?\nA. Support B. Oppose C. Either\nAnswer:"})
+    monkeypatch.setattr(Bench, "own_stances", True)
+    named = Vanilla(bench).question(asked)
+    assert "Value: Right to rest\n" in named and named.endswith("A. Support B. Oppose C. Either\nAnswer:")
+    assert "Would Right to rest agree" not in named + Prompting(bench).question(asked)
+    assert item_request(asked, {}, own_stances=True).question is None
+    assert item_request(asked, {}).question == asked.prompt
+
+
 def test_requests_carry_the_items_own_wording(bench, tmp_path):
     overton = items(tmp_path, "overton")[0]
     assert item_request(overton, {}).prompt is None

@@ -18,12 +18,14 @@ from typer.testing import CliRunner
 
 from vispa.cli.compare import compare as compare_command
 from vispa.errors import InputError
-from vispa.evaluation import scoring
+from vispa.evaluation import item_scores
 from vispa.evaluation.comparison import compare_runs
 from vispa.evaluation.figures import reliability
+from vispa.evaluation.item_scores import LARGEST_DISTANCE
 from vispa.evaluation.records import FORMAT
 from vispa.evaluation.report import inline_svg, write_report
-from vispa.evaluation.scoring import LARGEST_DISTANCE, load_item_scores, load_scores, read_run, score_run
+from vispa.evaluation.runs import read_run
+from vispa.evaluation.scoring import load_item_scores, load_scores, score_run
 from vispa.evaluation.signatures import Thresholds, check_run, value_use
 
 STANCES = ["Support", "Oppose", "Either"]
@@ -100,8 +102,8 @@ class LookupJudge:
 
 @pytest.fixture(autouse=True)
 def _no_models(monkeypatch):
-    monkeypatch.setattr(scoring, "NliJudge", LookupJudge)
-    monkeypatch.setattr(scoring, "load_encoder", WordEncoder)
+    monkeypatch.setattr(item_scores, "NliJudge", LookupJudge)
+    monkeypatch.setattr(item_scores, "load_encoder", WordEncoder)
 
 
 @pytest.fixture
@@ -392,7 +394,7 @@ def test_divergence_is_compared_with_the_uniform_answer(survey):
     assert not exact["high divergence"].fired
     uniform = [np.full(len(item["options"]), 1 / len(item["options"])) for item in SURVEY_ITEMS]
     gold = [item["gold_distribution"] for item in SURVEY_ITEMS]
-    expected = np.mean(scoring.jensen_shannon_distances(gold, uniform))
+    expected = np.mean(item_scores.jensen_shannon_distances(gold, uniform))
     assert exact["high divergence"].threshold == pytest.approx(expected)
     assert exact["one answer"].fired  # All three answers that had a choice are A.
     assert exact["one answer"].detail == "answer A"

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vispa.evaluation.intervals import Interval
-from vispa.evaluation.scoring import Run, RunScores
+from vispa.evaluation.runs import Run
+from vispa.evaluation.scoring import RunScores
 from vispa.evaluation.signatures import value_use
 from vispa.files import replacing
 from vispa.records import Record

@@ -16,7 +16,8 @@ from vispa.errors import InputError
 from vispa.evaluation.figures import DrawnFigure, draw_run, groups_by_size
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.records import ItemRecord
-from vispa.evaluation.scoring import Run, RunScores, load_scores, read_object, read_run
+from vispa.evaluation.runs import Run, read_object, read_run
+from vispa.evaluation.scoring import RunScores, load_scores
 from vispa.evaluation.signatures import SIGNATURES_FILE, Signature
 from vispa.files import replacing
 from vispa.inputs import read_text
@@ -56,7 +57,7 @@ def write_report(folder: Path, *, data: Path | None = None) -> Path:
 
     Args:
         folder: of the run.
-        data: see `vispa.evaluation.scoring.read_run`.
+        data: see `vispa.evaluation.runs.read_run`.
 
     Returns:
         The report's path.

@@ -7,23 +7,18 @@ coverage and agreement, √ln 2 in Jensen-Shannon distance), and the counts say 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
 from vispa.errors import InputError
-from vispa.evaluation.agreement import STANCES, UNREADABLE, AgreementFigures, agreement_figures
-from vispa.evaluation.coverage import COVERED_ABOVE, embedding_likenesses, entailment_scores
-from vispa.evaluation.distribution import jensen_shannon_distances, most_likely_agreements
+from vispa.evaluation.agreement import STANCES, AgreementFigures, agreement_figures
 from vispa.evaluation.intervals import (
     Interval,
     PairedDifference,
@@ -32,16 +27,13 @@ from vispa.evaluation.intervals import (
     paired_difference,
     scores_by_id,
 )
-from vispa.evaluation.items import TaskItem
+from vispa.evaluation.item_scores import gold_labels, item_scores, predicted_labels
 from vispa.evaluation.metrics import group_positions
-from vispa.evaluation.nli import NliJudge
-from vispa.evaluation.records import ItemRecord, RunFolder
-from vispa.evaluation.tasks import Metric, Task, find_task, load_task
+from vispa.evaluation.runs import Outcome, Run, read_object, read_run, write_json
+from vispa.evaluation.tasks import Metric
 from vispa.files import replacing
 from vispa.inputs import Identifier, read_text
-from vispa.modes.answers import LETTERS
 from vispa.records import Record
-from vispa.selection.encoder import load_encoder
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -51,10 +43,6 @@ Progress = Callable[[int], None]
 SCORES_FILE = "scores.json"
 #: File of each item's scores under each method, one line an item.
 ITEM_SCORES_FILE = "item-scores.jsonl"
-#: Largest Jensen-Shannon distance there is, which an item without an answer is given.
-LARGEST_DISTANCE = math.sqrt(math.log(2))
-
-Outcome = Literal["answered", "unreadable", "failed", "missing"]
 
 
 class Counts(Record):
@@ -117,78 +105,6 @@ class RunScores(Record):
     methods: dict[str, MethodScores]
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run folder that has been read.
-
-    Attributes:
-        folder: where it is.
-        config: what the run was made with.
-        task: whose items were answered.
-        items: the run's items, in the task's order.
-        records: method → identifier → record, in the run's order of methods.
-    """
-
-    folder: Path
-    config: dict[str, Any]
-    task: Task
-    items: tuple[TaskItem, ...]
-    records: dict[str, dict[Identifier, ItemRecord]]
-
-    @property
-    def ids(self) -> list[Identifier]:
-        """Identifiers of the items."""
-        return [item.id for item in self.items]
-
-    @property
-    def items_digest(self) -> str:
-        """SHA-256 of all items, which tells whether two runs had the same."""
-        return _digest(item.model_dump(mode="json") for item in self.items)
-
-    def records_digest(self, method: str) -> str:
-        """SHA-256 of a method's records, whatever the order of their lines."""
-        found = self.records[method]
-        return _digest(found[i].model_dump(mode="json") for i in self.ids if i in found)
-
-    def outcome(self, method: str, item: TaskItem) -> Outcome:
-        """What became of an item."""
-        record = self.records[method].get(item.id)
-        if record is None:
-            return "missing"
-        if record.error is not None:
-            return "failed"
-        if self.task.metric == "coverage":
-            return "answered" if (record.response or "").strip() else "unreadable"
-        readable = answer_position(record, item) is not None
-        if self.task.metric != "agreement":
-            readable = readable or record.distribution is not None
-        return "answered" if readable else "unreadable"
-
-
-def read_run(folder: Path, data: Path | None = None) -> Run:
-    """Read a run folder's settings, items and records.
-
-    Args:
-        folder: of the run.
-        data: folder of the data sets, if it has moved since the run.
-
-    Raises:
-        InputError: no run folder, no items, or a record that is malformed, of an item that the
-            run does not have, or of one that has a record already.
-    """
-    config = RunFolder(folder).config()
-    for field in ("task", "methods"):
-        if not config.get(field):
-            raise InputError(
-                str(folder / "config.json"), f"names no {field}.", "Name a folder that `vispa eval` wrote."
-            )
-    where = data or (Path(config["folder"]) if config.get("folder") else None)
-    items = tuple(load_task(config["task"], where)[: config.get("limit")])
-    ids = {item.id for item in items}
-    records = {str(method): _read_records(folder, str(method), ids) for method in config["methods"]}
-    return Run(folder, config, find_task(config["task"]), items, records)
-
-
 def score_run(
     folder: Path,
     *,
@@ -217,7 +133,7 @@ def score_run(
     if judge not in ("none", "embedding") and not re.fullmatch(r"nli:\S.*", judge):
         raise InputError("judge", f"is {judge!r}.", "Choose none, embedding or nli:MODEL.")
     run = read_run(folder, data)
-    judge_name, by_method = _item_scores(run, judge, progress)
+    judge_name, by_method = item_scores(run, judge, progress)
     baseline = next(iter(run.records))
     methods = {}
     for method, scores in by_method.items():
@@ -288,125 +204,6 @@ def load_item_scores(folder: Path) -> dict[str, dict[str, dict[Identifier, float
     return found
 
 
-def answer_position(record: ItemRecord, item: TaskItem) -> int | None:
-    """Position of the option whose letter a record holds; None if it holds none of the item's."""
-    letter = (record.answer or "").strip().upper()
-    position = LETTERS.find(letter) if len(letter) == 1 else -1
-    return position if 0 <= position < len(item.options) else None
-
-
-def predicted_distribution(record: ItemRecord | None, item: TaskItem) -> tuple[float, ...] | None:
-    """The distribution over an item's options; all on the letter where a record has only that.
-
-    Raises:
-        InputError: it has not a number for each option.
-    """
-    if record is None or record.error is not None:
-        return None
-    if record.distribution is not None:
-        if len(record.distribution) != len(item.options):
-            raise InputError(
-                f"record of item {item.id!r}",
-                f"has {len(record.distribution)} probabilities for {len(item.options)} options.",
-                "Make the run anew with the data it is scored with.",
-            )
-        return record.distribution
-    position = answer_position(record, item)
-    return None if position is None else tuple(float(place == position) for place in range(len(item.options)))
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        InputError: unreadable, or something else.
-    """
-    try:
-        found = json.loads(read_text(path))
-    except ValueError as error:
-        raise InputError(str(path), f"is not valid JSON ({error}).", "Make the run anew.") from error
-    if not isinstance(found, dict):
-        raise InputError(str(path), "is not a JSON object.", "Make the run anew.")
-    return found
-
-
-def write_json(path: Path, data: object) -> None:
-    """Write a JSON file whole; the same data gives the same bytes."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-
-
-# ---------------------------------------------------------------- scores of items
-
-
-def _item_scores(
-    run: Run, judge: str, progress: Progress | None
-) -> tuple[str | None, dict[str, dict[str, FloatArray]]]:
-    """Name of the judge; method → figure → score of each item [N], in the items' order."""
-    if run.task.metric == "coverage":
-        return _coverage_scores(run, judge, progress)
-    if run.task.metric == "agreement":
-        gold = _gold_labels(run)
-        hits = {method: (gold == _predicted_labels(run, method)).astype(float) for method in run.records}
-        return None, {method: {"accuracy": scores} for method, scores in hits.items()}
-    return None, {method: _distribution_scores(run, method) for method in run.records}
-
-
-def _coverage_scores(
-    run: Run, judge: str, progress: Progress | None
-) -> tuple[str | None, dict[str, dict[str, FloatArray]]]:
-    methods = list(run.records)
-    if judge == "none":
-        return None, {method: {} for method in methods}
-    # All methods at once: what they share, the explanations above all, is judged or encoded once.
-    responses = [_response(run, method, item) for method in methods for item in run.items]
-    explanations = [item.explanations for _ in methods for item in run.items]
-    if judge == "embedding":
-        encoder = load_encoder()
-        likeness = embedding_likenesses(responses, explanations, encoder, progress).reshape(len(methods), -1)
-        return f"embedding:{encoder.name}", {
-            method: {"cosine_mean": scores} for method, scores in zip(methods, likeness, strict=True)
-        }
-    nli = NliJudge(judge.removeprefix("nli:"))
-    table = entailment_scores(responses, explanations, nli, progress).reshape(len(methods), -1)
-    return f"nli:{nli.name}", {
-        method: {"entailment_mean": scores, "covered_share": (scores > COVERED_ABOVE).astype(float)}
-        for method, scores in zip(methods, table, strict=True)
-    }
-
-
-def _response(run: Run, method: str, item: TaskItem) -> str:
-    """The text to be judged; nothing where an item failed or is missing, which scores 0."""
-    return (run.records[method][item.id].response or "") if run.outcome(method, item) == "answered" else ""
-
-
-def _distribution_scores(run: Run, method: str) -> dict[str, FloatArray]:
-    distances = np.full(len(run.items), LARGEST_DISTANCE)
-    agreements = np.zeros(len(run.items))
-    predicted = [predicted_distribution(run.records[method].get(item.id), item) for item in run.items]
-    places = [place for place, distribution in enumerate(predicted) if distribution is not None]
-    if places:
-        gold = [run.items[place].gold_distribution or () for place in places]
-        given = [predicted[place] or () for place in places]
-        distances[places] = jensen_shannon_distances(gold, given)
-        agreements[places] = most_likely_agreements(gold, given)
-    scores = {"most_likely": agreements}
-    return scores if run.task.metric == "most-likely" else {"jensen_shannon": distances, **scores}
-
-
-def _gold_labels(run: Run) -> IntArray:
-    return np.array([item.label for item in run.items], dtype=np.int64)
-
-
-def _predicted_labels(run: Run, method: str) -> IntArray:
-    positions = []
-    for item in run.items:
-        answered = run.outcome(method, item) == "answered"
-        position = answer_position(run.records[method][item.id], item) if answered else None
-        positions.append(UNREADABLE if position is None else position)
-    return np.array(positions, dtype=np.int64)
-
-
 # ---------------------------------------------------------------- figures of a method
 
 
@@ -429,7 +226,7 @@ def _figures(run: Run, method: str, scores: Mapping[str, FloatArray], seed: int)
 
 
 def _agreement(run: Run, method: str, seed: int) -> dict[str, Interval]:
-    gold, predicted = _gold_labels(run), _predicted_labels(run, method)
+    gold, predicted = gold_labels(run), predicted_labels(run, method)
     figures = _agreement_intervals(gold, predicted, max(len(item.options) for item in run.items), seed)
     if all(item.options == STANCES for item in run.items):
         # The third stance is Either; without it an unreadable answer stays, as a wrong one.
@@ -469,22 +266,6 @@ def _groups(run: Run, scores: Mapping[str, FloatArray], seed: int) -> dict[str, 
     }
 
 
-# ---------------------------------------------------------------- files
-
-
-def _read_records(folder: Path, method: str, ids: set[Identifier]) -> dict[Identifier, ItemRecord]:
-    """A method's records under their identifiers; none where a run was stopped before the method began."""
-    files = RunFolder(folder)
-    path = files.records_path(method)
-    found: dict[Identifier, ItemRecord] = {}
-    for record in files.records(method) if path.exists() else ():
-        if record.id in found or record.id not in ids:
-            problem = "twice" if record.id in found else "though the run has no such item"
-            raise InputError(str(path), f"holds item {record.id!r} {problem}.", "Make the run anew.")
-        found[record.id] = record
-    return found
-
-
 def _write_item_scores(run: Run, by_method: Mapping[str, Mapping[str, FloatArray]]) -> None:
     with replacing(run.folder / ITEM_SCORES_FILE) as temporary, temporary.open("w", encoding="utf-8") as file:
         for place, identifier in enumerate(run.ids):
@@ -493,10 +274,3 @@ def _write_item_scores(run: Run, by_method: Mapping[str, Mapping[str, FloatArray
                 for method, figures in by_method.items()
             }
             file.write(json.dumps({"id": identifier, "scores": scores}, ensure_ascii=False) + "\n")
-
-
-def _digest(objects: Any) -> str:
-    digest = hashlib.sha256()
-    for one in objects:
-        digest.update(json.dumps(one, sort_keys=True).encode() + b"\n")
-    return digest.hexdigest()

@@ -17,16 +17,8 @@ import numpy as np
 from vispa.evaluation.distribution import jensen_shannon_distances
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.records import ItemRecord
-from vispa.evaluation.scoring import (
-    MethodScores,
-    Run,
-    RunScores,
-    answer_position,
-    load_scores,
-    predicted_distribution,
-    read_run,
-    write_json,
-)
+from vispa.evaluation.runs import Run, answer_position, predicted_distribution, read_run, write_json
+from vispa.evaluation.scoring import MethodScores, RunScores, load_scores
 from vispa.modes.answers import LETTERS
 from vispa.records import Record
 from vispa.selection.encoder import Encoder
@@ -115,7 +107,7 @@ def check_run(
 
     Args:
         folder: of the run.
-        data: see `vispa.evaluation.scoring.read_run`.
+        data: see `vispa.evaluation.runs.read_run`.
         encoder: of sentences, to compare comments; without one only equal texts are seen.
         loaded: the unsteered model, to see whether comments are coherent.
         taxonomy: whose values could be selected; the built-in one by default.

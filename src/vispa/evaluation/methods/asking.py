@@ -36,8 +36,21 @@ def country(item: TaskItem) -> str | None:
     return item.attribute if named else None
 
 
-def question(item: TaskItem) -> str | None:
-    """The data set's own wording of the question with its options, where it has one."""
+def asks_stance(item: TaskItem) -> bool:
+    """Whether the item asks if a target supports or opposes its situation."""
+    return item.mode == "steerable" and item.options == STANCE_OPTIONS
+
+
+def question(item: TaskItem, *, own_stances: bool = False) -> str | None:
+    """The data set's own wording of the question with its options, where it has one.
+
+    Args:
+        item: of a task.
+        own_stances: leave the data set's wording of questions for a stance aside, and so let the
+            package's own take its place: for the embedded model, which knows no other.
+    """
+    if own_stances and asks_stance(item):
+        return None
     prompt = item.prompt.strip()
     return prompt if item.mode != "overton" and prompt.endswith(_LETTER_DUE) else None
 
@@ -53,31 +66,32 @@ def comment_request(item: TaskItem, prompts: Prompts) -> str:
     return own_request(item) or prompts.comment.format(text=situation(item))
 
 
-def item_case(item: TaskItem, comments: tuple[Comment, ...] = ()) -> Case:
-    """The item with comments, ready for a mode."""
+def item_case(item: TaskItem, comments: tuple[Comment, ...] = (), *, own_stances: bool = False) -> Case:
+    """The item with comments, ready for a mode; `own_stances` as in `question`."""
     return Case(
         situation(item),
         comments,
-        question(item),
+        question(item, own_stances=own_stances),
         item.options or STANCE_OPTIONS,
         target_in_words(target(item) or ""),
         country(item),
     )
 
 
-def item_request(item: TaskItem, shared: Mapping[str, Any]) -> Request:
+def item_request(item: TaskItem, shared: Mapping[str, Any], *, own_stances: bool = False) -> Request:
     """What is asked of the pipeline for the item.
 
     Args:
         item: of a task.
         shared: fields of `Request` that hold for every item, such as `k`.
+        own_stances: as in `question`.
     """
     return Request(
         situation(item),
         mode=item.mode,
         prompt=own_request(item),
         toward=target(item),
-        question=question(item),
+        question=question(item, own_stances=own_stances),
         options=item.options if item.mode != "overton" else (),
         country=country(item),
         **shared,

@@ -87,6 +87,11 @@ class Bench:
             raise InputError("personas", f"is {self.personas}.", f"Choose from 1 to {len(LETTERS)}.")
 
     @property
+    def own_stances(self) -> bool:
+        """Whether questions for a stance are put in the package's own words: the embedded model knows no other."""
+        return self.vispa.model.is_embedded
+
+    @property
     def wording(self) -> Prompts:
         """The pipeline's prompts."""
         return self.vispa.prompts

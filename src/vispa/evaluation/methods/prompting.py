@@ -31,7 +31,7 @@ class Prompting:
 
     def question(self, item: TaskItem) -> str:
         """The instruction, and the text after which a letter is due."""
-        case, prompts = item_case(item), self.bench.prompts
+        case, prompts = item_case(item, own_stances=self.bench.own_stances), self.bench.prompts
         if item.mode == "steerable":
             instruction = (prompts.as_value if item.vrd else prompts.as_group).format(target=case.target)
         elif case.country:

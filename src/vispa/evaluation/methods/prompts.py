@@ -16,6 +16,7 @@ class MethodPrompts:
 
     toward_value: str
     toward_group: str
+    named_stance: str
     as_value: str
     as_group: str
     many: str

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from vispa.evaluation.items import TaskItem
-from vispa.evaluation.methods.asking import comment_request, item_case, target
+from vispa.evaluation.methods.asking import asks_stance, comment_request, item_case, target
 from vispa.evaluation.methods.base import Bench, option_answers, written_answers
 from vispa.evaluation.records import MethodAnswer
-from vispa.modes.questions import option_prompt
+from vispa.modes.questions import lettered, option_prompt
 
 
 class Vanilla:
@@ -33,6 +33,9 @@ class Vanilla:
     def question(self, item: TaskItem) -> str:
         """The text after which a letter is due."""
         case = item_case(item)
+        if self.bench.own_stances and asks_stance(item):
+            listed = lettered(case.options)
+            return self.bench.prompts.named_stance.format(text=case.text, target=case.target, options=listed)
         asked = option_prompt(case, self.bench.wording, None)
         named = target(item)
         if named is None or named in asked:

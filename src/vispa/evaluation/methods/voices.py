@@ -98,7 +98,7 @@ def _cases(bench: Bench, items: Sequence[TaskItem], voices: Sequence[Sequence[Vo
                     value=slug, text=voice.text, shift={}, prompt="", tokens=voice.tokens, stance=next(stances, _UNREAD)
                 )
             )
-        cases.append(item_case(item, tuple(comments)))
+        cases.append(item_case(item, tuple(comments), own_stances=bench.own_stances))
     return cases, Taxonomy(values, {})
 
 

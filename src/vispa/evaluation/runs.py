@@ -1,0 +1,159 @@
+"""A run folder that has been read: its items, its records, and what became of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from vispa.errors import InputError
+from vispa.evaluation.items import TaskItem
+from vispa.evaluation.records import ItemRecord, RunFolder
+from vispa.evaluation.tasks import Task, find_task, load_task
+from vispa.files import replacing
+from vispa.inputs import Identifier, read_text
+from vispa.modes.answers import LETTERS
+
+Outcome = Literal["answered", "unreadable", "failed", "missing"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder that has been read.
+
+    Attributes:
+        folder: where it is.
+        config: what the run was made with.
+        task: whose items were answered.
+        items: the run's items, in the task's order.
+        records: method → identifier → record, in the run's order of methods.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    task: Task
+    items: tuple[TaskItem, ...]
+    records: dict[str, dict[Identifier, ItemRecord]]
+
+    @property
+    def ids(self) -> list[Identifier]:
+        """Identifiers of the items."""
+        return [item.id for item in self.items]
+
+    @property
+    def items_digest(self) -> str:
+        """SHA-256 of all items, which tells whether two runs had the same."""
+        return _digest(item.model_dump(mode="json") for item in self.items)
+
+    def records_digest(self, method: str) -> str:
+        """SHA-256 of a method's records, whatever the order of their lines."""
+        found = self.records[method]
+        return _digest(found[i].model_dump(mode="json") for i in self.ids if i in found)
+
+    def outcome(self, method: str, item: TaskItem) -> Outcome:
+        """What became of an item."""
+        record = self.records[method].get(item.id)
+        if record is None:
+            return "missing"
+        if record.error is not None:
+            return "failed"
+        if self.task.metric == "coverage":
+            return "answered" if (record.response or "").strip() else "unreadable"
+        readable = answer_position(record, item) is not None
+        if self.task.metric != "agreement":
+            readable = readable or record.distribution is not None
+        return "answered" if readable else "unreadable"
+
+
+def read_run(folder: Path, data: Path | None = None) -> Run:
+    """Read a run folder's settings, items and records.
+
+    Args:
+        folder: of the run.
+        data: folder of the data sets, if it has moved since the run.
+
+    Raises:
+        InputError: no run folder, no items, or a record that is malformed, of an item that the
+            run does not have, or of one that has a record already.
+    """
+    config = RunFolder(folder).config()
+    for field in ("task", "methods"):
+        if not config.get(field):
+            raise InputError(
+                str(folder / "config.json"), f"names no {field}.", "Name a folder that `vispa eval` wrote."
+            )
+    where = data or (Path(config["folder"]) if config.get("folder") else None)
+    items = tuple(load_task(config["task"], where)[: config.get("limit")])
+    ids = {item.id for item in items}
+    records = {str(method): _read_records(folder, str(method), ids) for method in config["methods"]}
+    return Run(folder, config, find_task(config["task"]), items, records)
+
+
+def answer_position(record: ItemRecord, item: TaskItem) -> int | None:
+    """Position of the option whose letter a record holds; None if it holds none of the item's."""
+    letter = (record.answer or "").strip().upper()
+    position = LETTERS.find(letter) if len(letter) == 1 else -1
+    return position if 0 <= position < len(item.options) else None
+
+
+def predicted_distribution(record: ItemRecord | None, item: TaskItem) -> tuple[float, ...] | None:
+    """The distribution over an item's options; all on the letter where a record has only that.
+
+    Raises:
+        InputError: it has not a number for each option.
+    """
+    if record is None or record.error is not None:
+        return None
+    if record.distribution is not None:
+        if len(record.distribution) != len(item.options):
+            raise InputError(
+                f"record of item {item.id!r}",
+                f"has {len(record.distribution)} probabilities for {len(item.options)} options.",
+                "Make the run anew with the data it is scored with.",
+            )
+        return record.distribution
+    position = answer_position(record, item)
+    return None if position is None else tuple(float(place == position) for place in range(len(item.options)))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        InputError: unreadable, or something else.
+    """
+    try:
+        found = json.loads(read_text(path))
+    except ValueError as error:
+        raise InputError(str(path), f"is not valid JSON ({error}).", "Make the run anew.") from error
+    if not isinstance(found, dict):
+        raise InputError(str(path), "is not a JSON object.", "Make the run anew.")
+    return found
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write a JSON file whole; the same data gives the same bytes."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _read_records(folder: Path, method: str, ids: set[Identifier]) -> dict[Identifier, ItemRecord]:
+    """A method's records under their identifiers; none where a run was stopped before the method began."""
+    files = RunFolder(folder)
+    path = files.records_path(method)
+    found: dict[Identifier, ItemRecord] = {}
+    for record in files.records(method) if path.exists() else ():
+        if record.id in found or record.id not in ids:
+            problem = "twice" if record.id in found else "though the run has no such item"
+            raise InputError(str(path), f"holds item {record.id!r} {problem}.", "Make the run anew.")
+        found[record.id] = record
+    return found
+
+
+def _digest(objects: Any) -> str:
+    digest = hashlib.sha256()
+    for one in objects:
+        digest.update(json.dumps(one, sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()
