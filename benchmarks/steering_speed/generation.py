@@ -16,7 +16,7 @@ from benchmarks.steering_speed.setting import Setting
 from vispa.generation.engine import generate
 from vispa.generation.rows import Row, Sampling
 from vispa.steering.bank import VectorBank
-from vispa.steering.exchange import fixed_vectors
+from vispa.steering.exchange.fixed import fixed_vectors
 from vispa.steering.recipe import Recipe, Steer
 
 # ---------------------------------------------------------------- (a) against the published procedure

@@ -135,11 +135,13 @@ class VectorBank:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, ValueError) as error:
             raise BankError(str(path), f"is damaged ({error}).", advice) from error
-        if header.get("format") != _FORMAT:
+        if not isinstance(header, dict) or header.get("format") != _FORMAT:
             raise BankError(str(path), f"is not a bank of format {_FORMAT}.", advice)
         try:
             return cls._from_parts(header, tensors)
-        except (KeyError, TypeError) as error:
+        except InputError as error:
+            raise BankError(str(path), f"holds a recipe that cannot be used: {error}", advice) from error
+        except (KeyError, TypeError, AttributeError) as error:
             raise BankError(str(path), f"lacks {error}.", advice) from error
 
     @classmethod

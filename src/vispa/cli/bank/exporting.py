@@ -1,0 +1,99 @@
+"""`vispa bank export`: steering vectors for other programs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vispa.cli.bank.finding import BankName, load_bank
+from vispa.cli.console import names_argument, print_json
+from vispa.cli.options import AsJson
+from vispa.errors import InputError
+
+if TYPE_CHECKING:
+    from vispa.steering.exchange.fixed import Scale
+
+
+def export(
+    bank: BankName,
+    output: Annotated[Path, typer.Argument(help="*.gguf for llama.cpp and repeng, *.safetensors for servers.")],
+    values: Annotated[str | None, typer.Option(help="Comma-separated; one for GGUF. By default all.")] = None,
+    estimator: Annotated[str | None, typer.Option(help="Whose directions; by default the recipe's.")] = None,
+    blocks: Annotated[str | None, typer.Option(help="Such as 10-25 or 3,5,7; by default the recipe's.")] = None,
+    scale: Annotated[
+        str, typer.Option(help="recipe: coefficient 1 is the recipe's magnitude; or a factor on the fitted vectors.")
+    ] = "recipe",
+    as_json: AsJson = False,
+) -> None:
+    """Write steering vectors for other programs.
+
+    Example: `vispa bank export my-llama karma.gguf --values karma`
+    """
+    if output.suffix not in (".gguf", ".safetensors"):
+        raise InputError("output", f"is {output.name!r}.", "Name a file ending in .gguf or .safetensors.")
+    chosen, factor = names_argument(values), scale_option(scale)
+    numbers = None if blocks is None else blocks_option(blocks)
+    if output.suffix == ".gguf" and len(chosen) != 1:
+        raise InputError("--values", "must name one value for a control vector.", "Write one file a value.")
+    from vispa.steering.exchange.gguf import export_gguf
+    from vispa.steering.exchange.plain import export_vectors
+
+    path, loaded = load_bank(bank)
+    if output.exists() and output.samefile(path):
+        raise InputError("output", "is the bank itself.", "Name another file.")
+    if output.suffix == ".gguf":
+        written = {
+            chosen[0]: export_gguf(loaded, output, value=chosen[0], estimator=estimator, blocks=numbers, scale=factor)
+        }
+    else:
+        written = export_vectors(
+            loaded, output, values=chosen or None, estimator=estimator, blocks=numbers, scale=factor
+        )
+    layers = {slug: list(by_block) for slug, by_block in written.items()}
+    calibrated = factor == "recipe" and loaded.recipe.magnitude == "calibrated"
+    if as_json:
+        print_json({"path": str(output), "layers": layers, "scale": factor, "typical_magnitude": calibrated})
+        return
+    for slug, by_block in layers.items():
+        typer.echo(f"{slug}: blocks {', '.join(map(str, by_block))}")
+    typer.echo(f"{output}")
+    if calibrated:
+        typer.echo("the bank measures each prompt; the file has the shift of a prompt at probability 0.5", err=True)
+
+
+def blocks_option(text: str) -> tuple[int, ...]:
+    """Numbers and ranges with both ends, separated by commas.
+
+    Raises:
+        InputError: something else.
+    """
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = (side.strip() for side in part.partition("-"))
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError("--blocks", f"is {text!r}.", "Write for example 10-25 or 3,5,7.")
+        stretch = range(int(first), int(last if dash else first) + 1)
+        if not stretch:
+            raise InputError("--blocks", f"is {text!r}.", "Write the lower end of a range first.")
+        numbers += stretch
+    return tuple(dict.fromkeys(numbers))
+
+
+def scale_option(text: str) -> Scale:
+    """`recipe`, or a finite number.
+
+    Raises:
+        InputError: neither.
+    """
+    if text == "recipe":
+        return "recipe"
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = math.nan
+    if not math.isfinite(scale):
+        raise InputError("--scale", f"is {text!r}.", "Write recipe, or a number.")
+    return scale

@@ -1,0 +1,81 @@
+"""`vispa bank import`: banks from elsewhere into the cache, vectors of other programs into a bank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vispa.cli.bank.finding import load_bank
+from vispa.cli.console import print_json
+from vispa.cli.options import AsJson
+from vispa.errors import BankError, InputError
+
+
+def import_bank(
+    file: Annotated[Path, typer.Argument(help="A bank, a GGUF control vector, or a safetensors file of vectors.")],
+    into: Annotated[str | None, typer.Option(help="Bank that takes the vectors in.")] = None,
+    value: Annotated[str | None, typer.Option(help="Which value a GGUF control vector is of.")] = None,
+    name: Annotated[str, typer.Option(help="Estimator name that the vectors go by in the bank.")] = "imported",
+    force: Annotated[bool, typer.Option(help="Replace what has that name already.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a bank into the cache, or vectors of other programs into a bank.
+
+    Example: `vispa bank import karma.gguf --into my-llama --value karma`
+    """
+    if into is None:
+        # A value can only be said of vectors; without this check a whole bank would be taken in instead.
+        if file.suffix == ".gguf" or value is not None:
+            raise InputError("--into", "is missing.", "Name the bank that takes the vectors in.")
+        path = _take_bank(file, force)
+        added: dict[str, list[int]] = {}
+    else:
+        path, added = _take_vectors(file, into, value, name, force)
+    if as_json:
+        print_json({"path": str(path), "layers": added, "estimator": name if into is not None else None})
+        return
+    for slug, by_block in added.items():
+        typer.echo(f"{slug}: blocks {', '.join(map(str, by_block))} as {name}")
+    typer.echo(f"{path}")
+
+
+def _take_bank(file: Path, force: bool) -> Path:
+    """Copy a bank to where the model and taxonomy it was fitted for look for it."""
+    from vispa.steering.bank import VectorBank, bank_file
+    from vispa.steering.exchange.soundness import bank_problems
+
+    bank = VectorBank.load(file)
+    if problems := bank_problems(bank):
+        raise BankError(str(file), f"is not sound: {problems[0]}.", "See `vispa bank verify`.")
+    path = bank_file(bank.info.model_fingerprint, bank.info.taxonomy_fingerprint)
+    if path.exists() and not force:
+        raise InputError(str(path), "is there already.", "Replace it with --force.")
+    bank.save(path)
+    return path
+
+
+def _take_vectors(
+    file: Path, into: str, value: str | None, name: str, force: bool
+) -> tuple[Path, dict[str, list[int]]]:
+    """Add vectors of other programs to a bank, as an estimator's."""
+    from vispa.steering.exchange.gguf import import_gguf
+    from vispa.steering.exchange.merging import with_vectors
+    from vispa.steering.exchange.plain import import_vectors
+
+    path, bank = load_bank(into)
+    if name in bank.entries and not force:
+        raise InputError("--name", f"{name!r} is in the bank already.", "Choose another one, or use --force.")
+    if file.suffix == ".gguf":
+        if value is None:
+            raise InputError("--value", "is missing.", "Say which value the control vector is of.")
+        vectors = {value: import_gguf(file).directions}
+    else:
+        vectors = import_vectors(file).vectors
+        if value is not None:
+            if value not in vectors:
+                raise InputError("--value", f"{value!r} is not in {file}.", f"It has {', '.join(vectors)}.")
+            vectors = {value: vectors[value]}
+    with_vectors(bank, name, vectors).save(path)
+    return path, {slug: list(by_block) for slug, by_block in vectors.items()}

@@ -1,0 +1,114 @@
+"""`vispa bank list`, `show` and `remove`: the banks that are kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vispa.cli.bank.finding import (
+    BankName,
+    bank_row,
+    bank_shape,
+    banks_folder,
+    cached_banks,
+    find_bank,
+    load_bank,
+)
+from vispa.cli.console import print_json
+from vispa.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from vispa.steering.bank import VectorBank
+
+
+def list_banks(as_json: AsJson = False) -> None:
+    """List the cached banks.
+
+    Example: `vispa bank list`
+    """
+    rows = [bank_row(path) for path in cached_banks()]
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        typer.echo(f"no banks in {banks_folder()}; `vispa fit` makes one")
+    for row in rows:
+        typer.echo(f"{row['path']}")
+        if "problem" in row:
+            typer.echo(f"  {row['problem']}")
+        else:
+            about = f"{row['model']}: {row['values']} values, {row['blocks']} blocks, width {row['width']}"
+            typer.echo(f"  {about}; {', '.join(row['estimators'])}")
+        typer.echo(f"  {row['size'] / 1e6:.1f} MB, {row['date']}")
+
+
+def show(bank: BankName, as_json: AsJson = False) -> None:
+    """Show what a bank is bound to, how well its directions separate, and its recipe.
+
+    Example: `vispa bank show embedded`
+    """
+    path, loaded = load_bank(bank)
+    quality = {name: entry.directions.quality.mean(0).tolist() for name, entry in loaded.entries.items()}
+    if as_json:
+        print_json(_as_json(path, loaded, quality))
+        return
+    info = loaded.info
+    typer.echo(f"{path}")
+    typer.echo(f"  model       {info.model} ({info.model_fingerprint[:20]})")
+    typer.echo(f"  taxonomy    {info.taxonomy_fingerprint[:20]}")
+    typer.echo(f"  values      {', '.join(info.values)}")
+    typer.echo(f"  versions    {', '.join(f'{name} {version}' for name, version in info.versions.items())}")
+    typer.echo("  recipe      " + ", ".join(f"{name} {_plain(entry)}" for name, entry in vars(loaded.recipe).items()))
+    typer.echo("  mean held-out accuracy by block, from 0:")
+    width_of_names = max((len(name) for name in quality), default=0)
+    for name, row in quality.items():
+        about = f"({loaded.entries[name].reading}, {loaded.entries[name].contrast})"
+        typer.echo(f"    {name:<{width_of_names}}  {about:<15} " + " ".join(f"{q:.2f}" for q in row))
+
+
+def remove(
+    bank: BankName,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a bank's file.
+
+    Example: `vispa bank remove my-llama --yes`
+    """
+    path = find_bank(bank)
+    if path.parent.resolve() != banks_folder().resolve():
+        # A mistyped path must not cost anybody another file; the cache holds nothing but banks.
+        from vispa.steering.bank import VectorBank
+
+        VectorBank.load(path)
+    if not yes:
+        typer.confirm(f"Delete {path}?", abort=True, err=True)
+    size = path.stat().st_size
+    path.unlink()
+    if as_json:
+        print_json({"removed": str(path), "size": size})
+    else:
+        typer.echo(f"removed {path}")
+
+
+def _as_json(path: Path, bank: VectorBank, quality: dict[str, list[float]]) -> dict[str, Any]:
+    entries = {
+        name: {"reading": e.reading, "contrast": e.contrast, "quality": [round(q, 4) for q in quality[name]]}
+        for name, e in bank.entries.items()
+    }
+    blocks, width = bank_shape(bank)
+    return {
+        "path": str(path),
+        **asdict(bank.info),
+        "blocks": blocks,
+        "width": width,
+        "estimators": entries,
+        "recipe": asdict(bank.recipe),
+    }
+
+
+def _plain(entry: Any) -> str:
+    return ",".join(map(str, entry)) if isinstance(entry, tuple) else str(entry)

@@ -1,0 +1,56 @@
+"""Vectors from elsewhere as an entry of a bank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+
+from vispa.errors import InputError
+from vispa.steering.bank import Entry, VectorBank
+from vispa.steering.directions import Directions
+
+
+def with_vectors(bank: VectorBank, name: str, vectors: Mapping[str, Mapping[int, torch.Tensor]]) -> VectorBank:
+    """The bank with one more entry, made of vectors from elsewhere.
+
+    Steer with it by `Recipe(estimator=name, magnitude="coefficient", amount=1.0)`. The quality of
+    blocks with a vector is taken on trust (1); values and blocks without one have quality 0, so
+    that recipes leave them out.
+
+    Args:
+        bank: fitted on the model that the vectors are for.
+        name: of the new entry; replaces one of that name.
+        vectors: value → block number → [H].
+
+    Raises:
+        InputError: a value, block or width that the bank does not have; a vector that is not finite;
+            a bank without entries, which does not say how wide its model is.
+    """
+    blocks, width = len(bank.residual_norm), _width(bank)
+    stack = torch.zeros(len(bank.info.values), blocks, width)
+    quality = torch.zeros(len(bank.info.values), blocks)
+    for slug, by_block in vectors.items():
+        row = bank.row(slug)
+        for block, vector in by_block.items():
+            if not 0 <= block < blocks:
+                raise InputError("blocks", f"{block} is not a block of the bank.", f"It has blocks 0 to {blocks - 1}.")
+            if vector.shape != (width,):
+                raise InputError(
+                    f"{slug}.layer_{block}",
+                    f"has {vector.numel()} elements, the bank's model is {width} wide.",
+                    "Take vectors of the same model.",
+                )
+            if not torch.isfinite(vector).all():
+                raise InputError(f"{slug}.layer_{block}", "is not finite.", "Export the vector anew.")
+            stack[row, block], quality[row, block] = vector.float(), 1.0
+    entry = Entry(Directions(stack, quality, torch.zeros_like(quality)), "last", "pairs")
+    return replace(bank, entries={**bank.entries, name: entry})
+
+
+def _width(bank: VectorBank) -> int:
+    widths = [int(entry.directions.vectors.shape[-1]) for entry in bank.entries.values()]
+    if not widths:
+        raise InputError("bank", "has no directions that tell how wide its model is.", "Fit it anew with `vispa fit`.")
+    return widths[0]

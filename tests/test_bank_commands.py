@@ -1,0 +1,277 @@
+"""The commands of `vispa bank`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import write_taxonomy
+from random_banks import BLOCKS, CALIBRATED, VALUES, WIDTH, random_bank, same
+from safetensors import safe_open
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from vispa.cli.bank import app
+from vispa.cli.bank.exporting import blocks_option
+from vispa.errors import BankError, InputError, ModelError
+from vispa.models.loading import LoadedModel, load_model
+from vispa.steering.bank import VectorBank
+from vispa.steering.directions import OneVersusOthers
+from vispa.steering.exchange.fixed import fixed_vectors
+from vispa.steering.exchange.gguf import import_gguf
+from vispa.steering.exchange.plain import import_vectors
+from vispa.steering.fitting import bank_path, fit_bank
+from vispa.steering.recipe import Recipe
+from vispa.taxonomy import Taxonomy
+
+FITTED = Recipe("one_versus_others", (1, 2), magnitude="coefficient", amount=1.0, minimal_quality=0.0)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VISPA_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "banks"
+
+
+def keep(bank: VectorBank, cache: Path) -> Path:
+    info = bank.info
+    path = cache / f"{info.model_fingerprint[:20]}-{info.taxonomy_fingerprint[:20]}.safetensors"
+    bank.save(path)
+    return path
+
+
+def run(*arguments: object, code: int = 0, **options: object) -> str:
+    """Standard output; the exit code is 2 where `vispa` would make it so."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], **options)
+    found = 2 if isinstance(result.exception, InputError) else result.exit_code
+    assert found == code, result.output + repr(result.exception)
+    return result.stdout + (str(result.exception) if isinstance(result.exception, InputError) else "")
+
+
+def test_list(cache: Path) -> None:
+    assert json.loads(run("list", "--json")) == []
+    assert "no banks" in run("list")
+    path = keep(random_bank(), cache)
+    (cache / "broken.safetensors").write_bytes(b"no bank")
+    first, second = json.loads(run("list", "--json"))
+    assert first.pop("date").endswith("+00:00")
+    assert first == {
+        "path": str(path),
+        "model": "lab/small-llama",
+        "values": 3,
+        "blocks": BLOCKS,
+        "width": WIDTH,
+        "estimators": ["mean", "probe"],
+        "size": path.stat().st_size,
+    }
+    assert "is damaged" in second["problem"]
+    text = run("list")
+    assert "lab/small-llama: 3 values, 4 blocks, width 32; mean, probe" in text
+    assert "is damaged" in text
+
+
+def test_a_bank_with_an_unknown_recipe_does_not_hide_the_others(cache: Path) -> None:
+    """As a later version of the package may write it."""
+    path = keep(random_bank(), cache)
+    newer = cache / "newer.safetensors"
+    with safe_open(path, "pt") as file:
+        header = file.metadata()["vispa"].replace('"magnitude"', '"strength"')
+        save_file({name: file.get_tensor(name) for name in file.keys()}, newer, metadata={"vispa": header})  # noqa: SIM118
+    first, second = json.loads(run("list", "--json"))
+    assert first["model"] == "lab/small-llama"
+    assert "recipe strength: is unknown" in second["problem"]
+    with pytest.raises(BankError, match="recipe that cannot be used"):
+        VectorBank.load(newer)
+    assert json.loads(run("show", "lab/small-llama", "--json"))["path"] == str(path)
+
+
+def test_show_without_estimators(cache: Path) -> None:
+    keep(replace(random_bank(), entries={}), cache)
+    assert "lab/small-llama" in run("show", "aaa")
+    assert json.loads(run("show", "aaa", "--json"))["width"] == 0
+
+
+def test_show(cache: Path) -> None:
+    path = keep(random_bank(), cache)
+    found = json.loads(run("show", "lab/small-llama", "--json"))
+    assert found["path"] == str(path)
+    assert found["values"] == list(VALUES)
+    assert found["versions"] == {"torch": "2"}
+    assert found["recipe"]["amount"] == 1.5
+    expected = random_bank().entries["mean"].directions.quality.mean(0).tolist()
+    assert found["estimators"]["mean"]["quality"] == pytest.approx(expected, abs=1e-4)
+    text = run("show", path)
+    assert "magnitude coefficient" in text
+    assert "calm, thrift, candor" in text
+
+
+def test_banks_are_found_by_path_name_or_model(cache: Path, tmp_path: Path) -> None:
+    keep(random_bank(), cache)
+    keep(random_bank(model_fingerprint="ac" * 32), cache)
+    keep(random_bank(model="gpt2", model_fingerprint="c" * 64), cache)
+    random_bank().save(tmp_path / "elsewhere.safetensors")
+    for name, fingerprint in (("aa", "a" * 64), ("c", "c" * 64), ("gpt2", "c" * 64)):
+        assert json.loads(run("show", name, "--json"))["model_fingerprint"] == fingerprint
+    assert "elsewhere" in run("show", tmp_path / "elsewhere.safetensors")
+    assert "may be any of 2 banks" in run("show", "a", code=2)
+    assert "may be any of 2 banks" in run("show", "lab/small-llama", code=2)
+    for name in ("", "nothing", tmp_path):
+        assert "is no file, no cached bank, and no model of one" in run("show", name, code=2)
+
+
+def test_remove(cache: Path, tmp_path: Path) -> None:
+    path = keep(random_bank(), cache)
+    run("remove", "aaa", code=1, input="n\n")
+    assert path.exists()
+    run("remove", "aaa", input="y\n")
+    assert not path.exists()
+    path = keep(random_bank(), cache)
+    assert json.loads(run("remove", path, "--yes", "--json"))["removed"] == str(path)
+    (cache / "broken.safetensors").write_bytes(b"no bank")
+    assert "removed" in run("remove", "broken", "--yes")
+    # Nothing but banks is deleted outside the cache.
+    other = tmp_path / "thesis.txt"
+    other.write_text("years of work")
+    assert "damaged" in run("remove", other, "--yes", code=2)
+    assert other.exists()
+
+
+def test_verify_numbers(cache: Path) -> None:
+    path = keep(random_bank(), cache)
+    assert "sound" in run("verify", "aaa")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    assert "is damaged" in run("verify", "aaa", code=2)
+    bank = random_bank()
+    bank.entries["mean"].directions.vectors[1, 2, 3] = math.nan
+    keep(bank, cache)
+    found = json.loads(run("verify", "aaa", "--json", code=2))
+    assert found["sound"] is False
+    assert found["problems"] == ["mean.vectors: 1 of 384 numbers are not finite"]
+
+
+def test_verify_model_and_taxonomy(
+    make_model: Callable[..., LoadedModel], small_taxonomy: Taxonomy, cache: Path, tmp_path: Path
+) -> None:
+    for name, options in (("one", {}), ("two", {"seed": 1}), ("wide", {"hidden_size": 64, "num_hidden_layers": 3})):
+        made = make_model("llama", **options)
+        made.model.save_pretrained(tmp_path / name)
+        made.tokenizer.save_pretrained(tmp_path / name)
+    model = load_model(str(tmp_path / "one"), device="cpu")
+    path = bank_path(model, small_taxonomy)
+    fit_bank(model, small_taxonomy, estimators=[OneVersusOthers()], recipe=FITTED).save(path)
+    (tmp_path / "values").mkdir()
+    values = write_taxonomy(tmp_path / "values")
+    arguments = ("verify", tmp_path / "one", "--taxonomy", values, "--model")
+    assert "sound" in run(*arguments, tmp_path / "one")
+    text = run(*arguments, tmp_path / "two", code=2)
+    assert "fingerprints differ" in text
+    assert "1 problems" in text
+    text = run(*arguments, tmp_path / "wide", code=2)
+    assert "the bank has 4 blocks" in text
+    assert "the bank is 32 wide" in text
+    assert "is not a folder" in run(*arguments, tmp_path / "nowhere", code=2)
+
+    table = (values / "values.toml").read_text()
+    (values / "values.toml").write_text(table.replace("The value of calm.", "Another meaning of calm."))
+    text = run("verify", path, "--taxonomy", values, code=2)
+    assert "the values are the same, but not their definitions or pairs" in text
+    (values / "values.toml").write_text("\n".join(part for part in table.split("\n\n") if "calm" not in part))
+    assert "the bank has also calm" in run("verify", path, "--taxonomy", values, code=2)
+
+
+def test_export_and_import_gguf(cache: Path, tmp_path: Path) -> None:
+    keep(random_bank(), cache)
+    target = keep(random_bank(seed=1, model="other", model_fingerprint="c" * 64), cache)
+    file = tmp_path / "calm.gguf"
+    found = json.loads(run("export", "aaa", file, "--values", "calm", "--blocks", "1,3", "--json"))
+    assert found["layers"] == {"calm": [1, 3]}
+    assert same(import_gguf(file).directions, fixed_vectors(random_bank(), "calm", blocks=(1, 3)))
+    found = json.loads(run("import", file, "--into", "other", "--value", "candor", "--name", "rep", "--json"))
+    assert found == {"path": str(target), "layers": {"candor": [1, 3]}, "estimator": "rep"}
+    entry = VectorBank.load(target).entries["rep"].directions
+    assert torch.equal(entry.vectors[2, 3], import_gguf(file).directions[3])
+    assert "'rep' is in the bank already" in run(
+        "import", file, "--into", "other", "--value", "calm", "--name", "rep", code=2
+    )
+
+
+def test_export_and_import_vectors(cache: Path, tmp_path: Path) -> None:
+    keep(random_bank(CALIBRATED), cache)
+    file = tmp_path / "vectors.safetensors"
+    assert "calm: blocks 1, 2, 3" in run("export", "aaa", file)
+    run("export", "aaa", file, "--estimator", "mean", "--scale", "2", "--blocks", "0-1")
+    assert same(
+        import_vectors(file).vectors["thrift"],
+        fixed_vectors(random_bank(), "thrift", estimator="mean", scale=2.0, blocks=(0, 1)),
+    )
+    run("import", file, "--into", "aaa")
+    assert "imported" in run("show", "aaa")
+    run("import", file, "--into", "aaa", "--value", "calm", "--force")
+    assert "'greed' is not in" in run("import", file, "--into", "aaa", "--value", "greed", "--force", code=2)
+
+
+def test_export_does_not_overwrite_the_bank(cache: Path) -> None:
+    path = keep(random_bank(), cache)
+    whole = path.read_bytes()
+    assert "output: is the bank itself" in run("export", "aaa", path, code=2)
+    assert path.read_bytes() == whole
+
+
+def test_import_bank(cache: Path, tmp_path: Path) -> None:
+    """A bank from another machine goes where its model and taxonomy look for it."""
+    file = tmp_path / "shared.safetensors"
+    random_bank().save(file)
+    found = Path(json.loads(run("import", file, "--json"))["path"])
+    # The same rule as fitting follows, of which only the fingerprints count.
+    parts = SimpleNamespace(fingerprint="a" * 64), SimpleNamespace(fingerprint="b" * 64)
+    assert found == bank_path(*parts)
+    assert VectorBank.load(found).info == random_bank().info
+    assert "is there already" in run("import", file, code=2)
+    run("import", file, "--force")
+    bank = random_bank()
+    bank.residual_norm[0] = -1
+    bank.save(file)
+    assert "is not sound" in run("import", file, "--force", code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("export", "aaa", "calm.bin"), "Name a file ending in .gguf or .safetensors"),
+        (("export", "aaa", "calm.gguf"), "must name one value"),
+        (("export", "aaa", "calm.gguf", "--values", "calm,candor"), "must name one value"),
+        (("export", "aaa", "calm.gguf", "--values", "greed"), "'greed' is not in the bank"),
+        (("export", "aaa", "x.safetensors", "--scale", "big"), "Write recipe, or a number"),
+        (("export", "aaa", "x.safetensors", "--scale", "nan"), "Write recipe, or a number"),
+        (("export", "aaa", "x.safetensors", "--blocks", "3-1"), "Write the lower end"),
+        (("export", "aaa", "x.safetensors", "--blocks", "a"), "Write for example 10-25"),
+        (("export", "aaa", "x.safetensors", "--blocks", "1-99"), "is not a block"),
+        (("import", "calm.gguf"), "--into: is missing"),
+        (("import", "v.safetensors", "--value", "calm"), "--into: is missing"),
+        (("import", "calm.gguf", "--into", "aaa"), "--value: is missing"),
+        (("import", "calm.gguf", "--into", "aaa", "--value", "calm"), "calm.gguf: is not there"),
+        (("import", "calm.safetensors"), "is not there"),
+    ],
+)
+def test_mistakes(
+    arguments: tuple[str, ...], message: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    keep(random_bank(), cache)
+    assert message in run(*arguments, code=2)
+
+
+def test_blocks_argument() -> None:
+    assert blocks_option("10-12, 3,3,5") == (10, 11, 12, 3, 5)
+
+
+def test_errors_are_the_users(cache: Path) -> None:
+    assert issubclass(BankError, InputError)
+    assert issubclass(ModelError, InputError)
