@@ -13,11 +13,11 @@ PACKAGE = Path(vispa.__file__).parent
 
 #: Lower layers never import higher ones; modules of one layer may import each other unless they are stages.
 LAYERS = {
-    **dict.fromkeys(("errors", "records", "checks", "files", "versions"), 0),
-    **dict.fromkeys(("chat", "cases", "taxonomy", "models", "inputs"), 1),
+    **dict.fromkeys(("errors", "records", "checks", "files", "parsing", "plots", "versions"), 0),
+    **dict.fromkeys(("chat", "cases", "taxonomy", "models", "inputs", "append_log"), 1),
     **dict.fromkeys(("selection", "steering", "generation", "modes", "aggregation"), 2),
     **dict.fromkeys(("requests", "pipeline", "batch", "study"), 3),
-    **dict.fromkeys(("evaluation", "serving", "cli", "__main__"), 4),
+    **dict.fromkeys(("evaluation", "bridges", "serving", "cli", "__main__"), 4),
 }
 STAGES = {"selection", "steering", "generation", "modes", "aggregation"}
 #: Decoding applies the shifts while it runs.

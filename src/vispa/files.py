@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and where cached files live."""
+"""Reading and writing whole files, and where cached files live."""
 
 from __future__ import annotations
 
@@ -22,6 +22,20 @@ def cache_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("vispa"))
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file; a byte-order mark is left out.
+
+    Raises:
+        InputError: unreadable or not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror}).", "Check path and permissions.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(str(path), f"is not UTF-8 (byte {error.start}).", "Save it with UTF-8 encoding.") from error
 
 
 @contextmanager

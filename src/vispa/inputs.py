@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vispa.checks import check_text
 from vispa.errors import InputError
+from vispa.files import read_text as read_text
+from vispa.parsing import JSON_LINES, json_entries
 
 #: Fields that may hold an item's text, in this order.
 TEXT_FIELDS = ("situation", "text", "question", "prompt")
@@ -49,20 +49,17 @@ def read_items(path: Path) -> list[Item]:
         InputError: unreadable, not UTF-8, malformed (with the line), an item without text, no
             item at all, or an identifier that occurs twice.
     """
-    text = read_text(path)
     suffix = path.suffix.lower()
-    if suffix == ".json":
-        items = list(_from_json(text, path))
-    elif suffix in {".jsonl", ".ndjson"}:
-        items = list(_from_json_lines(text, path))
+    if suffix in (".json", *JSON_LINES):
+        items = [_item(entry.value, entry.number, entry.place) for entry in json_entries(path)]
     elif suffix == ".csv":
-        items = list(_from_csv(text, path))
+        items = list(_from_csv(path))
     else:
-        lines = enumerate(text.splitlines(), 1)
+        lines = enumerate(read_text(path).splitlines(), 1)
         items = [Item(number, line.strip()) for number, line in lines if line.strip()]
     if not items:
         raise InputError(str(path), "holds no item.", "Give at least one situation.")
-    _check_identifiers(items, path)
+    check_unique((item.id for item in items), path)
     return items
 
 
@@ -74,37 +71,22 @@ def check_item_text(item: Item) -> None:
         raise InputError(f"item {item.id!r}: text", error.problem, error.advice) from error
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file; a byte-order mark is left out.
+def check_unique(identifiers: Iterable[Identifier], path: Path) -> None:
+    """Refuse an identifier that occurs twice; the number 1 and the text "1" are different ones.
 
     Raises:
-        InputError: unreadable or not UTF-8.
+        InputError: names the file and the identifier.
     """
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror}).", "Check path and permissions.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(str(path), f"is not UTF-8 (byte {error.start}).", "Save it with UTF-8 encoding.") from error
+    seen: set[tuple[bool, Identifier]] = set()
+    for identifier in identifiers:
+        key = (isinstance(identifier, str), identifier)
+        if key in seen:
+            raise InputError(str(path), f"holds the id {identifier!r} twice.", "Give every item an id of its own.")
+        seen.add(key)
 
 
-def _from_json(text: str, path: Path) -> Iterator[Item]:
-    data = _parse(text, str(path))
-    if not isinstance(data, list):
-        raise InputError(str(path), "is not a JSON list.", "Write a list of objects, or use JSON Lines (.jsonl).")
-    for number, entry in enumerate(data, 1):
-        yield _item(entry, number, f"{path} item {number}")
-
-
-def _from_json_lines(text: str, path: Path) -> Iterator[Item]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            place = f"{path} line {number}"
-            yield _item(_parse(line, place), number, place)
-
-
-def _from_csv(text: str, path: Path) -> Iterator[Item]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+def _from_csv(path: Path) -> Iterator[Item]:
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
     header = reader.fieldnames or []
     if not set(TEXT_FIELDS) & set(header):
         raise InputError(
@@ -112,16 +94,6 @@ def _from_csv(text: str, path: Path) -> Iterator[Item]:
         )
     for number, row in enumerate(reader, 1):
         yield _item(row, number, f"{path} line {reader.line_num}")
-
-
-def _parse(text: str, place: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        where = place if " line " in place else f"{place} line {error.lineno}"
-        raise InputError(where, f"is not valid JSON ({error.msg}).", "Repair the line.") from error
-    except RecursionError as error:
-        raise InputError(place, "is nested too deeply.", "Write one flat object an item.") from error
 
 
 def _item(entry: object, number: int, place: str) -> Item:
@@ -166,12 +138,3 @@ def _numbers(value: object, place: str) -> tuple[float, ...]:
     if not isinstance(value, list) or not all(isinstance(n, int | float) and n >= 0 for n in value):
         raise InputError(place, f"is {value!r}.", "Give a list of numbers from 0.")
     return tuple(float(number) for number in value)
-
-
-def _check_identifiers(items: Iterable[Item], path: Path) -> None:
-    seen: set[str] = set()
-    for item in items:
-        key = json.dumps(item.id)
-        if key in seen:
-            raise InputError(str(path), f"holds the id {item.id!r} twice.", "Give every item an id of its own.")
-        seen.add(key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +18,7 @@ from vispa.checks import (
 )
 from vispa.cli.console import names_argument
 from vispa.errors import InputError
+from vispa.parsing import read_toml
 from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -217,12 +217,7 @@ def recipe_file(path: Path) -> Recipe:
     """
     from vispa.steering.recipe import Recipe
 
-    try:
-        return Recipe.from_mapping(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror}).", "Check path and permissions.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(str(path), f"is not valid TOML ({error}).", "Repair the file.") from error
+    return Recipe.from_mapping(read_toml(path), str(path))
 
 
 def mixture_option(text: str) -> Any:

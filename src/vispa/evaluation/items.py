@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,8 +11,9 @@ from pydantic import Field, StrictInt, StrictStr, ValidationError, field_validat
 
 from vispa.checks import MAX_CHARACTERS
 from vispa.errors import InputError
-from vispa.inputs import Identifier, read_text
+from vispa.inputs import check_unique
 from vispa.modes.answers import LETTERS, read_letter
+from vispa.parsing import json_entries
 from vispa.records import Mode, Record
 
 # How far a distribution's sum may be from 1: published shares are rounded to two digits.
@@ -77,17 +77,7 @@ def read_entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     Raises:
         InputError: unreadable, not UTF-8, malformed, or something other than objects.
     """
-    text = read_text(path)
-    lines = path.suffix.lower() in {".jsonl", ".ndjson"}
-    if lines:
-        numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-        entries = [(f"{path} line {number}", _parse(line, f"{path} line {number}")) for number, line in numbered]
-    else:
-        data = _parse(text, str(path))
-        if not isinstance(data, list):
-            raise InputError(str(path), "is not a JSON list.", "Write a list of objects, or JSON Lines (.jsonl).")
-        entries = [(f"{path} item {number}", entry) for number, entry in enumerate(data, 1)]
-    for place, entry in entries:
+    for _, place, entry in json_entries(path):
         if not isinstance(entry, Mapping):
             raise InputError(place, "is not an object.", 'Write {"id": …, …}.')
         yield place, entry
@@ -139,16 +129,6 @@ def _label(label: object, options: object, place: str) -> int:
     return position
 
 
-def _parse(text: str, place: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        where = place if " line " in place else f"{place} line {error.lineno}"
-        raise InputError(where, f"is not valid JSON ({error.msg}).", "Repair it.") from error
-    except RecursionError as error:
-        raise InputError(place, "is nested too deeply.", "Write one flat object for each item.") from error
-
-
 def _at(field: str, problem: str) -> ValueError:
     """A problem of a field that only the whole item shows."""
     return ValueError(f"{field}\t{problem}")
@@ -169,10 +149,5 @@ def _input_error(error: ValidationError, place: str, names: Mapping[str, str]) -
 
 
 def check_identifiers(items: list[TaskItem], path: Path) -> None:
-    """Refuse identifiers that occur twice; the number 1 and the text "1" are different ones."""
-    seen: set[tuple[bool, Identifier]] = set()
-    for item in items:
-        key = (isinstance(item.id, str), item.id)
-        if key in seen:
-            raise InputError(str(path), f"holds the id {item.id!r} twice.", "Give every item an id of its own.")
-        seen.add(key)
+    """Refuse identifiers that occur twice; see `vispa.inputs.check_unique`."""
+    check_unique((item.id for item in items), path)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
-from filelock import FileLock, Timeout
 from pydantic import Field, StrictInt, StrictStr, ValidationError
 
+from vispa.append_log import AppendLog, Destination, differing_settings, whole_lines
 from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem
 from vispa.files import replacing
-from vispa.inputs import Identifier
 from vispa.records import Record
 
 FORMAT = "vispa-run-1"
@@ -88,10 +87,15 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.destination = Destination(path, "folder")
 
     def records_path(self, method: str) -> Path:
         """The file of a method's records."""
         return self.path / "records" / f"{method}.jsonl"
+
+    def log(self, method: str) -> AppendLog:
+        """The file of a method's records, for appending."""
+        return AppendLog(self.records_path(method), self.destination.advice)
 
     # ---------------------------------------------------------------- reading
 
@@ -118,7 +122,7 @@ class RunFolder:
         except OSError as error:
             raise InputError(str(path), f"cannot be read ({error.strerror}).", "Run the method first.") from error
         found = []
-        for number, line in enumerate(data[: data.rfind(b"\n") + 1].split(b"\n")[:-1], 1):
+        for number, line in enumerate(whole_lines(data), 1):
             try:
                 found.append(ItemRecord.model_validate_json(line))
             except ValidationError as error:
@@ -128,31 +132,9 @@ class RunFolder:
 
     # ---------------------------------------------------------------- writing
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from writing to the folder.
-
-        Raises:
-            InputError: another process writes to it, or it cannot be written to.
-        """
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(str(self.path), "is a file.", "Name a folder.")
-        lock = FileLock(self.path / ".lock")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise InputError(
-                str(self.path), "is being written by another process.", "Wait for it, or choose another folder."
-            ) from error
-        except OSError as error:
-            raise InputError(
-                str(self.path), f"cannot be written ({error.strerror}).", "Choose a folder that you may write to."
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other processes from writing to the folder; see `vispa.append_log.Destination`."""
+        return self.destination.locked()
 
     def begin(self, config: Mapping[str, Any], environment: Mapping[str, Any], *, overwrite: bool = False) -> None:
         """Write settings and environment; refuse to go on with other ones.
@@ -173,18 +155,12 @@ class RunFolder:
         if overwrite:
             self._clear()
         earlier, earlier_environment = self._table("config.json"), self._table("environment.json")
-        if earlier is None and any((self.path / "records").glob("*")):
-            raise InputError(str(self.path), "was not begun by this command.", "Choose another folder, or --overwrite.")
+        self.destination.check_begun_here(earlier, holds_answers=any((self.path / "records").glob("*")))
         if earlier is not None:
             differing = _differences(earlier, config)
             if earlier_environment is not None and earlier_environment.get("versions") != environment["versions"]:
                 differing.append("versions")
-            if differing:
-                raise InputError(
-                    str(self.path),
-                    f"was begun with other {', '.join(differing)}.",
-                    "Use the same settings, choose another folder, or --overwrite.",
-                )
+            self.destination.check_same_settings(differing)
         self._write("environment.json", environment)
         self._write("config.json", config)
         (self.path / "records").mkdir(exist_ok=True)
@@ -195,21 +171,7 @@ class RunFolder:
         Raises:
             InputError: a line is not the answer to the item in its place.
         """
-        path = self.records_path(method)
-        if not path.exists():
-            return 0
-        with path.open("r+b") as file:
-            data = file.read()
-            whole = data.rfind(b"\n") + 1
-            file.truncate(whole)
-        lines = data[:whole].split(b"\n")[:-1]
-        wanted: list[Identifier | None] = [item.id for item in items]
-        wanted += [None] * (len(lines) - len(wanted))
-        for number, (line, identifier) in enumerate(zip(lines, wanted, strict=False), 1):
-            if identifier is None or _identifier(line) != identifier:
-                whose = "belongs to no item" if identifier is None else f"is not the answer to item {identifier!r}"
-                raise InputError(f"{path} line {number}", f"{whose}.", "Choose another folder, or --overwrite.")
-        return len(lines)
+        return self.log(method).resume([item.id for item in items])
 
     def _clear(self) -> None:
         """Remove the records first: settings beside older records would claim them as their own."""
@@ -230,11 +192,9 @@ class RunFolder:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise InputError(
-                str(path), f"cannot be read ({error}).", "Choose another folder, or --overwrite."
-            ) from error
+            raise InputError(str(path), f"cannot be read ({error}).", self.destination.advice) from error
         if not isinstance(found, dict):
-            raise InputError(str(path), "is not a JSON object.", "Choose another folder, or --overwrite.")
+            raise InputError(str(path), "is not a JSON object.", self.destination.advice)
         return found
 
     def _write(self, name: str, table: Mapping[str, Any]) -> None:
@@ -245,19 +205,10 @@ class RunFolder:
 def _differences(earlier: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """Names of the settings that differ; those of a method are named `METHOD's settings`."""
     special = (*_NOT_COMPARED, "methods", "method_settings")
-    names = sorted({*earlier, *config} - set(special))
-    differing = [name for name in names if earlier.get(name) != config.get(name)]
+    differing = differing_settings(earlier, config, leaving_out=special)
     if not set(earlier.get("methods", ())) <= set(config["methods"]):
         differing.append("methods")
     for method, settings in earlier.get("method_settings", {}).items():
         if method in config["method_settings"] and config["method_settings"][method] != settings:
             differing.append(f"{method}'s settings")
     return differing
-
-
-def _identifier(line: bytes) -> Identifier | None:
-    try:
-        found = json.loads(line)["id"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return found if isinstance(found, str | int) else None

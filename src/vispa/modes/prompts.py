@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import string
-import tomllib
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
 from vispa.errors import InputError
+from vispa.parsing import read_toml
 
 _BUILT_IN = Path(__file__).parent / "prompts.toml"
 
@@ -36,12 +36,7 @@ class Prompts:
             InputError: unreadable, an unknown prompt, or placeholders that differ from the
                 built-in prompt's.
         """
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(str(path), f"cannot be read ({error.strerror}).", "Check path and permissions.") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(str(path), f"is not valid TOML ({error}).", "Repair the file.") from error
+        table = read_toml(path)
         for name, text in table.items():
             known = getattr(self, name, None) if name in self.__annotations__ else None
             if known is None or not isinstance(text, str):
@@ -59,7 +54,7 @@ class Prompts:
 @cache
 def built_in_prompts() -> Prompts:
     """The prompts that ship with the package."""
-    table = tomllib.loads(_BUILT_IN.read_text(encoding="utf-8"))
+    table = read_toml(_BUILT_IN)
     return Prompts(**{field.name: table[field.name].strip() for field in fields(Prompts)})
 
 

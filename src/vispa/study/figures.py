@@ -1,22 +1,17 @@
-"""Heat maps and curves of a study, as PNG or SVG.
-
-Matplotlib is only needed here. The same numbers give the same bytes: files carry no date, and
-nothing of the user's own matplotlib settings enters.
-"""
+"""Heat maps and curves of a study, as PNG or SVG; the same numbers give the same bytes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from vispa.errors import InputError
-from vispa.files import replacing
+from vispa.plots import drawing
+from vispa.plots import require_matplotlib as require_matplotlib
 from vispa.study.dose import DoseResponse, Measure
 from vispa.study.inspection import Inspection
 from vispa.study.leakage import Leakage
@@ -25,38 +20,12 @@ from vispa.study.similarity import Similarity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-#: File types that figures can be written in.
-FORMATS = ("png", "svg")
-
-# Inches for one row or column of a heat map, enough for its label at the font size below.
+# Inches for one row or column of a heat map, enough for its label at the font size of `vispa.plots`.
 _CELL = 0.19
-_SETTINGS: dict[str, Any] = {
-    "font.size": 8,
-    "axes.titlesize": 9,
-    # Text stays text, which can be searched and copied.
-    "svg.fonttype": "none",
-    # Names of the SVG's elements are drawn from it instead of from chance.
-    "svg.hashsalt": "vispa",
-}
-# What each file type's metadata must leave out to be the same every time.
-_METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None}}
 
 Labels = Mapping[str, str]
-
-
-def require_matplotlib() -> None:
-    """Refuse to go on without matplotlib.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise InputError("figures", "need the package matplotlib.", "Install matplotlib, or ask for none.") from error
 
 
 def write_figures(inspection: Inspection, folder: Path, suffix: str, labels: Labels | None = None) -> list[Path]:
@@ -65,7 +34,7 @@ def write_figures(inspection: Inspection, folder: Path, suffix: str, labels: Lab
     Args:
         inspection: what was found.
         folder: made if it is not there.
-        suffix: one of `FORMATS`.
+        suffix: one of `vispa.plots.FORMATS`.
         labels: slug → words to show; the slug where there are none.
 
     Returns:
@@ -101,7 +70,7 @@ def draw_quality(table: Quality, path: Path, labels: Labels | None = None) -> No
     rows, columns = table.accuracy.shape
     # Blocks have numbers for names, of which some can be left out: deep models need not be wide.
     width = 1.6 + len(parts) * (0.9 + min(max(1.2, columns * _CELL), 3.6))
-    with _drawing(path, width, 1.2 + rows * _CELL) as figure:
+    with drawing(path, width, 1.2 + rows * _CELL) as figure:
         axes = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
         for axis, (title, numbers, low, high) in zip(axes, parts, strict=True):
             image = axis.imshow(numbers, cmap="viridis", vmin=low, vmax=high, aspect="auto", interpolation="none")
@@ -116,7 +85,7 @@ def draw_similarity(table: Similarity, path: Path, labels: Labels | None = None)
     order = list(table.order)
     blocks = f"block {table.blocks[0]}" if len(table.blocks) == 1 else f"blocks {_ranges(table.blocks)}"
     names = _names([table.values[place] for place in order], labels)
-    with _drawing(path, *_square(len(order))) as figure:
+    with drawing(path, *_square(len(order))) as figure:
         axis = figure.subplots()
         image = _heat_map(axis, table.cosine[np.ix_(order, order)], names, 1.0)
         axis.set_title(f"Cosine of directions: {table.estimator}, {blocks}")
@@ -125,7 +94,7 @@ def draw_similarity(table: Similarity, path: Path, labels: Labels | None = None)
 
 def draw_leakage(table: Leakage, path: Path, labels: Labels | None = None) -> None:
     """Heat map of the changes of probability, steered values by read ones."""
-    with _drawing(path, *_square(len(table.values))) as figure:
+    with drawing(path, *_square(len(table.values))) as figure:
         axis = figure.subplots()
         largest = max(float(np.abs(table.change).max()), 1e-6)
         image = _heat_map(axis, table.change, _names(table.values, labels), largest)
@@ -145,7 +114,7 @@ def draw_dose(table: DoseResponse, path: Path, labels: Labels | None = None) -> 
         ("repetition", "share of repeated 3-grams"),
     )
     legend_columns = math.ceil((len(table.values) + 2) / 16)
-    with _drawing(path, 9.5 + 1.7 * legend_columns, 3.4) as figure:
+    with drawing(path, 9.5 + 1.7 * legend_columns, 3.4) as figure:
         axes = figure.subplots(1, len(measures), squeeze=False)[0]
         for axis, (measure, title) in zip(axes, measures, strict=True):
             _curves(axis, table, measure, _names(table.values, labels))
@@ -166,6 +135,8 @@ def _heat_map(axis: Axes, numbers: npt.NDArray[np.float64], names: Sequence[str]
 
 
 def _curves(axis: Axes, table: DoseResponse, measure: Measure, names: Sequence[str]) -> None:
+    from matplotlib.ticker import LogFormatter
+
     order = np.argsort(table.magnitudes)
     # Magnitudes stand at equal distances: targets crowd toward 1, multiples toward 0.
     places = np.arange(len(order))
@@ -179,6 +150,9 @@ def _curves(axis: Axes, table: DoseResponse, measure: Measure, names: Sequence[s
     axis.set_xticks(places, [f"{table.magnitudes[place]:g}" for place in order])
     if measure == "perplexity" and np.isfinite(by_value).any():
         axis.set_yscale("log")
+        # Matplotlib's own labels are formulas, which `drawing` does not read.
+        axis.yaxis.set_major_formatter(LogFormatter())
+        axis.yaxis.set_minor_formatter(LogFormatter())
     elif measure == "probability":
         axis.set_ylim(-0.03, 1.03)
 
@@ -211,22 +185,3 @@ def _ranges(numbers: Sequence[int]) -> str:
         else:
             runs.append([number])
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
-
-
-@contextmanager
-def _drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """An empty figure (inches), written to `path` when the block ends without an error."""
-    suffix = path.suffix.removeprefix(".").lower()
-    if suffix not in FORMATS:
-        raise InputError(str(path), "is not a figure's name.", f"End it with {' or '.join('.' + f for f in FORMATS)}.")
-    require_matplotlib()
-    from matplotlib import style
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with style.context(["default", _SETTINGS]):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        yield figure
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format=suffix, dpi=150, metadata=_METADATA[suffix])

@@ -1,0 +1,77 @@
+"""Drawings written to PNG or SVG files.
+
+Matplotlib is only needed here and loaded when something is drawn. The same numbers give the same
+bytes: files carry no date, and nothing of the user's own matplotlib settings enters. Names come
+from the user; none of them is read as a formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vispa.errors import InputError
+from vispa.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: File types that drawings can be written in.
+FORMATS = ("png", "svg")
+
+_SETTINGS: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 9,
+    # Text stays text, which can be searched and read aloud, and a dollar sign stays one.
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    # Names of the SVG's elements are drawn from it instead of from chance.
+    "svg.hashsalt": "vispa",
+}
+# What each file type's metadata must leave out to be the same every time.
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
+}
+
+
+def require_matplotlib() -> None:
+    """Refuse to go on without matplotlib.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise InputError("figures", "need the package matplotlib.", "Install matplotlib, or ask for none.") from error
+
+
+@contextmanager
+def drawing(path: Path, width: float, height: float, settings: Mapping[str, Any] | None = None) -> Iterator[Figure]:
+    """An empty figure, written to `path` when the block ends without an error.
+
+    Args:
+        path: of the file; its suffix, one of `FORMATS`, tells the type.
+        width: in inches.
+        height: in inches.
+        settings: matplotlib's, beside those that every drawing has.
+
+    Raises:
+        InputError: another suffix, matplotlib is missing, or the folder cannot be written to.
+    """
+    suffix = path.suffix.removeprefix(".").lower()
+    if suffix not in FORMATS:
+        raise InputError(str(path), "is not a figure's name.", f"End it with {' or '.join('.' + f for f in FORMATS)}.")
+    require_matplotlib()
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    with style.context(["default", {**_SETTINGS, **(settings or {})}]):
+        # Without pyplot: no window, no global list of figures. Saving chooses the type's own canvas.
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=suffix, dpi=150, metadata=_METADATA[suffix])
