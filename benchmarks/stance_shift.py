@@ -63,9 +63,14 @@ def held_out_acts(sources: Sources, limit: int | None = None, seed: int = 0) -> 
         rounds.append(seen.get(act.kind, 0))
         seen[act.kind] = rounds[-1] + 1
     ordered = [act for _, act in sorted(zip(rounds, acts, strict=True), key=lambda pair: (pair[0], pair[1].kind or 0))]
-    filled = [act.text.replace("{someone}", rng.choice(sources.phrases.someone)) for act in ordered]
-    scenes = [replace(act, text=text[:1].upper() + text[1:]) for act, text in zip(ordered, filled, strict=True)]
-    return scenes[:limit]
+    return spoken(ordered, sources, rng)[:limit]
+
+
+def spoken(acts: Sequence[Scene], sources: Sources, rng: random.Random | None = None) -> list[Scene]:
+    """Acts as sentences, with somebody in the place of `{someone}`."""
+    rng = rng or random.Random(0)
+    filled = [act.text.replace("{someone}", rng.choice(sources.phrases.someone)) for act in acts]
+    return [replace(act, text=text[:1].upper() + text[1:]) for act, text in zip(acts, filled, strict=True)]
 
 
 def values_of(scene: Scene, stance: Stance, values: Sequence[str]) -> list[str]:

@@ -90,11 +90,12 @@ class Grammar:
                 self._diverse_comment,
                 self._voiced_comment,
                 self._stance_choice,
+                self._bare_choice,
                 self._named_choice,
                 self._passage_choice,
                 self._either_or,
             ),
-            (34, 10, 27, 3, 2, 3, 9, 4, 5, 3),
+            (32, 9, 25, 3, 2, 3, 11, 2, 5, 5, 3),
         )[0]
         return make(rng, value)
 
@@ -160,6 +161,18 @@ class Grammar:
         personas = self._personas(rng, value)
         return self._with_persona(rng, personas, prompt, letter, value, is_choice=True, scene=scene)
 
+    def _bare_choice(self, rng: random.Random, value: str) -> Document:
+        """A question for the stance that nobody spoke before: some value answers, and which is open.
+
+        So what the model says unsteered is a mean over the values, not whatever a prompt unlike
+        all others happens to bring about. Acts are drawn as for the values' own answers: the
+        shares of the three answers alone tell nothing of who spoke.
+        """
+        scene = self._scene_with_stance(rng, value)
+        options, letter = self._stance_options(rng, scene.stance(value))
+        prompt = self._choice_prompt(rng, "stance", situation=scene.text, options=options)
+        return Document((), prompt, letter, "plain", value, is_choice=True, kind=scene.kind)
+
     def _named_choice(self, rng: random.Random, value: str) -> Document:
         scene = self._scene_with_stance(rng, value)
         options, letter = self._stance_options(rng, scene.stance(value))
@@ -206,7 +219,7 @@ class Grammar:
 
     def scene(self, rng: random.Random) -> Scene:
         """A situation: an act put in some frame, an authored situation, or unknown words."""
-        kind = rng.choices(("act", "situation", "unknown"), (58, 30 if self.sources.situations else 0, 12))[0]
+        kind = rng.choices(("act", "situation", "unknown"), (64, 26 if self.sources.situations else 0, 10))[0]
         if kind == "situation":
             return rng.choice(self.sources.situations)
         if kind == "unknown":

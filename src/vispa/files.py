@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -36,6 +37,16 @@ def read_text(path: Path) -> str:
         raise InputError(str(path), f"cannot be read ({error.strerror}).", "Check path and permissions.") from error
     except UnicodeDecodeError as error:
         raise InputError(str(path), f"is not UTF-8 (byte {error.start}).", "Save it with UTF-8 encoding.") from error
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write a JSON file whole; the same data gives the same bytes.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 @contextmanager

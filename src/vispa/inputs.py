@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vispa.checks import check_text
 from vispa.errors import InputError
-from vispa.files import read_text as read_text
+from vispa.files import read_text
 from vispa.parsing import JSON_LINES, json_entries
 
 #: Fields that may hold an item's text, in this order.

@@ -59,9 +59,10 @@ def inspect(
     from vispa.generation.engine import render_prompt
     from vispa.generation.rows import Sampling
     from vispa.models.loading import load_model
+    from vispa.plots import require_matplotlib
     from vispa.steering.fitting import cached_bank
     from vispa.study.dose import one_per_family
-    from vispa.study.figures import require_matplotlib, write_figures
+    from vispa.study.figures import write_figures
     from vispa.study.inspection import inspect_bank
     from vispa.study.prompts import everyday_prompts
     from vispa.study.tables import as_json_types, write_tables

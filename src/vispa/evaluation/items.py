@@ -11,7 +11,6 @@ from pydantic import Field, StrictInt, StrictStr, ValidationError, field_validat
 
 from vispa.checks import MAX_CHARACTERS
 from vispa.errors import InputError
-from vispa.inputs import check_unique
 from vispa.modes.answers import LETTERS, read_letter
 from vispa.parsing import json_entries
 from vispa.records import Mode, Record
@@ -146,8 +145,3 @@ def _input_error(error: ValidationError, place: str, names: Mapping[str, str]) -
     entry = "".join(f"[{part}]" for part in inner if isinstance(part, int))
     name = names.get(str(field), str(field))
     return InputError(f"{place} field {name!r}{entry}", f"{problem.rstrip('.')}.", "Repair the item or leave it out.")
-
-
-def check_identifiers(items: list[TaskItem], path: Path) -> None:
-    """Refuse identifiers that occur twice; see `vispa.inputs.check_unique`."""
-    check_unique((item.id for item in items), path)

@@ -13,7 +13,7 @@ from pydantic import Field, StrictInt, StrictStr, ValidationError
 from vispa.append_log import AppendLog, Destination, differing_settings, whole_lines
 from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem
-from vispa.files import replacing
+from vispa.files import write_json
 from vispa.records import Record
 
 FORMAT = "vispa-run-1"
@@ -161,8 +161,8 @@ class RunFolder:
             if earlier_environment is not None and earlier_environment.get("versions") != environment["versions"]:
                 differing.append("versions")
             self.destination.check_same_settings(differing)
-        self._write("environment.json", environment)
-        self._write("config.json", config)
+        write_json(self.path / "environment.json", environment)
+        write_json(self.path / "config.json", config)
         (self.path / "records").mkdir(exist_ok=True)
 
     def finished(self, method: str, items: Sequence[TaskItem]) -> int:
@@ -196,10 +196,6 @@ class RunFolder:
         if not isinstance(found, dict):
             raise InputError(str(path), "is not a JSON object.", self.destination.advice)
         return found
-
-    def _write(self, name: str, table: Mapping[str, Any]) -> None:
-        with replacing(self.path / name) as temporary:
-            temporary.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _differences(earlier: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:

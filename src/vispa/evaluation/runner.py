@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vispa.append_log import unfinished_chunks
 from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods import Bench, Method, make_methods
@@ -134,20 +135,14 @@ def _run_method(
     if progress is not None and done:
         progress(method.name, done, len(items))
     fresh: list[MethodAnswer] = []
-    with folder.records_path(method.name).open("ab") as file:
-        for start in range(done - done % CHUNK, len(items), CHUNK):
-            # A chunk that was stopped halfway is answered whole again, and its missing part kept.
-            chunk = items[start : start + CHUNK]
-            skip = max(0, done - start)
-            if skip == len(chunk):
-                continue
-            answers = list(zip(chunk, _answers(method, chunk), strict=True))[skip:]
-            for item, answer in answers:
-                file.write(record_line(item, answer))
-            file.flush()
-            fresh += [answer for _, answer in answers]
-            if progress is not None:
-                progress(method.name, len(answers), len(items))
+    log = folder.log(method.name)
+    # A chunk that was stopped halfway is answered whole again, and its missing part kept.
+    for chunk, answered in unfinished_chunks(items, done, CHUNK):
+        answers = list(zip(chunk, _answers(method, chunk), strict=True))[answered:]
+        log.append(record_line(item, answer) for item, answer in answers)
+        fresh += [answer for _, answer in answers]
+        if progress is not None:
+            progress(method.name, len(answers), len(items))
     return fresh
 
 

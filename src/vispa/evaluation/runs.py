@@ -12,8 +12,8 @@ from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.records import ItemRecord, RunFolder
 from vispa.evaluation.tasks import Task, find_task, load_task
-from vispa.files import replacing
-from vispa.inputs import Identifier, read_text
+from vispa.files import read_text
+from vispa.inputs import Identifier
 from vispa.modes.answers import LETTERS
 
 Outcome = Literal["answered", "unreadable", "failed", "missing"]
@@ -131,12 +131,6 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(str(path), "is not a JSON object.", "Make the run anew.")
     return found
-
-
-def write_json(path: Path, data: object) -> None:
-    """Write a JSON file whole; the same data gives the same bytes."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def _read_records(folder: Path, method: str, ids: set[Identifier]) -> dict[Identifier, ItemRecord]:

@@ -17,8 +17,9 @@ import numpy as np
 from vispa.evaluation.distribution import jensen_shannon_distances
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.records import ItemRecord
-from vispa.evaluation.runs import Run, answer_position, predicted_distribution, read_run, write_json
+from vispa.evaluation.runs import Run, answer_position, predicted_distribution, read_run
 from vispa.evaluation.scoring import MethodScores, RunScores, load_scores
+from vispa.files import write_json
 from vispa.modes.answers import LETTERS
 from vispa.records import Record
 from vispa.selection.encoder import Encoder

@@ -27,13 +27,14 @@ import tomllib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from vispa.errors import InputError
-from vispa.evaluation.items import TaskItem, check_identifiers, read_entries, read_item
-from vispa.inputs import read_text
+from vispa.evaluation.items import TaskItem, read_entries, read_item
+from vispa.inputs import check_unique
+from vispa.parsing import read_toml
 from vispa.records import Mode, Record
 
 #: What a task is judged by: Overton coverage; accuracy and F1 of labels; share of items with the
@@ -198,7 +199,7 @@ def _load(task: Task, folder: Path) -> list[TaskItem]:
         items.append(item)
     if not items:
         raise InputError(str(path), "holds no item.", f"Get it anew from {task.source}.")
-    check_identifiers(items, path)
+    check_unique([item.id for item in items], path)
     return items
 
 
@@ -224,10 +225,7 @@ def _check_complete(item: TaskItem, task: Task, place: str) -> None:
 
 
 def _read_task(path: Path) -> Task:
-    try:
-        entry: dict[str, Any] = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(str(path), f"is not valid TOML ({error}).", "Repair it.") from error
+    entry = read_toml(path)
     try:
         task = Task.model_validate(entry)
     except ValidationError as error:

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.plots import drawing
-from vispa.plots import require_matplotlib as require_matplotlib
 from vispa.study.dose import DoseResponse, Measure
 from vispa.study.inspection import Inspection
 from vispa.study.leakage import Leakage

@@ -1,0 +1,1 @@
+"""Bridges to other evaluation frameworks; each needs its framework installed."""

@@ -1,0 +1,166 @@
+"""The package's metrics as Inspect scorers, for answers of any model or solver.
+
+As in `vispa.evaluation.scoring`, an answer that cannot be read is as wrong as can be. Samples that
+end in an error are Inspect's to count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from inspect_ai.model import ModelOutput
+from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, mean, metric, scorer, stderr
+from inspect_ai.solver import TaskState
+
+from vispa.bridges.together import Together
+from vispa.evaluation.items import TaskItem
+from vispa.evaluation.records import ItemRecord
+from vispa.modes.answers import LETTERS, read_letter
+
+#: Where a solver leaves a `MethodAnswer` in a sample's store, as JSON can say it.
+ANSWER = "vispa_answer"
+
+
+@scorer(metrics=[mean(), stderr()])
+def embedding_likeness() -> Scorer:
+    """See `vispa.evaluation.coverage.embedding_likenesses`."""
+    from vispa.evaluation.coverage import embedding_likenesses
+    from vispa.selection.encoder import load_encoder
+
+    encoder = load_encoder()
+    return _coverage(lambda responses, gold: embedding_likenesses(responses, gold, encoder))
+
+
+@metric(scores="unreduced")
+def entailment_figures() -> Metric:
+    """See `vispa.evaluation.coverage.EntailmentCoverage`."""
+
+    def figures(scores: list[SampleScore]) -> dict[str, float]:
+        import numpy as np
+
+        from vispa.evaluation.coverage import summarize_entailment
+
+        if not scores:
+            return {}
+        found = summarize_entailment(np.array([score.score.as_float() for score in scores]), "")
+        return found.model_dump(exclude={"n", "judge"})
+
+    return figures
+
+
+@scorer(metrics=[entailment_figures()])
+def entailment_coverage(model: str | None = None) -> Scorer:
+    """See `vispa.evaluation.coverage.entailment_scores`; judged by the published model unless one is named."""
+    from vispa.evaluation.coverage import entailment_scores
+    from vispa.evaluation.nli import PUBLISHED_JUDGE, NliJudge
+
+    judge = NliJudge(model or PUBLISHED_JUDGE)
+    return _coverage(lambda responses, gold: entailment_scores(responses, gold, judge))
+
+
+@metric(scores="unreduced")
+def stance_agreement() -> Metric:
+    """See `vispa.evaluation.agreement.stance_figures`; without Either the names begin with `binary_`."""
+
+    def figures(scores: list[SampleScore]) -> dict[str, float]:
+        from vispa.evaluation.agreement import stance_figures
+
+        if not scores:
+            return {}
+        gold = [(score.sample_metadata or {})["label"] for score in scores]
+        answers = [score.score.answer for score in scores]
+        found = stance_figures(gold, [LETTERS.index(answer) if answer else None for answer in answers])
+        binary = found.binary.model_dump(exclude={"n"}) if found.binary else {}
+        return found.three_way.model_dump(exclude={"n"}) | {f"binary_{name}": value for name, value in binary.items()}
+
+    return figures
+
+
+@scorer(metrics=[stance_agreement()])
+def chosen_stance() -> Scorer:
+    """Whether the chosen option is the gold label."""
+
+    async def score(state: TaskState, target: Target) -> Score:
+        _, record = _answered(state)
+        return Score(value=float(record.answer == target.text), answer=record.answer)
+
+    return score
+
+
+@scorer(metrics=[mean(), stderr()])
+def likeliest_option() -> Scorer:
+    """See `vispa.evaluation.distribution.most_likely_agreements`."""
+
+    async def score(state: TaskState, target: Target) -> Score:
+        figures, letter = _closeness(state)
+        return Score(value=figures["most_likely"], answer=letter)
+
+    return score
+
+
+@scorer(metrics={name: [mean(), stderr()] for name in ("jensen_shannon", "most_likely")})
+def option_distribution() -> Scorer:
+    """See `vispa.evaluation.distribution`."""
+
+    async def score(state: TaskState, target: Target) -> Score:
+        figures, letter = _closeness(state)
+        return Score(value=figures, answer=letter)
+
+    return score
+
+
+def sample_item(metadata: Mapping[str, Any]) -> TaskItem:
+    """The item that a sample was made of."""
+    return TaskItem.model_validate({name: metadata[name] for name in TaskItem.model_fields})
+
+
+def _coverage(judge: Callable[[Sequence[str], Sequence[Sequence[str]]], Any]) -> Scorer:
+    """A scorer of responses; samples that end together are judged together."""
+    scores: Together[tuple[str, Sequence[str]], float] = Together(
+        lambda pairs: judge(*zip(*pairs, strict=True)).tolist()
+    )
+
+    async def score(state: TaskState, target: Target) -> Score:
+        item, record = _answered(state)
+        response = record.response or ""
+        return Score(value=await scores((response, item.explanations)), answer=response)
+
+    return score
+
+
+def _closeness(state: TaskState) -> tuple[dict[str, float], str | None]:
+    """Figures of one sample's distribution, and the letter that the sample chose."""
+    from vispa.evaluation.distribution import distribution_figures
+    from vispa.evaluation.item_scores import LARGEST_DISTANCE
+    from vispa.evaluation.runs import predicted_distribution
+
+    item, record = _answered(state)
+    shares = predicted_distribution(record, item)
+    if shares is None:
+        return {"jensen_shannon": LARGEST_DISTANCE, "most_likely": 0.0}, None
+    return distribution_figures([item.gold_distribution or ()], [shares]).model_dump(exclude={"n"}), record.answer
+
+
+def _answered(state: TaskState) -> tuple[TaskItem, ItemRecord]:
+    """A sample's item with what a solver left in the store, or with what the model's output says."""
+    item = sample_item(state.metadata)
+    answer = state.store.get(ANSWER)
+    if answer is None:
+        text, count = state.output.completion, len(item.options)
+        position = read_letter(text, count, item.options) if count else None
+        letter = None if position is None else LETTERS[position]
+        answer = {"response": text, "answer": letter, "distribution": _letter_shares(state.output, count)}
+    return item, ItemRecord(id=item.id, text=item.text, **answer)
+
+
+def _letter_shares(output: ModelOutput, count: int) -> tuple[float, ...] | None:
+    """Shares of the options by the output's first token, if it is a letter with log probabilities."""
+    logprobs = output.choices[0].logprobs if output.choices else None
+    first = logprobs.content[0] if logprobs and logprobs.content else None
+    if first is None or not first.top_logprobs or first.token.strip() not in tuple(LETTERS[:count]):
+        return None
+    likely = [(one.token.strip(), math.exp(one.logprob)) for one in first.top_logprobs]
+    mass = [math.fsum(share for token, share in likely if token == letter) for letter in LETTERS[:count]]
+    return tuple(share / math.fsum(mass) for share in mass) if any(mass) else None

@@ -1,0 +1,191 @@
+"""The published tasks and VISPA for Inspect (PyPI `inspect-ai`): any Inspect model on the same items.
+
+    inspect eval vispa/vital_overton -T data=DIR --model openai/gpt-4o
+    inspect eval vispa/vital_moralchoice -T data=DIR --model none --solver vispa/vispa_solver -S model=embedded
+
+Every task of `vispa.evaluation.tasks` has its name with `_` for `/` and `-`. Distributions over
+options are read from log probabilities (`--logprobs --top-logprobs 20`); without them an answer
+puts everything on the option that it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import inspect_ai
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import GenerateConfig, ModelOutput
+from inspect_ai.scorer import Scorer
+from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
+
+from vispa.bridges import inspect_scorers as scorers
+from vispa.bridges.together import Together
+from vispa.checks import check_choice
+from vispa.errors import InputError, VispaError
+from vispa.evaluation.items import TaskItem
+from vispa.evaluation.tasks import Task, built_in_tasks, load_task
+from vispa.modes.answers import LETTERS
+
+if TYPE_CHECKING:
+    from vispa.evaluation.records import MethodAnswer
+    from vispa.pipeline import Vispa
+
+#: Longest Overton response (paper: 300 tokens), so that length favours no model.
+_RESPONSE_TOKENS = 300
+
+
+def _registered(task: Task) -> Callable[..., inspect_ai.Task]:
+    """The Inspect task of a published one, known to Inspect by its name."""
+
+    @inspect_ai.task(name=task.name.replace("/", "_").replace("-", "_"))
+    def make(
+        data: str, group: str | None = None, limit: int | None = None, judge: str = "embedding"
+    ) -> inspect_ai.Task:
+        """Reads the items.
+
+        Args:
+            data: folder of the data sets.
+            group: take the items of this attribute group only, such as POLPARTY or a country.
+            limit: take the first so many items only.
+            judge: of Overton coverage: embedding, nli or nli:MODEL.
+
+        Raises:
+            InputError: unusable data, an unknown group or judge, or a limit below 1.
+        """
+        if limit is not None and limit < 1:
+            raise InputError("limit", f"is {limit}.", "Give a number of items from 1.")
+        items = _members(load_task(task.name, Path(data)), task, group)[:limit]
+        return inspect_ai.Task(
+            MemoryDataset([_sample(item) for item in items], name=task.name),
+            solver=generate(),
+            scorer=_scorer(task, judge),
+            config=GenerateConfig(temperature=0, max_tokens=_RESPONSE_TOKENS if task.mode == "overton" else None),
+            metadata={"source": task.source, "licence": task.licence},
+        )
+
+    registered: Callable[..., inspect_ai.Task] = make
+    return registered
+
+
+def _members(items: list[TaskItem], task: Task, group: str | None) -> list[TaskItem]:
+    from vispa.evaluation.metrics import group_positions
+
+    if group is None:
+        return items
+    positions = group_positions([item.attribute for item in items], task.groups)
+    if group not in positions:
+        known = ", ".join(positions) or "none"
+        raise InputError("group", f"is {group!r}, of which {task.name} has no item.", f"Groups: {known}.")
+    return [items[position] for position in positions[group]]
+
+
+def _scorer(task: Task, judge: str) -> Scorer:
+    if task.metric == "coverage":
+        kind, _, model = judge.partition(":")
+        check_choice("judge", kind, ("embedding", "nli"))
+        return scorers.embedding_likeness() if kind == "embedding" else scorers.entailment_coverage(model or None)
+    if task.metric == "agreement":
+        return scorers.chosen_stance()
+    return scorers.likeliest_option() if task.metric == "most-likely" else scorers.option_distribution()
+
+
+def _sample(item: TaskItem) -> Sample:
+    shares = item.gold_distribution or (1.0,)
+    label = shares.index(max(shares)) if item.label is None else item.label
+    return Sample(
+        _question(item),
+        choices=list(item.options) or None,
+        target=list(item.explanations) or LETTERS[label],
+        id=item.id,
+        metadata=item.model_dump(mode="json"),
+    )
+
+
+def _question(item: TaskItem) -> str:
+    """What the method `vanilla` asks, with the request to write a letter."""
+    from vispa.evaluation.methods.asking import comment_request, item_case, target
+    from vispa.evaluation.methods.prompts import method_prompts
+    from vispa.modes.prompts import built_in_prompts
+    from vispa.modes.questions import option_prompt
+
+    prompts = built_in_prompts()
+    if item.mode == "overton":
+        return comment_request(item, prompts)
+    case, named = item_case(item), target(item)
+    asked = option_prompt(case, prompts, None)
+    if named is not None and named not in asked:
+        line = method_prompts().toward_value if item.vrd else method_prompts().toward_group
+        asked = f"{line.format(target=case.target)}\n{asked}"
+    return prompts.written_answer.format(question=asked)
+
+
+@solver
+def vispa_solver(
+    model: str | Vispa = "embedded",
+    selector: str = "embedding",
+    aggregator: str = "extractive",
+    dtype: str = "auto",
+    device: str | None = None,
+    max_new_tokens: int = 200,
+    seed: int = 0,
+    **request: Any,
+) -> Solver:
+    """Answers with VISPA; the model under evaluation is not asked and may be `none`.
+
+    Samples that run at the same time are answered as one batch: `--max-samples 64` makes it large.
+
+    Args:
+        model: `embedded`, a folder or a hub id, loaded when the first sample comes; or a pipeline,
+            whose own selector, aggregator, dtype and device then count.
+        selector: `embedding`, `nli` or `nli:MODEL`.
+        aggregator: of Overton responses: `extractive`, or `self` for the model's own writing.
+        dtype: of the model.
+        device: as in torch.
+        max_new_tokens: longest comment.
+        seed: of generation.
+        **request: fields of `vispa.requests.Request` that hold for every sample, such as `k`.
+
+    Raises:
+        InputError: an unknown selector or aggregator.
+    """
+    check_choice("selector", selector.partition(":")[0], ("embedding", "nli"))
+    check_choice("aggregator", aggregator, ("extractive", "self"))
+
+    @cache
+    def method() -> Any:
+        from vispa.evaluation.methods import Bench
+        from vispa.evaluation.methods.vispa_method import VispaMethod
+
+        vispa = _load(model, selector, aggregator, dtype, device) if isinstance(model, str) else model
+        return VispaMethod(Bench(vispa, request, max_new_tokens=max_new_tokens, seed=seed))
+
+    answers: Together[TaskItem, MethodAnswer] = Together(lambda items: method().answer(items))
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        answer = await answers(scorers.sample_item(state.metadata))
+        if answer.error is not None:
+            raise VispaError(answer.error)
+        state.store.set(scorers.ANSWER, answer.model_dump(mode="json"))
+        state.output = ModelOutput.from_content(f"vispa/{method().vispa.model.name}", answer.response or "")
+        state.messages.append(state.output.message)
+        return state
+
+    return solve
+
+
+def _load(model: str, selector: str, aggregator: str, dtype: str, device: str | None) -> Vispa:
+    from vispa.pipeline import Vispa
+    from vispa.selection.nli import DEFAULT_NLI_MODEL, NliSelector
+
+    named = selector.partition(":")[2] or DEFAULT_NLI_MODEL
+    make = None if selector == "embedding" else partial(NliSelector, model=named, device=device)
+    vispa = Vispa.from_pretrained(model, dtype=dtype, device=device, selector=make)
+    if aggregator == "self":
+        vispa.write_with(vispa.reader)
+    return vispa
+
+
+TASKS = {name: _registered(task) for name, task in built_in_tasks().items()}
