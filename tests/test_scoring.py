@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -20,10 +21,11 @@ from vispa.cli.compare import compare as compare_command
 from vispa.errors import InputError
 from vispa.evaluation import item_scores
 from vispa.evaluation.comparison import compare_runs
-from vispa.evaluation.figures import reliability
+from vispa.evaluation.figures import draw_run, reliability
 from vispa.evaluation.item_scores import LARGEST_DISTANCE
 from vispa.evaluation.records import FORMAT
 from vispa.evaluation.report import inline_svg, write_report
+from vispa.evaluation.report_words import words
 from vispa.evaluation.runs import read_run
 from vispa.evaluation.scoring import load_item_scores, load_scores, score_run
 from vispa.evaluation.signatures import Thresholds, check_run, value_use
@@ -473,10 +475,19 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.addresses: list[str] = []
         self.ids: list[str] = []
+        self.headings: list[int] = []
+        self.drawings: list[dict[str, str | None]] = []
+        self.header_cells: list[dict[str, str | None]] = []
         self.text = ""
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "svg":
+            self.drawings.append(dict(attrs))
+        if tag == "th":
+            self.header_cells.append(dict(attrs))
         for name, value in attrs:
             if name in ("src", "href", "xlink:href", "data", "action", "poster", "srcset"):
                 self.addresses.append(value or "")
@@ -516,7 +527,7 @@ def test_report_has_all_figures_of_distributions(survey):
     path = write_report(survey)
     page = parse(path)
     assert "They were not checked" in page.text
-    for title in ("Figures by method", "Reliability of option distributions", "By attribute", "Chile"):
+    for title in ("Results by method", "Reliability of option distributions", "By attribute", "Chile"):
         assert title in page.text
     before = path.read_bytes(), [p.read_bytes() for p in sorted((survey / "figures").iterdir())]
     write_report(survey)
@@ -534,7 +545,98 @@ def test_report_of_counts_alone_and_of_one_method(overton, tmp_path):
 def test_report_of_stances(stances):
     score_run(stances)
     text = parse(write_report(stances)).text
-    assert "accuracy, binary" in text and "target: Honesty" in text
+    assert "accuracy, binary" in text and "Target: Honesty" in text
+
+
+@pytest.mark.parametrize("which", ["overton", "stances", "survey"])
+def test_report_can_be_read_by_everyone(which, request):
+    run = request.getfixturevalue(which)
+    score_run(run)
+    found = check_run(run)
+    path = write_report(run)
+    page, source = parse(path), path.read_text(encoding="utf-8")
+    assert source.lstrip().startswith("<!doctype html>")
+    # One first heading, no level left out, and no section without something in it.
+    assert page.headings[0] == 1 and page.headings.count(1) == 1
+    assert all(below - above <= 1 for above, below in itertools.pairwise(page.headings))
+    assert not re.search(r"</h2>\s*<h2", source)
+    # Figures say what they show, tables what their heads are for, and links of the page lead somewhere.
+    assert page.drawings
+    assert all(drawing["role"] == "img" and len(drawing["aria-label"]) > 20 for drawing in page.drawings)
+    assert all(cell["scope"] in ("col", "row", "rowgroup") for cell in page.header_cells)
+    assert all(address[1:] in page.ids for address in page.addresses)
+    # Every check is explained, and nothing of the program shows.
+    assert all(words()["checks"][one.name]["measured"].lower() in page.text.lower() for one in found if not one.fired)
+    assert not re.search(r"built-in method|object at 0x|\bnan\b|cosine_mean|jensen_shannon", page.text)
+    assert page.text.index("checks fired") < page.text.index("What became of the items")
+
+
+def test_report_says_what_each_check_means_once(overton):
+    score_run(overton, judge="nli:lookup")
+    fired = [one for one in check_run(overton) if one.fired]
+    text = parse(write_report(overton)).text
+    assert len({one.method for one in fired if one.name == "unreadable"}) == 1
+    assert "Items without a record; fires above 0\u00a0%:vanilla 50\u00a0%" in re.sub(r"\s*\n\s*", "", text)
+    assert all(text.count(one.advice) == 1 for one in fired)
+    assert "Perplexity of comments" not in text and "perplexity of comments" in text
+    assert re.search(r"Look into these before reading the results\. \d+ could not be made\.", text)
+
+
+def test_report_does_not_call_checks_that_were_not_made_good(tmp_path):
+    task = write_task(tmp_path / "data", COVERAGE_ITEMS[:1], "overton", "coverage")
+    answer = record(1, response="Trust matters. Time matters.", comments=[comment("face", "So it is.")])
+    run = write_run(tmp_path / "run", task, {"m": [answer]})
+    score_run(run, judge="nli:lookup")
+    check_run(run)
+    text = parse(write_report(run)).text
+    assert "None of 5 checks fired. 1 more could not be made." in text
+    # The interval of a single item says nothing.
+    assert "no interval" in text and "0.800 to 0.800" not in text
+
+
+def test_report_gives_numbers_of_items_where_they_differ(stances):
+    score_run(stances)
+    text = re.sub(r"\s+", " ", parse(write_report(stances)).text)
+    assert "accuracy, binary without the items whose gold or answer is Either" in text
+    assert re.search(r"poor no item .* good 5 items 0\.\d{3}", text)
+
+
+def test_report_of_a_part_of_a_task_says_so(tmp_path):
+    task = write_task(tmp_path / "data", SURVEY_ITEMS, "distributional", "distribution")
+    task.write_text(task.read_text() + "\nitems = 4\n")
+    records = [record(item["id"], distribution=item["gold_distribution"]) for item in SURVEY_ITEMS[:2]]
+    run = write_run(tmp_path / "run", task, {"vispa:probe+nli": records}, limit=2, model="own/model")
+    score_run(run)
+    text = parse(write_report(run)).text
+    assert "the first 2 of 4" in text and "licence: CC0" in text and "own/model" in text
+    assert "by the estimator probe, selected by nli" in text
+    # Both items prefer the first option, the second by a tie.
+    assert "The gold prefers option A in every item" in text
+
+
+def test_gold_that_changes_is_not_remarked(survey):
+    score_run(survey)
+    assert "The gold prefers" not in parse(write_report(survey)).text
+
+
+def test_a_method_has_its_color_in_every_figure(overton):
+    score_run(overton, judge="nli:lookup")
+    write_report(overton)
+    # Vanilla uses no values, so that vispa comes first among the bars but second in the run.
+    second = "#b34700"
+    for name in ("methods.svg", "values.svg"):
+        assert second in (overton / "figures" / name).read_text()
+    assert "#1f5fa8" not in (overton / "figures" / "values.svg").read_text()
+
+
+def test_figures_say_their_numbers_in_words(survey):
+    score_run(survey)
+    run = read_run(survey)
+    drawn = {one.path.stem: one for one in draw_run(run, load_scores(run), survey / "figures")}
+    assert "exact 0.000 (0.000 to 0.000)" in drawn["methods"].alternative
+    assert "exact: 0.00 and 0.00 (1 options)" in drawn["reliability"].alternative
+    assert drawn["groups"].title == "Jensen-Shannon distance (lower is better)"
+    assert "groups with most items" not in drawn["groups"].caption
 
 
 def test_names_are_not_read_as_formulas_or_markup(tmp_path):

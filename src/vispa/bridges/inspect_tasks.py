@@ -106,20 +106,15 @@ def _sample(item: TaskItem) -> Sample:
 
 def _question(item: TaskItem) -> str:
     """What the method `vanilla` asks, with the request to write a letter."""
-    from vispa.evaluation.methods.asking import comment_request, item_case, target
+    from vispa.evaluation.methods.asking import comment_request
     from vispa.evaluation.methods.prompts import method_prompts
+    from vispa.evaluation.methods.vanilla import plain_question
     from vispa.modes.prompts import built_in_prompts
-    from vispa.modes.questions import option_prompt
 
     prompts = built_in_prompts()
     if item.mode == "overton":
         return comment_request(item, prompts)
-    case, named = item_case(item), target(item)
-    asked = option_prompt(case, prompts, None)
-    if named is not None and named not in asked:
-        line = method_prompts().toward_value if item.vrd else method_prompts().toward_group
-        asked = f"{line.format(target=case.target)}\n{asked}"
-    return prompts.written_answer.format(question=asked)
+    return prompts.written_answer.format(question=plain_question(item, prompts, method_prompts()))
 
 
 @solver

@@ -126,14 +126,16 @@ def draw_run(run: Run, scores: RunScores, folder: Path) -> list[DrawnFigure]:
     if grouped:
         path = folder / "groups.svg"
         draw_groups(scores, groups, grouped[0], path)
-        which = "" if groups == all_groups else f" The {len(groups)} groups with most items of {len(all_groups)}."
+        which = (
+            "" if groups == all_groups else f" Drawn are the {len(groups)} of {len(all_groups)} groups with most items."
+        )
         caption = (
-            f"Groups with their number of items, sorted by {methods[-1]}. Bars are {_CONFIDENCE} bootstrap intervals over "
-            f"items; a group of one item has none.{which}"
+            f"Groups with their number of items, sorted by {methods[-1]}. Bars are {_CONFIDENCE} bootstrap intervals "
+            f"over items; a group of one item has none.{which}"
         )
         title = HEADLINES[grouped[0]]
         alternative = f"{title} of {len(groups)} groups; the numbers are in the table."
-        drawn.append(DrawnFigure(path=path, title=f"{title[0].upper()}{title[1:]}", caption=caption, alternative=alternative))
+        drawn.append(DrawnFigure(path=path, title=title, caption=caption, alternative=alternative))
     uses = {method: use for method in methods if (use := value_use(run, method))}
     if uses:
         path = folder / "values.svg"

@@ -8,44 +8,33 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from vispa.errors import InputError
+from vispa.evaluation import report_words
 from vispa.evaluation.figures import DrawnFigure, draw_run, groups_by_size
-from vispa.evaluation.items import TaskItem
-from vispa.evaluation.records import ItemRecord
+from vispa.evaluation.report_examples import cut, example, spread
 from vispa.evaluation.runs import Run, read_object, read_run
 from vispa.evaluation.scoring import RunScores, load_scores
 from vispa.evaluation.signatures import SIGNATURES_FILE, Signature
-from vispa.files import replacing
-from vispa.inputs import read_text
+from vispa.files import read_text, replacing
 from vispa.modes.answers import LETTERS
 
 #: File name of the report.
 REPORT_FILE = "report.html"
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
-_EXAMPLES = 5
-_LONGEST_TEXT = 1200
-# The order of figures in tables, and whether a higher one is better.
-_WORDS = {
-    "entailment_mean": "entailment score",
-    "entailment_deviation": "deviation of entailment score",
-    "covered_share": "covered (entailment > 0.33)",
-    "cosine_mean": "embedding likeness",
-    "cosine_deviation": "deviation of likeness",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
-    "binary_accuracy": "accuracy, binary",
-    "binary_balanced_accuracy": "balanced accuracy, binary",
-    "binary_macro_f1": "macro F1, binary",
-    "binary_micro_f1": "micro F1, binary",
-    "jensen_shannon": "Jensen–Shannon distance ↓",
-    "most_likely": "most likely option agrees",
+_FILTERS = {
+    "number": report_words.number,
+    "signed": report_words.signed,
+    "percent": report_words.percent,
+    "p_value": report_words.p_value,
+    "label": report_words.figure_label,
+    "meaning": report_words.figure_meaning,
+    "group_label": report_words.group_label,
+    "readable": report_words.readable,
+    "counted": report_words.counted,
 }
 
 
@@ -69,18 +58,25 @@ def write_report(folder: Path, *, data: Path | None = None) -> Path:
     scores = load_scores(run)
     drawn = draw_run(run, scores, folder / "figures")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": _number, "signed": _signed, "p_value": _p_value, "words": _words, "share": _share}
+    environment.filters |= _FILTERS
+    found = _signatures(folder)
     page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
-        run=run,
         scores=scores,
+        facts=_facts(run, scores),
+        methods={method: report_words.method_meaning(method) for method in run.records},
         names=_figure_names(scores),
         compared=_compared(scores),
+        interval=next((figure for one in scores.methods.values() for figure in one.figures.values()), None),
+        same_gold=_same_gold(run),
         groups=groups_by_size(scores),
-        signatures=_signatures(folder),
-        figures=[_figure(number, one) for number, one in enumerate(drawn)],
+        signatures=found,
+        fired=_by_check([one for one in found or () if one.fired]),
+        passed=_by_check([one for one in found or () if not one.fired and one.figure is not None]),
+        unmeasured=_by_check([one for one in found or () if one.figure is None]),
+        figures={one.path.stem: _figure(number, one) for number, one in enumerate(drawn)},
         config=_flat(run.config),
         environment=_flat(read_object(folder / "environment.json")) if (folder / "environment.json").is_file() else [],
-        examples=[_example(run, item) for item in _spread(run.items)],
+        examples=[example(run, item) for item in spread(run.items)],
     )
     path = folder / REPORT_FILE
     with replacing(path) as temporary:
@@ -107,12 +103,44 @@ def inline_svg(text: str, prefix: str) -> str:
 # ---------------------------------------------------------------- what the template gets
 
 
+def _facts(run: Run, scores: RunScores) -> list[tuple[str, str]]:
+    """What was asked of whom, as names and texts."""
+    task, items = run.task, f"{scores.items:,}"
+    if task.items is not None and task.items > scores.items:
+        items = f"the first {items} of {task.items:,}"
+    data = [task.paper, f"licence: {task.licence}"]
+    facts = [
+        ("Task", task.description),
+        ("Mode", report_words.words()["modes"][task.mode]),
+        ("Items", items),
+        ("Data", "; ".join(part for part in data if part)),
+        ("Model", str(run.config["model"]) if isinstance(run.config.get("model"), str) else ""),
+        ("Judged by", report_words.judge_in_words(scores.judge) if scores.judge else ""),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def _same_gold(run: Run) -> str | None:
+    """The option that the gold prefers in every item that leaves a choice; None if it is not always the same."""
+    places = set()
+    for item in run.items:
+        if len(item.options) > 1 and item.gold_distribution is not None:
+            places.add(max(range(len(item.options)), key=item.gold_distribution.__getitem__))
+        elif len(item.options) > 1 and item.label is not None:
+            places.add(item.label)
+    return LETTERS[places.pop()] if len(places) == 1 and len(run.items) > 1 else None
+
+
 def _figure_names(scores: RunScores) -> list[str]:
-    return [name for name in _WORDS if any(name in one.figures for one in scores.methods.values())]
+    """Names of the run's figures, in the order of their words."""
+    return [
+        name for name in report_words.words()["figures"] if any(name in one.figures for one in scores.methods.values())
+    ]
 
 
 def _compared(scores: RunScores) -> list[str]:
-    return [name for name in _WORDS if any(name in one.differences for one in scores.methods.values())]
+    """The figures in which methods are compared item by item."""
+    return [name for name in _figure_names(scores) if any(name in one.differences for one in scores.methods.values())]
 
 
 def _signatures(folder: Path) -> list[Signature] | None:
@@ -126,56 +154,37 @@ def _signatures(folder: Path) -> list[Signature] | None:
         raise InputError(str(path), "is not a file of signatures.", "Check the run anew.") from error
 
 
+def _by_check(signatures: Sequence[Signature]) -> list[dict[str, Any]]:
+    """Each check once, with the methods it was made of: what it means is the same for all of them."""
+    found: dict[tuple[str, str, float, str], dict[str, Any]] = {}
+    for one in signatures:
+        known = report_words.words()["checks"].get(one.name, {})
+        shared = f" ({_detail(one.detail)})" if known.get("shared_detail") and one.detail else ""
+        entry = found.setdefault(
+            (one.name, one.side, one.threshold, one.advice),
+            {
+                "name": one.name,
+                "measured": f"{known.get('measured', '')}{shared}",
+                "limit": f"{one.side} {report_words.check_figure(one.name, one.threshold)}",
+                "advice": one.advice,
+                "methods": [],
+            },
+        )
+        figure = None if one.figure is None else report_words.check_figure(one.name, one.figure)
+        entry["methods"].append((one.method, figure, "" if shared else _detail(one.detail)))
+    return list(found.values())
+
+
+def _detail(detail: str) -> str:
+    """A check's detail with the names of figures and values in words."""
+    return report_words.readable(report_words.figure_label(detail))
+
+
 def _figure(number: int, drawn: DrawnFigure) -> dict[str, Any]:
     # Matplotlib escapes all text in its figures.
-    svg = Markup(inline_svg(read_text(drawn.path), f"f{number}-"))
-    return {"title": drawn.title, "caption": drawn.caption, "svg": svg}
-
-
-def _example(run: Run, item: TaskItem) -> dict[str, Any]:
-    return {
-        "id": item.id,
-        "text": _cut(item.text),
-        "attribute": item.attribute,
-        "gold": _gold(item),
-        "answers": [
-            {"method": method, "outcome": run.outcome(method, item), **_answer(records.get(item.id), item)}
-            for method, records in run.records.items()
-        ],
-    }
-
-
-def _gold(item: TaskItem) -> list[str]:
-    if item.gold_distribution is not None:
-        return [_options(item, item.gold_distribution)]
-    if item.label is not None:
-        target = [f"target: {', '.join(item.vrd)}"] if item.vrd else []
-        return [*target, f"{LETTERS[item.label]}. {item.options[item.label]}"]
-    return [_cut(explanation) for explanation in item.explanations]
-
-
-def _answer(record: ItemRecord | None, item: TaskItem) -> dict[str, Any]:
-    if record is None:
-        return {"response": "", "answer": None, "distribution": "", "error": None, "selected": (), "comments": []}
-    known = record.distribution is not None and len(record.distribution) == len(item.options)
-    return {
-        "response": _cut(record.response or ""),
-        "answer": record.answer,
-        "distribution": _options(item, record.distribution or ()) if known else "",
-        "error": record.error,
-        "selected": record.values,
-        "comments": [(comment.value or comment.source or "comment", _cut(comment.text)) for comment in record.comments],
-    }
-
-
-def _options(item: TaskItem, shares: Sequence[float]) -> str:
-    return " · ".join(f"{option} {share:.2f}" for option, share in zip(item.options, shares, strict=True))
-
-
-def _spread(items: Sequence[TaskItem]) -> list[TaskItem]:
-    """Some items, evenly spaced: neither the best nor the worst ones."""
-    places = sorted({int(place) for place in np.linspace(0, len(items) - 1, min(_EXAMPLES, len(items)))})
-    return [items[place] for place in places]
+    svg = inline_svg(read_text(drawn.path), f"f{number}-")
+    named = f'<svg role="img" aria-label="{escape(drawn.alternative)}"'
+    return {"title": drawn.title, "caption": drawn.caption, "svg": Markup(svg.replace("<svg", named, 1))}
 
 
 def _flat(table: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
@@ -186,29 +195,5 @@ def _flat(table: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
             rows += _flat(value, f"{above}{name}.")
         else:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            rows.append((f"{above}{name}", _cut(text)))
+            rows.append((f"{above}{name}", cut(text)))
     return rows
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} … ({len(text):,} characters)"
-
-
-def _words(name: str) -> str:
-    return _WORDS.get(name, name)
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
-
-
-def _share(value: float) -> str:
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
-
-
-def _p_value(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"

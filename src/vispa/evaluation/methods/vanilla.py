@@ -8,7 +8,9 @@ from typing import Any
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods.asking import asks_stance, comment_request, item_case, target
 from vispa.evaluation.methods.base import Bench, option_answers, written_answers
+from vispa.evaluation.methods.prompts import MethodPrompts
 from vispa.evaluation.records import MethodAnswer
+from vispa.modes.prompts import Prompts
 from vispa.modes.questions import lettered, option_prompt
 
 
@@ -32,13 +34,24 @@ class Vanilla:
 
     def question(self, item: TaskItem) -> str:
         """The text after which a letter is due."""
-        case = item_case(item)
         if self.bench.own_stances and asks_stance(item):
+            case = item_case(item)
             listed = lettered(case.options)
             return self.bench.prompts.named_stance.format(text=case.text, target=case.target, options=listed)
-        asked = option_prompt(case, self.bench.wording, None)
-        named = target(item)
-        if named is None or named in asked:
-            return asked
-        line = self.bench.prompts.toward_value if item.vrd else self.bench.prompts.toward_group
-        return f"{line.format(target=case.target)}\n{asked}"
+        return plain_question(item, self.bench.wording, self.bench.prompts)
+
+
+def plain_question(item: TaskItem, wording: Prompts, prompts: MethodPrompts) -> str:
+    """An item's question with its options; it says whose answer is asked for, where it does not itself.
+
+    Args:
+        item: with options.
+        wording: of the question, where the item has none of its own.
+        prompts: of the line that names the target.
+    """
+    case, named = item_case(item), target(item)
+    asked = option_prompt(case, wording, None)
+    if named is None or named in asked:
+        return asked
+    line = prompts.toward_value if item.vrd else prompts.toward_group
+    return f"{line.format(target=case.target)}\n{asked}"

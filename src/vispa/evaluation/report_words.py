@@ -1,0 +1,102 @@
+"""How the report says things: names, meanings and numbers, for people who do not know the code."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_FILE = Path(__file__).with_name("report.toml")
+# Between a number and its sign, where no line may break.
+_NO_BREAK = "\u00a0"
+
+
+@cache
+def words() -> dict[str, Any]:
+    """The tables of `report.toml`."""
+    return tomllib.loads(_FILE.read_text(encoding="utf-8"))
+
+
+def figure_label(name: str) -> str:
+    """A figure's name in words; an unknown one as it is."""
+    return str(words()["figures"].get(name, {}).get("label", name))
+
+
+def figure_meaning(name: str) -> str:
+    """What a figure is, its range, and whether higher is better."""
+    return str(words()["figures"].get(name, {}).get("meaning", ""))
+
+
+def method_meaning(name: str) -> str:
+    """What a method does, variants of `vispa` with their estimator and selector; nothing for an unknown one."""
+    rest, _, selector = name.partition("+")
+    base, _, estimator = rest.partition(":")
+    known = str(words()["methods"].get(base, ""))
+    if not known or (base != "vispa" and base != name):
+        return ""
+    return (
+        known
+        + (f", by the estimator {readable(estimator)}" if estimator else "")
+        + (f", selected by {selector}" if selector else "")
+    )
+
+
+def group_label(group: str) -> str:
+    """An attribute group's name, in words where it is one of a survey's codes."""
+    return str(words()["groups"].get(group, group))
+
+
+def attribute_label(attribute: str) -> str:
+    """`POLPARTY_Democrat` in words; any other attribute as it is."""
+    code, _, name = attribute.partition("_")
+    known = words()["groups"].get(code)
+    return f"{known}: {name}" if known and name else attribute
+
+
+def judge_in_words(judge: str) -> str:
+    """`nli:NAME` or `embedding:NAME` as a phrase."""
+    kind, _, name = judge.partition(":")
+    phrases = {"nli": "entailment under the NLI model", "embedding": "likeness under the sentence encoder"}
+    return f"{phrases[kind]} {name}" if kind in phrases and name else judge
+
+
+def readable(slug: str) -> str:
+    """A slug as words."""
+    return slug.replace("_", " ")
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def number(value: float, decimals: int = 3) -> str:
+    """A number with a typographic minus; one that rounds to 0 has no sign."""
+    text = f"{value:,.{decimals}f}"
+    return text.replace("-", "−") if float(text.replace(",", "")) else text.removeprefix("-")
+
+
+def signed(value: float) -> str:
+    """A difference: with its sign, unless it rounds to 0."""
+    text = number(value)
+    return f"+{text}" if value > 0 and float(text.replace(",", "")) else text
+
+
+def percent(share: float) -> str:
+    """A share in percent with at most one decimal."""
+    return f"{number(100 * share, 1).removesuffix('.0')}{_NO_BREAK}%"
+
+
+def p_value(value: float) -> str:
+    """A p value; one that would round to 0 as a bound."""
+    return f"<{_NO_BREAK}0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def check_figure(name: str, value: float) -> str:
+    """A check's figure or threshold in the check's unit."""
+    entry = words()["checks"].get(name, {})
+    return percent(value) if entry.get("share") else number(value, entry.get("decimals", 3))
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 comment`, `6 comments`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
