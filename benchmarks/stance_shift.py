@@ -108,6 +108,19 @@ def option_table(
     return np.stack(option_probabilities(vispa.model, prompts, counts, plan=plan, steers=steers))
 
 
+def sided(vispa: Vispa, scenes: Sequence[Scene]) -> tuple[list[str], list[str]]:
+    """Texts and values of 2 N cases: each act toward a value that supports it, then one that opposes it."""
+    drawn = drawn_values(scenes, tuple(vispa.taxonomy))
+    values = [value for support, oppose, _ in drawn for value in (support, oppose)]
+    return [scene.text for scene in scenes for _ in range(2)], values
+
+
+def own_options(vispa: Vispa, scenes: Sequence[Scene], bank: VectorBank) -> FloatArray:
+    """[N, 2, 3]: the options of the model itself, steered with the bank toward the cases of `sided`."""
+    texts, values = sided(vispa, scenes)
+    return option_table(vispa, stance_prompts(vispa, texts), bank, values).reshape(len(scenes), 2, len(STANCES))
+
+
 def written_comments(
     vispa: Vispa, texts: Sequence[str], bank: VectorBank | None = None, values: Sequence[str] | None = None
 ) -> list[str]:
@@ -161,16 +174,14 @@ def measure(
         seeds: of the random vectors; comments are written with those of the first one only.
     """
     texts = [scene.text for scene in scenes]
-    twice = [text for text in texts for _ in range(2)]
-    drawn = drawn_values(scenes, tuple(vispa.taxonomy))
-    values = [value for support, oppose, _ in drawn for value in (support, oppose)]
+    twice, values = sided(vispa, scenes)
     noise = [with_random_vectors(vispa.bank, vispa.recipe, seed) for seed in seeds]
 
     def by_act(table: FloatArray) -> FloatArray:
         return table.reshape(len(scenes), 2, len(STANCES))
 
     def alone(bank: VectorBank) -> FloatArray:
-        return by_act(option_table(vispa, stance_prompts(vispa, twice), bank, values))
+        return own_options(vispa, scenes, bank)
 
     def passage(bank: VectorBank) -> FloatArray:
         comments = written_comments(vispa, twice, bank, values)

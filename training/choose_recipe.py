@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.expression import comments, describe, rates
-from benchmarks.stance_shift import drawn_values, option_table, right, spoken, stance_prompts
+from benchmarks.stance_shift import own_options, right, spoken
 from training.judge import Judge
 from training.sources import HERE, Scene, load_sources
 from vispa.models.loading import EMBEDDED, EMBEDDED_PATH, LoadedModel, load_model
@@ -86,10 +86,7 @@ def best(tried: dict[Recipe, list[float]]) -> list[Recipe]:
 
 def stance_accuracy(vispa: Vispa, acts: Sequence[Scene]) -> float:
     """How often the steered model's likeliest option is the stance of the value steered toward."""
-    drawn = drawn_values(acts, tuple(vispa.taxonomy))
-    values = [value for support, oppose, _ in drawn for value in (support, oppose)]
-    prompts = stance_prompts(vispa, [act.text for act in acts for _ in range(2)])
-    return float(right(option_table(vispa, prompts, vispa.bank, values).reshape(len(acts), 2, -1)).mean())
+    return float(right(own_options(vispa, acts, vispa.bank)).mean())
 
 
 def recipe_toml(recipe: Recipe, comment: str) -> str:

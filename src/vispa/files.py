@@ -39,6 +39,11 @@ def read_text(path: Path) -> str:
         raise InputError(str(path), f"is not UTF-8 (byte {error.start}).", "Save it with UTF-8 encoding.") from error
 
 
+def banks_folder() -> Path:
+    """Where the cached banks of vectors are."""
+    return cache_folder() / "banks"
+
+
 def write_json(path: Path, data: object) -> None:
     """Write a JSON file whole; the same data gives the same bytes.
 

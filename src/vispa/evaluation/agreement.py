@@ -70,6 +70,7 @@ def agreement_figures(
         InputError: no item, unequal lengths, or an option outside the labels.
     """
     truth, answers = _as_numbers(gold, predicted, labels)
+    answers = np.where(answers == UNREADABLE, labels, answers)
     sizes = labels + 1  # with the label of unreadable answers
     confusion = np.bincount(truth * sizes + answers, minlength=sizes * sizes).reshape(sizes, sizes)
     hits, in_gold, in_answers = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
@@ -96,19 +97,28 @@ def stance_figures(gold: Sequence[int] | IntArray, predicted: Sequence[int | Non
         InputError: see `agreement_figures`.
     """
     truth, answers = _as_numbers(gold, predicted, len(STANCES))
-    kept = (truth != _EITHER) & (answers != _EITHER)
-    # An unreadable answer stays in the binary figures as a wrong one.
-    binary = np.where(answers == len(STANCES), UNREADABLE, answers)[kept]
+    binary_gold, binary = without_either(truth, answers)
     return StanceFigures(
-        three_way=agreement_figures(gold, predicted),
-        binary=agreement_figures(truth[kept], binary, labels=2) if kept.any() else None,
+        three_way=agreement_figures(truth, answers),
+        binary=agreement_figures(binary_gold, binary, labels=2) if len(binary_gold) else None,
     )
+
+
+def without_either(gold: IntArray, predicted: IntArray) -> tuple[IntArray, IntArray]:
+    """The items whose gold and answer are not Either; an unreadable answer stays, as a wrong one.
+
+    Args:
+        gold: [N] positions in `STANCES`.
+        predicted: [N] the same, or `UNREADABLE`.
+    """
+    kept = (gold != _EITHER) & (predicted != _EITHER)
+    return gold[kept], predicted[kept]
 
 
 def _as_numbers(
     gold: Sequence[int] | IntArray, predicted: Sequence[int | None] | IntArray, labels: int
 ) -> tuple[IntArray, IntArray]:
-    """Gold and answers as integers, [N] each; an unreadable answer becomes the number `labels`."""
+    """Gold and answers as integers, [N] each; an answer that cannot be read is `UNREADABLE`."""
     if len(gold) != len(predicted):
         raise InputError("predicted", f"has {len(predicted)} answers for {len(gold)} items.", "Give one for each item.")
     if len(gold) == 0:
@@ -124,4 +134,4 @@ def _as_numbers(
             raise InputError(
                 f"{field}[{outside[0]}]", f"is {numbers[outside[0]]}.", f"Number the options from 0 to {labels - 1}."
             )
-    return truth, np.where(answers == UNREADABLE, labels, answers)
+    return truth, answers

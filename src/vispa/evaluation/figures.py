@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vispa.evaluation.intervals import Interval
+from vispa.evaluation.report_words import readable
 from vispa.evaluation.runs import Run
 from vispa.evaluation.scoring import RunScores
 from vispa.evaluation.signatures import value_use
@@ -252,7 +253,7 @@ def draw_values(uses: Mapping[str, Mapping[str, float]], methods: Sequence[str],
             shares = [use.get(value, 0.0) for value in values]
             color, _ = _style(methods.index(method))
             axis.barh(places - 0.4 + height * (number + 0.5), shares, height, color=color, label=method)
-        _rows(axis, [value.replace("_", " ") for value in values])
+        _rows(axis, [readable(value) for value in values])
         axis.set(xlabel="share of items", xlim=(0, None))
         axis.tick_params(top=len(values) > _TALL, labeltop=len(values) > _TALL)
         axis.grid(axis="x", lw=0.4, alpha=0.6)
@@ -302,4 +303,4 @@ def _said_curve(curve: Reliability) -> str:
 
 def _said_use(use: Mapping[str, float]) -> str:
     order = sorted(use, key=lambda value: (-use[value], value))
-    return ", ".join(f"{value.replace('_', ' ')} {use[value]:.2f}" for value in order)
+    return ", ".join(f"{readable(value)} {use[value]:.2f}" for value in order)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from vispa.errors import InputError
-from vispa.evaluation.agreement import STANCES, AgreementFigures, agreement_figures
+from vispa.evaluation.agreement import STANCES, AgreementFigures, agreement_figures, without_either
 from vispa.evaluation.intervals import (
     Interval,
     PairedDifference,
@@ -229,10 +229,9 @@ def _agreement(run: Run, method: str, seed: int) -> dict[str, Interval]:
     gold, predicted = gold_labels(run), predicted_labels(run, method)
     figures = _agreement_intervals(gold, predicted, max(len(item.options) for item in run.items), seed)
     if all(item.options == STANCES for item in run.items):
-        # The third stance is Either; without it an unreadable answer stays, as a wrong one.
-        kept = (gold != len(STANCES) - 1) & (predicted != len(STANCES) - 1)
-        if kept.any():
-            binary = _agreement_intervals(gold[kept], predicted[kept], len(STANCES) - 1, seed)
+        binary_gold, binary_predicted = without_either(gold, predicted)
+        if len(binary_gold):
+            binary = _agreement_intervals(binary_gold, binary_predicted, len(STANCES) - 1, seed)
             figures |= {f"binary_{name}": figure for name, figure in binary.items()}
     return figures
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from vispa.errors import BankError, InputError
-from vispa.files import cache_folder, replacing
+from vispa.files import banks_folder, replacing
 from vispa.steering.activations import Reading
 from vispa.steering.directions import Contrast, Directions
 from vispa.steering.plan import SteeringPlan
@@ -26,7 +26,7 @@ _PARTS = ("vectors", "quality", "separation", "bias", "weight_norm")
 
 def bank_file(model_fingerprint: str, taxonomy_fingerprint: str) -> Path:
     """Where the user's cache keeps the bank of a model and taxonomy."""
-    return cache_folder() / "banks" / f"{model_fingerprint[:20]}-{taxonomy_fingerprint[:20]}.safetensors"
+    return banks_folder() / f"{model_fingerprint[:20]}-{taxonomy_fingerprint[:20]}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,11 @@ class VectorBank:
         if estimator not in self.entries:
             raise InputError("estimator", f"{estimator!r} is not in the bank.", f"It has {', '.join(self.entries)}.")
         return self.entries[estimator]
+
+    @property
+    def width(self) -> int | None:
+        """Width H of the directions; None for a bank without entries."""
+        return next((int(entry.directions.vectors.shape[-1]) for entry in self.entries.values()), None)
 
     def row(self, value: str) -> int:
         """The place of a value in the tensors' first axis.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vispa.errors import BankError, InputError
-from vispa.files import cache_folder
+from vispa.files import banks_folder
 
 if TYPE_CHECKING:
     from vispa.steering.bank import VectorBank
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 BankName = Annotated[
     str, typer.Argument(metavar="BANK", help="A file, the beginning of a cached one's name, or a model.")
 ]
-
-
-def banks_folder() -> Path:
-    """Where the cached banks are."""
-    return cache_folder() / "banks"
 
 
 def cached_banks() -> list[Path]:
@@ -84,5 +79,4 @@ def bank_row(path: Path) -> dict[str, Any]:
 
 def bank_shape(bank: VectorBank) -> tuple[int, int]:
     """Number of blocks and width; width 0 for a bank without estimators."""
-    widths = [int(entry.directions.vectors.shape[-1]) for entry in bank.entries.values()]
-    return len(bank.residual_norm), widths[0] if widths else 0
+    return len(bank.residual_norm), bank.width or 0

@@ -12,13 +12,13 @@ from vispa.cli.bank.finding import (
     BankName,
     bank_row,
     bank_shape,
-    banks_folder,
     cached_banks,
     find_bank,
     load_bank,
 )
 from vispa.cli.console import print_json
 from vispa.cli.options import AsJson
+from vispa.files import banks_folder
 
 if TYPE_CHECKING:
     from vispa.steering.bank import VectorBank

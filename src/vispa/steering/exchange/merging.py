@@ -28,7 +28,9 @@ def with_vectors(bank: VectorBank, name: str, vectors: Mapping[str, Mapping[int,
         InputError: a value, block or width that the bank does not have; a vector that is not finite;
             a bank without entries, which does not say how wide its model is.
     """
-    blocks, width = len(bank.residual_norm), _width(bank)
+    blocks, width = len(bank.residual_norm), bank.width
+    if width is None:
+        raise InputError("bank", "has no directions that tell how wide its model is.", "Fit it anew with `vispa fit`.")
     stack = torch.zeros(len(bank.info.values), blocks, width)
     quality = torch.zeros(len(bank.info.values), blocks)
     for slug, by_block in vectors.items():
@@ -47,10 +49,3 @@ def with_vectors(bank: VectorBank, name: str, vectors: Mapping[str, Mapping[int,
             stack[row, block], quality[row, block] = vector.float(), 1.0
     entry = Entry(Directions(stack, quality, torch.zeros_like(quality)), "last", "pairs")
     return replace(bank, entries={**bank.entries, name: entry})
-
-
-def _width(bank: VectorBank) -> int:
-    widths = [int(entry.directions.vectors.shape[-1]) for entry in bank.entries.values()]
-    if not widths:
-        raise InputError("bank", "has no directions that tell how wide its model is.", "Fit it anew with `vispa fit`.")
-    return widths[0]
