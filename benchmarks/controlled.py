@@ -42,16 +42,15 @@ from benchmarks.stance_shift import (
 )
 from training.judge import Judge
 from training.sources import Scene, Sources, load_sources
-from vispa.cases import STANCE_OPTIONS, Aggregated, Case
-from vispa.checks import DEFAULT_K
 from vispa.evaluation.intervals import Interval, bootstrap_mean
 from vispa.generation.engine import generate, render_prompt
 from vispa.generation.rows import Row, Sampling
+from vispa.modes.case import Aggregated, Case
 from vispa.modes.mixture import Example, fit_mixture, jensen_shannon
 from vispa.modes.questions import lettered
 from vispa.pipeline import Vispa
 from vispa.records import Comment, Selection
-from vispa.requests import Request
+from vispa.request import DEFAULT_K, STANCE_OPTIONS, Request
 
 Figures = dict[str, dict[str, Interval]]
 

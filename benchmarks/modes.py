@@ -12,11 +12,11 @@ import json
 import time
 from pathlib import Path
 
-from vispa.chat import Failure
 from vispa.cli.batch import item_request
 from vispa.evaluation.tasks import available
-from vispa.inputs import read_items
+from vispa.items.reading import read_items
 from vispa.pipeline import Vispa
+from vispa.readers.base import Failure
 from vispa.taxonomy import Taxonomy
 
 _CHUNK = 32

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
+from vispa.models.encoder import load_encoder
 from vispa.selection.embedding import EmbeddingSelector
-from vispa.selection.encoder import load_encoder
 from vispa.taxonomy import Taxonomy
 
 MAPPING = Path(__file__).parent / "data" / "vital_mapping.toml"

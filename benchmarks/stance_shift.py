@@ -24,13 +24,14 @@ import numpy.typing as npt
 
 from benchmarks.expression import with_random_vectors
 from training.sources import Scene, Sources, Stance, load_acts, load_sources
-from vispa.cases import STANCE_OPTIONS, Case
 from vispa.evaluation.intervals import Interval, bootstrap_mean
 from vispa.generation.engine import generate, render_prompt
 from vispa.generation.options import option_probabilities
 from vispa.generation.rows import Row, Sampling
+from vispa.modes.case import Case
 from vispa.modes.questions import option_prompt
 from vispa.pipeline import Vispa
+from vispa.request import STANCE_OPTIONS
 from vispa.steering.bank import VectorBank
 from vispa.steering.recipe import Steer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from vispa.steering.bank import BankInfo, Entry, VectorBank
-from vispa.steering.directions import Directions
+from vispa.steering.estimators import Directions
 from vispa.steering.recipe import Recipe
 
 VALUES = ("calm", "thrift", "candor")

@@ -20,14 +20,14 @@ from fake_api import FakeApi, Reply, completion, failed, said, weighed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vispa.aggregation.api import ApiChat, _pause, _retry_after
-from vispa.aggregation.local import LocalChat
-from vispa.chat import ChatModel, Failure
 from vispa.errors import InputError
 from vispa.generation.engine import generate, render_prompt
 from vispa.generation.options import option_probabilities
 from vispa.generation.rows import Row, Sampling
 from vispa.models.loading import LoadedModel
+from vispa.readers.api import ApiChat, _pause, _retry_after
+from vispa.readers.base import ChatModel, Failure
+from vispa.readers.local import LocalChat
 
 KEY = "sk-secret-0123456789"
 
@@ -299,7 +299,7 @@ tokens = st.sampled_from(
 
 @given(st.dictionaries(tokens, st.floats(1e-6, 1), min_size=1), st.integers(2, 5))
 def test_distribution_agrees_with_a_plain_sum(table: dict[str, float], count: int) -> None:
-    from vispa.aggregation.api import _distribution, _Reply
+    from vispa.readers.api import _distribution, _Reply
 
     total = sum(table.values())
     reply = _Reply.model_validate_json(weighed({token: p / total for token, p in table.items()}).body)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vispa import batch
-from vispa.append_log import AppendLog, Destination, differing_settings, unfinished_chunks, whole_lines
-from vispa.batch import BatchRun, settings_path
-from vispa.chat import Failure
 from vispa.errors import InputError
-from vispa.inputs import Item
+from vispa.files.append_log import AppendLog, Destination, differing_settings, unfinished_chunks, whole_lines
+from vispa.items import answering as batch
+from vispa.items.answering import BatchRun, settings_path
+from vispa.items.reading import Item
+from vispa.readers.base import Failure
 
 identifiers = st.lists(st.integers() | st.text(st.characters(exclude_categories=["Cs"])), max_size=6, unique_by=repr)
 

@@ -22,7 +22,7 @@ from vispa.cli.bank.exporting import blocks_option
 from vispa.errors import BankError, InputError, ModelError
 from vispa.models.loading import LoadedModel, load_model
 from vispa.steering.bank import VectorBank
-from vispa.steering.directions import OneVersusOthers
+from vispa.steering.estimators import OneVersusOthers
 from vispa.steering.exchange.fixed import fixed_vectors
 from vispa.steering.exchange.gguf import import_gguf
 from vispa.steering.exchange.plain import import_vectors

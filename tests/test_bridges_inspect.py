@@ -24,13 +24,13 @@ from inspect_ai.model import Logprob, Logprobs, ModelOutput, ModelUsage, TopLogp
 from vispa.bridges.inspect_scorers import sample_item  # noqa: E402
 from vispa.bridges.inspect_tasks import TASKS, vispa_solver  # noqa: E402
 from vispa.bridges.together import Together  # noqa: E402
-from vispa.chat import Failure  # noqa: E402
 from vispa.errors import InputError  # noqa: E402
 from vispa.evaluation.methods import Bench  # noqa: E402
 from vispa.evaluation.methods.vispa_method import VispaMethod  # noqa: E402
 from vispa.evaluation.tasks import built_in_tasks, load_task  # noqa: E402
+from vispa.models.encoder import load_encoder  # noqa: E402
 from vispa.pipeline import Vispa  # noqa: E402
-from vispa.selection.encoder import load_encoder  # noqa: E402
+from vispa.readers.base import Failure  # noqa: E402
 from vispa.steering.fitting import fit_bank  # noqa: E402
 from vispa.steering.recipe import Recipe  # noqa: E402
 
@@ -196,7 +196,7 @@ def test_overton_by_entailment(data, tmp_path, monkeypatch):
             words = [[set(text.rstrip(".").split()) for text in pair] for pair in pairs]
             return np.array([len(a & b) / len(a | b) for a, b in words])
 
-    monkeypatch.setattr("vispa.evaluation.nli.NliJudge", WordJudge)
+    monkeypatch.setattr("vispa.models.nli.NliJudge", WordJudge)
     said = [f"Losing {thing} may hurt." for thing in THINGS[:3]] + ["Sun.", "Others may need help.", ""]
     task = TASKS["vital/overton"](data=data, judge="nli:words")
     found = metrics(run(task, tmp_path, model=saying(said)))["entailment_coverage"]

@@ -16,9 +16,9 @@ from training.judge import Judge
 from training.sources import Scene, load_acts, load_sources
 from vispa.evaluation.intervals import Interval
 from vispa.pipeline import Vispa
-from vispa.requests import Request
+from vispa.request import Request
 from vispa.steering.bank import BankInfo, Entry, VectorBank
-from vispa.steering.directions import Directions
+from vispa.steering.estimators import Directions
 from vispa.steering.recipe import Recipe
 from vispa.taxonomy import Taxonomy
 

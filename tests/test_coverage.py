@@ -10,9 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import DebertaV2Config, DebertaV2ForSequenceClassification, PreTrainedTokenizerFast
 
-from vispa.aggregation.sentences import split_sentences
 from vispa.errors import InputError, ModelError, NumericalError
-from vispa.evaluation import nli
 from vispa.evaluation.coverage import (
     EmbeddingLikeness,
     EntailmentCoverage,
@@ -21,8 +19,10 @@ from vispa.evaluation.coverage import (
     entailment_coverage,
     entailment_scores,
 )
-from vispa.evaluation.nli import NliJudge, entailment_label
-from vispa.evaluation.pair_cache import PairCache
+from vispa.files.pair_cache import PairCache
+from vispa.models import nli
+from vispa.models.nli import NliJudge, entailment_label
+from vispa.modes.sentences import split_sentences
 
 RESPONSES = [
     "Keep the promise. Others rely on it! It may cost you an evening, though.",
@@ -307,7 +307,7 @@ def test_the_two_figures_cannot_be_mixed_up():
 
 
 def test_the_bundled_encoder_finds_the_explanation_that_is_covered():
-    from vispa.selection.encoder import load_encoder
+    from vispa.models.encoder import load_encoder
 
     encoder = load_encoder()
     near, far = embedding_likenesses(

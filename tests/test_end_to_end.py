@@ -59,7 +59,7 @@ def test_respond_json_holds_everything(environment: dict[str, str]) -> None:
 
 
 def split(text: str) -> list[str]:
-    from vispa.aggregation.sentences import split_sentences
+    from vispa.modes.sentences import split_sentences
 
     return split_sentences(text)
 

@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import read_activations
 from vispa.steering.bank import VectorBank
-from vispa.steering.directions import MeanDifference, Probe, ProbeMeanDifference, Projection
+from vispa.steering.estimators import MeanDifference, Probe, ProbeMeanDifference, Projection
 from vispa.steering.fitting import fit_bank
 from vispa.steering.logistic import fit_logistic
 from vispa.taxonomy import Taxonomy

@@ -15,7 +15,6 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from vispa.chat import Failure
 from vispa.cli import evaluate as commands
 from vispa.errors import InputError
 from vispa.evaluation import runner
@@ -26,12 +25,13 @@ from vispa.evaluation.methods.community import FileCommunity, ModelCommunity
 from vispa.evaluation.methods.personas import read_personas
 from vispa.evaluation.methods.prompting import Prompting
 from vispa.evaluation.methods.vanilla import Vanilla
-from vispa.evaluation.records import MethodAnswer, RunFolder
 from vispa.evaluation.runner import run
+from vispa.evaluation.runs.folder import MethodAnswer, RunFolder
 from vispa.evaluation.tasks import load_task
 from vispa.generation.rows import Generated
+from vispa.modes.checking import checked
 from vispa.pipeline import Vispa
-from vispa.requests import checked
+from vispa.readers.base import Failure
 from vispa.steering.fitting import fit_bank
 from vispa.steering.recipe import Recipe
 
@@ -534,8 +534,8 @@ def test_eval_runs_scores_and_reports(command, tmp_path, monkeypatch):
     scoring.score_run = lambda folder, *, judge: done.append((folder, judge))
     signatures.check_run = lambda folder, **parts: done.append(sorted(parts))
     report.write_report = lambda folder: done.append(folder)
-    monkeypatch.setitem(sys.modules, "vispa.evaluation.signatures", signatures)
-    monkeypatch.setattr("vispa.selection.encoder.load_encoder", lambda: None)
+    monkeypatch.setitem(sys.modules, "vispa.evaluation.diagnostics", signatures)
+    monkeypatch.setattr("vispa.models.encoder.load_encoder", lambda: None)
     monkeypatch.setitem(sys.modules, "vispa.evaluation.scoring", scoring)
     monkeypatch.setitem(sys.modules, "vispa.evaluation.report", report)
     task, output = write_task(tmp_path, "steerable", rows("steerable", 3)), tmp_path / "run"

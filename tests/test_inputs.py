@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vispa.errors import InputError
-from vispa.inputs import Item, read_items
+from vispa.items.reading import Item, read_items
 
 
 def write(folder: Path, name: str, text: str) -> Path:

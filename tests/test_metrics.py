@@ -17,7 +17,8 @@ from vispa.evaluation.agreement import UNREADABLE, agreement_figures, stance_fig
 from vispa.evaluation.distribution import distribution_figures, jensen_shannon_distances, most_likely_agreements
 from vispa.evaluation.intervals import bootstrap_mean, bootstrap_statistic, paired_difference, scores_by_id
 from vispa.evaluation.metrics import distribution_report, group_positions
-from vispa.modes.answers import LETTERS, read_letter
+from vispa.modes.answers import read_letter
+from vispa.request import LETTERS
 
 EXACT = 1e-9
 STANCES = ("Support", "Oppose", "Either")

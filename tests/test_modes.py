@@ -11,20 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
-from vispa.aggregation.extractive import ExtractiveAggregator
-from vispa.aggregation.support import supported_claims
-from vispa.aggregation.written import WrittenAggregator
-from vispa.cases import STANCE_OPTIONS, Aggregated, Case
-from vispa.chat import Failure
 from vispa.errors import InputError, VispaError
 from vispa.models.loading import LoadedModel
+from vispa.modes.case import Aggregated, Case
+from vispa.modes.checking import checked
 from vispa.modes.mixture import Example, Mixture, at_temperature, fit_mixture, jensen_shannon
+from vispa.modes.overton.extractive import ExtractiveAggregator
+from vispa.modes.overton.support import supported_claims
+from vispa.modes.overton.written import WrittenAggregator
 from vispa.modes.prompts import built_in_prompts
 from vispa.modes.questions import lettered, option_prompt, question_stem, target_in_words
 from vispa.modes.steerable import ReaderPicker, SteerableAnswer, SteerableMode
 from vispa.pipeline import Vispa
+from vispa.readers.base import Failure
 from vispa.records import Comment, Stance
-from vispa.requests import Request, checked
+from vispa.request import STANCE_OPTIONS, Request
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.steering.fitting import fit_bank
 from vispa.steering.recipe import Recipe

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from vispa.errors import InputError, ModelError, NumericalError
-from vispa.selection.cache import ScoreCache
+from vispa.files.score_cache import ScoreCache
 from vispa.selection.nli import HYPOTHESIS, NliSelector, batches, nli_positions
 from vispa.taxonomy import Taxonomy, Value
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from vispa.cli.options import recipe_file
 from vispa.errors import InputError
-from vispa.inputs import check_unique
+from vispa.files.reading import json_entries, read_toml
+from vispa.items.reading import check_unique
 from vispa.modes.prompts import built_in_prompts
-from vispa.parsing import json_entries, read_toml
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 values = st.recursive(

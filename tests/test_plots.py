@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vispa.errors import InputError
-from vispa.plots import FORMATS, drawing
+from vispa.files.drawing import FORMATS, drawing
 
 NAME = "$x_1$ & $\\nothing"
 
@@ -59,6 +59,6 @@ def test_bad_names_and_a_missing_library_are_refused(tmp_path: Path, monkeypatch
 
 
 def test_matplotlib_loads_when_something_is_drawn() -> None:
-    code = "import sys, vispa.plots; print('matplotlib' in sys.modules)"
+    code = "import sys, vispa.files.drawing; print('matplotlib' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"

@@ -21,14 +21,14 @@ from vispa.cli.compare import compare as compare_command
 from vispa.errors import InputError
 from vispa.evaluation import item_scores
 from vispa.evaluation.comparison import compare_runs
+from vispa.evaluation.diagnostics import Thresholds, check_run, value_use
 from vispa.evaluation.figures import draw_run, reliability
 from vispa.evaluation.item_scores import LARGEST_DISTANCE
-from vispa.evaluation.records import FORMAT
 from vispa.evaluation.report import inline_svg, write_report
 from vispa.evaluation.report_words import words
-from vispa.evaluation.runs import read_run
+from vispa.evaluation.runs.folder import FORMAT
+from vispa.evaluation.runs.run import read_run
 from vispa.evaluation.scoring import load_item_scores, load_scores, score_run
-from vispa.evaluation.signatures import Thresholds, check_run, value_use
 
 STANCES = ["Support", "Oppose", "Either"]
 

@@ -13,9 +13,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
 from vispa.errors import InputError, VispaError
+from vispa.models.encoder import BundledEncoder, load_encoder
 from vispa.selection.choosing import choose
 from vispa.selection.embedding import HEAD_FILE, EmbeddingSelector
-from vispa.selection.encoder import BundledEncoder, load_encoder
 from vispa.selection.head import fit_head, label_matrix, load_head, load_situations
 from vispa.taxonomy import Taxonomy
 
@@ -33,7 +33,7 @@ def taxonomy() -> Taxonomy:
 def test_bundled_encoder_equals_sentence_transformers(encoder: BundledEncoder) -> None:
     from sentence_transformers import SentenceTransformer
 
-    from vispa.selection.encoder import _bundled_folder
+    from vispa.models.encoder import _bundled_folder
 
     texts = ["Feeding pigeons", "Should I sell the house that my late father built with his own hands?", "Yes."]
     expected = SentenceTransformer(str(_bundled_folder()), device="cpu").encode(texts, normalize_embeddings=True)

@@ -26,7 +26,7 @@ from vispa.generation.engine import generate
 from vispa.generation.rows import Row, Sampling
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
-from vispa.steering.directions import MeanDifference
+from vispa.steering.estimators import MeanDifference
 from vispa.steering.fitting import fit_bank
 from vispa.steering.recipe import Recipe, Steer
 from vispa.study import figures, fluency

@@ -12,10 +12,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold
 
+from vispa.models.encoder import FloatArray, load_encoder
 from vispa.selection.embedding import HEAD_FILE
-from vispa.selection.encoder import load_encoder
 from vispa.selection.head import fit_head, label_matrix, load_situations
-from vispa.selection.selector import FloatArray
 from vispa.taxonomy import Taxonomy
 
 _PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)

@@ -12,7 +12,7 @@ from benchmarks.measure import Timer
 from benchmarks.steering_speed.report import TOLERANCE, Part
 from benchmarks.steering_speed.setting import Setting, sentences
 from vispa.steering.activations import read_activations
-from vispa.steering.directions import Estimator, MeanDifference, Probe, Projection
+from vispa.steering.estimators import Estimator, MeanDifference, Probe, Projection
 from vispa.taxonomy import Taxonomy
 
 

@@ -16,7 +16,7 @@ from vispa.models.loading import EMBEDDED, EMBEDDED_PATH, LoadedModel, load_mode
 from vispa.modes.prompts import built_in_prompts
 from vispa.steering.activations import read_activations
 from vispa.steering.bank import BankInfo, Entry, VectorBank
-from vispa.steering.directions import Directions, Probe
+from vispa.steering.estimators import Directions, Probe
 from vispa.steering.recipe import Recipe
 from vispa.taxonomy import Taxonomy
 from vispa.versions import versions

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from vispa.modes.mixture import Mixture
     from vispa.pipeline import Vispa
     from vispa.records import Comment, DistributionalResponse, OvertonResponse, Selection, SteerableResponse
-    from vispa.requests import Request
+    from vispa.request import Request
     from vispa.steering.bank import VectorBank
     from vispa.steering.recipe import Recipe, Steer
     from vispa.taxonomy import Taxonomy, Value
 
 _HOMES = {
     "Vispa": "vispa.pipeline",
-    "Request": "vispa.requests",
+    "Request": "vispa.request",
     "Mixture": "vispa.modes.mixture",
     "Taxonomy": "vispa.taxonomy",
     "Value": "vispa.taxonomy",

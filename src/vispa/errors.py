@@ -35,3 +35,9 @@ class BankError(InputError):
 
 class NumericalError(VispaError):
     """NaN or infinity where a finite number is needed; names row, value and block."""
+
+
+def check_choice(field: str, given: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a word that is not one of those allowed."""
+    if given not in allowed:
+        raise InputError(field, f"is {given!r}.", f"Choose {' or '.join(allowed)}.")

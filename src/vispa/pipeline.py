@@ -11,22 +11,24 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from vispa.aggregation.extractive import ExtractiveAggregator
-from vispa.aggregation.local import LocalChat
-from vispa.aggregation.written import WrittenAggregator
-from vispa.cases import STANCE_OPTIONS, Aggregated, Aggregator, Case
-from vispa.chat import ChatModel, Distribution, Failure
-from vispa.checks import check_max_new_tokens
 from vispa.errors import VispaError
 from vispa.generation.engine import generate, render_prompt
 from vispa.generation.options import option_probabilities
 from vispa.generation.rows import Generated, Row, Sampling
+from vispa.models.encoder import Encoder, load_encoder
 from vispa.models.loading import EMBEDDED, LoadedModel, load_model
+from vispa.modes.case import Aggregated, Aggregator, Case
+from vispa.modes.checking import checked
 from vispa.modes.distributional import DistributionalAnswer, mix, read_comments
 from vispa.modes.mixture import Mixture
+from vispa.modes.overton.extractive import ExtractiveAggregator
+from vispa.modes.overton.written import WrittenAggregator
+from vispa.modes.picking import EmbeddingPicker
 from vispa.modes.prompts import Prompts, built_in_prompts
 from vispa.modes.questions import lettered, option_prompt, target_in_words
 from vispa.modes.steerable import Picker, ReaderPicker, SteerableAnswer, SteerableMode
+from vispa.readers.base import ChatModel, Distribution, Failure
+from vispa.readers.local import LocalChat
 from vispa.records import (
     Comment,
     DistributionalResponse,
@@ -38,11 +40,9 @@ from vispa.records import (
     SteerableResponse,
     Steering,
 )
-from vispa.requests import Request, checked
+from vispa.request import STANCE_OPTIONS, Request, check_max_new_tokens
 from vispa.selection.choosing import choose, definition_similarity
 from vispa.selection.embedding import EmbeddingSelector
-from vispa.selection.encoder import Encoder, load_encoder
-from vispa.selection.fit import EmbeddingPicker
 from vispa.selection.selector import Selector
 from vispa.steering.bank import VectorBank
 from vispa.steering.fitting import cached_bank

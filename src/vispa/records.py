@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Mode = Literal["overton", "steerable", "distributional"]
 #: How a value stands to what the text describes.
 Stance = Literal["support", "oppose", "either"]
 

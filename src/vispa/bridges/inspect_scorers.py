@@ -16,8 +16,9 @@ from inspect_ai.solver import TaskState
 
 from vispa.bridges.together import Together
 from vispa.evaluation.items import TaskItem
-from vispa.evaluation.records import ItemRecord
-from vispa.modes.answers import LETTERS, read_letter
+from vispa.evaluation.runs.folder import ItemRecord
+from vispa.modes.answers import read_letter
+from vispa.request import LETTERS
 
 #: Where a solver leaves a `MethodAnswer` in a sample's store, as JSON can say it.
 ANSWER = "vispa_answer"
@@ -27,7 +28,7 @@ ANSWER = "vispa_answer"
 def embedding_likeness() -> Scorer:
     """See `vispa.evaluation.coverage.embedding_likenesses`."""
     from vispa.evaluation.coverage import embedding_likenesses
-    from vispa.selection.encoder import load_encoder
+    from vispa.models.encoder import load_encoder
 
     encoder = load_encoder()
     return _coverage(lambda responses, gold: embedding_likenesses(responses, gold, encoder))
@@ -54,7 +55,7 @@ def entailment_figures() -> Metric:
 def entailment_coverage(model: str | None = None) -> Scorer:
     """See `vispa.evaluation.coverage.entailment_scores`; judged by the published model unless one is named."""
     from vispa.evaluation.coverage import entailment_scores
-    from vispa.evaluation.nli import PUBLISHED_JUDGE, NliJudge
+    from vispa.models.nli import PUBLISHED_JUDGE, NliJudge
 
     judge = NliJudge(model or PUBLISHED_JUDGE)
     return _coverage(lambda responses, gold: entailment_scores(responses, gold, judge))
@@ -134,7 +135,7 @@ def _closeness(state: TaskState) -> tuple[dict[str, float], str | None]:
     """Figures of one sample's distribution, and the letter that the sample chose."""
     from vispa.evaluation.distribution import distribution_figures
     from vispa.evaluation.item_scores import LARGEST_DISTANCE
-    from vispa.evaluation.runs import predicted_distribution
+    from vispa.evaluation.runs.run import predicted_distribution
 
     item, record = _answered(state)
     shares = predicted_distribution(record, item)

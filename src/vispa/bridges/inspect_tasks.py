@@ -23,14 +23,13 @@ from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 
 from vispa.bridges import inspect_scorers as scorers
 from vispa.bridges.together import Together
-from vispa.checks import check_choice
-from vispa.errors import InputError, VispaError
+from vispa.errors import InputError, VispaError, check_choice
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.tasks import Task, built_in_tasks, load_task
-from vispa.modes.answers import LETTERS
+from vispa.request import LETTERS
 
 if TYPE_CHECKING:
-    from vispa.evaluation.records import MethodAnswer
+    from vispa.evaluation.runs.folder import MethodAnswer
     from vispa.pipeline import Vispa
 
 #: Longest Overton response (paper: 300 tokens), so that length favours no model.
@@ -141,7 +140,7 @@ def vispa_solver(
         device: as in torch.
         max_new_tokens: longest comment.
         seed: of generation.
-        **request: fields of `vispa.requests.Request` that hold for every sample, such as `k`.
+        **request: fields of `vispa.request.Request` that hold for every sample, such as `k`.
 
     Raises:
         InputError: an unknown selector or aggregator.

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vispa.checks import MODES, check_choice
 from vispa.cli import options as o
 from vispa.cli.console import print_json, progress_bars
-from vispa.errors import InputError
-from vispa.inputs import Item, check_item_text, read_items
+from vispa.errors import InputError, check_choice
+from vispa.items.reading import Item, check_item_text, read_items
+from vispa.request import MODES
 
 if TYPE_CHECKING:
-    from vispa.chat import Failure
+    from vispa.readers.base import Failure
     from vispa.records import Response
-    from vispa.requests import Request
+    from vispa.request import Request
     from vispa.taxonomy import Taxonomy
 
 #: Attributes of items that name neither a group nor a country.
@@ -77,7 +77,7 @@ def batch(
     given = {"mode": mode, "toward": toward, "options": o.options_option(options), "passages": not no_passages}
     shared = {**given, **setup.request_options(known)}
     requests = {item.id: item_request(item, known, shared) for item in items}
-    from vispa.batch import BatchRun
+    from vispa.items.answering import BatchRun
     from vispa.versions import versions
 
     tokens = 0
@@ -136,7 +136,8 @@ def item_request(item: Item, taxonomy: Taxonomy, shared: dict[str, Any]) -> Requ
     Raises:
         InputError: the item cannot be answered in this mode; names it.
     """
-    from vispa.requests import Request, checked
+    from vispa.modes.checking import checked
+    from vispa.request import Request
 
     mode = shared["mode"]
     fields = dict(shared)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vispa.checks import check_choice
 from vispa.cli import options as o
 from vispa.cli.console import print_json, progress_bars
-from vispa.errors import InputError
+from vispa.errors import InputError, check_choice
 
 if TYPE_CHECKING:
     from vispa.evaluation.methods import Bench
@@ -184,11 +183,11 @@ def _selector(setup: o.Setup, kind: str, taxonomy: Taxonomy) -> Selector:
 
 def _score(output: Path, judge: str, bench: Bench) -> None:
     """Figures, failure signatures, report."""
-    from vispa.evaluation.nli import PUBLISHED_JUDGE
+    from vispa.evaluation.diagnostics import check_run
     from vispa.evaluation.report import write_report
     from vispa.evaluation.scoring import score_run
-    from vispa.evaluation.signatures import check_run
-    from vispa.selection.encoder import load_encoder
+    from vispa.models.encoder import load_encoder
+    from vispa.models.nli import PUBLISHED_JUDGE
 
     score_run(output, judge=f"nli:{PUBLISHED_JUDGE}" if judge == "nli" else judge)
     check_run(output, encoder=load_encoder(), loaded=bench.vispa.model, taxonomy=bench.vispa.taxonomy)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vispa.checks import check_choice, check_max_new_tokens
 from vispa.cli.console import names_argument, print_json, progress_bars
-from vispa.errors import InputError
-from vispa.inputs import check_item_text, read_items
+from vispa.errors import InputError, check_choice
+from vispa.items.reading import check_item_text, read_items
+from vispa.request import check_max_new_tokens
 from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ def inspect(
     messages = None if prompts is None else _messages(prompts)
     known = Taxonomy.load(taxonomy) if taxonomy else Taxonomy.built_in()
     named = tuple(dict.fromkeys(known[name].slug for name in names_argument(values)))
+    from vispa.files.drawing import require_matplotlib
     from vispa.generation.engine import render_prompt
     from vispa.generation.rows import Sampling
     from vispa.models.loading import load_model
-    from vispa.plots import require_matplotlib
     from vispa.steering.fitting import cached_bank
     from vispa.study.dose import one_per_family
     from vispa.study.figures import write_figures

@@ -11,7 +11,7 @@ from vispa.cli import options as o
 from vispa.cli.batch import item_request
 from vispa.cli.console import print_json, progress_bars
 from vispa.errors import InputError, VispaError
-from vispa.inputs import read_items
+from vispa.items.reading import read_items
 
 _CHUNK = 32
 
@@ -70,8 +70,8 @@ def mixture(
     requests = [item_request(item, known, shared) for item in items]
     import numpy as np
 
-    from vispa.chat import Failure
     from vispa.modes.mixture import Example, fit_mixture
+    from vispa.readers.base import Failure
 
     examples = []
     with progress_bars() as progress:

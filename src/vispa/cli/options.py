@@ -8,22 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vispa.checks import (
-    Count,
-    check_choice,
-    check_count,
-    check_diversity,
-    check_max_new_tokens,
-    check_threshold,
-)
 from vispa.cli.console import names_argument
-from vispa.errors import InputError
-from vispa.parsing import read_toml
+from vispa.errors import InputError, check_choice
+from vispa.files.reading import read_toml
+from vispa.request import Count, check_count, check_diversity, check_max_new_tokens, check_threshold
 from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
-    from vispa.chat import ChatModel
     from vispa.pipeline import Progress, Vispa
+    from vispa.readers.base import ChatModel
     from vispa.selection.selector import Selector
     from vispa.steering.recipe import Recipe
 
@@ -120,7 +113,7 @@ class Setup:
         return None if self.recipe is None else recipe_file(self.recipe)
 
     def request_options(self, taxonomy: Taxonomy) -> dict[str, Any]:
-        """The fields of `vispa.requests.Request` that hold for every text."""
+        """The fields of `vispa.request.Request` that hold for every text."""
         return {
             "k": count_option(self.k),
             "threshold": self.threshold,
@@ -167,8 +160,8 @@ class Setup:
                 device=self.device,
                 trust_remote_code=self.trust_remote_code,
             )
+        from vispa.models.encoder import BUNDLED
         from vispa.selection.embedding import EmbeddingSelector
-        from vispa.selection.encoder import BUNDLED
 
         return EmbeddingSelector(taxonomy, self.selector_model or BUNDLED)
 
@@ -177,7 +170,7 @@ class Setup:
         if self.aggregator in ("extractive", "self"):
             return None
         if self.aggregator.startswith("api:"):
-            from vispa.aggregation.api import ApiChat
+            from vispa.readers.api import ApiChat
 
             return ApiChat(
                 self.aggregator.removeprefix("api:"), base_url=self.api_url, key_variable=self.api_key_variable

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vispa.checks import MODES, check_choice, check_text
 from vispa.cli import options as o
 from vispa.cli.console import print_json, progress_bars, text_argument
+from vispa.errors import check_choice
+from vispa.request import MODES, check_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +63,8 @@ def respond(
     )  # fmt: skip
     check_choice("--mode", mode, MODES)
     known = setup.check()
-    from vispa.requests import Request, checked
+    from vispa.modes.checking import checked
+    from vispa.request import Request
 
     request = Request(
         text,

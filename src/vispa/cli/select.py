@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from vispa.checks import check_text
 from vispa.cli import options as o
 from vispa.cli.console import print_json, progress_bars, text_argument
 from vispa.errors import InputError
-from vispa.inputs import check_item_text, read_items
+from vispa.items.reading import check_item_text, read_items
+from vispa.request import check_text
 
 _CHUNK = 1024
 
@@ -55,8 +55,8 @@ def select(
     else:
         text = text_argument(text)
         check_text(text)
+    from vispa.models.encoder import load_encoder
     from vispa.selection.choosing import choose, definition_similarity
-    from vispa.selection.encoder import load_encoder
 
     def choose_values(texts: list[str]) -> list[list[dict[str, Any]]]:
         chosen = choose(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from vispa.errors import InputError
 from vispa.evaluation.intervals import PairedDifference, paired_difference
-from vispa.evaluation.runs import Run, read_run
+from vispa.evaluation.runs.run import Run, read_run
 from vispa.evaluation.scoring import RunScores, load_item_scores, load_scores
-from vispa.inputs import Identifier
+from vispa.files.append_log import Identifier
 from vispa.records import Record
 
 #: Figures of which an item has 0 or 1, so that it can flip.
@@ -63,7 +63,7 @@ def compare_runs(
         first: folder of a scored run.
         second: folder of another one.
         method: compare this method only; by default all that both runs have.
-        data: see `vispa.evaluation.runs.read_run`.
+        data: see `vispa.evaluation.runs.run.read_run`.
         seed: of bootstrap and permutations.
 
     Raises:

@@ -12,10 +12,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vispa.aggregation.sentences import split_sentences
 from vispa.errors import InputError
+from vispa.models.encoder import Encoder
+from vispa.modes.sentences import split_sentences
 from vispa.records import Record
-from vispa.selection.encoder import Encoder
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -143,7 +143,7 @@ def embedding_likenesses(
     Args:
         responses: N responses.
         explanations: the gold explanations of each.
-        encoder: of sentences, such as `vispa.selection.encoder.load_encoder()`.
+        encoder: of sentences, such as `vispa.models.encoder.load_encoder()`.
         progress: called with the number of texts just encoded.
 
     Raises:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vispa.evaluation.diagnostics import value_use
 from vispa.evaluation.intervals import Interval
 from vispa.evaluation.report_words import readable
-from vispa.evaluation.runs import Run
+from vispa.evaluation.runs.run import Run
 from vispa.evaluation.scoring import RunScores
-from vispa.evaluation.signatures import value_use
-from vispa.plots import drawing
+from vispa.files.drawing import drawing
 from vispa.records import Record
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.errors import InputError, NumericalError
-from vispa.inputs import Identifier
+from vispa.files.append_log import Identifier
 from vispa.records import Record
 
 FloatArray = npt.NDArray[np.float64]

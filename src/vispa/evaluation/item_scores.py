@@ -12,9 +12,9 @@ from vispa.evaluation.agreement import UNREADABLE
 from vispa.evaluation.coverage import COVERED_ABOVE, embedding_likenesses, entailment_scores
 from vispa.evaluation.distribution import jensen_shannon_distances, most_likely_agreements
 from vispa.evaluation.items import TaskItem
-from vispa.evaluation.nli import NliJudge
-from vispa.evaluation.runs import Run, answer_position, predicted_distribution
-from vispa.selection.encoder import load_encoder
+from vispa.evaluation.runs.run import Run, answer_position, predicted_distribution
+from vispa.models.encoder import load_encoder
+from vispa.models.nli import NliJudge
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, StrictInt, StrictStr, ValidationError, field_validator, model_validator
 
-from vispa.checks import MAX_CHARACTERS
 from vispa.errors import InputError
-from vispa.modes.answers import LETTERS, read_letter
-from vispa.parsing import json_entries
-from vispa.records import Mode, Record
+from vispa.files.reading import json_entries
+from vispa.modes.answers import read_letter
+from vispa.records import Record
+from vispa.request import LETTERS, MAX_CHARACTERS, Mode
 
 # How far a distribution's sum may be from 1: published shares are rounded to two digits.
 _ROUNDING = 0.011

@@ -13,13 +13,14 @@ from markupsafe import Markup, escape
 
 from vispa.errors import InputError
 from vispa.evaluation import report_words
+from vispa.evaluation.diagnostics import SIGNATURES_FILE, Signature
 from vispa.evaluation.figures import DrawnFigure, draw_run, groups_by_size
 from vispa.evaluation.report_examples import cut, example, spread
-from vispa.evaluation.runs import Run, read_object, read_run
+from vispa.evaluation.runs.run import Run, read_object, read_run
 from vispa.evaluation.scoring import RunScores, load_scores
-from vispa.evaluation.signatures import SIGNATURES_FILE, Signature
-from vispa.files import read_text, replacing
-from vispa.modes.answers import LETTERS
+from vispa.files.reading import read_text
+from vispa.files.writing import replacing
+from vispa.request import LETTERS
 
 #: File name of the report.
 REPORT_FILE = "report.html"
@@ -42,11 +43,11 @@ def write_report(folder: Path, *, data: Path | None = None) -> Path:
     """Write `report.html` and the figures it holds (`figures/*.svg`).
 
     The run must be scored (`vispa.evaluation.scoring.score_run`); its signatures are shown where
-    they were checked (`vispa.evaluation.signatures.check_run`). The same run gives the same bytes.
+    they were checked (`vispa.evaluation.diagnostics.check_run`). The same run gives the same bytes.
 
     Args:
         folder: of the run.
-        data: see `vispa.evaluation.runs.read_run`.
+        data: see `vispa.evaluation.runs.run.read_run`.
 
     Returns:
         The report's path.

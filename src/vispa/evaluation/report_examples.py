@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from vispa.evaluation.items import TaskItem
-from vispa.evaluation.records import ItemRecord
 from vispa.evaluation.report_words import attribute_label, readable
-from vispa.evaluation.runs import Run, answer_position
-from vispa.modes.answers import LETTERS
+from vispa.evaluation.runs.folder import ItemRecord
+from vispa.evaluation.runs.run import Run, answer_position
+from vispa.request import LETTERS
 
 _EXAMPLES = 5
 _LONGEST_TEXT = 1200

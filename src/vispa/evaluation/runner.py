@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vispa.append_log import unfinished_chunks
 from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods import Bench, Method, make_methods
-from vispa.evaluation.records import MethodAnswer, RunFolder, record_line
+from vispa.evaluation.runs.folder import MethodAnswer, RunFolder, record_line
 from vispa.evaluation.tasks import find_task, load_task
+from vispa.files.append_log import unfinished_chunks
 from vispa.versions import versions
 
 #: Items answered together. Part of a run's settings: the same items meet in the same chunk after a

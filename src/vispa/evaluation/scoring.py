@@ -29,10 +29,11 @@ from vispa.evaluation.intervals import (
 )
 from vispa.evaluation.item_scores import gold_labels, item_scores, predicted_labels
 from vispa.evaluation.metrics import group_positions
-from vispa.evaluation.runs import Outcome, Run, read_object, read_run
+from vispa.evaluation.runs.run import Outcome, Run, read_object, read_run
 from vispa.evaluation.tasks import Metric
-from vispa.files import read_text, replacing, write_json
-from vispa.inputs import Identifier
+from vispa.files.append_log import Identifier
+from vispa.files.reading import read_text
+from vispa.files.writing import replacing, write_json
 from vispa.records import Record
 
 FloatArray = npt.NDArray[np.float64]

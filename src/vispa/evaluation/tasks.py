@@ -33,9 +33,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem, read_entries, read_item
-from vispa.inputs import check_unique
-from vispa.parsing import read_toml
-from vispa.records import Mode, Record
+from vispa.files.reading import read_toml
+from vispa.items.reading import check_unique
+from vispa.records import Record
+from vispa.request import Mode
 
 #: What a task is judged by: Overton coverage; accuracy and F1 of labels; share of items with the
 #: right likeliest option; Jensen-Shannon distance with that share.

@@ -11,11 +11,10 @@ import torch
 from vispa.errors import InputError
 from vispa.generation.engine import pad_left, token_batches
 from vispa.models.loading import LoadedModel
+from vispa.request import LETTERS
 from vispa.steering.intervention import steering
 from vispa.steering.plan import SteeringPlan
 from vispa.steering.recipe import Steer
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @torch.inference_mode()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Sequence
 
 from vispa.errors import InputError
-
-#: Letters of the options, in order.
-LETTERS = string.ascii_uppercase
+from vispa.request import LETTERS
 
 # What may stand around an answer without changing it: quotes, markup, brackets, end punctuation.
 _WRAPPING = " \t\"'`*_“”‘’()[]{}<>.,:;!"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vispa.cases import Case
-from vispa.chat import ChatModel, Distribution, Failure
-from vispa.modes.answers import LETTERS
+from vispa.modes.case import Case
 from vispa.modes.mixture import Mixture
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import option_prompt
+from vispa.readers.base import ChatModel, Distribution, Failure
+from vispa.request import LETTERS
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.errors import InputError
-from vispa.files import replacing
+from vispa.files.writing import replacing
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from vispa.errors import InputError
-from vispa.parsing import read_toml
+from vispa.files.reading import read_toml
 
 _BUILT_IN = Path(__file__).parent / "prompts.toml"
 

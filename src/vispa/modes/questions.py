@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from vispa.cases import STANCE_OPTIONS, Case
 from vispa.errors import InputError
-from vispa.modes.answers import LETTERS
+from vispa.modes.case import Case
 from vispa.modes.prompts import Prompts
+from vispa.request import LETTERS, STANCE_OPTIONS
 
 _GROUPS = Path(__file__).parent / "groups.toml"
 

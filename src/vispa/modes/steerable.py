@@ -8,11 +8,12 @@ from typing import Protocol
 
 import numpy as np
 
-from vispa.cases import Case
-from vispa.chat import ChatModel, Distribution, Failure
-from vispa.modes.answers import LETTERS, read_letter
+from vispa.modes.answers import read_letter
+from vispa.modes.case import Case
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import option_prompt
+from vispa.readers.base import ChatModel, Distribution, Failure
+from vispa.request import LETTERS
 
 
 class Picker(Protocol):

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from vispa.checks import DEFAULT_K, Count, check_count, check_diversity, check_threshold
 from vispa.errors import InputError
 from vispa.records import Selection
+from vispa.request import DEFAULT_K, Count, check_count, check_diversity, check_threshold
 from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:  # selector.py offers `choose` too, so a real import would be a circle.
-    from vispa.selection.encoder import Encoder
-    from vispa.selection.selector import FloatArray
+    from vispa.models.encoder import Encoder, FloatArray
 
 #: With `auto`, a value stays while its score is at least this share of the row's highest score.
 AUTO_SHARE = 0.4

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vispa.selection.encoder import BUNDLED, Encoder, load_encoder
+from vispa.models.encoder import BUNDLED, Encoder, FloatArray, load_encoder
 from vispa.selection.head import RelevanceHead, fit_shared_head, load_head
-from vispa.selection.selector import FloatArray
 from vispa.taxonomy import Taxonomy
 
 HEAD_FILE = Path(__file__).parent / "relevance_head.safetensors"

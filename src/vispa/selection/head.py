@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from vispa.errors import VispaError
-from vispa.files import replacing
-from vispa.selection.encoder import Encoder
-from vispa.selection.selector import FloatArray
+from vispa.files.writing import replacing
+from vispa.models.encoder import Encoder, FloatArray
 from vispa.taxonomy import Taxonomy
 
 SITUATIONS = Path(__file__).parent / "situations"

@@ -22,10 +22,10 @@ from transformers import (
 )
 
 from vispa.errors import InputError, ModelError, NumericalError
-from vispa.files import cache_folder
+from vispa.files.folders import cache_folder
+from vispa.files.score_cache import ScoreCache
+from vispa.models.encoder import FloatArray
 from vispa.models.fingerprint import model_fingerprint
-from vispa.selection.cache import ScoreCache
-from vispa.selection.selector import FloatArray
 from vispa.taxonomy import Taxonomy
 
 #: The paper's model.

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from vispa.models.encoder import FloatArray
 from vispa.taxonomy import Taxonomy
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class Selector(Protocol):

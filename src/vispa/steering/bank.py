@@ -13,9 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from vispa.errors import BankError, InputError
-from vispa.files import banks_folder, replacing
+from vispa.files.folders import banks_folder
+from vispa.files.writing import replacing
 from vispa.steering.activations import Reading
-from vispa.steering.directions import Contrast, Directions
+from vispa.steering.estimators import Contrast, Directions
 from vispa.steering.plan import SteeringPlan
 from vispa.steering.planning import build_plan
 from vispa.steering.recipe import Recipe, Steer

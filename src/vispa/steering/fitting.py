@@ -10,7 +10,7 @@ from vispa.errors import BankError
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import Reading, read_activations
 from vispa.steering.bank import BankInfo, Entry, VectorBank, bank_file
-from vispa.steering.directions import (
+from vispa.steering.estimators import (
     Estimator,
     MeanDifference,
     OneVersusOthers,

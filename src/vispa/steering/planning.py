@@ -10,7 +10,7 @@ import torch
 
 from vispa.errors import InputError
 from vispa.steering.calibration import target_logit
-from vispa.steering.directions import Directions
+from vispa.steering.estimators import Directions
 from vispa.steering.plan import BlockShift, SteeringPlan
 from vispa.steering.recipe import Recipe
 

@@ -9,8 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from vispa.checks import check_choice
-from vispa.errors import InputError
+from vispa.errors import InputError, check_choice
 
 #: `calibrated`: up to a probe's target confidence, per input (ConVA). `coefficient`: multiples
 #: of the fitted direction. `residual`: a fraction of the block's typical residual norm.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from vispa.plots import drawing
+from vispa.files.drawing import drawing
 from vispa.study.dose import DoseResponse, Measure
 from vispa.study.inspection import Inspection
 from vispa.study.leakage import Leakage
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-# Inches for one row or column of a heat map, enough for its label at the font size of `vispa.plots`.
+# Inches for one row or column of a heat map, enough for its label at the font size of `vispa.files.drawing`.
 _CELL = 0.19
 
 Labels = Mapping[str, str]
@@ -33,7 +33,7 @@ def write_figures(inspection: Inspection, folder: Path, suffix: str, labels: Lab
     Args:
         inspection: what was found.
         folder: made if it is not there.
-        suffix: one of `vispa.plots.FORMATS`.
+        suffix: one of `vispa.files.drawing.FORMATS`.
         labels: slug → words to show; the slug where there are none.
 
     Returns:

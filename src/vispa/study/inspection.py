@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from vispa.checks import check_choice
+from vispa.errors import check_choice
 from vispa.generation.rows import Sampling
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import BankInfo, VectorBank

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vispa.files import replacing
+from vispa.files.writing import replacing
 from vispa.study.dose import MEASURES, DoseResponse
 from vispa.study.inspection import Inspection
 from vispa.study.leakage import Leakage

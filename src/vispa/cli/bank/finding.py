@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vispa.errors import BankError, InputError
-from vispa.files import banks_folder
+from vispa.files.folders import banks_folder
 
 if TYPE_CHECKING:
     from vispa.steering.bank import VectorBank

@@ -18,7 +18,7 @@ from vispa.cli.bank.finding import (
 )
 from vispa.cli.console import print_json
 from vispa.cli.options import AsJson
-from vispa.files import banks_folder
+from vispa.files.folders import banks_folder
 
 if TYPE_CHECKING:
     from vispa.steering.bank import VectorBank

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vispa.cases import STANCE_OPTIONS, Case
 from vispa.evaluation.items import TaskItem
+from vispa.modes.case import Case
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import question_stem, target_in_words
 from vispa.records import Comment
-from vispa.requests import Request
+from vispa.request import STANCE_OPTIONS, Request
 
 #: Attributes of distributional items that name no country: MoralChoice's.
 NO_COUNTRY = ("low_ambiguity", "high_ambiguity")

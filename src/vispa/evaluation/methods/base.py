@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from vispa.chat import Distribution
-from vispa.checks import check_max_new_tokens
 from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods.asking import item_case
 from vispa.evaluation.methods.prompts import MethodPrompts, method_prompts
-from vispa.evaluation.records import MethodAnswer
+from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.generation.engine import generate, render_prompt
 from vispa.generation.options import option_probabilities
 from vispa.generation.rows import Generated, Row, Sampling
-from vispa.modes.answers import LETTERS
 from vispa.modes.prompts import Prompts
 from vispa.pipeline import Vispa
+from vispa.readers.base import Distribution
+from vispa.request import LETTERS, check_max_new_tokens
 from vispa.selection.selector import Selector
 from vispa.taxonomy import Taxonomy
 
@@ -58,7 +57,7 @@ class Bench:
     Attributes:
         vispa: the pipeline; its model is the one under test, its reader, aggregator, picker and
             prompts serve the other methods too.
-        request_options: fields of `vispa.requests.Request` that hold for every item: `k`,
+        request_options: fields of `vispa.request.Request` that hold for every item: `k`,
             `threshold`, `diversity`, `values`.
         max_new_tokens: longest comment.
         response_tokens: longest response of a method that writes it in one go; as long as an

@@ -13,19 +13,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vispa.chat import ChatModel, Failure
 from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem, read_entries
 from vispa.evaluation.methods.asking import comment_request, item_case, situation
 from vispa.evaluation.methods.base import Bench
 from vispa.evaluation.methods.voices import Voice, answer_from_voices, with_voices
-from vispa.evaluation.records import MethodAnswer
+from vispa.evaluation.runs.folder import MethodAnswer
+from vispa.files.append_log import Identifier
 from vispa.generation.engine import generate, render_prompt
 from vispa.generation.rows import Row, Sampling
-from vispa.inputs import Identifier
 from vispa.models.loading import LoadedModel
-from vispa.modes.answers import LETTERS
 from vispa.modes.prompts import Prompts
+from vispa.readers.base import ChatModel, Failure
+from vispa.request import LETTERS
 
 _COMMENT_FIELDS = ("comment", "output")
 _TEXT_FIELDS = ("situation", "question", "text", "input")

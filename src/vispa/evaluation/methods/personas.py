@@ -10,7 +10,7 @@ from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods.asking import comment_request, situation
 from vispa.evaluation.methods.base import Bench
 from vispa.evaluation.methods.voices import Voice, answer_from_voices
-from vispa.evaluation.records import MethodAnswer
+from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.generation.rows import Generated
 
 # `1.`, `2)`, `- `, `* `, `Person 3:` at the start of a line.

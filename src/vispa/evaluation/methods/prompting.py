@@ -9,7 +9,7 @@ from typing import Any
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods.asking import item_case, situation
 from vispa.evaluation.methods.base import Bench, option_answers, written_answers
-from vispa.evaluation.records import MethodAnswer
+from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.modes.questions import option_prompt
 
 

@@ -9,7 +9,7 @@ from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods.asking import asks_stance, comment_request, item_case, target
 from vispa.evaluation.methods.base import Bench, option_answers, written_answers
 from vispa.evaluation.methods.prompts import MethodPrompts
-from vispa.evaluation.records import MethodAnswer
+from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import lettered, option_prompt
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from vispa.chat import Failure
 from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods.asking import item_request
 from vispa.evaluation.methods.base import Bench
-from vispa.evaluation.records import CommentRecord, MethodAnswer
+from vispa.evaluation.runs.folder import CommentRecord, MethodAnswer
 from vispa.pipeline import Vispa
+from vispa.readers.base import Failure
 from vispa.records import OvertonResponse, Response
 from vispa.study.inspection import recipe_for
 

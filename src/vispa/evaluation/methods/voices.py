@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vispa.aggregation.extractive import ExtractiveAggregator
-from vispa.cases import Aggregator, Case
-from vispa.chat import Failure
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods.asking import item_case
 from vispa.evaluation.methods.base import Bench
-from vispa.evaluation.records import CommentRecord, MethodAnswer
+from vispa.evaluation.runs.folder import CommentRecord, MethodAnswer
+from vispa.modes.case import Aggregator, Case
 from vispa.modes.distributional import DistributionalAnswer, mix, read_comments
 from vispa.modes.mixture import Mixture
+from vispa.modes.overton.extractive import ExtractiveAggregator
+from vispa.modes.picking import EmbeddingPicker
 from vispa.modes.questions import lettered
 from vispa.modes.steerable import Picker, SteerableAnswer, SteerableMode
+from vispa.readers.base import Failure
 from vispa.records import Comment, Stance
-from vispa.selection.fit import EmbeddingPicker
 from vispa.taxonomy import Taxonomy, Value
 
 _STANCES: tuple[Stance, ...] = ("support", "oppose", "either")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from vispa.errors import InputError
-from vispa.files import replacing
+from vispa.files.writing import replacing
 from vispa.steering.bank import VectorBank
 from vispa.steering.exchange.checking import check_file, check_widths
 from vispa.steering.exchange.fixed import Scale, fixed_vectors

@@ -9,7 +9,7 @@ import torch
 
 from vispa.errors import InputError
 from vispa.steering.bank import Entry, VectorBank
-from vispa.steering.directions import Directions
+from vispa.steering.estimators import Directions
 
 
 def with_vectors(bank: VectorBank, name: str, vectors: Mapping[str, Mapping[int, torch.Tensor]]) -> VectorBank:

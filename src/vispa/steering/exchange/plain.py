@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from vispa.errors import InputError, NumericalError
-from vispa.files import replacing
+from vispa.files.writing import replacing
 from vispa.steering.bank import VectorBank
 from vispa.steering.exchange.checking import check_file, check_widths
 from vispa.steering.exchange.fixed import Scale, fixed_vectors

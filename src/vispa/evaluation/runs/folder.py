@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, StrictInt, StrictStr, ValidationError
 
-from vispa.append_log import AppendLog, Destination, differing_settings, whole_lines
+from vispa.files.append_log import AppendLog, Destination, differing_settings, whole_lines
 from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem
-from vispa.files import write_json
+from vispa.files.writing import write_json
 from vispa.records import Record
 
 FORMAT = "vispa-run-1"
@@ -133,7 +133,7 @@ class RunFolder:
     # ---------------------------------------------------------------- writing
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep other processes from writing to the folder; see `vispa.append_log.Destination`."""
+        """Keep other processes from writing to the folder; see `vispa.files.append_log.Destination`."""
         return self.destination.locked()
 
     def begin(self, config: Mapping[str, Any], environment: Mapping[str, Any], *, overwrite: bool = False) -> None:

@@ -8,15 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vispa.checks import check_text
 from vispa.errors import InputError
-from vispa.files import read_text
-from vispa.parsing import JSON_LINES, json_entries
+from vispa.files.append_log import Identifier
+from vispa.files.reading import JSON_LINES, json_entries, read_text
+from vispa.request import check_text
 
 #: Fields that may hold an item's text, in this order.
 TEXT_FIELDS = ("situation", "text", "question", "prompt")
-
-Identifier = str | int
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from vispa.chat import Failure
+from vispa.readers.base import Failure
 from vispa.records import Claim, Comment
-
-#: Where the question is whether something is supported or opposed.
-STANCE_OPTIONS = ("Support", "Oppose", "Either")
+from vispa.request import STANCE_OPTIONS
 
 
 @dataclass(frozen=True)

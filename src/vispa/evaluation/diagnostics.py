@@ -16,13 +16,13 @@ import numpy as np
 
 from vispa.evaluation.distribution import jensen_shannon_distances
 from vispa.evaluation.items import TaskItem
-from vispa.evaluation.records import ItemRecord
-from vispa.evaluation.runs import Run, answer_position, predicted_distribution, read_run
+from vispa.evaluation.runs.folder import ItemRecord
+from vispa.evaluation.runs.run import Run, answer_position, predicted_distribution, read_run
 from vispa.evaluation.scoring import MethodScores, RunScores, load_scores
-from vispa.files import write_json
-from vispa.modes.answers import LETTERS
+from vispa.files.writing import write_json
+from vispa.models.encoder import Encoder
 from vispa.records import Record
-from vispa.selection.encoder import Encoder
+from vispa.request import LETTERS
 from vispa.study.fluency import continuation, mean_perplexity, perplexities, repeated_shares
 from vispa.taxonomy import Taxonomy
 
@@ -108,7 +108,7 @@ def check_run(
 
     Args:
         folder: of the run.
-        data: see `vispa.evaluation.runs.read_run`.
+        data: see `vispa.evaluation.runs.run.read_run`.
         encoder: of sentences, to compare comments; without one only equal texts are seen.
         loaded: the unsteered model, to see whether comments are coherent.
         taxonomy: whose values could be selected; the built-in one by default.

@@ -1,60 +1,14 @@
-"""What is asked of the pipeline, and whether it can be answered."""
+"""Whether a request can be answered, with names resolved and defaults filled in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from vispa.cases import STANCE_OPTIONS
-from vispa.checks import (
-    DEFAULT_K,
-    MODES,
-    Count,
-    check_choice,
-    check_count,
-    check_diversity,
-    check_text,
-    check_threshold,
-)
-from vispa.errors import InputError
+from vispa.errors import InputError, check_choice
 from vispa.modes.questions import check_options, question_stem
-from vispa.records import Mode
+from vispa.request import MODES, STANCE_OPTIONS, Request, check_count, check_diversity, check_text, check_threshold
 from vispa.taxonomy import Taxonomy
-
-
-@dataclass(frozen=True)
-class Request:
-    """One text to answer.
-
-    Attributes:
-        text: the situation or question; options may stand in it, as in the data sets.
-        values: names of values to use instead of selecting.
-        k: how many values to select, or `auto`.
-        threshold: least relevance of a selected value.
-        diversity: how much selected values must differ, 0 to 1.
-        prompt: what to ask the steered model, where a data set has its own wording.
-        mode: what becomes of the comments.
-        toward: target of steerable mode: a value, a right or duty in words, or a group such as
-            `POLPARTY_Democrat`.
-        question: the question to answer with options; the text itself by default.
-        options: what may be answered; Support, Oppose, Either by default.
-        country: whose people are asked (distributional mode).
-        passages: distributional mode reads comments as passages; False reads the steered model's
-            own option probabilities.
-    """
-
-    text: str
-    values: tuple[str, ...] = ()
-    k: Count = DEFAULT_K
-    threshold: float = 0.0
-    diversity: float = 0.0
-    prompt: str | None = None
-    mode: Mode = "overton"
-    toward: str | None = None
-    question: str | None = None
-    options: tuple[str, ...] = ()
-    country: str | None = None
-    passages: bool = True
 
 
 def checked(request: Request, taxonomy: Taxonomy, mixture_values: Sequence[str] = ()) -> Request:

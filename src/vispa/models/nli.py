@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vispa.checks import check_choice
-from vispa.errors import ModelError, NumericalError
-from vispa.evaluation.pair_cache import PairCache, pair_key
+from vispa.errors import ModelError, NumericalError, check_choice
+from vispa.files.pair_cache import PairCache, pair_key
 
 FloatArray = npt.NDArray[np.float64]
 

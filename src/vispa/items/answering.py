@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vispa.append_log import AppendLog, Destination, differing_settings, unfinished_chunks
-from vispa.chat import Failure
-from vispa.files import replacing
-from vispa.inputs import Item
+from vispa.files.append_log import AppendLog, Destination, differing_settings, unfinished_chunks
+from vispa.files.writing import replacing
+from vispa.items.reading import Item
+from vispa.readers.base import Failure
 from vispa.records import Response
 
 #: Items answered together. Part of a run's settings: the same items meet in the same chunk

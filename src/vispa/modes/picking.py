@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vispa.cases import Case
-from vispa.chat import Failure
-from vispa.selection.encoder import Encoder
+from vispa.models.encoder import Encoder
+from vispa.modes.case import Case
+from vispa.readers.base import Failure
 from vispa.taxonomy import Taxonomy
 
 # Cosine similarities lie close together; this makes their differences count in the softmax.

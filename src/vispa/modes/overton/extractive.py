@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from vispa.aggregation.sentences import split_sentences
-from vispa.cases import Aggregated, Case
-from vispa.chat import Failure
+from vispa.modes.case import Aggregated, Case
+from vispa.modes.sentences import split_sentences
+from vispa.readers.base import Failure
 from vispa.records import Claim, Comment, Stance
 from vispa.taxonomy import Taxonomy
 
@@ -48,7 +48,7 @@ class ExtractiveAggregator:
         self.taxonomy = taxonomy
 
     def aggregate(self, cases: Sequence[Case]) -> list[Aggregated | Failure]:
-        """See `vispa.cases.Aggregator`."""
+        """See `vispa.modes.case.Aggregator`."""
         return [self._aggregate(case.comments) for case in cases]
 
     def _aggregate(self, comments: Sequence[Comment]) -> Aggregated:

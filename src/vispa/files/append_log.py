@@ -12,9 +12,11 @@ from typing import Any, Literal, TypeVar
 from filelock import FileLock, Timeout
 
 from vispa.errors import InputError
-from vispa.inputs import Identifier
 
 T = TypeVar("T")
+
+#: What an item is called in a file: text or a whole number, never the same.
+Identifier = str | int
 
 
 @dataclass(frozen=True)

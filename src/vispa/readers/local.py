@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from vispa.chat import Distribution, Failure, Progress
+from vispa.readers.base import Distribution, Failure, Progress
 
 
 class Writer(Protocol):

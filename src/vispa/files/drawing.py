@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vispa.errors import InputError
-from vispa.files import replacing
+from vispa.files.writing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

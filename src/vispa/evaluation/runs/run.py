@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem
-from vispa.evaluation.records import ItemRecord, RunFolder
+from vispa.evaluation.runs.folder import ItemRecord, RunFolder
 from vispa.evaluation.tasks import Task, find_task, load_task
-from vispa.files import read_text
-from vispa.inputs import Identifier
-from vispa.modes.answers import LETTERS
+from vispa.files.reading import read_text
+from vispa.files.append_log import Identifier
+from vispa.request import LETTERS
 
 Outcome = Literal["answered", "unreadable", "failed", "missing"]
 

@@ -1,4 +1,4 @@
-"""Reading and writing whole files, and where cached files live."""
+"""Writing whole files: replaced in one step, never half."""
 
 from __future__ import annotations
 
@@ -10,38 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vispa.errors import InputError
-
-#: Environment variable that moves the cache folder.
-CACHE_VARIABLE = "VISPA_CACHE"
-
-
-def cache_folder() -> Path:
-    """The user's folder for banks and other things that can be computed again."""
-    override = os.environ.get(CACHE_VARIABLE)
-    if override:
-        return Path(override)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("vispa"))
-
-
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file; a byte-order mark is left out.
-
-    Raises:
-        InputError: unreadable or not UTF-8.
-    """
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror}).", "Check path and permissions.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(str(path), f"is not UTF-8 (byte {error.start}).", "Save it with UTF-8 encoding.") from error
-
-
-def banks_folder() -> Path:
-    """Where the cached banks of vectors are."""
-    return cache_folder() / "banks"
 
 
 def write_json(path: Path, data: object) -> None:

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from vispa.chat import Distribution, Failure, Progress
 from vispa.errors import InputError
+from vispa.readers.base import Distribution, Failure, Progress
 
 if TYPE_CHECKING:
     import openai

@@ -1,4 +1,4 @@
-"""Reading TOML and JSON files; every refusal names the file and, where there is one, the line."""
+"""Reading text, TOML and JSON files; every refusal names the file and, where there is one, the line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vispa.errors import InputError
-from vispa.files import read_text
 
 #: Suffixes of files that hold one JSON text a line.
 JSON_LINES = (".jsonl", ".ndjson")
@@ -29,6 +28,20 @@ class Entry(NamedTuple):
     number: int
     place: str
     value: Any
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file; a byte-order mark is left out.
+
+    Raises:
+        InputError: unreadable or not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror}).", "Check path and permissions.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(str(path), f"is not UTF-8 (byte {error.start}).", "Save it with UTF-8 encoding.") from error
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from vispa.errors import InputError
-from vispa.files import CACHE_VARIABLE, cache_folder
+from vispa.files.folders import CACHE_VARIABLE, cache_folder
 
 _FILE = "judged-pairs.sqlite"
 # SQLite's own limit of variables in a statement was 999 for long.
@@ -27,7 +27,7 @@ class PairCache:
     """Key → probability in an SQLite file under the cache folder; several processes may share it."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Args: path: the file; by default one under `vispa.files.cache_folder()`."""
+        """Args: path: the file; by default one under `vispa.files.writing.cache_folder()`."""
         self.path = path or cache_folder() / _FILE
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, float]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vispa.aggregation.support import TextEncoder, supported_claims
-from vispa.cases import Aggregated, Case
-from vispa.chat import ChatModel, Failure
+from vispa.modes.case import Aggregated, Case
+from vispa.modes.overton.support import TextEncoder, supported_claims
+from vispa.readers.base import ChatModel, Failure
 
 #: Longest response, in tokens (paper: 300).
 MAX_NEW_TOKENS = 300
@@ -40,7 +40,7 @@ class WrittenAggregator:
         return self.template.format(text=case.text, count=len(case.comments), comments=listed)
 
     def aggregate(self, cases: Sequence[Case]) -> list[Aggregated | Failure]:
-        """See `vispa.cases.Aggregator`."""
+        """See `vispa.modes.case.Aggregator`."""
         prompts = [self.prompt(case) for case in cases]
         written = self.reader.write(prompts, max_new_tokens=self.max_new_tokens)
         done = [i for i, text in enumerate(written) if not isinstance(text, Failure)]

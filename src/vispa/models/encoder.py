@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from vispa.errors import ModelError
-from vispa.selection.selector import FloatArray
+
+FloatArray = npt.NDArray[np.float32]
 
 #: Name of the encoder that comes with the package.
 BUNDLED = "all-MiniLM-L6-v2"

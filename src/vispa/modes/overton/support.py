@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vispa.aggregation.sentences import split_sentences
+from vispa.modes.sentences import split_sentences
 from vispa.records import Claim, Comment
 
 #: Least cosine similarity to a comment's sentence from which on that comment supports a sentence.

@@ -1,1 +1,0 @@
-"""Reading the comments: from many voices to one response."""

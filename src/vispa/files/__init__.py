@@ -1,0 +1,1 @@
+"""Reading, writing, appending and caching files."""

@@ -1,0 +1,24 @@
+"""Where cached files live."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+#: Environment variable that moves the cache folder.
+CACHE_VARIABLE = "VISPA_CACHE"
+
+
+def cache_folder() -> Path:
+    """The user's folder for banks and other things that can be computed again."""
+    override = os.environ.get(CACHE_VARIABLE)
+    if override:
+        return Path(override)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("vispa"))
+
+
+def banks_folder() -> Path:
+    """Where the cached banks of vectors are."""
+    return cache_folder() / "banks"

@@ -1,0 +1,1 @@
+"""Who reads comments: chat models behind an API, or here."""
