@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from vispa.steering.bank import BankInfo, Entry, VectorBank
+from vispa.steering.bank import VectorBank
+from vispa.steering.bank_parts import BankInfo, Entry
 from vispa.steering.estimators import Directions
 from vispa.steering.recipe import Recipe
 

@@ -13,8 +13,6 @@ import pytest
 import torch
 from conftest import write_taxonomy
 from random_banks import BLOCKS, CALIBRATED, VALUES, WIDTH, random_bank, same
-from safetensors import safe_open
-from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from vispa.cli.bank import app
@@ -28,6 +26,7 @@ from vispa.steering.exchange.gguf import import_gguf
 from vispa.steering.exchange.plain import import_vectors
 from vispa.steering.fitting import bank_path, fit_bank
 from vispa.steering.recipe import Recipe
+from vispa.steering.sealing import read_sealed, write_sealed
 from vispa.taxonomy import Taxonomy
 
 FITTED = Recipe("one_versus_others", (1, 2), magnitude="coefficient", amount=1.0, minimal_quality=0.0)
@@ -80,9 +79,8 @@ def test_a_bank_with_an_unknown_recipe_does_not_hide_the_others(cache: Path) -> 
     """As a later version of the package may write it."""
     path = keep(random_bank(), cache)
     newer = cache / "newer.safetensors"
-    with safe_open(path, "pt") as file:
-        header = file.metadata()["vispa"].replace('"magnitude"', '"strength"')
-        save_file({name: file.get_tensor(name) for name in file.keys()}, newer, metadata={"vispa": header})  # noqa: SIM118
+    sealed = read_sealed(path)
+    write_sealed(newer, json.loads(sealed.header.replace('"magnitude"', '"strength"')), sealed.tensors)
     first, second = json.loads(run("list", "--json"))
     assert first["model"] == "lab/small-llama"
     assert "recipe strength: is unknown" in second["problem"]

@@ -17,7 +17,8 @@ from training.sources import Scene, load_acts, load_sources
 from vispa.evaluation.intervals import Interval
 from vispa.pipeline import Vispa
 from vispa.request import Request
-from vispa.steering.bank import BankInfo, Entry, VectorBank
+from vispa.steering.bank import VectorBank
+from vispa.steering.bank_parts import BankInfo, Entry
 from vispa.steering.estimators import Directions
 from vispa.steering.recipe import Recipe
 from vispa.taxonomy import Taxonomy

@@ -14,8 +14,8 @@ from vispa.errors import InputError
 from vispa.steering.exchange.fixed import fixed_vectors
 from vispa.steering.exchange.merging import with_vectors
 from vispa.steering.exchange.plain import export_vectors, import_vectors
-from vispa.steering.exchange.soundness import bank_problems
 from vispa.steering.recipe import Recipe
+from vispa.steering.soundness import bank_problems
 
 
 def test_vectors_taken_in_steer_as_they_did(tmp_path: Path) -> None:

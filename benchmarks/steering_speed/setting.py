@@ -15,7 +15,8 @@ from vispa.models.blocks import decoder_blocks
 from vispa.models.loading import EMBEDDED, EMBEDDED_PATH, LoadedModel, load_model
 from vispa.modes.prompts import built_in_prompts
 from vispa.steering.activations import read_activations
-from vispa.steering.bank import BankInfo, Entry, VectorBank
+from vispa.steering.bank import VectorBank
+from vispa.steering.bank_parts import BankInfo, Entry
 from vispa.steering.estimators import Directions, Probe
 from vispa.steering.recipe import Recipe
 from vispa.taxonomy import Taxonomy

@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from vispa.errors import BankError, InputError
 from vispa.files.folders import banks_folder
-from vispa.files.writing import replacing
-from vispa.steering.activations import Reading
-from vispa.steering.estimators import Contrast, Directions
+from vispa.files.names import check_name
+from vispa.steering.bank_header import BANK_ADVICE, FORMAT, BankHeader, parsed_header
+from vispa.steering.bank_parts import BankInfo, Entry, entry_from, needed_tensor, shape_problems
 from vispa.steering.plan import SteeringPlan
 from vispa.steering.planning import build_plan
 from vispa.steering.recipe import Recipe, Steer
-
-_FORMAT = "vispa-bank-2"
-_PARTS = ("vectors", "quality", "separation", "bias", "weight_norm")
+from vispa.steering.sealing import canonical, digests, read_sealed, write_sealed
 
 
 def bank_file(model_fingerprint: str, taxonomy_fingerprint: str) -> Path:
     """Where the user's cache keeps the bank of a model and taxonomy."""
     return banks_folder() / f"{model_fingerprint[:20]}-{taxonomy_fingerprint[:20]}.safetensors"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One estimator's directions, with how they were read and contrasted."""
-
-    directions: Directions
-    reading: Reading
-    contrast: Contrast
-
-
-@dataclass(frozen=True)
-class BankInfo:
-    """What a bank is bound to and was made with."""
-
-    model: str
-    model_fingerprint: str
-    taxonomy_fingerprint: str
-    values: tuple[str, ...]
-    versions: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -111,63 +88,79 @@ class VectorBank:
 
     # ---------------------------------------------------------------- keeping
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 in hex over what the bank is bound to and all its tensors, whatever its recipe."""
+        header = {name: part for name, part in self._header().items() if name != "recipe"}
+        text = canonical({**header, "digests": digests(self._tensors())})
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def save(self, path: Path) -> None:
-        """Write the bank to a safetensors file, whole or not at all."""
-        tensors = {"residual_norm": self.residual_norm}
-        entries = {}
-        for name, entry in self.entries.items():
-            entries[name] = {"reading": entry.reading, "contrast": entry.contrast}
-            for part in _PARTS:
-                tensor = getattr(entry.directions, part)
-                if tensor is not None:
-                    tensors[f"{name}.{part}"] = tensor.contiguous()
-        header = {"format": _FORMAT, "info": asdict(self.info), "entries": entries, "recipe": asdict(self.recipe)}
-        with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata={"vispa": json.dumps(header, sort_keys=True)})
+        """Write the bank to a safetensors file with a checksum, whole or not at all.
+
+        Raises:
+            InputError: the folder cannot be written to, or a value or estimator has no proper name.
+            VispaError: the file cannot be written.
+        """
+        for name in (*self.info.values, *self.entries):
+            check_name("bank", name)
+        write_sealed(path, self._header(), self._tensors())
 
     @classmethod
     def load(cls, path: Path) -> VectorBank:
         """Read a bank.
 
         Raises:
-            BankError: the file is missing, damaged or no bank of this format.
+            BankError: the file is missing, damaged, or no bank of this format.
         """
-        advice = "Fit it anew with `vispa fit --force`."
-        if not path.is_file():
-            raise BankError(str(path), "is not there.", "Fit one with `vispa fit`.")
-        try:
-            with safe_open(path, "pt") as file:
-                header = json.loads((file.metadata() or {}).get("vispa", "{}"))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError) as error:
-            raise BankError(str(path), f"is damaged ({error}).", advice) from error
-        if not isinstance(header, dict) or header.get("format") != _FORMAT:
-            raise BankError(str(path), f"is not a bank of format {_FORMAT}.", advice)
-        try:
-            return cls._from_parts(header, tensors)
-        except InputError as error:
-            raise BankError(str(path), f"holds a recipe that cannot be used: {error}", advice) from error
-        except (KeyError, TypeError, AttributeError) as error:
-            raise BankError(str(path), f"lacks {error}.", advice) from error
+        sealed = read_sealed(path)
+        header = parsed_header(sealed.header, str(path))
+        if header.format != FORMAT:
+            raise BankError(str(path), "is of an older release and has no checksum.", BANK_ADVICE)
+        if not sealed.whole:
+            raise BankError(str(path), "is damaged (the header does not agree with its checksum).", BANK_ADVICE)
+        if sealed.broken:
+            names = ", ".join(sorted(sealed.broken))
+            raise BankError(
+                str(path), f"is damaged ({names}: the numbers do not agree with their checksum).", BANK_ADVICE
+            )
+        return cls.from_parts(header, sealed.tensors, str(path))
 
     @classmethod
-    def _from_parts(cls, header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> VectorBank:
-        info = BankInfo(**{**header["info"], "values": tuple(header["info"]["values"])})
-        recipe = Recipe.from_mapping(header["recipe"])
+    def from_parts(cls, header: BankHeader, tensors: Mapping[str, torch.Tensor], place: str) -> VectorBank:
+        """A bank from what its file holds.
+
+        Args:
+            header: of the file.
+            tensors: by name.
+            place: the file, for messages.
+
+        Raises:
+            BankError: a tensor is missing or of another shape than the others, or the recipe cannot be used.
+        """
+        try:
+            recipe = Recipe.from_mapping(header.recipe)
+        except InputError as error:
+            raise BankError(place, f"holds a recipe that cannot be used: {error}", BANK_ADVICE) from error
+        entries = {name: entry_from(name, about, tensors, place) for name, about in header.entries.items()}
+        norms = needed_tensor("residual_norm", tensors, place)
+        if wrong := shape_problems(len(header.info.values), norms, entries):
+            raise BankError(place, f"has {wrong[0]}.", BANK_ADVICE)
+        return cls(BankInfo(**dict(header.info)), entries, norms, recipe)
+
+    def _header(self) -> dict[str, Any]:
         entries = {
-            name: Entry(
-                Directions(
-                    tensors[f"{name}.vectors"],
-                    tensors[f"{name}.quality"],
-                    tensors[f"{name}.separation"],
-                    tensors.get(f"{name}.bias"),
-                    tensors.get(f"{name}.weight_norm"),
-                ),
-                **about,
-            )
-            for name, about in header["entries"].items()
+            name: {"reading": entry.reading, "contrast": entry.contrast, "imported": entry.imported}
+            for name, entry in self.entries.items()
         }
-        return cls(info, entries, tensors["residual_norm"], recipe)
+        return {"format": FORMAT, "info": asdict(self.info), "entries": entries, "recipe": asdict(self.recipe)}
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        tensors = {"residual_norm": self.residual_norm}
+        for name, entry in self.entries.items():
+            parts = vars(entry.directions).items()
+            tensors |= {f"{name}.{part}": tensor for part, tensor in parts if tensor is not None}
+        return tensors
 
     def relative_norm(self, estimator: str) -> torch.Tensor:
         """[V, L] length of an estimator's vectors as a fraction of the blocks' typical residual norm."""

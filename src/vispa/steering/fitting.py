@@ -9,7 +9,8 @@ from pathlib import Path
 from vispa.errors import BankError
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import Reading, read_activations
-from vispa.steering.bank import BankInfo, Entry, VectorBank, bank_file
+from vispa.steering.bank import VectorBank, bank_file
+from vispa.steering.bank_parts import BankInfo, Entry
 from vispa.steering.estimators import (
     Estimator,
     MeanDifference,

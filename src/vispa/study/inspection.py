@@ -9,7 +9,8 @@ from typing import Literal, get_args
 from vispa.errors import check_choice
 from vispa.generation.rows import Sampling
 from vispa.models.loading import LoadedModel
-from vispa.steering.bank import BankInfo, VectorBank
+from vispa.steering.bank import VectorBank
+from vispa.steering.bank_parts import BankInfo
 from vispa.steering.fitting import Progress
 from vispa.steering.recipe import Recipe
 from vispa.study.dose import DoseResponse, dose_response

@@ -44,7 +44,7 @@ def import_bank(
 def _take_bank(file: Path, force: bool) -> Path:
     """Copy a bank to where the model and taxonomy it was fitted for look for it."""
     from vispa.steering.bank import VectorBank, bank_file
-    from vispa.steering.exchange.soundness import bank_problems
+    from vispa.steering.soundness import bank_problems
 
     bank = VectorBank.load(file)
     if problems := bank_problems(bank):

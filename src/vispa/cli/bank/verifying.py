@@ -25,7 +25,7 @@ def verify(
 
     Ends with exit code 2 if anything is wrong. Example: `vispa bank verify embedded --model embedded`
     """
-    from vispa.steering.exchange.soundness import bank_problems
+    from vispa.steering.soundness import bank_problems
 
     path, loaded = load_bank(bank)
     problems = bank_problems(loaded)

@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 
 from vispa.errors import InputError
-from vispa.steering.bank import Entry, VectorBank
+from vispa.steering.bank import VectorBank
+from vispa.steering.bank_parts import Entry
 from vispa.steering.estimators import Directions
 
 

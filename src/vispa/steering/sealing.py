@@ -1,0 +1,126 @@
+"""Safetensors files with a checksum over header and tensors, so that damage does not go unnoticed.
+
+The metadata holds `vispa`, a JSON object (the header), and `checksum`, the SHA-256 of that text. The
+header names under `digests` the SHA-256 of every tensor's type, shape and bytes. A sound header thus
+vouches for each tensor by itself: of a damaged file, the tensors that are whole are known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from vispa.errors import BankError, VispaError
+from vispa.files.writing import replacing
+from vispa.steering.bank_header import BANK_ADVICE
+
+_HEADER, _CHECKSUM = "vispa", "checksum"
+# Longer headers than any bank has would only fill memory.
+_LONGEST_HEADER = 64_000_000
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """What a sealed file holds.
+
+    Attributes:
+        header: JSON text; empty where there is none.
+        tensors: by name.
+        broken: names of the tensors that are not as they were written, or that are not in the file.
+        whole: whether the header is as it was written.
+    """
+
+    header: str
+    tensors: dict[str, torch.Tensor]
+    broken: frozenset[str]
+    whole: bool
+
+
+def write_sealed(path: Path, header: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write header and tensors, whole or not at all.
+
+    Raises:
+        InputError: the folder cannot be written to.
+        VispaError: the disk is full, or the file cannot be written for another reason.
+    """
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = canonical({**header, "digests": digests(stored)})
+    with replacing(path) as temporary:
+        try:
+            save_file(stored, temporary, metadata={_HEADER: text, _CHECKSUM: _sha256(text.encode())})
+        except (SafetensorError, OSError) as error:
+            raise VispaError(
+                f"{path}: cannot be written ({error}). Free some space, or choose another place."
+            ) from error
+
+
+def read_sealed(path: Path) -> Sealed:
+    """Read a file and compare it with its checksums.
+
+    Raises:
+        BankError: there is no file, or it is not one of safetensors.
+    """
+    if not path.is_file():
+        raise BankError(str(path), "is not there.", "Fit one with `vispa fit`.")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+        raise BankError(str(path), f"is damaged ({error}).", BANK_ADVICE) from error
+    text = metadata.get(_HEADER, "")
+    whole = metadata.get(_CHECKSUM) == _sha256(text.encode())
+    wanted, found = (_named_digests(text), digests(tensors)) if whole else ({}, {})
+    broken = {name for name in {*wanted, *tensors} if wanted.get(name) != found.get(name, "")}
+    return Sealed(text, tensors, frozenset(broken), whole)
+
+
+def stored_header(path: Path) -> str:
+    """The header of a file without its tensors, also of one that was cut off; empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > _LONGEST_HEADER:
+                return ""
+            header = json.loads(file.read(length))["__metadata__"][_HEADER]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return header if isinstance(header, str) else ""
+
+
+def canonical(header: Mapping[str, Any]) -> str:
+    """JSON text that is the same for the same content."""
+    return json.dumps(header, sort_keys=True, separators=(",", ":"))
+
+
+def digests(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """SHA-256 in hex of each tensor's type, shape and bytes."""
+    found = {}
+    for name, tensor in sorted(tensors.items()):
+        about = f"{tensor.dtype} {list(tensor.shape)} ".encode()
+        data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        found[name] = _sha256(about, data.data)
+    return found
+
+
+def _named_digests(header: str) -> dict[str, str]:
+    try:
+        named = json.loads(header)["digests"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return named if isinstance(named, dict) else {}
+
+
+def _sha256(*parts: bytes | memoryview) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part)
+    return found.hexdigest()
