@@ -2,20 +2,81 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import pysbd
+    from nupunkt import PunktSentenceTokenizer
 
-
-@cache
-def _segmenter() -> pysbd.Segmenter:
-    import pysbd
-
-    return pysbd.Segmenter(language="en", clean=False)
+# The splitter's time grows with the square of some texts (a run of exclamation marks), so it never sees more at once.
+_WINDOW = 1024
+_LINES = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+# Ends of sentences without a space behind them, which the splitter, an English one, does not know.
+_UNSPACED_ENDS = re.compile(r"[。！？]+[」』）”’]*")
+_WORD = re.compile(r"[^\W_]")
 
 
 def split_sentences(text: str) -> list[str]:
     """The sentences of a text, stripped, without empty ones."""
-    return [sentence.strip() for sentence in _segmenter().segment(text) if sentence.strip()]
+    return [sentence for piece in sentence_pieces(text) if (sentence := piece.strip())]
+
+
+def sentence_pieces(text: str) -> list[str]:
+    """The sentences of a text with the space around them: joined, they are the text.
+
+    Sentences end where lines end, and where the Punkt algorithm (Kiss and Strunk 2006) says so. What holds no letter
+    or digit (a closing quote, an emoji) belongs to the sentence before it in its line.
+
+    Example:
+        >>> sentence_pieces("Ask Dr. Osei. He knows!")
+        ['Ask Dr. Osei. ', 'He knows!']
+    """
+    return [piece for line in _LINES.findall(text) for piece in _joined_signs(_line_pieces(line))]
+
+
+def _joined_signs(pieces: Iterator[str]) -> list[str]:
+    """The pieces of a line, those without a word put to the end of the one before."""
+    joined: list[str] = []
+    for piece in pieces:
+        if joined and not _WORD.search(piece):
+            joined[-1] += piece
+        else:
+            joined.append(piece)
+    return joined
+
+
+def _line_pieces(line: str) -> Iterator[str]:
+    """The sentences of one line, in time that grows with its length alone.
+
+    The line is read in windows. The last sentence of a window is read again with what follows it, unless it fills
+    half of the window: such a sentence goes on into the next window.
+    """
+    first = start = 0
+    while start < len(line):
+        ends = [start + end for end in _ends(line[start : start + _WINDOW])]
+        if ends[-1] < len(line):
+            read = ends.pop()
+            start = ends[-1] if ends and read - ends[-1] < _WINDOW // 2 else read
+        else:
+            start = len(line)
+        for end in ends:
+            yield line[first:end]
+            first = end
+
+
+def _ends(text: str) -> list[int]:
+    """Where sentences end, the text's own end among them."""
+    if not _WORD.search(text):
+        return [len(text)]
+    spans = _splitter().span_tokenize(text)
+    inner = {start for start, _ in spans} | {match.end() for match in _UNSPACED_ENDS.finditer(text)}
+    return [*sorted(inner - {0, len(text)}), len(text)]
+
+
+@cache
+def _splitter() -> PunktSentenceTokenizer:
+    import nupunkt
+
+    return nupunkt.load("default")
