@@ -43,8 +43,9 @@ from benchmarks.stance_shift import (
 from training.judge import Judge
 from training.sources import Scene, Sources, load_sources
 from vispa.evaluation.intervals import Interval, bootstrap_mean
-from vispa.generation.engine import generate, render_prompt
+from vispa.generation.engine import generate
 from vispa.generation.rows import Row, Sampling
+from vispa.models.encoding import chat_prompt
 from vispa.modes.case import Aggregated, Case
 from vispa.modes.mixture import Example, fit_mixture, jensen_shannon
 from vispa.modes.questions import lettered
@@ -220,7 +221,7 @@ class Outputs:
     def write(self, messages: Callable[[str], Sequence[str]], temperature: float = 0.0) -> list[list[str]]:
         """For each act the unsteered model's texts to its messages; the i-th message is sampled with seed i."""
         asked = [messages(text) for text in self.texts]
-        rows = [Row(render_prompt(self.vispa.model, m), seed=i) for row in asked for i, m in enumerate(row)]
+        rows = [Row(chat_prompt(self.vispa.model, m), seed=i) for row in asked for i, m in enumerate(row)]
         texts = iter(generate(self.vispa.model, rows, Sampling(SAMPLING.max_new_tokens, temperature)) if rows else [])
         return [[next(texts).text for _ in row] for row in asked]
 

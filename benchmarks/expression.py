@@ -27,8 +27,9 @@ from benchmarks.unseen import unseen_situations
 from training.corpus import Grammar
 from training.judge import Judge, Verdict
 from training.sources import Sources, load_sources
-from vispa.generation.engine import generate, render_prompt
+from vispa.generation.engine import generate
 from vispa.generation.rows import Row, Sampling
+from vispa.models.encoding import chat_prompt
 from vispa.models.loading import EMBEDDED, LoadedModel, load_model
 from vispa.modes.prompts import built_in_prompts
 from vispa.steering.bank import VectorBank
@@ -62,10 +63,11 @@ def comments(
     template = built_in_prompts().comment
     rows = []
     for situation in situations:
-        prompt = render_prompt(loaded, template.format(text=situation))
+        message = template.format(text=situation)
         for number, value in enumerate(values):
             steers = (Steer(value),) if recipe is not None else ()
-            rows.append(Row(prompt if personas is None else f"{personas[number]}\n{prompt}", steers))
+            asked = message if personas is None else f"{personas[number]}\n{message}"
+            rows.append(Row(chat_prompt(loaded, asked), steers))
     plan = None if recipe is None else bank.plan(values, recipe)
     texts = [generated.text for generated in generate(loaded, rows, _SAMPLING, plan)]
     return [texts[start : start + len(values)] for start in range(0, len(texts), len(values))]

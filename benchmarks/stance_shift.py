@@ -25,9 +25,10 @@ import numpy.typing as npt
 from benchmarks.expression import with_random_vectors
 from training.sources import Scene, Sources, Stance, load_acts, load_sources
 from vispa.evaluation.intervals import Interval, bootstrap_mean
-from vispa.generation.engine import generate, render_prompt
+from vispa.generation.engine import generate
 from vispa.generation.options import option_probabilities
 from vispa.generation.rows import Row, Sampling
+from vispa.models.encoding import chat_prompt
 from vispa.modes.case import Case
 from vispa.modes.questions import option_prompt
 from vispa.pipeline import Vispa
@@ -127,7 +128,7 @@ def written_comments(
 ) -> list[str]:
     """Greedy comments on the texts, steered with the bank toward each text's value, or unsteered."""
     steers = [()] * len(texts) if values is None else [(Steer(value),) for value in values]
-    asked = [render_prompt(vispa.model, vispa.prompts.comment.format(text=text)) for text in texts]
+    asked = [chat_prompt(vispa.model, vispa.prompts.comment.format(text=text)) for text in texts]
     rows = [Row(prompt, steer) for prompt, steer in zip(asked, steers, strict=True)]
     plan = None if bank is None or values is None else bank.plan([Steer(value) for value in values], vispa.recipe)
     return [one.text for one in generate(vispa.model, rows, SAMPLING, plan)]

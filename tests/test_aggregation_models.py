@@ -21,9 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vispa.errors import InputError
-from vispa.generation.engine import generate, render_prompt
+from vispa.generation.engine import generate
 from vispa.generation.options import option_probabilities
 from vispa.generation.rows import Row, Sampling
+from vispa.models.encoding import chat_prompt
 from vispa.models.loading import LoadedModel
 from vispa.readers.api import ApiChat, _pause, _retry_after
 from vispa.readers.base import ChatModel, Failure
@@ -71,7 +72,7 @@ def reason(found: object) -> str:
 @pytest.fixture
 def local(llama: LoadedModel) -> LocalChat:
     def write(prompts: Sequence[str], max_new_tokens: int, progress: Callable[[int], None] | None) -> list[str]:
-        rows = [Row(render_prompt(llama, prompt)) for prompt in prompts]
+        rows = [Row(chat_prompt(llama, prompt)) for prompt in prompts]
         return [row.text for row in generate(llama, rows, Sampling(max_new_tokens), None, progress)]
 
     return LocalChat(llama.name, write, lambda prompts, counts: option_probabilities(llama, prompts, counts))

@@ -350,13 +350,13 @@ def test_signatures_of_comments(overton):
 
 
 def test_perplexity_is_that_of_the_unsteered_model(overton, llama):
-    from vispa.generation.engine import render_prompt
+    from vispa.models.encoding import chat_prompt
     from vispa.study.fluency import perplexities
 
     score_run(overton, judge="none")
     found = by_name(check_run(overton, loaded=llama, thresholds=Thresholds(perplexity=1.0)), "vispa")["perplexity"]
     texts = {"1": ["Same <b>words</b> here."], 1: ["Same words.", "Same words."]}
-    prompts = {item["id"]: render_prompt(llama, item["text"]) for item in COVERAGE_ITEMS}
+    prompts = {item["id"]: chat_prompt(llama, item["text"]) for item in COVERAGE_ITEMS}
     each = [float(perplexities(llama, [prompts[i]], [f" {t}"])[0]) for i, group in texts.items() for t in group]
     assert found.figure == pytest.approx(math.exp(np.mean(np.log(each))), rel=1e-4)
     assert found.fired

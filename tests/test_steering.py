@@ -10,6 +10,7 @@ import torch
 from vispa.errors import InputError, NumericalError
 from vispa.generation.engine import generate
 from vispa.generation.rows import Row, Sampling
+from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import hooks_on, read_activations
 from vispa.steering.bank import VectorBank
@@ -138,17 +139,17 @@ def test_one_pass_calibration_equals_block_by_block(
     loaded = make_model(kind, **options, **({"head_dim": 8} if "gemma" in kind or kind == "qwen3" else {}))
     plan = fit_bank(loaded, small_taxonomy).plan(small_taxonomy, CALIBRATED)
     values = ["calm", "thrift", "candor", "calm"]
-    rows = [Row(prompt, (Steer(value),)) for prompt, value in zip(PROMPTS, values, strict=True)]
+    rows = [Row(raw_prompt(loaded, prompt), (Steer(value),)) for prompt, value in zip(PROMPTS, values, strict=True)]
     together = generate(loaded, rows, Sampling(12), plan)
     assert any(shift > 0 for text in together for shift in text.shift.values())
     for row, batched in zip(rows, together, strict=True):
-        shifts = reference_calibration(loaded, row.prompt, plan, row.steers[0].value)
+        shifts = reference_calibration(loaded, row.prompt.text, plan, row.steers[0].value)
         alone = generate(loaded, [row], Sampling(12), plan)[0]
         for block, shift in shifts.items():
             assert abs(batched.shift[block] - float(shift.norm())) <= 1e-4
             assert abs(alone.shift[block] - float(shift.norm())) <= 1e-4
         expected = loaded.tokenizer.decode(
-            reference_greedy(loaded, row.prompt, shifts, 12), skip_special_tokens=True
+            reference_greedy(loaded, row.prompt.text, shifts, 12), skip_special_tokens=True
         ).strip()
         assert batched.text == alone.text == expected
 
@@ -179,7 +180,12 @@ def test_target_must_be_a_probability() -> None:
 
 def test_unsteered_rows_give_the_plain_tokens(llama: LoadedModel, bank: VectorBank) -> None:
     plan = bank.plan(["calm"], coefficient(30.0))
-    mixed = [Row(PROMPTS[0], (Steer("calm"),)), Row(PROMPTS[1]), Row(PROMPTS[3], (Steer("calm"),)), Row(PROMPTS[1])]
+    mixed = [
+        Row(raw_prompt(llama, PROMPTS[0]), (Steer("calm"),)),
+        Row(raw_prompt(llama, PROMPTS[1])),
+        Row(raw_prompt(llama, PROMPTS[3]), (Steer("calm"),)),
+        Row(raw_prompt(llama, PROMPTS[1])),
+    ]
     texts = generate(llama, mixed, Sampling(16), plan)
     plain = generate(llama, [Row(row.prompt) for row in mixed], Sampling(16))
     assert texts[1].text == texts[3].text == plain[1].text
@@ -189,8 +195,8 @@ def test_unsteered_rows_give_the_plain_tokens(llama: LoadedModel, bank: VectorBa
 
 def test_zero_magnitude_gives_the_plain_tokens(llama: LoadedModel, bank: VectorBank) -> None:
     plan = bank.plan(["calm"], coefficient(0.0))
-    steered = generate(llama, [Row(p, (Steer("calm"),)) for p in PROMPTS], Sampling(16), plan)
-    plain = generate(llama, [Row(p) for p in PROMPTS], Sampling(16))
+    steered = generate(llama, [Row(raw_prompt(llama, p), (Steer("calm"),)) for p in PROMPTS], Sampling(16), plan)
+    plain = generate(llama, [Row(raw_prompt(llama, p)) for p in PROMPTS], Sampling(16))
     assert [t.text for t in steered] == [t.text for t in plain]
 
 
@@ -213,12 +219,17 @@ def test_infinite_shift_names_row_value_and_block(llama: LoadedModel, bank: Vect
     plan = bank.plan(["calm", "thrift"], coefficient(1.0, blocks=(1,)))
     plan.blocks[1].direction[1].fill_(float("inf"))
     with pytest.raises(NumericalError, match=r"row 1 \(toward thrift\) after block 1"):
-        generate(llama, [Row("a", (Steer("calm"),)), Row("b", (Steer("thrift"),))], Sampling(2), plan)
+        generate(
+            llama,
+            [Row(raw_prompt(llama, "a"), (Steer("calm"),)), Row(raw_prompt(llama, "b"), (Steer("thrift"),))],
+            Sampling(2),
+            plan,
+        )
 
 
 def test_sampled_texts_do_not_depend_on_the_batch(llama: LoadedModel) -> None:
     sampling = Sampling(12, temperature=1.0)
-    rows = [Row(prompt, seed=seed) for seed, prompt in enumerate(PROMPTS)]
+    rows = [Row(raw_prompt(llama, prompt), seed=seed) for seed, prompt in enumerate(PROMPTS)]
     together = [text.text for text in generate(llama, rows, sampling)]
     assert together == [generate(llama, [row], sampling)[0].text for row in rows]
 
@@ -311,7 +322,9 @@ def test_gate_leaves_expressed_values_alone(llama: LoadedModel, bank: VectorBank
         logit = directions.weight_norm[0, 1] * (directions.vectors[0, 1] @ hidden) + directions.bias[0, 1]
         probabilities.append(float(logit.sigmoid()))
     gate = sorted(probabilities)[2] - 1e-6
-    rows = [Row(p, (Steer("calm", recipe=coefficient(5.0, blocks=(1, 2), gate=gate)),)) for p in PROMPTS]
+    rows = [
+        Row(raw_prompt(llama, p), (Steer("calm", recipe=coefficient(5.0, blocks=(1, 2), gate=gate)),)) for p in PROMPTS
+    ]
     texts = generate(llama, rows, Sampling(3), bank.plan(s for row in rows for s in row.steers))
     for text, probability in zip(texts, probabilities, strict=True):
         assert all((shift == 0) == (probability >= gate) for shift in text.shift.values())
@@ -329,7 +342,11 @@ def test_rows_of_many_kinds_share_a_batch(llama: LoadedModel, bank: VectorBank) 
     ]
     values = ["calm", "thrift", "candor"]
     rows = [
-        Row(PROMPTS[i % 4], tuple(Steer(values[(i + j) % 3], 1.0, recipes[(i + j) % 5]) for j in range(i % 3)), seed=i)
+        Row(
+            raw_prompt(llama, PROMPTS[i % 4]),
+            tuple(Steer(values[(i + j) % 3], 1.0, recipes[(i + j) % 5]) for j in range(i % 3)),
+            seed=i,
+        )
         for i in range(12)
     ]
     for sampling in (Sampling(10), Sampling(10, temperature=0.8, top_p=0.9)):
@@ -348,7 +365,9 @@ def test_half_precision_steers(
     loaded = make_model("llama", seed=3)
     loaded.model.to(dtype)
     bank = fit_bank(loaded, small_taxonomy)
-    text = generate(loaded, [Row(PROMPTS[0], (Steer("calm"),))], Sampling(4), bank.plan(["calm"], CALIBRATED))[0]
+    text = generate(
+        loaded, [Row(raw_prompt(loaded, PROMPTS[0]), (Steer("calm"),))], Sampling(4), bank.plan(["calm"], CALIBRATED)
+    )[0]
     assert text.tokens and all(shift >= 0 for shift in text.shift.values())
 
 
@@ -356,7 +375,9 @@ def test_nan_activation_names_row_value_and_block(make_model: Callable[..., Load
     broken = make_model("llama")
     broken.blocks[1].mlp.down_proj.weight.data.fill_(float("nan"))
     with pytest.raises(NumericalError, match=r"activation of row 0 \(toward calm\) after block 1"):
-        generate(broken, [Row("a", (Steer("calm"),))], Sampling(2), bank.plan(["calm"], coefficient(1.0)))
+        generate(
+            broken, [Row(raw_prompt(broken, "a"), (Steer("calm"),))], Sampling(2), bank.plan(["calm"], coefficient(1.0))
+        )
 
 
 # ---------------------------------------------------------------- recipes
@@ -373,7 +394,9 @@ def test_unknown_block_is_refused() -> None:
 
 def test_blocks_that_do_not_separate_are_left_out(llama: LoadedModel, bank: VectorBank) -> None:
     strict = Recipe("probe", (1, 2), minimal_quality=1.01)
-    text = generate(llama, [Row(PROMPTS[0], (Steer("calm"),))], Sampling(4), bank.plan(["calm"], strict))[0]
+    text = generate(
+        llama, [Row(raw_prompt(llama, PROMPTS[0]), (Steer("calm"),))], Sampling(4), bank.plan(["calm"], strict)
+    )[0]
     assert text.shift == {}
     assert bank.plan(["calm"], strict).left_out == ((1, 2),)
 

@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from vispa.errors import InputError
 from vispa.generation import engine
 from vispa.generation.engine import generate
 from vispa.generation.rows import Row, Sampling
+from vispa.models.encoding import Prompt, raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
 from vispa.steering.estimators import MeanDifference
@@ -43,6 +44,12 @@ from vispa.study.tables import write_tables
 from vispa.taxonomy import Taxonomy
 
 PROMPTS = ["Is it fair?", "Should I sell the old house to a stranger", "Yes.\n"]
+
+
+def raw(loaded: LoadedModel, prompts: Sequence[str] = PROMPTS) -> list[Prompt]:
+    return [raw_prompt(loaded, prompt) for prompt in prompts]
+
+
 RECIPE = Recipe("one_versus_others", (1, 2), magnitude="residual", amount=0.4, minimal_quality=0.0)
 CALIBRATED = Recipe("probe", (2,), amount=0.95, minimal_quality=0.0)
 
@@ -191,14 +198,14 @@ def test_perplexity_equals_one_token_at_a_time(
     loaded = make_model(kind, initializer_range=0.1)
     prompts = [*PROMPTS, "A walk", "A longer prompt than all the others, to pad them"]
     texts = [" No.", "x", "A text of many words, more than the rest", " ü", " y z"]
-    found = perplexities(loaded, prompts, texts)
+    found = perplexities(loaded, raw(loaded, prompts), texts)
     for prompt, text, perplexity in zip(prompts, texts, found, strict=True):
         assert perplexity == pytest.approx(slow_perplexity(loaded, prompt, text), rel=1e-4)
 
 
 def test_texts_are_scored_in_batches(llama: LoadedModel, forward_passes: Callable[[], int]) -> None:
     done: list[int] = []
-    perplexities(llama, PROMPTS * 20, ["some text", "", "another"] * 20, done.append)
+    perplexities(llama, raw(llama) * 20, ["some text", "", "another"] * 20, done.append)
     assert forward_passes() == 1
     assert sum(done) == 60
 
@@ -207,19 +214,21 @@ def test_large_vocabularies_make_small_batches(llama: LoadedModel, monkeypatch: 
     monkeypatch.setattr(fluency, "_LOGITS_PER_TOKEN", 1)
     sizes: list[int] = []
     handle = llama.model.get_output_embeddings().register_forward_hook(lambda _m, _i, out: sizes.append(out.numel()))
-    found = perplexities(llama, PROMPTS * 10, ["some text", "x", "another"] * 10)
+    found = perplexities(llama, raw(llama) * 10, ["some text", "x", "another"] * 10)
     handle.remove()
     assert len(sizes) > 1 and max(sizes) <= engine._TOKENS_PER_BATCH
     monkeypatch.undo()
-    np.testing.assert_allclose(found, perplexities(llama, PROMPTS * 10, ["some text", "x", "another"] * 10), rtol=1e-5)
+    np.testing.assert_allclose(
+        found, perplexities(llama, raw(llama) * 10, ["some text", "x", "another"] * 10), rtol=1e-5
+    )
 
 
 def test_a_text_without_tokens_has_no_perplexity(llama: LoadedModel) -> None:
-    found = perplexities(llama, ["a", "b"], ["", " c"])
+    found = perplexities(llama, raw(llama, ["a", "b"]), ["", " c"])
     assert np.isnan(found[0]) and found[1] > 0
     assert perplexities(llama, [], []).shape == (0,)
     with pytest.raises(InputError, match="texts"):
-        perplexities(llama, ["a"], [])
+        perplexities(llama, raw(llama, ["a"]), [])
 
 
 def test_mean_perplexity_is_geometric_and_leaves_out_nothing_said() -> None:
@@ -260,12 +269,12 @@ def test_probes_equal_one_row_at_a_time(
     llama: LoadedModel, bank: VectorBank, forward_passes: Callable[[], int]
 ) -> None:
     values: list[str | None] = [None, "calm", "candor"]
-    rows = [Row(p, () if v is None else (Steer(v),)) for p in PROMPTS for v in values]
+    rows = [Row(p, () if v is None else (Steer(v),)) for p in raw(llama) for v in values]
     found = probe_logits(llama, bank, rows, bank.plan(["calm", "candor"]), 2)
     assert forward_passes() == 1
     for row, logits in zip(rows, found, strict=True):
         shifts = residual_shifts(bank, row.steers[0].value, 0.4) if row.steers else {}
-        np.testing.assert_allclose(logits, slow_logits(llama, bank, row.prompt, shifts, 2), atol=2e-3, rtol=1e-3)
+        np.testing.assert_allclose(logits, slow_logits(llama, bank, row.prompt.text, shifts, 2), atol=2e-3, rtol=1e-3)
 
 
 def test_probes_need_prompts_and_a_probe(llama: LoadedModel, bank: VectorBank, small_taxonomy: Taxonomy) -> None:
@@ -274,14 +283,14 @@ def test_probes_need_prompts_and_a_probe(llama: LoadedModel, bank: VectorBank, s
     for estimators, message in (([MeanDifference()], "'probe' is not"), ([MeanDifference("probe")], "no probability")):
         other = fit_bank(llama, small_taxonomy, estimators=estimators, recipe=RECIPE)
         with pytest.raises(InputError, match=message):
-            probe_logits(llama, other, [Row("a")], bank.plan([]), 1)
+            probe_logits(llama, other, [Row(raw_prompt(llama, "a"))], bank.plan([]), 1)
 
 
 def test_leakage_is_steered_minus_unsteered(
     llama: LoadedModel, bank: VectorBank, forward_passes: Callable[[], int]
 ) -> None:
     done: list[tuple[str, int, int]] = []
-    found = leakage(llama, bank, PROMPTS, progress=lambda *told: done.append(told))
+    found = leakage(llama, bank, raw(llama), progress=lambda *told: done.append(told))
     assert forward_passes() == 1
     assert done == [("reading leakage", 12, 12)]
     assert found.block == 2
@@ -298,7 +307,7 @@ def test_leakage_is_steered_minus_unsteered(
 
 
 def test_calibrated_steering_brings_the_own_probe_to_its_target(llama: LoadedModel, bank: VectorBank) -> None:
-    found = leakage(llama, bank, PROMPTS[:1], recipe=CALIBRATED)
+    found = leakage(llama, bank, raw(llama)[:1], recipe=CALIBRATED)
     for place in range(3):
         expected = max(0.95, found.unsteered[place])
         assert found.unsteered[place] + found.change[place, place] == pytest.approx(expected, abs=1e-3)
@@ -309,7 +318,7 @@ def test_calibrated_steering_brings_the_own_probe_to_its_target(llama: LoadedMod
 
 def test_dose_rows_equal_rows_alone(llama: LoadedModel, bank: VectorBank, forward_passes: Callable[[], int]) -> None:
     magnitudes, values = (0.0, 1.0, 3.0), ("candor", "calm")
-    found = dose_response(llama, bank, PROMPTS, values, magnitudes=magnitudes, sampling=Sampling(8))
+    found = dose_response(llama, bank, raw(llama), values, magnitudes=magnitudes, sampling=Sampling(8))
     # One pass for the probes, one for the scores, and one for each of at most 8 tokens.
     assert forward_passes() <= 10
     assert len(found.rows) == 4 * 2 * 3
@@ -321,7 +330,7 @@ def test_dose_rows_equal_rows_alone(llama: LoadedModel, bank: VectorBank, forwar
         assert row.probability == pytest.approx(logistic(logit), abs=1e-3)
         recipe = Recipe("one_versus_others", (1, 2), magnitude="residual", amount=amount, minimal_quality=0.0)
         steers = () if row.magnitude is None else (Steer(row.value, recipe=recipe),)
-        alone = generate(llama, [Row(prompt, steers)], Sampling(8), bank.plan(steers))[0]
+        alone = generate(llama, [Row(raw_prompt(llama, prompt), steers)], Sampling(8), bank.plan(steers))[0]
         assert row.text == alone.text
         assert row.shift == pytest.approx(alone.shift, abs=1e-3)
         if row.text:
@@ -354,14 +363,14 @@ def test_magnitudes_multiply_amounts_or_set_targets() -> None:
 
 @pytest.mark.parametrize("field", ["prompts", "values", "magnitudes"])
 def test_dose_needs_something_of_everything(llama: LoadedModel, bank: VectorBank, field: str) -> None:
-    given = {"prompts": PROMPTS, "values": ["calm"], "magnitudes": [1.0], field: []}
+    given = {"prompts": raw(llama), "values": ["calm"], "magnitudes": [1.0], field: []}
     with pytest.raises(InputError, match=f"{field}: are none"):
         dose_response(llama, bank, given["prompts"], given["values"], magnitudes=given["magnitudes"])
 
 
 def test_dose_refuses_unknown_values(llama: LoadedModel, bank: VectorBank) -> None:
     with pytest.raises(InputError, match="'valor' is not in the bank"):
-        dose_response(llama, bank, PROMPTS, ["valor"])
+        dose_response(llama, bank, raw(llama), ["valor"])
 
 
 def test_one_value_of_every_family() -> None:
@@ -385,16 +394,16 @@ def test_recipes_of_other_estimators(llama: LoadedModel, small_taxonomy: Taxonom
 
 
 def test_only_what_is_asked_for(llama: LoadedModel, bank: VectorBank, forward_passes: Callable[[], int]) -> None:
-    found = inspect_bank(llama, bank, PROMPTS, ["calm"], parts=["similarity"], estimator="probe")
+    found = inspect_bank(llama, bank, raw(llama), ["calm"], parts=["similarity"], estimator="probe")
     assert forward_passes() == 0
     assert found.similarity.estimator == "probe"
     assert found.quality is found.dose is found.leakage is None
     with pytest.raises(InputError, match="parts"):
-        inspect_bank(llama, bank, PROMPTS, ["calm"], parts=["speed"])
+        inspect_bank(llama, bank, raw(llama), ["calm"], parts=["speed"])
 
 
 def test_tables_hold_what_was_found(llama: LoadedModel, bank: VectorBank, tmp_path: Path) -> None:
-    found = inspect_bank(llama, bank, PROMPTS[:2], ["calm"], sampling=Sampling(3))
+    found = inspect_bank(llama, bank, raw(llama)[:2], ["calm"], sampling=Sampling(3))
     written = write_tables(found, tmp_path / "new" / "folder")
     assert [path.name for path in written] == [
         *("quality.csv", "similarity.csv", "dose.csv", "leakage.csv", "inspection.json")

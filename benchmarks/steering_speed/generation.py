@@ -63,7 +63,7 @@ def _published(setting: Setting, bank: VectorBank, row: Row, new_tokens: int) ->
         )
         for block in setting.steered_blocks()
     }
-    ids = torch.tensor([loaded.tokenizer(row.prompt)["input_ids"]], device=loaded.device)
+    ids = torch.tensor([row.prompt.ids], device=loaded.device)
     epsilons = published.calibrate(loaded, ids, probes, bank.recipe.amount)
     return published.greedy(loaded, ids, published.shifts(probes, epsilons), new_tokens), epsilons
 

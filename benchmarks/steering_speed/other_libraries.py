@@ -10,15 +10,16 @@ from typing import Any
 import torch
 
 from vispa.generation.engine import pad_left
+from vispa.models.encoding import Prompt, raw_prompt
 from vispa.models.loading import LoadedModel
 
 Vectors = Mapping[int, torch.Tensor]
-Generate = Callable[[LoadedModel, Sequence[str], Vectors, int], list[str]]
+Generate = Callable[[LoadedModel, Sequence[Prompt], Vectors, int], list[str]]
 
 
-def transformers_batch(loaded: LoadedModel, prompts: Sequence[str], new_tokens: int) -> list[str]:
+def transformers_batch(loaded: LoadedModel, prompts: Sequence[Prompt], new_tokens: int) -> list[str]:
     """Greedy texts of all prompts in one batch, padded on the left, by transformers' `generate`."""
-    encoded = [loaded.tokenizer(prompt)["input_ids"] for prompt in prompts]
+    encoded = [prompt.ids for prompt in prompts]
     ids, mask = pad_left(encoded, int(loaded.tokenizer.pad_token_id), loaded.device)
     output: Any = loaded.model.generate(  # type: ignore[operator]
         ids, attention_mask=mask, max_new_tokens=new_tokens, do_sample=False
@@ -27,14 +28,14 @@ def transformers_batch(loaded: LoadedModel, prompts: Sequence[str], new_tokens: 
     return [text.strip() for text in texts]
 
 
-def _steering_vectors(loaded: LoadedModel, prompts: Sequence[str], vectors: Vectors, new_tokens: int) -> list[str]:
+def _steering_vectors(loaded: LoadedModel, prompts: Sequence[Prompt], vectors: Vectors, new_tokens: int) -> list[str]:
     library = import_module("steering_vectors")
     added = {block: vector.to(loaded.device, loaded.model.dtype) for block, vector in vectors.items()}
     with library.SteeringVector(added).apply(loaded.model):
         return transformers_batch(loaded, prompts, new_tokens)
 
 
-def _repeng(loaded: LoadedModel, prompts: Sequence[str], vectors: Vectors, new_tokens: int) -> list[str]:
+def _repeng(loaded: LoadedModel, prompts: Sequence[Prompt], vectors: Vectors, new_tokens: int) -> list[str]:
     library = import_module("repeng")
     added = {block: vector.to(loaded.device, loaded.model.dtype) for block, vector in vectors.items()}
     control = library.ControlModel(loaded.model, list(added))
@@ -54,7 +55,7 @@ def usable_libraries(loaded: LoadedModel, vectors: Vectors) -> tuple[dict[str, G
     for name, steer in LIBRARIES.items():
         try:
             version(name)
-            steer(loaded, ["One."], vectors, 2)
+            steer(loaded, [raw_prompt(loaded, "One.")], vectors, 2)
         except PackageNotFoundError:
             reasons[name] = "is not installed"
         except Exception as error:  # Whatever a library does wrong here is the row's text.

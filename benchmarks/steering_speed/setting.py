@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from vispa.generation.engine import render_prompt
 from vispa.models.blocks import decoder_blocks
+from vispa.models.encoding import Prompt, chat_prompt
 from vispa.models.loading import EMBEDDED, EMBEDDED_PATH, LoadedModel, load_model
 from vispa.modes.prompts import built_in_prompts
 from vispa.steering.activations import read_activations
@@ -92,14 +92,14 @@ class Setting:
         """Whether numbers are fine enough for both sides to choose the same tokens."""
         return self.loaded.model.dtype == torch.float32
 
-    def prompts(self, count: int) -> list[str]:
+    def prompts(self, count: int) -> list[Prompt]:
         """Requests for comments on situations of all domains, from the start again when they run out."""
         with SITUATIONS.open(encoding="utf-8", newline="") as file:
             situations = [row["situation"] for row in csv.DictReader(file)]
         step = max(1, len(situations) // count)
         chosen = [situations[(number * step) % len(situations)] for number in range(count)]
         wording = built_in_prompts().comment
-        return [render_prompt(self.loaded, wording.format(text=situation)) for situation in chosen]
+        return [chat_prompt(self.loaded, wording.format(text=situation)) for situation in chosen]
 
     def steered_blocks(self) -> tuple[int, ...]:
         """The published range."""

@@ -12,10 +12,11 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from vispa.errors import VispaError
-from vispa.generation.engine import generate, render_prompt
+from vispa.generation.engine import generate
 from vispa.generation.options import option_probabilities
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.models.encoder import Encoder, load_encoder
+from vispa.models.encoding import chat_prompt
 from vispa.models.loading import EMBEDDED, LoadedModel, load_model
 from vispa.modes.case import Aggregated, Aggregator, Case
 from vispa.modes.checking import checked
@@ -167,7 +168,7 @@ class Vispa:
         """A local model, unsteered, as the reader of comments."""
 
         def write(prompts: Sequence[str], max_new_tokens: int, progress: Callable[[int], None] | None) -> list[str]:
-            rows = [Row(render_prompt(loaded, prompt)) for prompt in prompts]
+            rows = [Row(chat_prompt(loaded, prompt)) for prompt in prompts]
             return [one.text for one in generate(loaded, rows, Sampling(max_new_tokens), progress=progress)]
 
         return LocalChat(loaded.name, write, lambda prompts, counts: option_probabilities(loaded, prompts, counts))
@@ -268,7 +269,7 @@ class Vispa:
             if request.mode == "distributional" and not request.passages:
                 continue
             message = request.prompt or self.prompts.comment.format(text=request.text)
-            prompt = render_prompt(self.model, message)
+            prompt = chat_prompt(self.model, message)
             rows += [Row(prompt, (Steer(chosen.value),), seed) for chosen in selection]
             owners += [number] * len(selection)
         plan = self.bank.plan((steer for row in rows for steer in row.steers), self.recipe)
@@ -288,7 +289,7 @@ class Vispa:
                     value=value,
                     text=text.text,
                     shift={block: round(length, 4) for block, length in text.shift.items()},
-                    prompt=row.prompt,
+                    prompt=row.prompt.text,
                     tokens=text.tokens,
                     stance=stance,
                     left_out=left_out[value],

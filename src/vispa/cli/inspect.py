@@ -57,8 +57,8 @@ def inspect(
     known = Taxonomy.load(taxonomy) if taxonomy else Taxonomy.built_in()
     named = tuple(dict.fromkeys(known[name].slug for name in names_argument(values)))
     from vispa.files.drawing import require_matplotlib
-    from vispa.generation.engine import render_prompt
     from vispa.generation.rows import Sampling
+    from vispa.models.encoding import chat_prompt
     from vispa.models.loading import load_model
     from vispa.steering.fitting import cached_bank
     from vispa.study.dose import one_per_family
@@ -74,7 +74,7 @@ def inspect(
         found = inspect_bank(
             loaded,
             cached_bank(loaded, known, progress=progress),
-            [render_prompt(loaded, message) for message in messages or everyday_prompts()],
+            [chat_prompt(loaded, message) for message in messages or everyday_prompts()],
             named or one_per_family(known),
             estimator=estimator,
             parts=parts,

@@ -231,11 +231,11 @@ def _perplexity(
 ) -> Signature:
     if loaded is None:
         return _signature(method, "perplexity", None, limits.perplexity, "above", _INCOHERENT, "no model was given")
-    from vispa.generation.engine import render_prompt
+    from vispa.models.encoding import chat_prompt
 
-    prompts = {item.id: render_prompt(loaded, item.prompt) for item in run.items}
+    prompts = {item.id: chat_prompt(loaded, item.prompt) for item in run.items}
     rows = [(prompts[record.id], text) for record in sample for _, text in _texts(record)]
-    values = perplexities(loaded, [prompt for prompt, _ in rows], [continuation(prompt, text) for prompt, text in rows])
+    values = perplexities(loaded, [prompt for prompt, _ in rows], [continuation(p.text, text) for p, text in rows])
     figure = float(mean_perplexity(values, (0,)))
     detail = f"comments of {len(sample)} items"
     return _signature(

@@ -21,23 +21,6 @@ _TOKENS_PER_BATCH = 16384
 _ROWS_PER_BATCH = 256
 
 
-def render_prompt(loaded: LoadedModel, message: str, *, raw: bool = False) -> str:
-    """The text that the model continues: the message in its chat template, where it has one.
-
-    Args:
-        loaded: the model.
-        message: what the user says.
-        raw: leave the chat template out.
-    """
-    if raw or not getattr(loaded.tokenizer, "chat_template", None):
-        return message
-    rendered = loaded.tokenizer.apply_chat_template(
-        [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
-    )
-    # Templates write the start token themselves; the tokenizer would add a second one.
-    return str(rendered).removeprefix(loaded.tokenizer.bos_token or "")
-
-
 def generate(
     loaded: LoadedModel,
     rows: Sequence[Row],
@@ -54,7 +37,7 @@ def generate(
         plan: the shifts of the rows' steers; needed if any row has one.
         progress: called with the number of rows just finished.
     """
-    encoded: list[list[int]] = [loaded.tokenizer(row.prompt)["input_ids"] for row in rows]
+    encoded = [row.prompt.ids for row in rows]
     order = sorted(range(len(rows)), key=lambda index: len(encoded[index]))
     results: dict[int, Generated] = {}
     for batch in token_batches(order, [len(ids) + sampling.max_new_tokens for ids in encoded]):
@@ -69,7 +52,7 @@ def generate(
 def _generate_batch(
     loaded: LoadedModel,
     rows: Sequence[Row],
-    prompts: Sequence[list[int]],
+    prompts: Sequence[Sequence[int]],
     sampling: Sampling,
     plan: SteeringPlan | None,
 ) -> list[Generated]:
@@ -88,7 +71,7 @@ def _generate_batch(
 
 def _decode(
     loaded: LoadedModel,
-    prompts: Sequence[list[int]],
+    prompts: Sequence[Sequence[int]],
     seeds: Sequence[int],
     sampling: Sampling,
     active: ActiveSteering,
@@ -151,10 +134,10 @@ def _draw(logits: torch.Tensor, sampling: Sampling, draws: torch.Tensor) -> torc
     return tokens.gather(-1, place.clamp_max((probabilities > 0).sum(-1, keepdim=True) - 1))[:, 0]
 
 
-def pad_left(prompts: Sequence[list[int]], padding: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def pad_left(prompts: Sequence[Sequence[int]], padding: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and attention mask [B, T] of prompts padded on the left."""
     width = max(map(len, prompts))
-    ids = torch.tensor([[padding] * (width - len(prompt)) + prompt for prompt in prompts])
+    ids = torch.tensor([[padding] * (width - len(prompt)) + list(prompt) for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     return ids.to(device), mask.to(device)
 

@@ -10,6 +10,7 @@ import torch
 
 from vispa.errors import InputError
 from vispa.generation.engine import pad_left, token_batches
+from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.request import LETTERS
 from vispa.steering.intervention import steering
@@ -48,7 +49,7 @@ def option_probabilities(
     steers = steers or [()] * len(prompts)
     plan = plan or SteeringPlan.empty()
     letters = [_spellings(loaded, letter) for letter in LETTERS[: max(counts, default=0)]]
-    encoded: list[list[int]] = [loaded.tokenizer(prompt)["input_ids"] for prompt in prompts]
+    encoded = [raw_prompt(loaded, prompt).ids for prompt in prompts]
     out: list[npt.NDArray[np.float64]] = [np.empty(0)] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]))
     for batch in token_batches(order, [len(ids) for ids in encoded]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vispa.errors import InputError
+from vispa.models.encoding import Prompt
 from vispa.steering.recipe import Steer
 
 
@@ -13,13 +14,13 @@ class Row:
     """One prompt with its steers and seed.
 
     Attributes:
-        prompt: as the model continues it.
+        prompt: what the model continues.
         steers: toward which values and how; none for the plain model. Several add up.
         seed: of sampling; the same seed gives the same text whatever else is in the batch.
         orthogonal: a later steer loses what it shares with the earlier ones.
     """
 
-    prompt: str
+    prompt: Prompt
     steers: tuple[Steer, ...] = ()
     seed: int = 0
     orthogonal: bool = False

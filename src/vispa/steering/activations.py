@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from vispa.errors import NumericalError
+from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 
 #: How one vector is read from a sentence's tokens: the last one (the paper) or the mean.
@@ -86,7 +87,7 @@ def read_activations(
         NumericalError: an activation is NaN or infinite; names text and block.
     """
     tokenizer, blocks = loaded.tokenizer, loaded.blocks
-    encoded = [tokenizer(text, truncation=True, max_length=max_tokens)["input_ids"] for text in texts]
+    encoded = [raw_prompt(loaded, text, max_tokens=max_tokens).ids for text in texts]
     out = {reading: torch.empty(len(texts), len(blocks), loaded.hidden_size) for reading in readings}
     order = sorted(range(len(texts)), key=lambda index: len(encoded[index]))
     budget = _TOKENS_PER_BATCH.get(loaded.device.type, _TOKENS_PER_BATCH_ELSEWHERE)

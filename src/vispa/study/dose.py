@@ -12,6 +12,7 @@ import numpy.typing as npt
 from vispa.errors import InputError
 from vispa.generation.engine import generate
 from vispa.generation.rows import Generated, Row, Sampling
+from vispa.models.encoding import Prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
 from vispa.steering.fitting import Progress
@@ -114,7 +115,7 @@ def one_per_family(taxonomy: Taxonomy) -> tuple[str, ...]:
 def dose_response(
     loaded: LoadedModel,
     bank: VectorBank,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     values: Sequence[str],
     *,
     recipe: Recipe | None = None,
@@ -167,7 +168,7 @@ def dose_response(
     probabilities = expit(probe_logits(loaded, bank, rows, plan, block, stage("reading probes")))
     generated = generate(loaded, rows, sampling or Sampling(60), plan, stage("generating"))
     texts = [text.text for text in generated]
-    joined = [continuation(row.prompt, text) for row, text in zip(rows, texts, strict=True)]
+    joined = [continuation(row.prompt.text, text) for row, text in zip(rows, texts, strict=True)]
     perplexity = perplexities(loaded, [row.prompt for row in rows], joined, stage("scoring texts"))
     repetition = repeated_shares(texts)
 
@@ -191,4 +192,4 @@ def dose_response(
         for value, prompt in grid:
             out.append(measured(magnitude, value, prompt, row))
             row += 1
-    return DoseResponse(recipe, block, magnitudes, tuple(values), tuple(prompts), tuple(out))
+    return DoseResponse(recipe, block, magnitudes, tuple(values), tuple(prompt.text for prompt in prompts), tuple(out))

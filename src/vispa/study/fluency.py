@@ -10,6 +10,7 @@ import torch
 
 from vispa.errors import InputError
 from vispa.generation.engine import pad_left, token_batches
+from vispa.models.encoding import Prompt, common, continued
 from vispa.models.loading import LoadedModel
 
 # So many vocabulary entries weigh as much in a batch as one token: logits are what fills memory.
@@ -19,7 +20,7 @@ _LOGITS_PER_TOKEN = 4096
 @torch.inference_mode()
 def perplexities(
     loaded: LoadedModel,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     texts: Sequence[str],
     progress: Callable[[int], None] | None = None,
 ) -> npt.NDArray[np.float64]:
@@ -44,13 +45,13 @@ def perplexities(
     """
     if len(prompts) != len(texts):
         raise InputError("texts", f"are {len(texts)} to {len(prompts)} prompts.", "Give one text a prompt.")
-    joined: list[list[int]] = []
+    joined: list[tuple[int, ...]] = []
     counts: list[int] = []
     for prompt, text in zip(prompts, texts, strict=True):
-        before, ids = loaded.tokenizer(prompt)["input_ids"], loaded.tokenizer(prompt + text)["input_ids"]
+        ids = continued(loaded, prompt, text)
         joined.append(ids)
         # Nothing predicts the very first token of a prompt-less text.
-        counts.append(max(0, min(len(ids) - _common(before, ids), len(ids) - 1)))
+        counts.append(max(0, min(len(ids) - common(prompt.ids, ids), len(ids) - 1)))
     out = np.full(len(texts), np.nan)
     vocabulary = len(loaded.tokenizer)
     costs = [max(len(i), (c + 1) * vocabulary // _LOGITS_PER_TOKEN) for i, c in zip(joined, counts, strict=True)]
@@ -106,14 +107,8 @@ def mean_perplexity(perplexity: npt.NDArray[np.float64], axis: tuple[int, ...]) 
         return np.asarray(np.exp(total / known.sum(axis)))
 
 
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
-    """Length of the longest common beginning."""
-    shorter = min(len(first), len(second))
-    return next((place for place in range(shorter) if first[place] != second[place]), shorter)
-
-
 def _batch_perplexities(
-    loaded: LoadedModel, rows: Sequence[list[int]], counts: Sequence[int]
+    loaded: LoadedModel, rows: Sequence[Sequence[int]], counts: Sequence[int]
 ) -> npt.NDArray[np.float64]:
     """Perplexity [B] of the last `counts[i]` tokens of row i."""
     ids, mask = pad_left(rows, int(loaded.tokenizer.pad_token_id), loaded.model.device)

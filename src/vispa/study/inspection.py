@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from vispa.errors import check_choice
 from vispa.generation.rows import Sampling
+from vispa.models.encoding import Prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo
@@ -71,7 +72,7 @@ def recipe_for(bank: VectorBank, estimator: str) -> Recipe:
 def inspect_bank(
     loaded: LoadedModel,
     bank: VectorBank,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     values: Sequence[str],
     *,
     estimator: str | None = None,
@@ -102,7 +103,7 @@ def inspect_bank(
     return Inspection(
         bank.info,
         recipe,
-        tuple(prompts),
+        tuple(prompt.text for prompt in prompts),
         {value: left_out for (value, _), left_out in zip(plan.keys, plan.left_out, strict=True)},
         quality(bank, recipe.estimator) if "quality" in parts else None,
         similarity(bank, recipe.estimator, blocks=chosen) if "similarity" in parts else None,

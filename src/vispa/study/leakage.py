@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.generation.rows import Row
+from vispa.models.encoding import Prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
 from vispa.steering.fitting import Progress
@@ -49,7 +50,7 @@ class Leakage:
 def leakage(
     loaded: LoadedModel,
     bank: VectorBank,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     *,
     recipe: Recipe | None = None,
     progress: Progress | None = None,

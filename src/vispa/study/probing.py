@@ -63,7 +63,7 @@ def probe_logits(
     if directions.bias is None or directions.weight_norm is None:
         raise InputError("estimator", f"{PROBE!r} of the bank has no probability.", "Fit the bank with `Probe`.")
     weight = directions.vectors[:, block] * directions.weight_norm[:, block, None]
-    encoded: list[list[int]] = [loaded.tokenizer(row.prompt)["input_ids"] for row in rows]
+    encoded = [row.prompt.ids for row in rows]
     out = np.empty((len(rows), len(weight)))
     order = sorted(range(len(rows)), key=lambda index: len(encoded[index]))
     for batch in token_batches(order, [len(ids) for ids in encoded]):
@@ -75,7 +75,7 @@ def probe_logits(
 
 
 def _last_states(
-    loaded: LoadedModel, prompts: Sequence[list[int]], rows: Sequence[Row], plan: SteeringPlan, block: int
+    loaded: LoadedModel, prompts: Sequence[Sequence[int]], rows: Sequence[Row], plan: SteeringPlan, block: int
 ) -> torch.Tensor:
     """Residual stream [B, H] after a block at the last token of prompts, float32 on the CPU."""
     ids, mask = pad_left(prompts, int(loaded.tokenizer.pad_token_id), loaded.model.device)

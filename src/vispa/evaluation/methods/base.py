@@ -13,9 +13,10 @@ from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods.asking import item_case
 from vispa.evaluation.methods.prompts import MethodPrompts, method_prompts
 from vispa.evaluation.runs.folder import MethodAnswer
-from vispa.generation.engine import generate, render_prompt
+from vispa.generation.engine import generate
 from vispa.generation.options import option_probabilities
 from vispa.generation.rows import Generated, Row, Sampling
+from vispa.models.encoding import chat_prompt
 from vispa.modes.prompts import Prompts
 from vispa.pipeline import Vispa
 from vispa.readers.base import Distribution
@@ -97,7 +98,7 @@ class Bench:
 
     def say(self, messages: Sequence[str], max_new_tokens: int) -> list[Generated]:
         """What the unsteered model under test says to each message, greedily decoded."""
-        rows = [Row(render_prompt(self.vispa.model, message), seed=self.seed) for message in messages]
+        rows = [Row(chat_prompt(self.vispa.model, message), seed=self.seed) for message in messages]
         return generate(self.vispa.model, rows, Sampling(max_new_tokens))
 
     def weigh(self, prompts: Sequence[str], counts: Sequence[int]) -> list[Distribution]:

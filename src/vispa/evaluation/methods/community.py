@@ -20,8 +20,9 @@ from vispa.evaluation.methods.base import Bench
 from vispa.evaluation.methods.voices import Voice, answer_from_voices, with_voices
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.files.append_log import Identifier
-from vispa.generation.engine import generate, render_prompt
+from vispa.generation.engine import generate
 from vispa.generation.rows import Row, Sampling
+from vispa.models.encoding import chat_prompt
 from vispa.models.loading import LoadedModel
 from vispa.modes.prompts import Prompts
 from vispa.readers.base import ChatModel, Failure
@@ -76,7 +77,7 @@ class ModelCommunity:
         if name not in self._models:
             self._models[name] = self._load[name]()
         model = self._models[name]
-        rows = [Row(render_prompt(model, request)) for request in requests]
+        rows = [Row(chat_prompt(model, request)) for request in requests]
         return [Voice(name, one.text, name, one.tokens) for one in generate(model, rows, Sampling(max_new_tokens))]
 
 
