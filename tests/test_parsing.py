@@ -17,7 +17,7 @@ from vispa.files.reading import json_entries, read_toml
 from vispa.items.reading import check_unique
 from vispa.modes.prompts import built_in_prompts
 
-texts = st.text(st.characters(exclude_categories=["Cs"]))
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | texts,
     lambda of: st.lists(of) | st.dictionaries(texts, of),
@@ -60,7 +60,7 @@ def test_places_name_list_items_and_lines(tmp_path: Path) -> None:
         ("a.jsonl", b"1\n" + b"[" * 100_000, "a.jsonl line 2: is nested too deeply"),
         ("a.json", b"[1" + b"0" * 5000 + b"]", "a.json: holds a number of too many digits"),
         ("a.jsonl", b"1\n1" + b"0" * 5000, "a.jsonl line 2: holds a number of too many digits"),
-        ("a.json", b'["caf\xe9"]', "a.json: is not UTF-8 (byte 5)"),
+        ("a.json", b'["caf\xe9"]', "a.json: is not UTF-8 (byte 5, line 1)"),
     ],
 )
 def test_faults_of_json_name_the_place(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -76,7 +76,7 @@ def test_faults_of_toml_are_refused_everywhere(tmp_path: Path, read: Callable[[P
         read(path)
     for content, message in (
         (b"a = \n", "is not valid TOML .*line 1"),
-        (b"a = 1" + b"0" * 5000, "is not valid TOML"),
+        (b"a = 1" + b"0" * 5000, "number of too many digits"),
         (b"a = " + b"[" * 100_000, "is nested too deeply"),
         (b"# caf\xe9", "is not UTF-8"),
     ):

@@ -16,9 +16,10 @@ from vispa.evaluation import report_words
 from vispa.evaluation.diagnostics import SIGNATURES_FILE, Signature
 from vispa.evaluation.figures import DrawnFigure, draw_run, groups_by_size
 from vispa.evaluation.report_examples import cut, example, spread
-from vispa.evaluation.runs.run import Run, read_object, read_run
+from vispa.evaluation.runs.run import Run, read_run
 from vispa.evaluation.scoring import RunScores, load_scores
-from vispa.files.reading import read_text
+from vispa.files.door import read_text
+from vispa.files.reading import read_json, read_object
 from vispa.files.writing import replacing
 from vispa.request import LETTERS
 
@@ -61,6 +62,7 @@ def write_report(folder: Path, *, data: Path | None = None) -> Path:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= _FILTERS
     found = _signatures(folder)
+    machine = folder / "environment.json"
     page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         scores=scores,
         facts=_facts(run, scores),
@@ -76,7 +78,7 @@ def write_report(folder: Path, *, data: Path | None = None) -> Path:
         unmeasured=_by_check([one for one in found or () if one.figure is None]),
         figures={one.path.stem: _figure(number, one) for number, one in enumerate(drawn)},
         config=_flat(run.config),
-        environment=_flat(read_object(folder / "environment.json")) if (folder / "environment.json").is_file() else [],
+        environment=_flat(read_object(machine, "run")) if machine.is_file() else [],
         examples=[example(run, item) for item in spread(run.items)],
     )
     path = folder / REPORT_FILE
@@ -150,7 +152,7 @@ def _signatures(folder: Path) -> list[Signature] | None:
     if not path.is_file():
         return None
     try:
-        return [Signature.model_validate(entry) for entry in json.loads(read_text(path))]
+        return [Signature.model_validate(entry) for entry in read_json(path, "run")]
     except (ValueError, TypeError) as error:
         raise InputError(str(path), "is not a file of signatures.", "Check the run anew.") from error
 
@@ -183,7 +185,7 @@ def _detail(detail: str) -> str:
 
 def _figure(number: int, drawn: DrawnFigure) -> dict[str, Any]:
     # Matplotlib escapes all text in its figures.
-    svg = inline_svg(read_text(drawn.path), f"f{number}-")
+    svg = inline_svg(read_text(drawn.path, "run"), f"f{number}-")
     named = f'<svg role="img" aria-label="{escape(drawn.alternative)}"'
     return {"title": drawn.title, "caption": drawn.caption, "svg": Markup(svg.replace("<svg", named, 1))}
 

@@ -29,10 +29,10 @@ from vispa.evaluation.intervals import (
 )
 from vispa.evaluation.item_scores import gold_labels, item_scores, predicted_labels
 from vispa.evaluation.metrics import group_positions
-from vispa.evaluation.runs.run import Outcome, Run, read_object, read_run
+from vispa.evaluation.runs.run import Outcome, Run, read_run
 from vispa.evaluation.tasks import Metric
 from vispa.files.append_log import Identifier
-from vispa.files.reading import read_text
+from vispa.files.reading import json_entries, read_object
 from vispa.files.writing import replacing, write_json
 from vispa.records import Record
 
@@ -177,7 +177,7 @@ def load_scores(run: Run) -> RunScores:
     if not path.is_file():
         raise InputError(str(path), "is missing.", "Score the run first.")
     try:
-        scores = RunScores.model_validate(read_object(path))
+        scores = RunScores.model_validate(read_object(path, "run"))
     except ValidationError as error:
         raise InputError(str(path), "is not a file of scores.", "Score the run anew.") from error
     digests = {method: run.records_digest(method) for method in run.records}
@@ -195,8 +195,7 @@ def load_item_scores(folder: Path) -> dict[str, dict[str, dict[Identifier, float
     path = folder / ITEM_SCORES_FILE
     found: dict[str, dict[str, dict[Identifier, float]]] = {}
     try:
-        for line in read_text(path).splitlines():
-            entry = json.loads(line)
+        for _, _, entry in json_entries(path, "run"):
             for method, scores in entry["scores"].items():
                 for name, score in scores.items():
                     found.setdefault(method, {}).setdefault(name, {})[entry["id"]] = float(score)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from vispa.errors import InputError
 from vispa.files.append_log import Identifier
-from vispa.files.reading import JSON_LINES, json_entries, read_text
+from vispa.files.door import read_text, text_lines
+from vispa.files.reading import JSON_LINES, json_entries
+from vispa.files.tables import DELIMITERS, read_table
 from vispa.request import check_text
 
 #: Fields that may hold an item's text, in this order.
@@ -41,7 +41,7 @@ class Item:
 
 
 def read_items(path: Path) -> list[Item]:
-    """All items of a file; the suffix tells the format (.json, .jsonl, .csv, else text lines).
+    """All items of a file; the suffix tells the format (.json, .jsonl, .csv, .tsv, else text lines).
 
     Raises:
         InputError: unreadable, not UTF-8, malformed (with the line), an item without text, no
@@ -50,10 +50,10 @@ def read_items(path: Path) -> list[Item]:
     suffix = path.suffix.lower()
     if suffix in (".json", *JSON_LINES):
         items = [_item(entry.value, entry.number, entry.place) for entry in json_entries(path)]
-    elif suffix == ".csv":
-        items = list(_from_csv(path))
+    elif suffix in DELIMITERS:
+        items = list(_from_table(path))
     else:
-        lines = enumerate(read_text(path).splitlines(), 1)
+        lines = enumerate(text_lines(read_text(path, "items")), 1)
         items = [Item(number, line.strip()) for number, line in lines if line.strip()]
     if not items:
         raise InputError(str(path), "holds no item.", "Give at least one situation.")
@@ -83,15 +83,13 @@ def check_unique(identifiers: Iterable[Identifier], path: Path) -> None:
         seen.add(key)
 
 
-def _from_csv(path: Path) -> Iterator[Item]:
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    header = reader.fieldnames or []
-    if not set(TEXT_FIELDS) & set(header):
-        raise InputError(
-            str(path), f"has the columns {', '.join(header) or '(none)'}.", f"Name one of them {TEXT_FIELDS[0]}."
-        )
-    for number, row in enumerate(reader, 1):
-        yield _item(row, number, f"{path} line {reader.line_num}")
+def _from_table(path: Path) -> Iterator[Item]:
+    table = read_table(path, kind="items")
+    if not set(TEXT_FIELDS) & set(table.columns):
+        columns = ", ".join(table.columns)
+        raise InputError(str(path), f"has the columns {columns}.", f"Name one of them {TEXT_FIELDS[0]}.")
+    for number, row in enumerate(table.rows, 1):
+        yield _item(row.fields, number, row.place)
 
 
 def _item(entry: object, number: int, place: str) -> Item:

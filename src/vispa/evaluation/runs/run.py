@@ -12,7 +12,6 @@ from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.runs.folder import ItemRecord, RunFolder
 from vispa.evaluation.tasks import Task, find_task, load_task
-from vispa.files.reading import read_text
 from vispa.files.append_log import Identifier
 from vispa.request import LETTERS
 
@@ -116,21 +115,6 @@ def predicted_distribution(record: ItemRecord | None, item: TaskItem) -> tuple[f
         return record.distribution
     position = answer_position(record, item)
     return None if position is None else tuple(float(place == position) for place in range(len(item.options)))
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        InputError: unreadable, or something else.
-    """
-    try:
-        found = json.loads(read_text(path))
-    except ValueError as error:
-        raise InputError(str(path), f"is not valid JSON ({error}).", "Make the run anew.") from error
-    if not isinstance(found, dict):
-        raise InputError(str(path), "is not a JSON object.", "Make the run anew.")
-    return found
 
 
 def _read_records(folder: Path, method: str, ids: set[Identifier]) -> dict[Identifier, ItemRecord]:

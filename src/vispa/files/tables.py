@@ -1,0 +1,111 @@
+"""Reading tables of texts: CSV, and TSV where the suffix says so."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vispa.errors import InputError
+from vispa.files.door import read_text
+from vispa.files.limits import MAX_BYTES, Kind
+from vispa.files.reading import shortened
+
+#: Suffixes of files that are read as tables, with what parts their fields.
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        line: where it begins in the file, from 1.
+        place: file and line in words, for messages.
+        fields: column → text; columns that the row does not reach are left out.
+    """
+
+    line: int
+    place: str
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its columns in their order.
+
+    Attributes:
+        columns: names, each once.
+        rows: those below the header; empty lines are left out.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def read_table(path: Path, needed: Sequence[str] = (), kind: Kind = "table") -> Table:
+    """Read a table as `csv.writer` writes it: fields that hold a delimiter or line end stand in quotes.
+
+    Args:
+        path: UTF-8; the suffix tells what parts fields (`DELIMITERS`), a comma where it is another.
+        needed: columns that every row must reach, of those that the header names.
+        kind: whose limit of size holds.
+
+    Raises:
+        InputError: see `vispa.files.door.read_text`; or with the line: no header, a column without a
+            name or named twice, an unclosed quote, a row with more fields than columns, or one
+            that lacks a needed column.
+    """
+    lines = _parsed(path, kind)
+    if not lines:
+        raise InputError(str(path), "is empty.", "Write a line with the columns' names first.")
+    (line, columns), *rows = lines
+    _check_header(columns, f"{path} line {line}")
+    return Table(tuple(columns), tuple(_row(path, line, fields, columns, needed) for line, fields in rows))
+
+
+def _parsed(path: Path, kind: Kind) -> list[tuple[int, list[str]]]:
+    """The lines that hold anything, each with the number of the line it begins in."""
+    # The limit holds for the whole process. It is never set back: another thread may be reading.
+    csv.field_size_limit(max(MAX_BYTES.values()))
+    text = io.StringIO(read_text(path, kind), newline="")
+    reader = csv.reader(text, delimiter=DELIMITERS.get(path.suffix.lower(), ","), strict=True)
+    found = []
+    begins = 1
+    try:
+        for fields in reader:
+            if fields:
+                found.append((begins, fields))
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        unclosed = "unexpected end" in str(error)
+        problem = "has a quote that is not closed." if unclosed else f"is no row of a table ({error})."
+        raise InputError(f"{path} line {begins}", problem, _ADVICE) from error
+    return found
+
+
+def _check_header(columns: Sequence[str], place: str) -> None:
+    seen: set[str] = set()
+    for number, name in enumerate(columns, 1):
+        if not name.strip():
+            raise InputError(place, f"gives column {number} no name.", "Name every column, or leave it out.")
+        if name in seen:
+            raise InputError(place, f"names the column {shortened(name)} twice.", "Give every column its own name.")
+        seen.add(name)
+
+
+def _row(path: Path, line: int, fields: Sequence[str], columns: Sequence[str], needed: Sequence[str]) -> Row:
+    place = f"{path} line {line}"
+    if len(fields) > len(columns):
+        raise InputError(place, f"has {len(fields)} fields for {len(columns)} columns.", _ADVICE)
+    found = dict(zip(columns, fields, strict=False))
+    missing = next((name for name in needed if name in columns and name not in found), None)
+    if missing is not None:
+        problem = f"has {len(fields)} fields for {len(columns)} columns, so that {shortened(missing)} is missing."
+        raise InputError(place, problem, "Give every column a field.")
+    return Row(line, place, found)
+
+
+_ADVICE = "Put a text that holds commas, quotes or line ends in double quotes, and double the quotes in it."

@@ -1,0 +1,109 @@
+"""Checking what a file holds as a whole, by a model of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vispa.errors import InputError
+from vispa.files.reading import check_value, field_place, shortened
+
+ErrorT = TypeVar("ErrorT", bound=InputError)
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class FileModel(BaseModel):
+    """Base of models of files: closed, immutable, of exact types, with finite numbers only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
+
+
+def validated(
+    model: type[ModelT],
+    data: object,
+    place: str,
+    *,
+    advice: str = "",
+    names: Mapping[str, str] | None = None,
+    error: type[InputError] = InputError,
+) -> ModelT:
+    """What a file holds, as a model of it.
+
+    Types are exact as in JSON: no text becomes a number, no number a truth; lists may stand for
+    tuples, and whole numbers for floats.
+
+    Args:
+        model: to check against.
+        data: as `vispa.files.reading` gives it: texts, numbers, truths, None, lists and mappings.
+        place: the file, or the entry in it.
+        advice: what to do about a field that is wrong; said by the fault's kind where it is empty.
+        names: name in the model → name in the file, where the two differ.
+        error: class of the refusal.
+
+    Raises:
+        InputError: names place, field, what is wrong with it and what to do; of the class `error`.
+
+    Example:
+        >>> class Visit(FileModel):
+        ...     days: int
+        >>> validated(Visit, {"days": 3}, "visit.json").days
+        3
+    """
+    try:
+        check_value(data, place)
+        return model.model_validate_json(json.dumps(data, default=dict), strict=True)
+    except ValidationError as fault:
+        raise refusal(fault, model, data, place, advice=advice, names=names, error=error) from fault
+    except InputError as fault:
+        raise error(fault.field, fault.problem, fault.advice) from fault
+
+
+def refusal(
+    fault: ValidationError,
+    model: type[BaseModel],
+    data: object,
+    place: str,
+    *,
+    advice: str = "",
+    names: Mapping[str, str] | None = None,
+    error: type[ErrorT],
+) -> ErrorT:
+    """The first fault that pydantic found, in this package's words; see `validated`."""
+    first = fault.errors(include_url=False)[0]
+    kind, path = first["type"], _path(first["loc"], data, missing=first["type"] == "missing")
+    if names and path and isinstance(path[0], str):
+        path = (names.get(path[0], path[0]), *path[1:])
+    where = field_place(place, path)
+    if kind == "missing":
+        return error(where, "is missing.", advice or "Add it.")
+    if kind == "extra_forbidden":
+        known = [(names or {}).get(name, name) for name in model.model_fields]
+        return error(
+            where, "is unknown.", advice or (f"Known: {', '.join(known)}." if len(path) == 1 else "Remove it.")
+        )
+    cause = first.get("ctx", {}).get("error")
+    if cause is not None:
+        return error(where, _sentence(str(cause)), advice or "Repair it.")
+    should = first["msg"].replace("Input should", "It should").rstrip(".")
+    return error(where, f"is {shortened(first['input'])}.", f"{should}. {advice}".strip())
+
+
+def _path(location: tuple[str | int, ...], data: object, *, missing: bool) -> tuple[str | int, ...]:
+    """The part of pydantic's location that lies in the data: names of types and functions do not."""
+    path: list[str | int] = []
+    here: Any = data
+    for part in location:
+        in_list = isinstance(here, list | tuple) and isinstance(part, int) and part < len(here)
+        if in_list or (isinstance(here, Mapping) and part in here):
+            here = here[part]
+        elif not (missing and part == location[-1]):
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _sentence(problem: str) -> str:
+    return problem if problem.endswith(".") else problem + "."
