@@ -12,12 +12,11 @@ import json
 import time
 from pathlib import Path
 
-from vispa.cli.batch import item_request
 from vispa.evaluation.tasks import available
+from vispa.items.asking import item_request
 from vispa.items.reading import read_items
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
-from vispa.taxonomy import Taxonomy
 
 _CHUNK = 32
 
@@ -29,16 +28,15 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=200)
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
-    vispa, taxonomy = Vispa.embedded(), Taxonomy.built_in()
+    vispa = Vispa.embedded()
     vispa.respond("Feeding ducks", k=1)
     figures = []
     for status in available(arguments.data):
         if status.path is None:
             print(f"{status.task.name}: not there")
             continue
-        shared = {"mode": status.task.mode, "toward": None, "options": (), "passages": True, "k": 6}
         items = read_items(Path(status.path))[: arguments.limit]
-        requests = [item_request(item, taxonomy, shared) for item in items]
+        requests = [item_request(item, status.task.mode, {"k": 6}, own_stances=True) for item in items]
         started, tokens, failures, answered = time.perf_counter(), 0, 0, 0
         for first in range(0, len(requests), _CHUNK):
             for answer in vispa.respond_many(requests[first : first + _CHUNK]):

@@ -247,7 +247,7 @@ def test_bad_input_is_refused_clearly(environment: dict[str, str], tmp_path: Pat
         (["respond", TEXT, "--k", "many"], None, "--k"),
         (["respond", TEXT, "--mode", "plural"], None, "mode"),
         (["respond", TEXT, "--mode", "steerable"], None, "toward: is missing"),
-        (["respond", TEXT, "--options", "a|b"], None, "options: is given in Overton mode"),
+        (["respond", TEXT, "--options", "a|b"], None, "--options: has no effect in overton mode"),
         (["respond", TEXT, "--mode", "distributional", "--options", "a||b"], None, "options: hold an empty one"),
         (["respond", TEXT, "--mode", "distributional", "--weights", '{"karma": -1}'], None, "weights"),
         (["respond", TEXT, "--diversity", "3"], None, "diversity"),

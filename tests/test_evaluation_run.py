@@ -538,15 +538,15 @@ def test_eval_runs_scores_and_reports(command, tmp_path, monkeypatch):
     monkeypatch.setattr("vispa.models.encoder.load_encoder", lambda: None)
     monkeypatch.setitem(sys.modules, "vispa.evaluation.scoring", scoring)
     monkeypatch.setitem(sys.modules, "vispa.evaluation.report", report)
-    task, output = write_task(tmp_path, "steerable", rows("steerable", 3)), tmp_path / "run"
+    task, output = write_task(tmp_path, "overton", rows("overton", 3)), tmp_path / "run"
     options = ("eval", "--task", str(task), "-o", str(output), "--methods", "vanilla, vispa", "--k", "2")
-    options = (*options, "--max-new-tokens", "5", "--judge", "nli:some/model")
-    printed = json.loads(command(*options, "--json"))
+    options = (*options, "--max-new-tokens", "5")
+    printed = json.loads(command(*options, "--judge", "nli:some/model", "--json"))
     assert printed["items"] == 3 and printed["answered"] == 6 and printed["failed"] == {"vanilla": 0, "vispa": 0}
     assert done == [(output, "nli:some/model"), ["encoder", "loaded", "taxonomy"], output]
     assert "3 items, 0 answers now" in command(*options, "--no-score") and len(done) == 3
     config = RunFolder(output).config()
-    assert config["methods"] == ["vanilla", "vispa"] and config["mode"] == "steerable"
+    assert config["methods"] == ["vanilla", "vispa"] and config["mode"] == "overton"
     assert config["folder"] == str(tmp_path.resolve()) and Path(config["task"]).is_absolute()
     environment = json.loads((output / "environment.json").read_text())
     assert {"versions", "platform", "cores", "device"} <= set(environment)
@@ -561,7 +561,7 @@ def test_eval_runs_scores_and_reports(command, tmp_path, monkeypatch):
         (["--methods", "vanilla,best"], "names 'best'"),
         (["--methods", ","], "names none"),
         (["--data", "nowhere"], "is missing"),
-        (["--community", "."], "holds no"),
+        (["--community", ".", "--methods", "moe"], "holds no"),
     ],
 )
 def test_eval_refuses_bad_input(command, tmp_path, monkeypatch, options, message):

@@ -25,7 +25,7 @@ def test_vital_json(tmp_path: Path) -> None:
         {"question": "Question: Is tea good?\nOptions: A. Yes B. No\nAnswer:", "options": ["Yes", "No"], "id": "C_1"},
     ]
     assert read_items(write(tmp_path, "a.json", json.dumps(rows))) == [
-        Item(77, "Feeding pigeons", "Please comment: Feeding pigeons"),
+        Item(77, "Feeding pigeons", "Please comment: Feeding pigeons", target="Care"),
         Item("C_1", "Question: Is tea good?\nOptions: A. Yes B. No\nAnswer:", options=("Yes", "No")),
     ]
 

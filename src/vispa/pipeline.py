@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -127,7 +128,7 @@ class Vispa:
     @classmethod
     def from_pretrained(
         cls,
-        model: str,
+        model: str | Path,
         *,
         taxonomy: Taxonomy | None = None,
         polarity: Literal["own", "paper"] = "own",
@@ -155,7 +156,7 @@ class Vispa:
             ModelError: the model cannot be loaded or steered.
         """
         taxonomy = (taxonomy or Taxonomy.built_in()).with_polarity(polarity)
-        loaded = load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+        loaded = load_model(str(model), dtype=dtype, device=device, trust_remote_code=trust_remote_code)
         bank = cached_bank(loaded, taxonomy, progress=progress)
         return cls(loaded, bank, (selector or EmbeddingSelector)(taxonomy), taxonomy=taxonomy, **parts)
 
@@ -382,7 +383,7 @@ class Vispa:
 
 def _case(request: Request, comments: Sequence[Comment]) -> Case:
     target = target_in_words(request.toward or "")
-    return Case(request.text, comments, request.question, request.options, target, request.country)
+    return Case(request.text, comments, request.question, tuple(request.options), target, request.country)
 
 
 def _response(job: _Job, answer: _Answer | Failure, provenance: Provenance) -> Response | Failure:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Literal, NamedTuple, get_args
 
-from vispa.errors import InputError
+from vispa.errors import InputError, check_choice
 
 #: Number of values kept in the paper (section 3.1).
 DEFAULT_K = 6
@@ -14,14 +17,59 @@ Count = int | Literal["auto"]
 #: What becomes of the comments.
 Mode = Literal["overton", "steerable", "distributional"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-#: Longest text that is taken, in characters.
-MAX_CHARACTERS = 20_000
-
 
 #: The letters that options go by, in their order.
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #: Where the question is whether something is supported or opposed.
 STANCE_OPTIONS = ("Support", "Oppose", "Either")
+
+#: Longest text, question or prompt that is taken, in characters.
+MAX_CHARACTERS = 20_000
+#: Longest target or country, in characters.
+MAX_TARGET_CHARACTERS = 1_000
+#: Longest option, in characters.
+MAX_OPTION_CHARACTERS = 1_000
+#: Most options of a question: each goes by a letter.
+MAX_OPTIONS = len(LETTERS)
+#: Longest comment, in tokens.
+MAX_NEW_TOKENS = 4_096
+#: Largest sum of a mixture's weights.
+MAX_WEIGHT_SUM = 1e12
+
+
+class Limit(NamedTuple):
+    """One line of the table of limits.
+
+    Attributes:
+        what: is limited, in words.
+        most: the limit itself, which is still taken.
+        unit: that it is counted in.
+    """
+
+    what: str
+    most: float
+    unit: str
+
+
+#: Every limit of a request, as the documentation lists them.
+LIMITS = (
+    Limit("text, question or prompt", MAX_CHARACTERS, "characters"),
+    Limit("target or country", MAX_TARGET_CHARACTERS, "characters"),
+    Limit("one option", MAX_OPTION_CHARACTERS, "characters"),
+    Limit("options of a question", MAX_OPTIONS, "options"),
+    Limit("one comment", MAX_NEW_TOKENS, "tokens"),
+    Limit("weights of a mixture, together", MAX_WEIGHT_SUM, "sum"),
+)
+
+#: What counts in some modes only, and in which; `weights` are those of the pipeline's mixture.
+MODES_OF: dict[str, tuple[Mode, ...]] = {
+    "toward": ("steerable",),
+    "question": ("steerable", "distributional"),
+    "options": ("steerable", "distributional"),
+    "country": ("distributional",),
+    "passages": ("distributional",),
+    "weights": ("distributional",),
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +78,7 @@ class Request:
 
     Attributes:
         text: the situation or question; options may stand in it, as in the data sets.
-        values: names of values to use instead of selecting.
+        values: names of values to use instead of selecting, also as one text such as `honor,karma`.
         k: how many values to select, or `auto`.
         threshold: least relevance of a selected value.
         diversity: how much selected values must differ, 0 to 1.
@@ -39,14 +87,15 @@ class Request:
         toward: target of steerable mode: a value, a right or duty in words, or a group such as
             `POLPARTY_Democrat`.
         question: the question to answer with options; the text itself by default.
-        options: what may be answered; Support, Oppose, Either by default.
+        options: what may be answered, also as one text such as `Yes|No`; by default those that the
+            text lists, else Support, Oppose, Either.
         country: whose people are asked (distributional mode).
         passages: distributional mode reads comments as passages; False reads the steered model's
             own option probabilities.
     """
 
     text: str
-    values: tuple[str, ...] = ()
+    values: Sequence[str] = ()
     k: Count = DEFAULT_K
     threshold: float = 0.0
     diversity: float = 0.0
@@ -54,50 +103,162 @@ class Request:
     mode: Mode = "overton"
     toward: str | None = None
     question: str | None = None
-    options: tuple[str, ...] = ()
+    options: Sequence[str] = ()
     country: str | None = None
     passages: bool = True
 
+    def __post_init__(self) -> None:
+        for name, separator in (("values", ","), ("options", "|")):
+            object.__setattr__(self, name, texts(getattr(self, name), separator, name))
 
-def check_text(text: str) -> None:
-    """Refuse a text that cannot be answered.
+
+def texts(given: object, separator: str, field: str) -> tuple[str, ...]:
+    """Several texts, also written as one with a separator; each without the spaces around it.
 
     Raises:
-        InputError: empty, too long, or not valid Unicode.
+        InputError: anything else than texts.
     """
+    if given is None:
+        return ()
+    parts = given.split(separator) if isinstance(given, str) else given
+    if not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):
+        raise InputError(field, f"is {_shown(given)}.", f"Give texts, or one text with {separator} between them.")
+    return tuple(part.strip() for part in parts)
+
+
+def check_request(request: Request) -> None:
+    """Refuse a request with a field that is malformed, over its limit, or without effect in its mode.
+
+    Raises:
+        InputError: names the field.
+    """
+    check_text(request.text)
+    check_choice("mode", request.mode, MODES)
+    check_threshold(request.threshold)
+    check_diversity(request.diversity)
+    check_options(request.options)
+    for name, most in (
+        ("question", MAX_CHARACTERS),
+        ("prompt", MAX_CHARACTERS),
+        ("toward", MAX_TARGET_CHARACTERS),
+        ("country", MAX_TARGET_CHARACTERS),
+    ):
+        if getattr(request, name) is not None:
+            check_text(getattr(request, name), name, most)
+    _check_effect(request)
+
+
+def check_options(options: Sequence[str]) -> None:
+    """Refuse options that cannot be lettered; none at all is left to the caller.
+
+    Raises:
+        InputError: more than there are letters, or an option that is empty, too long or not valid Unicode.
+    """
+    if len(options) > MAX_OPTIONS:
+        raise InputError("options", f"are {len(options)}.", f"Give 1 to {MAX_OPTIONS}.")
+    if not all(option.strip() for option in options):
+        raise InputError("options", "hold an empty one.", "Give every option a text.")
+    for option in options:
+        check_text(option, "options", MAX_OPTION_CHARACTERS)
+
+
+def check_different(options: Sequence[str]) -> None:
+    """Refuse options that repeat each other, whatever their case and spaces.
+
+    Raises:
+        InputError: names the option.
+    """
+    seen = set()
+    for option in options:
+        key = " ".join(option.casefold().split())
+        if key in seen:
+            raise InputError("options", f"hold {_shown(option.strip())} twice.", "Give every option once.")
+        seen.add(key)
+
+
+def _check_effect(request: Request) -> None:
+    """Refuse what was given but counts for nothing; see `MODES_OF`."""
+    defaults = {field.name: field.default for field in fields(Request)}
+
+    def given(name: str) -> bool:
+        return bool(getattr(request, name) != defaults[name])
+
+    for name, modes in MODES_OF.items():
+        if name in defaults and request.mode not in modes and given(name):
+            raise InputError(name, *without_effect(request.mode, modes))
+    for name in ("k", "threshold", "diversity"):
+        if request.values and given(name):
+            raise InputError(name, "has no effect where values are named.", f"Leave out {name}, or values.")
+    if not request.passages and request.prompt is not None:
+        raise InputError("prompt", "has no effect without passages: nothing comments.", "Leave it out.")
+
+
+def without_effect(mode: str, modes: Sequence[str]) -> tuple[str, str]:
+    """Problem and advice for what counts in other modes only."""
+    return f"has no effect in {mode.capitalize()} mode.", f"Leave it out, or choose {' or '.join(modes)} mode."
+
+
+def _shown(given: object) -> str:
+    """A wrong value in a message, cut short."""
+    text = repr(given)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def check_text(text: str, field: str = "text", most: int = MAX_CHARACTERS) -> None:
+    """Refuse a text that cannot be answered, or another text of a request.
+
+    Args:
+        text: what was given.
+        field: what it is called in messages.
+        most: longest that is taken, in characters.
+
+    Raises:
+        InputError: no text, empty, too long, or not valid Unicode.
+    """
+    if not isinstance(text, str):
+        raise InputError(field, f"is {_shown(text)}.", "Give a text.")
     if not text.strip():
-        raise InputError("text", "is empty.", "Give a situation or a question.")
-    if len(text) > MAX_CHARACTERS:
-        raise InputError("text", f"has {len(text):,} characters.", f"Give at most {MAX_CHARACTERS:,}.")
+        raise InputError(field, "is empty.", "Give a situation or a question." if field == "text" else "Give a text.")
+    if len(text) > most:
+        raise InputError(field, f"has {len(text):,} characters.", f"Give at most {most:,}.")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InputError("text", "is not valid UTF-8.", "Save or send it with UTF-8 encoding.") from error
+        raise InputError(field, "is not valid UTF-8.", "Save or send it with UTF-8 encoding.") from error
 
 
 def check_count(k: Count, values: int) -> None:
     """Refuse a number of values that is neither `auto` nor from 1 to the taxonomy's size."""
     if k == "auto":
         return
-    if not isinstance(k, int):
-        raise InputError("k", f"is {k!r}.", f"Choose from 1 to {values} values, or auto.")
+    if isinstance(k, bool) or not isinstance(k, int):
+        raise InputError("k", f"is {_shown(k)}.", f"Choose from 1 to {values} values, or auto.")
     if not 1 <= k <= values:
         raise InputError("k", f"is {k}.", f"Choose from 1 to {values} values.")
 
 
 def check_diversity(diversity: float) -> None:
     """Refuse a diversity outside [0, 1]."""
-    if not 0 <= diversity <= 1:
-        raise InputError("diversity", f"is {diversity}.", "Give a number from 0 to 1.")
+    _check_share("diversity", diversity)
 
 
 def check_threshold(threshold: float) -> None:
     """Refuse a least relevance outside [0, 1]."""
-    if not 0 <= threshold <= 1:
-        raise InputError("threshold", f"is {threshold}.", "Give a number from 0 to 1.")
+    _check_share("threshold", threshold)
 
 
 def check_max_new_tokens(count: int) -> None:
     """Refuse a length of comments that cannot be."""
-    if not 1 <= count <= 4096:
-        raise InputError("max-new-tokens", f"is {count}.", "Give a number from 1 to 4096.")
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_NEW_TOKENS:
+        raise InputError("max-new-tokens", f"is {_shown(count)}.", f"Give a number from 1 to {MAX_NEW_TOKENS}.")
+
+
+def check_weight_sum(total: float) -> None:
+    """Refuse weights that together are not a finite number up to `MAX_WEIGHT_SUM`."""
+    if not math.isfinite(total) or total > MAX_WEIGHT_SUM:
+        raise InputError("weights", f"sum to {total:g}.", f"Give weights that sum to at most {MAX_WEIGHT_SUM:g}.")
+
+
+def _check_share(field: str, share: float) -> None:
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share <= 1:
+        raise InputError(field, f"is {_shown(share)}.", "Give a number from 0 to 1.")

@@ -6,27 +6,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vispa.cli import options as o
 from vispa.cli.console import print_json, progress_bars
-from vispa.errors import InputError, check_choice
+from vispa.errors import check_choice
 from vispa.items.reading import Item, check_item_text, read_items
 from vispa.request import MODES
 
 if TYPE_CHECKING:
     from vispa.readers.base import Failure
     from vispa.records import Response
-    from vispa.request import Request
-    from vispa.taxonomy import Taxonomy
-
-#: Attributes of items that name neither a group nor a country.
-_NO_PEOPLE = ("low_ambiguity", "high_ambiguity")
 
 
 def batch(
+    context: typer.Context,
     items_file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Texts: VITAL or ModPlural JSON, JSON Lines, CSV, or text lines.")
     ],
@@ -65,27 +61,34 @@ def batch(
 
     Example: `vispa batch situations.json -o answers.jsonl`
     """
-    items = read_items(items_file)[:limit]
-    for item in items:
-        check_item_text(item)
     check_choice("--mode", mode, MODES)
     setup = o.Setup(
         k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
         selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
     )  # fmt: skip
+    o.refuse_idle(context, setup.idle(mode, passages=not no_passages))
+    items = read_items(items_file)[:limit]
+    for item in items:
+        check_item_text(item)
     known = setup.check()
-    given = {"mode": mode, "toward": toward, "options": o.options_option(options), "passages": not no_passages}
+    given = {"toward": toward, "options": o.options_option(options), "passages": not no_passages}
     shared = {**given, **setup.request_options(known)}
-    requests = {item.id: item_request(item, known, shared) for item in items}
     from vispa.items.answering import BatchRun
+    from vispa.items.asking import checked_requests, item_request
     from vispa.versions import versions
 
+    requests = {
+        item.id: item_request(item, mode, shared, own_stances=setup.own_stances)  # type: ignore[arg-type]
+        for item in items
+    }
+    checked_requests(requests, known)
     tokens = 0
     started = time.perf_counter()
     with progress_bars() as progress:
         vispa = setup.load(known, progress)
         settings = {
             **{name: str(value) if isinstance(value, Path) else value for name, value in asdict(setup).items()},
+            "mode": mode,
             **{name: list(value) if isinstance(value, tuple) else value for name, value in given.items()},
             "seed": seed,
             "model": vispa.model.fingerprint,
@@ -122,40 +125,6 @@ def batch(
         print_json(summary)
     else:
         typer.echo("  ".join(f"{name.replace('_', ' ')}: {value}" for name, value in summary.items()))
-
-
-def item_request(item: Item, taxonomy: Taxonomy, shared: dict[str, Any]) -> Request:
-    """What is asked for one item of a file.
-
-    Args:
-        item: of the file.
-        taxonomy: to check names against.
-        shared: fields of `Request` that hold for every item; `toward` and `options` go before the
-            item's own.
-
-    Raises:
-        InputError: the item cannot be answered in this mode; names it.
-    """
-    from vispa.modes.checking import checked
-    from vispa.request import Request
-
-    mode = shared["mode"]
-    fields = dict(shared)
-    people = item.attribute if item.attribute not in _NO_PEOPLE else None
-    fields["options"] = shared["options"] or (item.options if mode != "overton" else ())
-    if mode == "overton":
-        # The data sets of the other modes keep a question with options there, not a request to comment.
-        fields["prompt"] = item.prompt
-    elif mode == "steerable":
-        fields["toward"] = shared["toward"] or item.target or people
-    else:
-        fields["country"] = people
-    request = Request(item.text, **fields)
-    try:
-        checked(request, taxonomy)
-    except InputError as error:
-        raise InputError(f"item {item.id!r}: {error.field}", error.problem, error.advice) from error
-    return request
 
 
 def _peak_memory() -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vispa.evaluation.methods import Bench
     from vispa.evaluation.methods.community import Community
     from vispa.evaluation.runner import RunSummary
-    from vispa.evaluation.tasks import TaskStatus
+    from vispa.evaluation.tasks import Task, TaskStatus
     from vispa.selection.selector import Selector
     from vispa.taxonomy import Taxonomy
 
@@ -44,6 +44,7 @@ Judge = Annotated[
 
 
 def evaluate(
+    context: typer.Context,
     task: TaskName,
     output: Output,
     data_folder: Data = None,
@@ -88,12 +89,13 @@ def evaluate(
         k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
         selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
     )  # fmt: skip
-    known = setup.check()
     from vispa.evaluation.methods import Bench, check_methods
     from vispa.evaluation.runner import run
-    from vispa.evaluation.tasks import load_task
+    from vispa.evaluation.tasks import find_task, load_task
 
     names = check_methods([name.strip() for name in methods.split(",") if name.strip()])
+    o.refuse_idle(context, _idle(setup, find_task(task), names, score=score))
+    known = setup.check()
     load_task(task, data_folder)
     with progress_bars() as progress:
         bench = Bench(
@@ -141,6 +143,29 @@ def data(
 
 
 # ---------------------------------------------------------------- arguments
+
+# Options that only the pipeline's own method heeds.
+_OF_VISPA = (
+    "k", "threshold", "diversity", "values", "weights", "polarity", "recipe", "selector", "selector_model",
+)  # fmt: skip
+
+
+def _idle(setup: o.Setup, task: Task, methods: tuple[str, ...], *, score: bool) -> dict[str, str]:
+    """See `Setup.idle`; what only some methods or tasks heed is idle without these."""
+    found = setup.idle(task.mode)
+    if not any(name.startswith("vispa") for name in methods):
+        found |= dict.fromkeys(_OF_VISPA, "without the method vispa")
+    if set(methods) <= {"vanilla", "prompting"}:
+        found |= dict.fromkeys(("aggregator", "max_new_tokens"), "without a method that makes comments")
+    if "personas" not in methods:
+        found["personas"] = "without the method personas"
+    if not {"moe", "modplural"} & set(methods):
+        found["community"] = "without the method moe or modplural"
+    if not score:
+        found["judge"] = "with --no-score"
+    elif task.metric != "coverage":
+        found["judge"] = f"on {task.name}, which is judged by its gold answers"
+    return found
 
 
 def _check_judge(judge: str) -> None:

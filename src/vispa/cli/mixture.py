@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from vispa.cli import options as o
-from vispa.cli.batch import item_request
 from vispa.cli.console import print_json, progress_bars
 from vispa.errors import InputError, VispaError
 from vispa.items.reading import read_items
@@ -17,6 +16,7 @@ _CHUNK = 32
 
 
 def mixture(
+    context: typer.Context,
     items_file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Questions with `options` and `gold_distribution`.")
     ],
@@ -47,10 +47,6 @@ def mixture(
 
     Example: `vispa mixture survey.json -o mixture.json`
     """
-    items = read_items(items_file)[:limit]
-    for item in items:
-        if not item.gold or len(item.gold) != len(item.options) or not sum(item.gold) > 0:
-            raise InputError(f"item {item.id!r}", "has no gold_distribution over its options.", "Give one share each.")
     setup = o.Setup(
         values=values,
         model=model,
@@ -64,15 +60,22 @@ def mixture(
         api_url=api_url,
         api_key_variable=api_key_variable,
     )
+    o.refuse_idle(context, setup.idle("distributional", passages=not no_passages))
+    items = read_items(items_file)[:limit]
+    for item in items:
+        if not item.gold or len(item.gold) != len(item.options) or not sum(item.gold) > 0:
+            raise InputError(f"item {item.id!r}", "has no gold_distribution over its options.", "Give one share each.")
     known = setup.check()
     named = setup.named(known) or tuple(known)
-    shared = {"mode": "distributional", "toward": None, "options": (), "passages": not no_passages, "values": named}
-    requests = [item_request(item, known, shared) for item in items]
+    shared = {"passages": not no_passages, "values": named}
     import numpy as np
 
+    from vispa.items.asking import checked_requests, item_request
     from vispa.modes.mixture import Example, fit_mixture
     from vispa.readers.base import Failure
 
+    requests = [item_request(item, "distributional", shared, own_stances=setup.own_stances) for item in items]
+    checked_requests({item.id: request for item, request in zip(items, requests, strict=True)}, known)
     examples = []
     with progress_bars() as progress:
         vispa = setup.load(known, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ import typer
 from vispa.cli.console import names_argument
 from vispa.errors import InputError, check_choice
 from vispa.files.reading import read_toml
-from vispa.request import Count, check_count, check_diversity, check_max_new_tokens, check_threshold
+from vispa.request import MODES_OF, Count, check_count, check_diversity, check_max_new_tokens, check_threshold, texts
 from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -58,6 +59,33 @@ NoPassages = Annotated[
     bool, typer.Option("--no-passages", help="Distributional mode reads the steered model's own options.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+#: As `vispa.models.loading.EMBEDDED`, which is too heavy to import for `--help`.
+_EMBEDDED = "embedded"
+# Parameters that are not called as the fields of a request.
+_PARAMETERS = {"passages": "no_passages"}
+# Parameters of comments and of who reads them.
+_OF_COMMENTS = ("aggregator", "max_new_tokens")
+
+
+def refuse_idle(context: typer.Context, idle: Mapping[str, str]) -> None:
+    """Refuse options that are on the command line although they count for nothing.
+
+    Defaults from a configuration file or the environment hold for many calls and may idle in one.
+
+    Args:
+        context: of the command.
+        idle: name of the parameter → why it has no effect.
+
+    Raises:
+        InputError: names the option and why.
+    """
+    flags = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    for name, why in idle.items():
+        source = context.get_parameter_source(name) if name in flags else None
+        if source is not None and source.name == "COMMANDLINE":
+            raise InputError(flags[name], f"has no effect {why}.", "Leave it out.")
 
 
 @dataclass(frozen=True)
@@ -114,12 +142,35 @@ class Setup:
 
     def request_options(self, taxonomy: Taxonomy) -> dict[str, Any]:
         """The fields of `vispa.request.Request` that hold for every text."""
-        return {
-            "k": count_option(self.k),
-            "threshold": self.threshold,
-            "diversity": self.diversity,
-            "values": self.named(taxonomy),
+        named = self.named(taxonomy)
+        if named:
+            return {"values": named}
+        return {"k": count_option(self.k), "threshold": self.threshold, "diversity": self.diversity}
+
+    @property
+    def own_stances(self) -> bool:
+        """Whether questions for a stance are put in the package's own words: the embedded model knows no other."""
+        return self.model == _EMBEDDED
+
+    def idle(self, mode: str, *, passages: bool = True) -> dict[str, str]:
+        """The options that count for nothing, given the others: name of the parameter → why.
+
+        Args:
+            mode: that answers.
+            passages: whether comments are made and read.
+        """
+        found = {
+            _PARAMETERS.get(name, name): f"in {mode} mode" for name, modes in MODES_OF.items() if mode not in modes
         }
+        if not self.aggregator.startswith("api:"):
+            found |= dict.fromkeys(("api_url", "api_key_variable"), "without --aggregator api:MODEL")
+        if self.values is not None:
+            found |= dict.fromkeys(("k", "threshold", "diversity"), "with --values, which leaves nothing to select")
+        elif mode == "distributional" and self.weights not in ("mean", "relevance"):
+            found |= dict.fromkeys(("k", "threshold", "diversity"), "with --weights that name the values")
+        if mode == "distributional" and not passages:
+            found |= dict.fromkeys(_OF_COMMENTS, "with --no-passages: nothing is written and nothing read")
+        return found
 
     def load(self, taxonomy: Taxonomy, progress: Progress | None = None) -> Vispa:
         """The pipeline."""
@@ -199,7 +250,7 @@ def count_option(text: str) -> Count:
 
 def options_option(text: str | None) -> tuple[str, ...]:
     """Options separated by `|`."""
-    return () if text is None else tuple(part.strip() for part in text.split("|"))
+    return texts(text, "|", "--options")
 
 
 def recipe_file(path: Path) -> Recipe:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def respond(
+    context: typer.Context,
     text: Annotated[str | None, typer.Argument(help="The text; standard input where it is missing or `-`.")] = None,
     mode: o.ModeName = "overton",
     toward: o.Toward = None,
@@ -62,6 +63,7 @@ def respond(
         selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
     )  # fmt: skip
     check_choice("--mode", mode, MODES)
+    o.refuse_idle(context, setup.idle(mode, passages=not no_passages))
     known = setup.check()
     from vispa.modes.checking import checked
     from vispa.request import Request

@@ -17,6 +17,7 @@ _CHUNK = 1024
 
 
 def select(
+    context: typer.Context,
     text: Annotated[str | None, typer.Argument(help="The text; standard input where it is missing or `-`.")] = None,
     input_file: Annotated[
         Path | None, typer.Option("--input", help="File of many texts (JSON, JSON Lines, CSV or text lines).")
@@ -47,6 +48,9 @@ def select(
         device=device,
         trust_remote_code=trust_remote_code,
     )
+    if selector == "embedding":
+        # Sentence embeddings are computed where they are; the options are those of the NLI model.
+        o.refuse_idle(context, dict.fromkeys(("device", "trust_remote_code"), "with the embedding selector"))
     values = setup.check()
     if input_file is not None:
         items = read_items(input_file)

@@ -50,6 +50,11 @@ class TaskItem(Record):
     label: int | None = None
     explanations: tuple[_Text, ...] = ()
 
+    @property
+    def target(self) -> str | None:
+        """The item's values, rights or duties in one text."""
+        return ", ".join(self.vrd) or None
+
     @field_validator("text", "options", "vrd", "explanations", "attribute", mode="before")
     @classmethod
     def _strip(cls, value: object) -> object:

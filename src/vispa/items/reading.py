@@ -26,7 +26,7 @@ class Item:
         text: the situation or question.
         prompt: the data set's own wording of the request (`input`), where it has one.
         options: what may be answered; empty where the item has no options.
-        target: the value, right or duty (`vrd`) that the item asks about, where it is a single one.
+        target: the value, right or duty (`vrd`) that the item asks about; several in one text.
         attribute: the group or country whose view the item asks for.
         gold: the population's distribution over the options, where the item has one.
     """
@@ -110,7 +110,7 @@ def _item(entry: object, number: int, place: str) -> Item:
         entry[name].strip(),
         prompt=_optional_text(entry.get("input")),
         options=_texts(entry.get("options"), f"{place} options"),
-        target=_optional_text(entry.get("vrd")),
+        target=_target(entry.get("vrd"), f"{place} vrd"),
         attribute=_optional_text(entry.get("attribute")),
         gold=_numbers(entry.get("gold_distribution"), f"{place} gold_distribution"),
     )
@@ -118,6 +118,10 @@ def _item(entry: object, number: int, place: str) -> Item:
 
 def _optional_text(value: object) -> str | None:
     return value.strip() if isinstance(value, str) and value.strip() else None
+
+
+def _target(value: object, place: str) -> str | None:
+    return ", ".join(_texts(value, place)) or None if isinstance(value, list) else _optional_text(value)
 
 
 def _texts(value: object, place: str) -> tuple[str, ...]:

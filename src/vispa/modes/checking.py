@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vispa.errors import InputError, check_choice
-from vispa.modes.questions import check_options, question_stem
-from vispa.request import MODES, STANCE_OPTIONS, Request, check_count, check_diversity, check_text, check_threshold
+from vispa.errors import InputError
+from vispa.modes.questions import asks_for_letter, listed_options, question_stem
+from vispa.request import STANCE_OPTIONS, Request, check_count, check_different, check_request
 from vispa.taxonomy import Taxonomy
 
 
@@ -22,26 +22,29 @@ def checked(request: Request, taxonomy: Taxonomy, mixture_values: Sequence[str] 
     Raises:
         InputError: whatever is wrong with it; the message names the field.
     """
-    check_text(request.text)
+    check_request(request)
     check_count(request.k, len(taxonomy))
-    check_threshold(request.threshold)
-    check_diversity(request.diversity)
-    check_choice("mode", request.mode, MODES)
-    if request.mode == "overton" and (request.options or request.toward):
-        field = "options" if request.options else "toward"
-        raise InputError(field, "is given in Overton mode.", "Choose --mode steerable or distributional.")
-    if request.mode == "steerable" and not (request.toward or "").strip():
+    if request.mode == "steerable" and request.toward is None:
         raise InputError("toward", "is missing.", "Steerable mode needs a value, right, duty or group.")
-    options = tuple(option.strip() for option in request.options) or STANCE_OPTIONS
-    check_options(options)
-    values = tuple(dict.fromkeys(taxonomy[name].slug for name in request.values))
-    if not values and request.mode == "steerable" and request.toward in taxonomy:
-        # A target that is itself a value needs no selecting and no picking.
-        values = (taxonomy[request.toward or ""].slug,)
-    if not values and request.mode == "distributional":
-        values = tuple(taxonomy[name].slug for name in mixture_values)
-    text = question_stem(request.text) if request.mode != "overton" else request.text.strip()
+    options = tuple(request.options) or listed_options(request.question or request.text) or STANCE_OPTIONS
     question = request.question
-    if question is None and request.options and request.text.rstrip().endswith("Answer:"):
+    if question is None and request.mode != "overton" and asks_for_letter(request.text, options):
         question = request.text.strip()
+    if not (question and asks_for_letter(question, options)):
+        # A data set's own wording may list a text twice: its letters tell the two apart.
+        check_different(options)
+    text = question_stem(request.text, options) if request.mode != "overton" else request.text.strip()
+    values = _values(request, taxonomy, mixture_values)
     return replace(request, text=text, values=values, options=options, question=question)
+
+
+def _values(request: Request, taxonomy: Taxonomy, mixture_values: Sequence[str]) -> tuple[str, ...]:
+    """Slugs of the values that need no selecting; none where the text's own are to be selected."""
+    if request.values:
+        return tuple(dict.fromkeys(taxonomy[name].slug for name in request.values))
+    if request.mode == "steerable" and request.toward in taxonomy:
+        # A target that is itself a value needs no selecting and no picking.
+        return (taxonomy[request.toward or ""].slug,)
+    if request.mode == "distributional":
+        return tuple(taxonomy[name].slug for name in mixture_values)
+    return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from vispa.errors import InputError
 from vispa.files.writing import replacing
+from vispa.request import MAX_WEIGHT_SUM, check_weight_sum
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -43,6 +45,7 @@ class Mixture:
         for shares in (self.shares, *self.groups.values()):
             if any(not np.isfinite(share) or share < 0 for share in shares.values()):
                 raise InputError("weights", "hold one that is negative or not finite.", "Give weights from 0.")
+            check_weight_sum(sum(shares.values()))
             if shares and not sum(shares.values()) > 0:
                 raise InputError("weights", "are all 0.", "Give at least one value a weight above 0.")
         if not self.temperature > 0:
@@ -118,6 +121,9 @@ class Mixture:
         for value, share in table.items():
             if isinstance(share, bool) or not isinstance(share, int | float):
                 raise InputError(f"{place} {value}", f"is {share!r}.", "Give a number from 0.")
+            if abs(share) > MAX_WEIGHT_SUM:
+                # Whole numbers may be too long even to become a float.
+                check_weight_sum(math.inf)
         return cls("given", {str(value): float(share) for value, share in table.items()})
 
 

@@ -8,24 +8,15 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from vispa.errors import InputError
 from vispa.modes.case import Case
 from vispa.modes.prompts import Prompts
 from vispa.request import LETTERS, STANCE_OPTIONS
 
+# What a text ends in after which a letter is due.
+_ANSWER = "Answer:"
+# How a list marks an option: A. or A) or (A).
+_MARK = r"\(?{}[.):]"
 _GROUPS = Path(__file__).parent / "groups.toml"
-
-
-def check_options(options: Sequence[str]) -> None:
-    """Refuse options that cannot be lettered.
-
-    Raises:
-        InputError: none, more than 26, or an empty one.
-    """
-    if not 1 <= len(options) <= len(LETTERS):
-        raise InputError("options", f"are {len(options)}.", f"Give 1 to {len(LETTERS)}.")
-    if not all(option.strip() for option in options):
-        raise InputError("options", "hold an empty one.", "Give every option a text.")
 
 
 def lettered(options: Sequence[str]) -> str:
@@ -35,12 +26,17 @@ def lettered(options: Sequence[str]) -> str:
 
 def option_prompt(case: Case, prompts: Prompts, passage: str | None) -> str:
     """The text after which a letter is due, with a comment as a passage or without one."""
-    fields = {"text": case.text, "options": lettered(case.options)}
+    listed = lettered(case.options)
     if case.question is None and case.options == STANCE_OPTIONS:
+        fields = {"text": case.text, "options": listed}
         if passage is None:
             return prompts.stance_alone.format(**fields)
         return prompts.stance.format(passage=passage, **fields)
-    question = case.question or prompts.question.format(question=case.text, options=fields["options"])
+    if case.question is not None and asks_for_letter(case.question, case.options):
+        question = case.question
+    else:
+        stem = case.text if case.question is None else question_stem(case.question, case.options)
+        question = prompts.question.format(question=stem, options=listed)
     if case.country:
         question = f"{prompts.country.format(country=case.country)}\n{question}"
     return question if passage is None else prompts.answer.format(passage=passage, question=question)
@@ -53,11 +49,87 @@ def target_in_words(target: str) -> str:
     return groups[prefix].format(name=name) if name and prefix in groups else target
 
 
-def question_stem(question: str) -> str:
-    """What a question with options asks: without its label, options and `Answer:`."""
-    stem = re.split(r"\n\s*(?:Options:|A\.\s)", question.strip(), maxsplit=1)[0]
-    stem = re.sub(r"\s*Answer:\s*$", "", stem)
-    return re.sub(r"^Question:\s*", "", stem).strip() or question.strip()
+def question_stem(question: str, options: Sequence[str] = ()) -> str:
+    """What a question with options asks: without its label, its list of options and `Answer:`.
+
+    Only a list at the end is cut off, and only if it is one: see `listed_options`.
+
+    Args:
+        question: a question as data sets write it, or any other text.
+        options: that may be answered; a list of exactly these needs no label.
+    """
+    text = question.strip()
+    body, _ = _without_label(text)
+    found = _list_of(body, options) if options else None
+    start = found if found is not None else _list(text)[0]
+    stem = body if start is None else text[:start]
+    return stem.strip().removeprefix("Question:").strip() or text
+
+
+def listed_options(text: str) -> tuple[str, ...]:
+    """The options that a text lists at its end; none where it does not.
+
+    A list is consecutive letters from A, after `Options:` or, before `Answer:`, one a line.
+    """
+    return _list(text.strip())[1]
+
+
+def asks_for_letter(text: str, options: Sequence[str]) -> bool:
+    """Whether a text lists exactly these options at its end, and then asks for a letter (`Answer:`)."""
+    body, labelled = _without_label(text.strip())
+    return labelled and _list_of(body, options) is not None
+
+
+def _without_label(text: str) -> tuple[str, bool]:
+    """The text without `Answer:` at its end, and whether it has that."""
+    body = text.removesuffix(_ANSWER)
+    labelled = body != text and (not body or body[-1].isspace())
+    return (body.rstrip(), True) if labelled else (text, False)
+
+
+def _list_of(body: str, options: Sequence[str]) -> int | None:
+    """Where a text's last part begins, if that lists exactly these options, however spaced."""
+    parts = [
+        r"\s+".join([_MARK.format(letter), *map(re.escape, option.split())])
+        for letter, option in zip(LETTERS, options, strict=False)
+    ]
+    found = re.search(r"(?:^|\s)(?:Options:\s*)?" + r"\s+".join(parts) + r"$", body)
+    return found.start() if found else None
+
+
+def _list(text: str) -> tuple[int | None, tuple[str, ...]]:
+    """Where a text's last part begins, if that is a list of options, and the options; see `listed_options`."""
+    body, labelled = _without_label(text)
+    for heading in re.finditer(r"^[^\S\n]*Options:", body, re.MULTILINE):
+        options = _consecutive(body[heading.end() :], r"\s")
+        if len(options) > 1 or (options and labelled):
+            return heading.start(), options
+    if labelled:
+        for line in re.finditer(r"^[^\S\n]*" + _MARK.format("A") + r"\s", body, re.MULTILINE):
+            options = _consecutive(body[line.start() :], r"\n[^\S\n]*")
+            if len(options) > 1 and all("\n" not in option for option in options):
+                return line.start(), options
+    return None, ()
+
+
+def _consecutive(text: str, before: str) -> tuple[str, ...]:
+    """The texts after A., B. and so on, up to the end; none where the text begins otherwise or one is empty.
+
+    Args:
+        text: begins with the mark of A.
+        before: pattern of what stands before the marks of the letters that follow.
+    """
+    options: list[str] = []
+    mark = re.match(r"\s*" + _MARK.format("A") + r"\s", text)
+    rest = text[mark.end() :] if mark else ""
+    for letter in LETTERS[1:]:
+        following = re.search(before + _MARK.format(letter) + r"\s", rest)
+        if following is None:
+            break
+        options.append(rest[: following.start()].strip())
+        rest = rest[following.end() :]
+    options.append(rest.strip())
+    return tuple(options) if all(options) else ()
 
 
 @cache

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from vispa.errors import InputError, TaxonomyError
+from vispa.errors import InputError, TaxonomyError, check_choice
 from vispa.taxonomy.pairs import ContrastivePair, read_pairs
 from vispa.taxonomy.value import Polarity, Value
 
@@ -165,7 +165,12 @@ class Taxonomy:
         return (negative, positive) if self[name].polarity == "avoid" else (positive, negative)
 
     def with_polarity(self, polarity: Literal["paper", "own"]) -> Taxonomy:
-        """The same taxonomy with every value promoted, as in the paper, or as it is."""
+        """The same taxonomy with every value promoted, as in the paper, or as it is.
+
+        Raises:
+            InputError: neither `paper` nor `own`.
+        """
+        check_choice("polarity", polarity, ("own", "paper"))
         if polarity == "own":
             return self
         values = [replace(value, polarity="promote") for value in self._values.values()]
