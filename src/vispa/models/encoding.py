@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vispa.models.loading import LoadedModel
+from vispa.models.tokenization import Span
 
 
 @dataclass(frozen=True)
@@ -15,53 +16,59 @@ class Prompt:
     Attributes:
         text: in words, the chat template's own included; goes into records.
         ids: its tokens, the start token included where the model has one.
+        plain: the parts of the text that are text whatever stands in them; the rest is the template's.
     """
 
     text: str
     ids: tuple[int, ...]
+    plain: tuple[Span, ...] = field(default=(), repr=False)
 
 
 def chat_prompt(loaded: LoadedModel, message: str) -> Prompt:
     """A user's message in the model's chat template, ready for its answer.
 
-    A model without chat template gets the message as it is; see `raw_prompt`.
+    The ids are those of transformers' `apply_chat_template`: nothing is added, nothing cut. Only
+    where the message spells a control token or a role marker do they differ: it stays text (see
+    `Tokenization`). A model without chat template gets the message as it is (`raw_prompt`).
 
     Args:
         loaded: the model.
-        message: what the user says; plain text, whatever stands in it.
+        message: what the user says; text, whatever stands in it.
+
+    Raises:
+        ModelError: the template cannot be used, or drops the message.
     """
-    tokenizer = loaded.tokenizer
-    if not getattr(tokenizer, "chat_template", None):
+    scaffold = loaded.tokenization.scaffold
+    if scaffold is None:
         return raw_prompt(loaded, message)
-    text = str(
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
-        )
-    )
-    return Prompt(text, tuple(tokenizer(text, add_special_tokens=False)["input_ids"]))
+    text = scaffold.render(message)
+    plain = scaffold.locate(text, message)
+    return Prompt(text, tuple(loaded.tokenization.encode(text, plain)), tuple(plain))
 
 
 def raw_prompt(loaded: LoadedModel, text: str, *, max_tokens: int | None = None) -> Prompt:
-    """A text as it is, without chat template, after the model's start token.
+    """A text as it is, without chat template, after the start token that the tokenizer puts there by itself.
+
+    A token that the tokenizer would append (an end token) is left out: the text goes on.
 
     Args:
         loaded: the model.
-        text: plain text, whatever stands in it.
+        text: text, whatever stands in it; control tokens' names are characters.
         max_tokens: cut the tokens after so many.
     """
-    ids = _start(loaded) + loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
-    return Prompt(text, tuple(ids[:max_tokens]))
+    plain = ((0, len(text)),)
+    ids = (*loaded.tokenization.start, *loaded.tokenization.encode(text, plain))
+    return Prompt(text, ids[:max_tokens], plain)
 
 
 def continued(loaded: LoadedModel, prompt: Prompt, text: str) -> tuple[int, ...]:
-    """Token ids of a prompt and the text that follows it, as they stand side by side.
+    """Token ids of a prompt and the text that follows it, encoded as they stand side by side.
 
-    The ids begin as the prompt's do, up to its last tokens, which may merge with the text.
+    They begin as the prompt's do, up to its last tokens, which may merge with the text.
     """
-    tokenizer = loaded.tokenizer
-    before, after = (
-        tokenizer(part, add_special_tokens=False)["input_ids"] for part in (prompt.text, prompt.text + text)
-    )
+    whole = prompt.text + text
+    before = loaded.tokenization.encode(prompt.text, prompt.plain)
+    after = loaded.tokenization.encode(whole, (*prompt.plain, (len(prompt.text), len(whole))))
     same = common(before, after)
     return (*prompt.ids[: len(prompt.ids) - len(before) + same], *after[same:])
 
@@ -70,12 +77,3 @@ def common(first: Sequence[int], second: Sequence[int]) -> int:
     """Length of the longest common beginning."""
     shorter = min(len(first), len(second))
     return next((place for place in range(shorter) if first[place] != second[place]), shorter)
-
-
-def _start(loaded: LoadedModel) -> list[int]:
-    """What the tokenizer puts before a text by itself; nothing of what it appends."""
-    probe = "a"
-    bare: list[int] = loaded.tokenizer(probe, add_special_tokens=False)["input_ids"]
-    whole: list[int] = loaded.tokenizer(probe)["input_ids"]
-    places = [at for at in range(len(whole) - len(bare) + 1) if whole[at : at + len(bare)] == bare]
-    return whole[: places[0]] if places else []

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from vispa.errors import ModelError
 from vispa.models.blocks import decoder_blocks, residual_width
 from vispa.models.fingerprint import model_fingerprint
+from vispa.models.tokenization import Tokenization
 
 #: The name under which the model inside this package is asked for.
 EMBEDDED = "embedded"
@@ -61,6 +62,11 @@ class LoadedModel:
     def fingerprint(self) -> str:
         """See `model_fingerprint`."""
         return model_fingerprint(self.model)
+
+    @cached_property
+    def tokenization(self) -> Tokenization:
+        """Text as token ids; see `vispa.models.encoding` for prompts."""
+        return Tokenization(self.tokenizer)
 
 
 def load_model(
