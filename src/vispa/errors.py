@@ -33,6 +33,20 @@ class BankError(InputError):
     """A vector bank is damaged, or belongs to another model or taxonomy."""
 
 
+class OutputError(VispaError):
+    """An output cannot be written to its end (a full disk, a size limit, a file that has gone).
+
+    Args:
+        place: what was being written.
+        problem: why it could not be.
+        kept: what of the work is kept, and what to do.
+    """
+
+    def __init__(self, place: str, problem: str, kept: str) -> None:
+        self.place, self.problem, self.kept = place, problem, kept
+        super().__init__(f"{place}: {problem} {kept}")
+
+
 class NumericalError(VispaError):
     """NaN or infinity where a finite number is needed; names row, value and block."""
 

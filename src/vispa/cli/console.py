@@ -1,19 +1,117 @@
-"""What all commands share: output, progress bars, reading the text argument."""
+"""What all commands share: the one door that output goes through, progress bars, reading the text argument.
+
+Whatever is printed is data: texts of users and models, names, paths, replies of servers. None of
+it is read as markup, and what cannot be seen is written out (`vispa.files.visible`).
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
-from vispa.errors import InputError
+from vispa.errors import InputError, OutputError
+from vispa.files.visible import visible_line, visible_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+
+class ReaderGone(Exception):
+    """The reader of standard output has gone, as in `vispa values | head`."""
+
+
+def print_line(text: str = "") -> None:
+    """One line on standard output; a line end in it is written out."""
+    _write(visible_line(text) + "\n")
+
+
+def print_text(text: str) -> None:
+    """A text of several lines on standard output."""
+    _write(visible_text(text) + "\n")
 
 
 def print_json(data: Any) -> None:
-    """One JSON object on standard output."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+    """One JSON object on standard output; escaped where the output's encoding or a terminal asks for it."""
+    text = json.dumps(data, ensure_ascii=False)
+    hides = visible_line(text) != text
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        hides = True
+    _write((json.dumps(data) if hides else text) + "\n")
+
+
+def print_drawn(drawn: RenderableType) -> None:
+    """A table or the like on standard output; its texts are made by `cell`."""
+    from rich.console import Console
+
+    # Drawn first and written after: rich itself would see to closed pipes and encodings in its own way.
+    held = _Held(getattr(sys.stdout, "encoding", None) or "ascii")
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    console = Console(file=held, force_terminal=is_terminal or None, markup=False, highlight=False, emoji=False)
+    console.print(drawn)
+    _write(held.getvalue())
+
+
+def print_note(text: str) -> None:
+    """One line on standard error."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(visible_line(text) + "\n")
+        sys.stderr.flush()
+
+
+def cell(text: str, style: str = "") -> Text:
+    """A text for a table: plain, its line ends kept."""
+    from rich.text import Text
+
+    return Text(visible_text(text), style=style)
+
+
+def flush_output() -> None:
+    """See that everything printed has gone out.
+
+    Raises:
+        OutputError, ReaderGone: as the printing functions.
+    """
+    _write("")
+
+
+def _write(text: str) -> None:
+    """Write to standard output.
+
+    Raises:
+        OutputError: it is closed, or there is no room.
+        ReaderGone: it is a pipe that nobody reads any more.
+    """
+    kept = "Files that the command wrote are kept; only what it prints is missing."
+    if sys.stdout is None:
+        raise OutputError("standard output", "is closed.", kept)
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise ReaderGone from error
+    except (OSError, ValueError) as error:
+        problem = f"cannot be written ({getattr(error, 'strerror', None) or error})."
+        raise OutputError("standard output", problem, kept) from error
+
+
+class _Held(io.StringIO):
+    """A text in memory that names the encoding it is for, so that rich draws with characters that it has."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__()
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of standard output."""
+        return self._encoding
 
 
 def text_argument(text: str | None) -> str:
@@ -45,7 +143,7 @@ def names_argument(values: str | None) -> tuple[str, ...]:
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     """Progress bars on standard error, one a stage; silent when that is not a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield lambda stage, done, total: None
         return
     from rich.console import Console
@@ -59,18 +157,19 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    # Standard output is left alone, so that an answer's lines go where they are sent.
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
         tasks: dict[str, Any] = {}
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total)
+                tasks[stage] = progress.add_task(visible_line(stage), total=total)
             progress.advance(tasks[stage], done)
 
         yield report

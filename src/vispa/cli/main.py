@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import os
 import sys
 import warnings
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Any
 
 import typer
 
 from vispa.cli import bank, batch, compare, evaluate, fit, inspect, mixture, respond, select, values
+from vispa.cli.console import ReaderGone, flush_output, print_note
+from vispa.errors import InputError, OutputError, VispaError
 
 app = typer.Typer(
     name="vispa",
@@ -58,26 +62,57 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     # The cache argument of `generation.engine` is renamed in a release beyond the pinned range.
     warnings.filterwarnings("ignore", "`past_key_values` is deprecated", FutureWarning)
-    from vispa.errors import InputError, VispaError
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that the console does not have is written as an escape, and the rest is not lost.
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_run())
 
+
+def _run() -> int:
+    """Run the command; its exit code."""
     try:
-        app()
-    except KeyboardInterrupt:
-        _fail("interrupted.", 130)
-    except BrokenPipeError:
-        # The reader of our output has gone, as in `vispa values | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        code = app(standalone_mode=False)
+        flush_output()
+    except ReaderGone:
+        _leave_output()
+        return 0
     except InputError as error:
-        _fail(str(error), 2)
+        return _failed(str(error), 2)
+    except OutputError as error:
+        _leave_output()
+        return _failed(str(error), 1)
     except VispaError as error:
-        _fail(str(error), 1)
+        return _failed(str(error), 1)
+    except KeyboardInterrupt:
+        return _failed("interrupted.", 130)
+    except typer.Abort:
+        return _failed("aborted.", 1)
     except Exception as error:
-        _fail(f"internal error: {type(error).__name__}: {error} (run with `vispa --debug …` for the traceback)", 1)
+        if hasattr(error, "format_message"):
+            return _misused(error)
+        advice = "(run with `vispa --debug …` for the traceback)"
+        return _failed(f"internal error: {type(error).__name__}: {error} {advice}", 1)
+    return _failed("interrupted.", 130) if code == 130 else code or 0
 
 
-def _fail(message: str, code: int) -> None:
-    if os.environ.get("VISPA_DEBUG"):
+def _failed(message: str, code: int) -> int:
+    if os.environ.get("VISPA_DEBUG") and sys.exc_info()[0] is not None:
         raise
-    sys.stderr.write(f"vispa: {message}\n")
-    sys.exit(code)
+    print_note(f"vispa: {message}")
+    return code
+
+
+def _misused(error: Any) -> int:
+    """An option or argument that the command line does not know."""
+    message = error.format_message()
+    if message:
+        path = getattr(getattr(error, "ctx", None), "command_path", "vispa")
+        print_note(f"vispa: {message} See `{path} --help`.")
+    return int(error.exit_code)
+
+
+def _leave_output() -> None:
+    """Throw away what standard output still holds, which would be written at the end of the process."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

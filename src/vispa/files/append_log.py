@@ -1,165 +1,251 @@
-"""Answers appended line by line by one process at a time, resumable after any stop."""
+"""Answers appended line by line, resumable after any stop; those that failed are replaced by later ones."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Protocol, TypeVar
 
-from filelock import FileLock, Timeout
-
-from vispa.errors import InputError
-
-T = TypeVar("T")
+from vispa.errors import InputError, OutputError
+from vispa.files.writing import replacing, unwritten
 
 #: What an item is called in a file: text or a whole number, never the same.
 Identifier = str | int
 
 
-@dataclass(frozen=True)
-class Destination:
-    """Where answers are written, and what its refusal says.
-
-    Attributes:
-        path: the output file, or the folder.
-        kind: which of the two it is.
-    """
-
-    path: Path
-    kind: Literal["output", "folder"]
+class Identified(Protocol):
+    """Something with an identifier."""
 
     @property
-    def advice(self) -> str:
-        """What to do about something else that is there."""
-        return f"Choose another {self.kind}, or --overwrite."
+    def id(self) -> Identifier:
+        """What it is called."""
+        ...
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from writing there; folders on the way are made.
 
-        Raises:
-            InputError: another process writes there, it cannot be written to, or it is a folder
-                where a file is meant, or the other way round.
-        """
-        place = str(self.path)
-        if self.kind == "folder":
-            if self.path.exists() and not self.path.is_dir():
-                raise InputError(place, "is a file.", "Name a folder.")
-            lock_file, writable = self.path / ".lock", "Choose a folder that you may write to."
-        else:
-            if self.path.is_dir():
-                raise InputError(place, "is a folder.", "Name a file.")
-            lock_file, writable = self.path.with_name(self.path.name + ".lock"), "Choose a file that you may write."
-        lock = FileLock(lock_file)
-        try:
-            lock_file.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            advice = f"Wait for it, or choose another {self.kind}."
-            raise InputError(place, "is being written by another process.", advice) from error
-        except OSError as error:
-            raise InputError(place, f"cannot be written ({error.strerror}).", writable) from error
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def check_begun_here(self, earlier: Mapping[str, Any] | None, *, holds_answers: bool) -> None:
-        """Refuse answers that no settings belong to.
-
-        Args:
-            earlier: settings of the earlier run; None where there are none.
-            holds_answers: whether any answers are there.
-
-        Raises:
-            InputError: there are answers without settings.
-        """
-        if earlier is None and holds_answers:
-            raise InputError(str(self.path), "was not begun by this command.", self.advice)
-
-    def check_same_settings(self, differing: Sequence[str]) -> None:
-        """Refuse to go on with other settings.
-
-        Args:
-            differing: names of the settings that differ from the earlier run's.
-
-        Raises:
-            InputError: names them.
-        """
-        if differing:
-            raise InputError(
-                str(self.path),
-                f"was begun with other {', '.join(differing)}.",
-                f"Use the same settings, choose another {self.kind}, or --overwrite.",
-            )
+T = TypeVar("T")
+Asked = TypeVar("Asked", bound=Identified)
 
 
 class AppendLog:
+    """A file that grows by whole lines, and that nobody else may touch meanwhile.
+
+    Only whole lines count: what stands after the last line end was being written when a run stopped.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # A link that leads nowhere yet is made into the file that it names.
+        self.path = Path(os.path.realpath(path))
+        self._lines = 0
+        # Device, number and size of the file as this object left it; None where there is none.
+        self._left: tuple[int, int, int] | None = None
+
+    def open(self) -> list[bytes]:
+        """The whole lines that are there, line ends included; appending goes on after them.
+
+        The file itself is not changed before the first append.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        lines = []
+        try:
+            lines = whole_lines(self.path.read_bytes())
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise InputError(str(self.path), f"cannot be read ({error.strerror}).", "Check its permissions.") from error
+        self._lines = len(lines)
+        self._left = self._now()
+        return lines
+
+    def cut(self, lines: Sequence[bytes]) -> None:
+        """Remove what a stop left unfinished after the whole lines."""
+        if self._left is not None and self._left[2] > (whole := sum(map(len, lines))):
+            try:
+                os.truncate(self.path, whole)
+            except OSError as error:
+                raise unwritten(self.path, error, "file", "Its lines are kept.") from error
+            self._left = self._now()
+
+    def append(self, lines: Iterable[bytes]) -> None:
+        """Add lines, line ends included; the file is made if it is not there.
+
+        Raises:
+            OutputError: there is no room for all of them; those that went in whole are kept. Or
+                somebody else has deleted, replaced or changed the file.
+        """
+        self.check()
+        data = b"".join(lines)
+        written = 0
+        try:
+            new = os.O_CREAT | os.O_EXCL if self._left is None else 0
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | new, 0o666)
+            try:
+                while written < len(data):
+                    written += os.write(descriptor, data[written:])
+            except OSError:
+                # Part of a line is of no use; cutting needs no room.
+                whole = data.rfind(b"\n", 0, written) + 1
+                os.truncate(descriptor, os.fstat(descriptor).st_size - (written - whole))
+                raise
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            lines_in = self._lines + data.count(b"\n", 0, written)
+            kept = f"{lines_in:,} lines are kept; make room and repeat the command."
+            raise unwritten(self.path, error, "file", kept) from error
+        finally:
+            self._lines += data.count(b"\n", 0, written)
+            self._left = self._now()
+
+    def check(self) -> None:
+        """Notice that somebody else has touched the file.
+
+        Raises:
+            OutputError: it was deleted, replaced or changed.
+        """
+        if self._left != self._now():
+            what = "changed by something else" if self.path.exists() else "deleted"
+            raise OutputError(
+                str(self.path),
+                f"was {what} while it was being written, after {self._lines:,} lines.",
+                "Repeat the command: it goes on after the lines that are left.",
+            )
+
+    def replace(self, lines: Sequence[bytes]) -> None:
+        """Write other lines in the place of all, in one step.
+
+        Raises:
+            OutputError: there is no room, or somebody else has touched the file.
+        """
+        self.check()
+        with replacing(self.path) as temporary:
+            temporary.write_bytes(b"".join(lines))
+        self._lines, self._left = len(lines), self._now()
+
+    def remove(self) -> None:
+        """Delete the file."""
+        self.path.unlink(missing_ok=True)
+        self._lines, self._left = 0, None
+
+    def _now(self) -> tuple[int, int, int] | None:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino, status.st_size
+
+
+class AnswerLog:
     r"""A JSON Lines file whose lines answer items in their order, each with the item's `id`.
 
-    Only whole lines count: what stands after the last `\n` was being written when a run stopped.
+    A line with an `error` is an item that failed. A later call asks these items again, and keeps
+    their new lines in a file beside (`….retried`) until all are asked; then they take the places
+    of the old ones in one step. So each item has one line at any time, whatever stops a call.
 
     Args:
         path: of the file.
         advice: what to do where its lines belong to something else.
 
     Example:
-        >>> log = AppendLog(Path("answers.jsonl"), "Choose another output.")
-        >>> done = log.resume([item.id for item in items])
-        >>> log.append(json.dumps({"id": item.id}).encode() + b"\n" for item in items[done:])
+        >>> log = AnswerLog(Path("answers.jsonl"), "Choose another output.")
+        >>> log.resume(items)
+        >>> for chunk, answered, lines in log.unfinished(items, 32):
+        ...     lines.append(json.dumps({"id": item.id}).encode() + b"\n" for item in chunk[answered:])
     """
 
     def __init__(self, path: Path, advice: str) -> None:
         self.path, self.advice = path, advice
+        self.answers = AppendLog(path)
+        self.retried = AppendLog(retried_path(path))
+        #: Number of items that have a line, the first ones.
+        self.done = 0
+        #: Positions of the items whose line holds an error.
+        self.failed: list[int] = []
 
-    def resume(self, identifiers: Sequence[Identifier]) -> int:
-        """Check that the lines answer the items, and cut one that a stop left unfinished.
+    def resume(self, items: Sequence[Identified]) -> None:
+        """Check that the lines answer the items, and mend what a stop left unfinished.
 
         Args:
-            identifiers: of all items, in their order.
-
-        Returns:
-            The number of items that are answered; 0 where there is no file.
+            items: all of them, in their order.
 
         Raises:
             InputError: a line is not the answer to the item in its place; the file stays as it is.
+            OutputError: there is no room to mend.
         """
-        if not self.path.exists():
-            return 0
-        lines = whole_lines(self.path.read_bytes())
+        lines = self.answers.open()
         for number, line in enumerate(lines, 1):
-            if number > len(identifiers):
-                raise InputError(f"{self.path} line {number}", "belongs to no item.", self.advice)
-            identifier = identifiers[number - 1]
-            found = _identifier(line)
-            # 1, True and "1" are three identifiers, of which Python holds two to be equal.
-            if type(found) is not type(identifier) or found != identifier:
-                problem = f"is not the answer to item {identifier!r}."
-                raise InputError(f"{self.path} line {number}", problem, self.advice)
-        with self.path.open("r+b") as file:
-            file.truncate(sum(map(len, lines)))
-        return len(lines)
+            place = f"{self.path} line {number}"
+            if number > len(items):
+                raise InputError(place, "belongs to no item.", self.advice)
+            identifier = items[number - 1].id
+            if not _is_of(line, identifier):
+                raise InputError(place, f"is not the answer to item {identifier!r}.", self.advice)
+        self.answers.cut(lines)
+        self._count(lines)
+        self._take_in(items)
 
-    def append(self, lines: Iterable[bytes]) -> None:
-        """Add lines, line ends included; the file is made if it is not there."""
-        with self.path.open("ab") as file:
-            file.writelines(lines)
+    def unfinished(self, items: Sequence[Asked], size: int) -> Iterator[tuple[Sequence[Asked], int, AppendLog]]:
+        """The chunks that still lack answers: first the items never asked, then those that failed before.
+
+        Args:
+            items: all of them.
+            size: number of items in a chunk.
+
+        Yields:
+            The items of a chunk, the number of those whose answers are there already, and the log
+            that takes the lines of the others.
+        """
+        failed = [items[place] for place in self.failed]
+        for chunk, answered in unfinished_chunks(items, self.done, size):
+            yield chunk, answered, self.answers
+        # What failed did so for reasons of its own, and is asked without those that it stood beside.
+        for start in range(0, len(failed), size):
+            yield failed[start : start + size], 0, self.retried
+        self.answers.check()
+        if failed:
+            self.retried.check()
+        self._count(self.answers.open())
+        self._take_in(items)
+
+    def remove(self) -> None:
+        """Delete all lines."""
+        self.retried.remove()
+        self.answers.remove()
+        self._count([])
+
+    def _take_in(self, items: Sequence[Identified]) -> None:
+        """Put the lines of items that were asked again in the places of the old ones."""
+        again = self.retried.open()
+        if again and self.failed:
+            lines = self.answers.open()
+            # By text and type: 1 and "1" are two identifiers.
+            found = {repr(_field(line, "id")): line for line in again}
+            for place in self.failed:
+                lines[place] = found.get(repr(items[place].id), lines[place])
+            self.answers.replace(lines)
+            self._count(lines)
+        # A stop before this line does no harm: what has an answer is not replaced again.
+        self.retried.remove()
+
+    def _count(self, lines: Sequence[bytes]) -> None:
+        self.done = len(lines)
+        self.failed = [place for place, line in enumerate(lines) if _holds_error(line)]
+
+
+def retried_path(path: Path) -> Path:
+    """The file beside a log that holds the lines of items that are asked again."""
+    return path.with_name(path.name + ".retried")
 
 
 def whole_lines(data: bytes) -> list[bytes]:
     """The lines of a file, line ends included, without one that a stop left unfinished."""
     return [line + b"\n" for line in data.split(b"\n")[:-1]]
-
-
-def differing_settings(
-    earlier: Mapping[str, Any], settings: Mapping[str, Any], leaving_out: Collection[str] = ()
-) -> list[str]:
-    """Names of the settings that differ, sorted; one that is not there is None."""
-    names = {*earlier, *settings} - {*leaving_out}
-    return sorted(name for name in names if earlier.get(name) != settings.get(name))
 
 
 def unfinished_chunks(items: Sequence[T], done: int, size: int) -> Iterator[tuple[Sequence[T], int]]:
@@ -183,8 +269,18 @@ def unfinished_chunks(items: Sequence[T], done: int, size: int) -> Iterator[tupl
             yield chunk, answered
 
 
-def _identifier(line: bytes) -> object:
+def _is_of(line: bytes, identifier: Identifier) -> bool:
+    found = _field(line, "id")
+    # 1, True and "1" are three identifiers, of which Python holds two to be equal.
+    return type(found) is type(identifier) and found == identifier
+
+
+def _holds_error(line: bytes) -> bool:
+    return _field(line, "error") is not None
+
+
+def _field(line: bytes, name: str) -> object:
     try:
-        return json.loads(line)["id"]
+        return json.loads(line)[name]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

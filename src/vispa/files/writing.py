@@ -1,22 +1,30 @@
-"""Writing whole files: replaced in one step, never half."""
+"""Writing whole files: replaced in one step, never half, and never one that is being read."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vispa.errors import InputError
+from vispa.errors import InputError, OutputError, VispaError
+
+# What happens to a place that may well be written to: no other name would help.
+_EXHAUSTED = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE))
+# Libraries written in Rust give an operating system's error in words, with its number.
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 def write_json(path: Path, data: object) -> None:
     """Write a JSON file whole; the same data gives the same bytes.
 
     Raises:
-        InputError: the folder cannot be written to.
+        InputError, OutputError: as `replacing`.
     """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
@@ -26,25 +34,92 @@ def write_json(path: Path, data: object) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends without an error.
 
+    Where `path` is a symbolic link, the file that it leads to is replaced.
+
     Raises:
-        InputError: the folder cannot be written to.
+        InputError: the folder cannot be written to, or `path` is there and no ordinary file.
+        OutputError: there is no room for the file; what was there before is kept.
     """
+    check_output(path)
+    place = Path(os.path.realpath(path))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
     except OSError as error:
-        raise InputError(
-            str(path), f"cannot be written ({error.strerror}).", "Choose a folder that you may write to."
-        ) from error
+        raise unwritten(path, error, "folder", "Nothing is written there.") from error
     os.close(descriptor)
     temporary = Path(name)
     try:
         yield temporary
         # mkstemp makes files that only their owner may read; these are ordinary ones.
         temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        temporary.replace(place)
+    except Exception as error:
+        cause = _system_error(error)
+        if cause is None:
+            raise
+        raise unwritten(path, cause, "folder", "What was there before is kept; make room and repeat.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def check_output(path: Path, inputs: Iterable[Path | None] = ()) -> None:
+    """Refuse to write what is no ordinary file, or what the command reads or prints to.
+
+    Links, symbolic and hard ones, are seen through.
+
+    Args:
+        path: to be written; it need not be there.
+        inputs: the files that are read, None for one that was not given.
+
+    Raises:
+        InputError: a folder, a device or pipe, one of the inputs, or standard output.
+    """
+    place = str(path)
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise unwritten(path, error, "file", "Nothing is written there.") from error
+    if path.is_dir():
+        raise InputError(place, "is a folder.", "Name a file.")
+    if not path.is_file():
+        raise InputError(place, "is no ordinary file.", "Name a file; a device or pipe cannot be gone on with.")
+    for source in inputs:
+        if source is not None and source.exists() and os.path.samestat(source.stat(), status):
+            raise InputError(place, f"is read by this command ({source}).", "Name another file for the output.")
+    for stream in (sys.__stdout__, sys.__stderr__):
+        with suppress(OSError, ValueError, AttributeError):
+            if os.path.samestat(os.fstat(stream.fileno()), status):  # type: ignore[union-attr]
+                raise InputError(place, "is where this command prints.", "Name another file for the output.")
+
+
+def unwritten(path: Path, error: OSError, kind: str, kept: str) -> VispaError:
+    """What to raise where something could not be written.
+
+    Args:
+        path: of the file or folder.
+        error: of the operating system.
+        kind: what else to choose where the place itself is at fault, `file` or `folder`.
+        kept: what is kept where there was no room, and what to do.
+
+    Returns:
+        OutputError where there was no room, InputError where the place cannot be written to.
+    """
+    problem = f"cannot be written ({error.strerror or error})."
+    if error.errno in _EXHAUSTED:
+        return OutputError(str(path), problem, kept)
+    return InputError(str(path), problem, f"Choose a {kind} that you may write{' to' if kind == 'folder' else ''}.")
+
+
+def _system_error(error: Exception) -> OSError | None:
+    """The operating system's error that an error stands for."""
+    if isinstance(error, OSError):
+        return error
+    found = None if isinstance(error, VispaError) else _RUST_ERROR.search(str(error))
+    return None if found is None else OSError(int(found[1]), os.strerror(int(found[1])))
 
 
 def _umask() -> int:

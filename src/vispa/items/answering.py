@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vispa.files.append_log import AppendLog, Destination, differing_settings, unfinished_chunks
-from vispa.files.writing import replacing
+from vispa.files.append_log import AnswerLog, retried_path
+from vispa.files.destination import Destination, differing_settings
+from vispa.files.writing import check_output, replacing
 from vispa.items.reading import Item
 from vispa.readers.base import Failure
 from vispa.records import Response
@@ -47,34 +48,41 @@ class BatchRun:
         self.settings = {**settings, "chunk": CHUNK, "items": _digest(items)}
         self.overwrite = overwrite
         self.destination = Destination(output, "output")
-        self.log = AppendLog(output, self.destination.advice)
-        #: Items of this call whose aggregating model failed; their lines hold an `error`.
-        self.failed = 0
+        self.log = AnswerLog(output, self.destination.advice)
+
+    @property
+    def failed(self) -> int:
+        """Number of items in the file that have no answer; their lines hold an `error`."""
+        return len(self.log.failed)
 
     def run(self, answer: Answer, progress: Callable[[int], None] | None = None) -> int:
-        """Answer what is not answered yet.
+        """Answer what is not answered yet; what failed in an earlier call is asked again.
 
         Args:
             answer: called with the items of one chunk.
             progress: called with the number of items just written, those of an earlier run first.
 
         Returns:
-            Number of items answered by this call.
-        """
-        with self.destination.locked():
-            done = self._prepare()
-            if progress is not None and done:
-                progress(done)
-            for chunk, answered in unfinished_chunks(self.items, done, CHUNK):
-                fresh = list(zip(chunk, answer(chunk), strict=True))[answered:]
-                self.log.append(record_line(item, response) for item, response in fresh)
-                self.failed += sum(isinstance(response, Failure) for _, response in fresh)
-                if progress is not None:
-                    progress(len(fresh))
-        return len(self.items) - done
+            Number of items that this call asked.
 
-    def _prepare(self) -> int:
-        """Make output and settings agree; the number of items already answered."""
+        Raises:
+            InputError: see the class.
+            OutputError: there is no room, or the output was deleted or changed meanwhile.
+        """
+        told = progress or (lambda count: None)
+        asked = 0
+        with self.destination.locked():
+            self._prepare()
+            told(self.log.done - len(self.log.failed))
+            for chunk, answered, log in self.log.unfinished(self.items, CHUNK):
+                fresh = list(zip(chunk, answer(chunk), strict=True))[answered:]
+                log.append(record_line(item, response) for item, response in fresh)
+                asked += len(fresh)
+                told(len(fresh))
+        return asked
+
+    def _prepare(self) -> None:
+        """Make output and settings agree."""
         settings_file = settings_path(self.output)
         if self.output.exists() and not self.overwrite:
             earlier = _earlier_settings(settings_file)
@@ -83,10 +91,22 @@ class BatchRun:
                 self.destination.check_same_settings(differing_settings(earlier, self.settings))
         # The output goes first: settings beside an older output would claim it as their own.
         if self.overwrite:
-            self.output.unlink(missing_ok=True)
+            self.log.remove()
         with replacing(settings_file) as temporary:
             temporary.write_text(json.dumps(self.settings, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        return self.log.resume([item.id for item in self.items])
+        self.log.resume(self.items)
+
+
+def check_batch_output(output: Path, inputs: Iterable[Path | None]) -> None:
+    """Refuse an output that would destroy what is read, by itself or by a file that is written beside it.
+
+    Raises:
+        InputError: as `vispa.files.writing.check_output`.
+    """
+    given = list(inputs)
+    beside = (settings_path(output), retried_path(output), Destination(output, "output").lock_file)
+    for path in (output, *beside):
+        check_output(path, given)
 
 
 def record_line(item: Item, response: Response | Failure) -> bytes:

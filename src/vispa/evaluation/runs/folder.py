@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, StrictInt, StrictStr, ValidationError
 
-from vispa.files.append_log import AppendLog, Destination, differing_settings, whole_lines
 from vispa.errors import InputError
+from vispa.files.append_log import AnswerLog, retried_path, whole_lines
+from vispa.files.destination import Destination, differing_settings
 from vispa.evaluation.items import TaskItem
 from vispa.files.writing import write_json
 from vispa.records import Record
@@ -93,9 +94,9 @@ class RunFolder:
         """The file of a method's records."""
         return self.path / "records" / f"{method}.jsonl"
 
-    def log(self, method: str) -> AppendLog:
+    def log(self, method: str) -> AnswerLog:
         """The file of a method's records, for appending."""
-        return AppendLog(self.records_path(method), self.destination.advice)
+        return AnswerLog(self.records_path(method), self.destination.advice)
 
     # ---------------------------------------------------------------- reading
 
@@ -148,35 +149,51 @@ class RunFolder:
             overwrite: delete the records of an earlier run.
 
         Raises:
-            InputError: the folder holds a run with other settings, which it names, or records
-                that no run wrote.
+            InputError: the folder holds a run with other settings, which it names, or files that no
+                run wrote.
         """
         config = json.loads(json.dumps({"format": FORMAT, **config}))
+        self.check_own()
         if overwrite:
             self._clear()
         earlier, earlier_environment = self._table("config.json"), self._table("environment.json")
-        self.destination.check_begun_here(earlier, holds_answers=any((self.path / "records").glob("*")))
         if earlier is not None:
             differing = _differences(earlier, config)
             if earlier_environment is not None and earlier_environment.get("versions") != environment["versions"]:
                 differing.append("versions")
             self.destination.check_same_settings(differing)
-        write_json(self.path / "environment.json", environment)
+        # The settings come first: by them the folder is known as a run's whenever this stops.
         write_json(self.path / "config.json", config)
+        write_json(self.path / "environment.json", environment)
         (self.path / "records").mkdir(exist_ok=True)
 
-    def finished(self, method: str, items: Sequence[TaskItem]) -> int:
-        """Cut a line that a stop left unfinished; the number of items that are answered.
+    def check_own(self) -> None:
+        """Refuse a folder in which something else than a run is, whether or not it is to be overwritten.
 
         Raises:
-            InputError: a line is not the answer to the item in its place.
+            InputError: there are files, but no run's settings.
         """
-        return self.log(method).resume([item.id for item in items])
+        found = sorted(path.name for path in self.path.glob("*") if not path.name.startswith("."))
+        if not found:
+            return
+        try:
+            config = self._table("config.json")
+        except InputError:
+            # A damaged file of settings is known by what a run keeps beside it.
+            config = {"format": FORMAT} if "environment.json" in found and "records" in found else None
+        if config is None or config.get("format") != FORMAT:
+            raise InputError(str(self.path), f"holds {found[0]}, which no run wrote.", "Choose another folder.")
 
     def _clear(self) -> None:
-        """Remove the records first: settings beside older records would claim them as their own."""
+        """Remove what a run wrote; its records first: settings beside older records would claim them as their own."""
+        try:
+            methods = [str(name) for name in (self._table("config.json") or {}).get("methods", ())]
+        except (InputError, TypeError):
+            methods = []
         for path in (self.path / "records").glob("*.jsonl"):
-            path.unlink()
+            if path.stem in methods or _begins_with_a_record(path):
+                path.unlink()
+                retried_path(path).unlink(missing_ok=True)
         for name in (*_MADE_OF_RECORDS, "environment.json", "config.json"):
             (self.path / name).unlink(missing_ok=True)
 
@@ -196,6 +213,15 @@ class RunFolder:
         if not isinstance(found, dict):
             raise InputError(str(path), "is not a JSON object.", self.destination.advice)
         return found
+
+
+def _begins_with_a_record(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            ItemRecord.model_validate_json(file.readline())
+    except (OSError, ValidationError):
+        return False
+    return True
 
 
 def _differences(earlier: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
