@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vispa.errors import InputError
-from vispa.files.append_log import AppendLog, Destination, differing_settings, unfinished_chunks, whole_lines
+from vispa.errors import InputError, OutputError
+from vispa.files.append_log import AnswerLog, AppendLog, retried_path, unfinished_chunks, whole_lines
+from vispa.files.destination import Destination, differing_settings
 from vispa.items import answering as batch
 from vispa.items.answering import BatchRun, settings_path
 from vispa.items.reading import Item
@@ -31,18 +34,22 @@ def line(identifier: object) -> bytes:
 def test_a_file_cut_anywhere_ends_in_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, ids: list[int | str], data: st.DataObject
 ) -> None:
-    log = AppendLog(tmp_path_factory.mktemp("cut") / "log.jsonl", "Choose another.")
-    assert log.resume(ids) == 0 and not log.path.exists()
-    log.append(map(line, ids))
-    whole = log.path.read_bytes()
+    path = tmp_path_factory.mktemp("cut") / "log.jsonl"
+    items = [Item(identifier, "text") for identifier in ids]
+    log = AnswerLog(path, "Choose another.")
+    log.resume(items)
+    assert log.done == 0 and not path.exists()
+    log.answers.append(map(line, ids))
+    whole = path.read_bytes()
     cut = whole[: data.draw(st.integers(0, len(whole)))]
-    log.path.write_bytes(cut)
-    done = log.resume(ids)
-    assert done == cut.count(b"\n")
-    assert log.path.read_bytes() == b"".join(map(line, ids[:done]))
-    log.append(map(line, ids[done:]))
-    assert log.path.read_bytes() == whole
-    assert log.resume(ids) == len(ids)
+    path.write_bytes(cut)
+    log.resume(items)
+    assert log.done == cut.count(b"\n")
+    assert path.read_bytes() == b"".join(map(line, ids[: log.done]))
+    log.answers.append(map(line, ids[log.done :]))
+    assert path.read_bytes() == whole
+    log.resume(items)
+    assert log.done == len(ids) and log.failed == []
 
 
 @given(st.binary(max_size=40))
@@ -71,7 +78,7 @@ def test_lines_of_something_else_are_refused_and_kept(tmp_path: Path, content: b
     path = tmp_path / "log.jsonl"
     path.write_bytes(content + b"torn")
     with pytest.raises(InputError) as caught:
-        AppendLog(path, "Choose another.").resume([1, "1"])
+        AnswerLog(path, "Choose another.").resume([Item(1, "text"), Item("1", "text")])
     assert str(caught.value).startswith(f"{path} {message}")
     assert path.read_bytes() == content + b"torn"
 
@@ -147,40 +154,140 @@ def test_places_of_other_runs_are_refused(tmp_path: Path, kind: str) -> None:
 ITEMS = [Item(number if number % 2 else f"i{number}", f"text {number}") for number in range(7)]
 
 
+def broken(item: Item, beside: int) -> Failure:
+    return Failure(f"{item.text} beside {beside}")
+
+
+def good(item: Item, beside: int) -> Good:
+    return Good(f"{item.text} beside {beside}")
+
+
+class Good:
+    """An answer, as far as a line of answers needs one."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def model_dump(self, **_: object) -> dict[str, object]:
+        return {"response": self.text, "error": None}
+
+
+class Answering:
+    """Answers that depend on the whole chunk; remembers what it was asked, and fails where told."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[int | str]] = []
+        self.failing: set[int | str] = set()
+        self.stop_at: int | str | None = None
+
+    def __call__(self, chunk: Sequence[Item]) -> list[Failure | Good]:
+        if self.stop_at in [item.id for item in chunk]:
+            raise ZeroDivisionError
+        self.asked.append([item.id for item in chunk])
+        return [(broken if item.id in self.failing else good)(item, len(chunk)) for item in chunk]
+
+
 @pytest.fixture
-def answering(
-    monkeypatch: pytest.MonkeyPatch,
-) -> tuple[list[list[int | str]], Callable[[Sequence[Item]], list[Failure]]]:
-    """An answer that depends on the whole chunk, and the chunks it was given."""
+def answer(monkeypatch: pytest.MonkeyPatch) -> Answering:
     monkeypatch.setattr(batch, "CHUNK", 3)
-    asked: list[list[int | str]] = []
-
-    def answer(chunk: Sequence[Item]) -> list[Failure]:
-        asked.append([item.id for item in chunk])
-        return [Failure(f"{item.text} beside {len(chunk)}") for item in chunk]
-
-    return asked, answer
+    return Answering()
 
 
-def test_a_batch_cut_anywhere_ends_in_the_same_bytes(tmp_path: Path, answering: tuple) -> None:
-    asked, answer = answering
+def answers(output: Path) -> dict[int | str, dict[str, object]]:
+    """The lines of a file, each of which must be whole, the items' own and in their order."""
+    found = [json.loads(line) for line in output.read_bytes().decode().split("\n")[:-1]]
+    assert [one["id"] for one in found] == [item.id for item in ITEMS[: len(found)]]
+    return {one["id"]: one for one in found}
+
+
+def test_a_batch_cut_anywhere_ends_in_the_same_bytes(tmp_path: Path, answer: Answering) -> None:
     output = tmp_path / "out.jsonl"
     assert BatchRun(ITEMS, output, {"seed": 0}).run(answer) == 7
     whole = output.read_bytes()
     for length in range(len(whole) + 1):
         output.write_bytes(whole[:length])
-        asked.clear()
+        answer.asked.clear()
         told: list[int] = []
         run = BatchRun(ITEMS, output, {"seed": 0})
         fresh = run.run(answer, told.append)
         done = whole[:length].count(b"\n")
         assert output.read_bytes() == whole
-        assert (fresh, run.failed, sum(told)) == (7 - done, 7 - done, 7)
-        assert len(asked) == sum(1 for last in (3, 6, 7) if last > done)
+        assert (fresh, run.failed, sum(told)) == (7 - done, 0, 7)
+        assert len(answer.asked) == sum(1 for last in (3, 6, 7) if last > done)
 
 
-def test_a_batch_goes_on_with_its_own_settings_only(tmp_path: Path, answering: tuple) -> None:
-    _, answer = answering
+def test_what_failed_is_asked_again_and_takes_its_place(tmp_path: Path, answer: Answering) -> None:
+    output = tmp_path / "out.jsonl"
+    answer.failing = {1, "i2", 5}
+    run = BatchRun(ITEMS, output, {})
+    assert (run.run(answer), run.failed) == (7, 3)
+    assert [i for i, one in answers(output).items() if one["error"]] == [1, "i2", 5]
+    answer.failing, answer.asked = {5}, []
+    told: list[int] = []
+    run = BatchRun(ITEMS, output, {})
+    assert (run.run(answer, told.append), run.failed, sum(told)) == (3, 1, 7)
+    assert answer.asked == [[1, "i2", 5]]
+    found = answers(output)
+    assert len(found) == 7 and [i for i, one in found.items() if one["error"]] == [5]
+    assert found[1]["response"] == "text 1 beside 3" and found["i0"]["response"] == "text 0 beside 3"
+    # What fails no call may hide: the next one says it too, although it answers nothing new.
+    run = BatchRun(ITEMS, output, {})
+    assert (run.run(answer), run.failed) == (1, 1)
+    answer.failing = set()
+    run = BatchRun(ITEMS, output, {})
+    assert (run.run(answer), run.failed) == (1, 0)
+    assert not retried_path(output).exists()
+    answer.asked.clear()
+    assert BatchRun(ITEMS, output, {}).run(answer) == 0 and answer.asked == []
+
+
+def test_new_items_come_before_those_that_failed(tmp_path: Path, answer: Answering) -> None:
+    output = tmp_path / "out.jsonl"
+    answer.failing, answer.stop_at = {"i0", 1}, 5
+    with pytest.raises(ZeroDivisionError):
+        BatchRun(ITEMS, output, {}).run(answer)
+    answer.failing, answer.stop_at, answer.asked = set(), None, []
+    run = BatchRun(ITEMS, output, {})
+    assert (run.run(answer), run.failed) == (6, 0)
+    assert answer.asked == [[3, "i4", 5], ["i6"], ["i0", 1]]
+    assert len(answers(output)) == 7
+
+
+def test_a_stop_while_asking_again_loses_nothing(tmp_path: Path, answer: Answering) -> None:
+    output = tmp_path / "out.jsonl"
+    answer.failing = {item.id for item in ITEMS}
+    BatchRun(ITEMS, output, {}).run(answer)
+    failed = output.read_bytes()
+    # Each call stops before its second chunk of three, with a line half written.
+    answer.failing = set()
+    answer.stop_at = 3
+    with pytest.raises(ZeroDivisionError):
+        BatchRun(ITEMS, output, {}).run(answer)
+    assert output.read_bytes() == failed
+    kept = retried_path(output).read_bytes()
+    assert kept.count(b"\n") == 3
+    for cut in range(len(kept) + 1):
+        output.write_bytes(failed)
+        retried_path(output).write_bytes(kept[:cut])
+        answer.stop_at, answer.asked = None, []
+        run = BatchRun(ITEMS, output, {})
+        whole = kept[:cut].count(b"\n")
+        assert (run.run(answer), run.failed) == (7 - whole, 0)
+        assert len(answers(output)) == 7 and not any(one["error"] for one in answers(output).values())
+        assert not retried_path(output).exists()
+
+
+def test_overwriting_forgets_what_was_asked_again(tmp_path: Path, answer: Answering) -> None:
+    output = tmp_path / "out.jsonl"
+    answer.failing = {1}
+    BatchRun(ITEMS, output, {}).run(answer)
+    retried_path(output).write_bytes(b'{"id": 1, "response": "of an earlier run"}\n')
+    answer.failing = set()
+    BatchRun(ITEMS, output, {"k": 2}, overwrite=True).run(answer)
+    assert answers(output)[1]["response"] == "text 1 beside 3" and not retried_path(output).exists()
+
+
+def test_a_batch_goes_on_with_its_own_settings_only(tmp_path: Path, answer: Answering) -> None:
     output = tmp_path / "out.jsonl"
     output.write_bytes(b"")
     assert BatchRun(ITEMS, output, {"seed": 0, "k": 6}).run(answer) == 7
@@ -196,3 +303,82 @@ def test_a_batch_goes_on_with_its_own_settings_only(tmp_path: Path, answering: t
     assert output.read_bytes().count(b"\n") == 6
     with pytest.raises(InputError, match=r"is a folder\. Name a file"):
         BatchRun(ITEMS, tmp_path, {}).run(answer)
+
+
+# ---------------------------------------------------------------- an output that others touch
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+def replace(path: Path) -> None:
+    other = path.with_suffix(".other")
+    other.write_bytes(path.read_bytes())
+    other.replace(path)
+
+
+def lengthen(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"{}\n")
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("after", [3, 6, 7])
+@pytest.mark.parametrize(
+    ("harm", "words"), [(delete, "deleted"), (replace, "changed"), (lengthen, "changed"), (empty, "changed")]
+)
+def test_an_output_that_is_touched_in_mid_run_is_noticed(
+    tmp_path: Path, answer: Answering, harm: Callable[[Path], None], words: str, after: int
+) -> None:
+    output = tmp_path / "out.jsonl"
+    written: list[int] = []
+
+    def told(count: int) -> None:
+        written.append(count)
+        if sum(written) == after:
+            harm(output)
+
+    with pytest.raises(OutputError, match=f"was {words} .* after {after} lines. Repeat the command"):
+        BatchRun(ITEMS, output, {}).run(answer, told)
+    if harm is lengthen:
+        output.write_bytes(output.read_bytes()[:-3])
+    BatchRun(ITEMS, output, {}).run(answer)
+    assert len(answers(output)) == 7
+
+
+def test_a_file_that_appears_in_mid_run_is_kept(tmp_path: Path) -> None:
+    log = AppendLog(tmp_path / "log")
+    assert log.open() == []
+    log.path.write_text("precious")
+    with pytest.raises(OutputError, match="was changed by something else"):
+        log.append([b"a\n"])
+    assert log.path.read_text() == "precious"
+
+
+@pytest.mark.parametrize("room", range(0, 57, 7))
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    log = AppendLog(tmp_path / "log")
+    log.open()
+    log.append([b"before\n"])
+    left = [room]
+    write = os.write
+
+    def short(descriptor: int, data: bytes) -> int:
+        if not left[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = write(descriptor, data[: min(left[0], 10)])
+        left[0] -= written
+        return written
+
+    lines = [b"%018d\n" % number for number in range(3)]
+    monkeypatch.setattr(os, "write", short)
+    with pytest.raises(OutputError, match=rf"No space left on device\). {1 + room // 19} lines are kept"):
+        log.append(lines)
+    monkeypatch.undo()
+    assert log.path.read_bytes() == b"before\n" + b"".join(lines[: room // 19])
+    log.append(lines[room // 19 :])
+    assert log.path.read_bytes() == b"before\n" + b"".join(lines)

@@ -480,7 +480,7 @@ def test_folders_that_hold_something_else_are_refused(bench, tmp_path, echo):
     (output / "records").mkdir(parents=True)
     path = RunFolder(output).records_path("echo")
     path.write_text("precious\n")
-    refused("was not begun by this command")
+    refused("holds records, which no run wrote. Choose another folder")
     path.unlink()
     run(task, None, ["echo"], bench, output)
     path.write_bytes(path.read_bytes() + b'{"id": 9}\n')

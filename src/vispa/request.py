@@ -9,6 +9,7 @@ from numbers import Real
 from typing import Literal, NamedTuple, get_args
 
 from vispa.errors import InputError, check_choice
+from vispa.files.visible import is_blank
 
 #: Number of values kept in the paper (section 3.1).
 DEFAULT_K = 6
@@ -156,7 +157,7 @@ def check_options(options: Sequence[str]) -> None:
     """
     if len(options) > MAX_OPTIONS:
         raise InputError("options", f"are {len(options)}.", f"Give 1 to {MAX_OPTIONS}.")
-    if not all(option.strip() for option in options):
+    if any(map(is_blank, options)):
         raise InputError("options", "hold an empty one.", "Give every option a text.")
     for option in options:
         check_text(option, "options", MAX_OPTION_CHARACTERS)
@@ -213,11 +214,11 @@ def check_text(text: str, field: str = "text", most: int = MAX_CHARACTERS) -> No
         most: longest that is taken, in characters.
 
     Raises:
-        InputError: no text, empty, too long, or not valid Unicode.
+        InputError: no text, without a character that can be seen, too long, or not valid Unicode.
     """
     if not isinstance(text, str):
         raise InputError(field, f"is {_shown(text)}.", "Give a text.")
-    if not text.strip():
+    if is_blank(text):
         raise InputError(field, "is empty.", "Give a situation or a question." if field == "text" else "Give a text.")
     if len(text) > most:
         raise InputError(field, f"has {len(text):,} characters.", f"Give at most {most:,}.")

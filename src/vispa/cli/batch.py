@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vispa.cli import options as o
-from vispa.cli.console import print_json, progress_bars
-from vispa.errors import check_choice
+from vispa.cli.console import print_json, print_line, progress_bars
+from vispa.errors import VispaError, check_choice
 from vispa.items.reading import Item, check_item_text, read_items
 from vispa.request import MODES
 
@@ -62,6 +62,9 @@ def batch(
     Example: `vispa batch situations.json -o answers.jsonl`
     """
     check_choice("--mode", mode, MODES)
+    from vispa.items.answering import BatchRun, check_batch_output
+
+    check_batch_output(output, (items_file, recipe, prompts, Path(weights)))
     setup = o.Setup(
         k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
         selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
@@ -73,7 +76,6 @@ def batch(
     known = setup.check()
     given = {"toward": toward, "options": o.options_option(options), "passages": not no_passages}
     shared = {**given, **setup.request_options(known)}
-    from vispa.items.answering import BatchRun
     from vispa.items.asking import checked_requests, item_request
     from vispa.versions import versions
 
@@ -124,7 +126,12 @@ def batch(
     if as_json:
         print_json(summary)
     else:
-        typer.echo("  ".join(f"{name.replace('_', ' ')}: {value}" for name, value in summary.items()))
+        print_line("  ".join(f"{name.replace('_', ' ')}: {value}" for name, value in summary.items()))
+    if run.failed:
+        raise VispaError(
+            f"{output}: {run.failed:,} of {len(items):,} items have no answer; their lines say why (`error`). "
+            "Repeat the command to ask them again."
+        )
 
 
 def _peak_memory() -> int:

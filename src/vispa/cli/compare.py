@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vispa.cli import options as o
-from vispa.cli.console import print_json
+from vispa.cli.console import cell, print_drawn, print_json, print_line
 
 if TYPE_CHECKING:
     from vispa.evaluation.comparison import RunComparison
@@ -40,24 +40,25 @@ def compare(
 
 def _print(found: RunComparison) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     judged = f", judged by {found.judge}" if found.judge else ""
-    typer.echo(f"{found.task}: {found.items:,} items{judged}")
+    print_line(f"{found.task}: {found.items:,} items{judged}")
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in ("method", "figure", "second - first", "95 % interval", "p"):
         table.add_column(name, justify="left" if name in ("method", "figure") else "right", no_wrap=True)
     for method, one in found.methods.items():
         for figure, difference in one.differences.items():
             interval = f"{difference.low:+.4f} to {difference.high:+.4f}"
-            table.add_row(method, figure, f"{difference.difference:+.4f}", interval, f"{difference.p_value:.4f}")
-    Console().print(table)
+            table.add_row(
+                cell(method), cell(figure), f"{difference.difference:+.4f}", interval, f"{difference.p_value:.4f}"
+            )
+    print_drawn(table)
     for method, one in found.methods.items():
         if one.flipped_by is not None:
             for word, ids in (("gained", one.gained), ("lost", one.lost)):
                 shown = ", ".join(map(str, ids[:_SHOWN])) + (", …" if len(ids) > _SHOWN else "")
-                typer.echo(f"{method}, {one.flipped_by} {word}: {len(ids)} items{f' ({shown})' if ids else ''}")
+                print_line(f"{method}, {one.flipped_by} {word}: {len(ids)} items{f' ({shown})' if ids else ''}")
     for place, methods in (("first", found.only_in_first), ("second", found.only_in_second)):
         if methods:
-            typer.echo(f"only in the {place} run: {', '.join(methods)}")
+            print_line(f"only in the {place} run: {', '.join(methods)}")

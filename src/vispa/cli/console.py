@@ -65,6 +65,13 @@ def print_note(text: str) -> None:
         sys.stderr.flush()
 
 
+def confirm(question: str) -> None:
+    """Ask, on standard error, whether to go on; anything but yes ends the command."""
+    import typer
+
+    typer.confirm(visible_line(question), abort=True, err=True)
+
+
 def cell(text: str, style: str = "") -> Text:
     """A text for a table: plain, its line ends kept."""
     from rich.text import Text
@@ -109,7 +116,7 @@ class _Held(io.StringIO):
         self._encoding = encoding
 
     @property
-    def encoding(self) -> str:
+    def encoding(self) -> str:  # type: ignore[override]
         """The encoding of standard output."""
         return self._encoding
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vispa.cli import options as o
-from vispa.cli.console import print_json, progress_bars
-from vispa.errors import InputError, check_choice
+from vispa.cli.console import print_json, print_line, progress_bars
+from vispa.errors import InputError, VispaError, check_choice
 
 if TYPE_CHECKING:
     from vispa.evaluation.methods import Bench
@@ -91,12 +91,14 @@ def evaluate(
     )  # fmt: skip
     from vispa.evaluation.methods import Bench, check_methods
     from vispa.evaluation.runner import run
+    from vispa.evaluation.runs.folder import RunFolder
     from vispa.evaluation.tasks import find_task, load_task
 
     names = check_methods([name.strip() for name in methods.split(",") if name.strip()])
     o.refuse_idle(context, _idle(setup, find_task(task), names, score=score))
     known = setup.check()
     load_task(task, data_folder)
+    RunFolder(output).check_own()
     with progress_bars() as progress:
         bench = Bench(
             setup.load(known, progress),
@@ -111,6 +113,7 @@ def evaluate(
     if score:
         _score(output, judge, bench)
     _print_summary(summary, as_json=as_json, scored=score)
+    _check_complete(summary)
 
 
 def data(
@@ -134,12 +137,13 @@ def data(
         return
     width = max(len(one.task.name) for one in found)
     for one in found:
-        typer.echo(f"{one.task.name:<{width}}  {_state(one)}")
-        typer.echo(f"{'':<{width}}  {one.task.description or one.task.mode}; licence: {one.task.licence}")
+        print_line(f"{one.task.name:<{width}}  {_state(one)}")
+        print_line(f"{'':<{width}}  {one.task.description or one.task.mode}; licence: {one.task.licence}")
         if one.problem is not None:
-            typer.echo(f"{'':<{width}}  {one.problem}")
+            print_line(f"{'':<{width}}  {one.problem}")
     there = sum(one.problem is None for one in found)
-    typer.echo(f"\n{there} of {len(found)} tasks can be run.")
+    print_line()
+    print_line(f"{there} of {len(found)} tasks can be run.")
 
 
 # ---------------------------------------------------------------- arguments
@@ -225,10 +229,24 @@ def _print_summary(summary: RunSummary, *, as_json: bool, scored: bool) -> None:
         return
     for name in summary.failed:
         failed = f"  {summary.failed[name]} failed" if summary.failed[name] else ""
-        typer.echo(f"{name}: {summary.seconds[name]:.1f} s, {summary.tokens[name]:,} tokens{failed}")
-    typer.echo(f"{summary.items} items, {summary.answered} answers now: {summary.output}")
+        print_line(f"{name}: {summary.seconds[name]:.1f} s, {summary.tokens[name]:,} tokens{failed}")
+    print_line(f"{summary.items} items, {summary.answered} answers now: {summary.output}")
     if scored:
-        typer.echo(f"{summary.output / 'report.html'}")
+        print_line(f"{summary.output / 'report.html'}")
+
+
+def _check_complete(summary: RunSummary) -> None:
+    """End with exit code 1 where items have no answer.
+
+    Raises:
+        VispaError: names the methods.
+    """
+    failed = [f"{count:,} of {name}" for name, count in summary.failed.items() if count]
+    if failed:
+        raise VispaError(
+            f"{summary.output}: items have no answer ({', '.join(failed)}); their records say why (`error`). "
+            "Repeat the command to ask them again."
+        )
 
 
 def _status(status: TaskStatus) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vispa.cli.console import print_json, progress_bars
+from vispa.cli.console import print_json, print_line, progress_bars
 
 
 def fit(
@@ -47,7 +47,7 @@ def fit(
             }
         )
         return
-    typer.echo(f"{path}")
-    typer.echo(f"{len(values)} values, {len(loaded.blocks)} blocks; mean held-out accuracy by block:")
+    print_line(f"{path}")
+    print_line(f"{len(values)} values, {len(loaded.blocks)} blocks; mean held-out accuracy by block:")
     for name, row in quality.items():
-        typer.echo(f"  {name:<24} " + " ".join(f"{q:.2f}" for q in row))
+        print_line(f"  {name:<24} " + " ".join(f"{q:.2f}" for q in row))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vispa.cli.console import names_argument, print_json, progress_bars
+from vispa.cli.console import cell, names_argument, print_drawn, print_json, print_line, progress_bars
 from vispa.errors import InputError, check_choice
 from vispa.items.reading import check_item_text, read_items
 from vispa.request import check_max_new_tokens
@@ -55,6 +55,9 @@ def inspect(
     _check_folder(output)
     messages = None if prompts is None else _messages(prompts)
     known = Taxonomy.load(taxonomy) if taxonomy else Taxonomy.built_in()
+    from vispa.study.tables import as_json_types, check_folder, write_tables
+
+    check_folder(output)
     named = tuple(dict.fromkeys(known[name].slug for name in names_argument(values)))
     from vispa.files.drawing import require_matplotlib
     from vispa.generation.rows import Sampling
@@ -65,7 +68,6 @@ def inspect(
     from vispa.study.figures import write_figures
     from vispa.study.inspection import inspect_bank
     from vispa.study.prompts import everyday_prompts
-    from vispa.study.tables import as_json_types, write_tables
 
     if figures != "none":
         require_matplotlib()
@@ -88,7 +90,8 @@ def inspect(
         print_json(as_json_types(_summary(found)) | {"files": [str(path) for path in written]})
     else:
         _print_summary(found)
-        typer.echo("\n".join(str(path) for path in written))
+        for path in written:
+            print_line(str(path))
 
 
 def _parts(only: str | None) -> tuple[str, ...]:
@@ -175,7 +178,7 @@ def _dose_rows(found: Inspection) -> Rows:
 
 def _print_summary(found: Inspection) -> None:
     recipe = found.recipe
-    typer.echo(f"{found.info.model}: {recipe.estimator}, {recipe.magnitude} {recipe.amount:g}")
+    print_line(f"{found.info.model}: {recipe.estimator}, {recipe.magnitude} {recipe.amount:g}")
     for title, rows in _tables(found).items():
         if rows:
             of = f" ({', '.join(found.dose.values)})" if found.dose is not None and title == "dose" else ""
@@ -184,25 +187,29 @@ def _print_summary(found: Inspection) -> None:
 
 def _print_table(title: str, rows: Rows) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True
+        title=cell(title),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
     )
-    for name, cell in rows[0].items():
+    for name, entry in rows[0].items():
         is_text = name in ("value", "nearest", "leaks_to", "magnitude")
-        table.add_column(name.replace("_", " "), justify="left" if is_text else "right", no_wrap=isinstance(cell, str))
+        justify: Literal["left", "right"] = "left" if is_text else "right"
+        table.add_column(name.replace("_", " "), justify=justify, no_wrap=isinstance(entry, str))
     for row in rows:
-        table.add_row(*(_shown(name, cell) for name, cell in row.items()))
-    console = Console()
-    console.print(table)
-    console.print()
+        table.add_row(*(cell(_shown(name, entry)) for name, entry in row.items()))
+    print_drawn(table)
+    print_line()
 
 
-def _shown(name: str, cell: Any) -> str:
-    if cell is None:
+def _shown(name: str, entry: Any) -> str:
+    if entry is None:
         return ""
-    if name == "magnitude" or not isinstance(cell, float):
-        return str(cell)
-    return f"{cell:.2f}"
+    if name == "magnitude" or not isinstance(entry, float):
+        return str(entry)
+    return f"{entry:.2f}"

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from vispa.cli import options as o
-from vispa.cli.console import print_json, progress_bars
+from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.errors import InputError, VispaError
+from vispa.files.writing import check_output
 from vispa.items.reading import read_items
 
 _CHUNK = 32
@@ -47,6 +48,7 @@ def mixture(
 
     Example: `vispa mixture survey.json -o mixture.json`
     """
+    _check_output(output, (items_file, recipe))
     setup = o.Setup(
         values=values,
         model=model,
@@ -99,5 +101,21 @@ def mixture(
         return
     for value, share in sorted(fitted.shares.items(), key=lambda pair: -pair[1]):
         if share >= 0.005:
-            typer.echo(f"{share:6.1%}  {value}")
-    typer.echo("  ".join(f"{name.replace('_', ' ')}: {figure:.4g}" for name, figure in fitted.report.items()))
+            print_line(f"{share:6.1%}  {value}")
+    print_line("  ".join(f"{name.replace('_', ' ')}: {figure:.4g}" for name, figure in fitted.report.items()))
+
+
+def _check_output(output: Path, inputs: tuple[Path | None, ...]) -> None:
+    """Refuse an output that is an input, or that holds something else than a mixture.
+
+    Raises:
+        InputError: names it.
+    """
+    check_output(output, inputs)
+    if output.is_file() and output.stat().st_size:
+        from vispa.modes.mixture import Mixture
+
+        try:
+            Mixture.load(output)
+        except (InputError, TypeError) as error:
+            raise InputError(str(output), "is there already, and is no mixture.", "Name another file.") from error

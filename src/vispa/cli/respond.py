@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vispa.cli import options as o
-from vispa.cli.console import print_json, progress_bars, text_argument
+from vispa.cli.console import cell, print_drawn, print_json, print_line, print_text, progress_bars, text_argument
 from vispa.errors import check_choice
 from vispa.request import MODES, check_text
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from vispa.records import DistributionalResponse, Response, SteerableResponse
+    from vispa.records import Response, SteerableResponse
 
 
 def respond(
@@ -88,52 +86,50 @@ def respond(
 
 
 def _print(answer: Response) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
     table = Table(title="Selected values", title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("value")
     table.add_column("score", justify="right")
     table.add_column("comment", overflow="fold")
     texts = {comment.value: comment.text for comment in answer.comments}
     for chosen in answer.values:
-        table.add_row(chosen.value, f"{chosen.score:.2f}", texts.get(chosen.value, ""))
-    console.print(table)
+        table.add_row(cell(chosen.value), f"{chosen.score:.2f}", cell(texts.get(chosen.value, "")))
+    print_drawn(table)
     if answer.mode == "overton":
-        console.print("\n[bold]Response[/bold]")
-        console.print(answer.response, highlight=False, markup=False)
+        _print_heading("Response")
+        print_text(answer.response)
         made_up = [claim.text for claim in answer.claims if not claim.supported]
         if made_up:
-            console.print("\n[bold]Said by no comment[/bold]")
+            _print_heading("Said by no comment")
             for sentence in made_up:
-                console.print(f"- {sentence}", highlight=False, markup=False)
+                print_line(f"- {sentence}")
     elif answer.mode == "steerable":
-        _print_steerable(console, answer)
+        _print_steerable(answer)
     else:
-        _print_distribution(console, answer)
+        _print_heading("Distribution", f" ({answer.mixture} over {len(answer.values)} values)")
+        _print_bars(answer.options, answer.distribution)
 
 
-def _print_steerable(console: Console, answer: SteerableResponse) -> None:
+def _print_steerable(answer: SteerableResponse) -> None:
     comment = answer.comments[answer.chosen]
-    console.print(f"\n[bold]Toward[/bold] {answer.target}: the comment of {comment.value}", highlight=False)
+    _print_heading("Toward", f" {answer.target}: the comment of {comment.value}")
     if answer.distribution is not None:
-        _print_bars(console, answer.options, answer.distribution)
+        _print_bars(answer.options, answer.distribution)
     said = answer.response if answer.answer else f"cannot be read: {answer.response!r}"
-    console.print(f"[bold]Answer[/bold] {said}", highlight=False)
+    print_drawn(cell("Answer", "bold") + cell(f" {said}"))
 
 
-def _print_distribution(console: Console, answer: DistributionalResponse) -> None:
-    console.print(f"\n[bold]Distribution[/bold] ({answer.mixture} over {len(answer.values)} values)", highlight=False)
-    _print_bars(console, answer.options, answer.distribution)
+def _print_heading(heading: str, more: str = "") -> None:
+    print_line()
+    print_drawn(cell(heading, "bold") + cell(more))
 
 
-def _print_bars(console: Console, options: tuple[str, ...], shares: tuple[float, ...]) -> None:
-    from rich.markup import escape
+def _print_bars(options: tuple[str, ...], shares: tuple[float, ...]) -> None:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for option, share in zip(options, shares, strict=True):
-        table.add_row(escape(option), ProgressBar(total=1.0, completed=share, width=30), f"{share:.1%}")
-    console.print(table)
+        table.add_row(cell(option), ProgressBar(total=1.0, completed=share, width=30), f"{share:.1%}")
+    print_drawn(table)

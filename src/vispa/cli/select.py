@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vispa.cli import options as o
-from vispa.cli.console import print_json, progress_bars, text_argument
+from vispa.cli.console import print_json, print_line, progress_bars, text_argument
 from vispa.errors import InputError
 from vispa.items.reading import check_item_text, read_items
 from vispa.request import check_text
@@ -81,7 +81,7 @@ def select(
             print_json({"text": text.strip(), "values": found, "selector": gate.name})
         else:
             for chosen in found:
-                typer.echo(f"{chosen['score']:.3f}  {chosen['value']}")
+                print_line(f"{chosen['score']:.3f}  {chosen['value']}")
         return
     with progress_bars() as progress:
         for start in range(0, len(items), _CHUNK):

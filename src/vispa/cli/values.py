@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vispa.cli.console import print_json
+from vispa.cli.console import print_json, print_line
 from vispa.taxonomy import Taxonomy, Value
 
 
@@ -39,9 +39,11 @@ def _list(taxonomy: Taxonomy) -> None:
     for value in taxonomy.values:
         if value.family != family:
             family = value.family
-            typer.echo(f"\n{family}" if value is not taxonomy.values[0] else family)
+            if value is not taxonomy.values[0]:
+                print_line()
+            print_line(family)
         mark = "  (avoided)" if value.polarity == "avoid" else ""
-        typer.echo(f"  {value.slug:<{width}}  {value.definition}{mark}")
+        print_line(f"  {value.slug:<{width}}  {value.definition}{mark}")
 
 
 def _show(taxonomy: Taxonomy, value: Value, as_json: bool) -> None:
@@ -58,9 +60,9 @@ def _show(taxonomy: Taxonomy, value: Value, as_json: bool) -> None:
         ("aliases", ", ".join(value.aliases)),
         ("pairs", str(len(pairs))),
     ]
-    typer.echo(f"{value.label} ({value.slug})")
+    print_line(f"{value.label} ({value.slug})")
     for field, text in rows:
         if text:
-            typer.echo(f"  {field:<11} {text}")
-    typer.echo("  example     + " + pairs[0].positive)
-    typer.echo("              - " + pairs[0].negative)
+            print_line(f"  {field:<11} {text}")
+    print_line("  example     + " + pairs[0].positive)
+    print_line("              - " + pairs[0].negative)

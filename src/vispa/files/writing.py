@@ -88,7 +88,7 @@ def check_output(path: Path, inputs: Iterable[Path | None] = ()) -> None:
     if not path.is_file():
         raise InputError(place, "is no ordinary file.", "Name a file; a device or pipe cannot be gone on with.")
     for source in inputs:
-        if source is not None and source.exists() and os.path.samestat(source.stat(), status):
+        if source is not None and _is_file(source, status):
             raise InputError(place, f"is read by this command ({source}).", "Name another file for the output.")
     for stream in (sys.__stdout__, sys.__stderr__):
         with suppress(OSError, ValueError, AttributeError):
@@ -112,6 +112,13 @@ def unwritten(path: Path, error: OSError, kind: str, kept: str) -> VispaError:
     if error.errno in _EXHAUSTED:
         return OutputError(str(path), problem, kept)
     return InputError(str(path), problem, f"Choose a {kind} that you may write{' to' if kind == 'folder' else ''}.")
+
+
+def _is_file(path: Path, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), status)
+    except (OSError, ValueError):
+        return False
 
 
 def _system_error(error: Exception) -> OSError | None:

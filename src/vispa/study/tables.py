@@ -12,12 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from vispa.errors import InputError
+from vispa.files.reading import read_text
 from vispa.files.writing import replacing
 from vispa.study.dose import MEASURES, DoseResponse
 from vispa.study.inspection import Inspection
 from vispa.study.leakage import Leakage
 from vispa.study.quality import Quality
 from vispa.study.similarity import Similarity
+
+#: File of everything that was found.
+INSPECTION_FILE = "inspection.json"
 
 Cells = Iterable[Sequence[Any]]
 
@@ -37,15 +42,34 @@ def write_tables(inspection: Inspection, folder: Path) -> list[Path]:
     Raises:
         InputError: the folder cannot be written to.
     """
+    # By this file the folder is known as a study's; it comes first, whenever this stops.
+    whole = folder / INSPECTION_FILE
+    with replacing(whole) as temporary:
+        text = json.dumps(everything(inspection), ensure_ascii=False, allow_nan=False, indent=1)
+        temporary.write_text(text + "\n", encoding="utf-8")
     written = []
     for part, cells in _tables(inspection):
         written.append(folder / f"{part}.csv")
         _write_csv(written[-1], cells)
-    written.append(folder / "inspection.json")
-    with replacing(written[-1]) as temporary:
-        text = json.dumps(everything(inspection), ensure_ascii=False, allow_nan=False, indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8")
-    return written
+    return [*written, whole]
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder in which something else than an earlier study is.
+
+    Raises:
+        InputError: there are files, but no study's.
+    """
+    found = sorted(path.name for path in folder.glob("*") if not path.name.startswith("."))
+    if not found:
+        return
+    try:
+        earlier = json.loads(read_text(folder / INSPECTION_FILE))
+        is_study = isinstance(earlier, dict) and {"model_fingerprint", "taxonomy_fingerprint"} <= set(earlier)
+    except (InputError, ValueError, RecursionError):
+        is_study = False
+    if not is_study:
+        raise InputError(str(folder), f"holds {found[0]}, which no study wrote.", "Choose another folder.")
 
 
 def everything(inspection: Inspection) -> dict[str, Any]:

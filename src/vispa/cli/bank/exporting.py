@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vispa.cli.bank.finding import BankName, load_bank
-from vispa.cli.console import names_argument, print_json
+from vispa.cli.console import names_argument, print_json, print_line, print_note
 from vispa.cli.options import AsJson
 from vispa.errors import InputError
 
@@ -58,10 +58,10 @@ def export(
         print_json({"path": str(output), "layers": layers, "scale": factor, "typical_magnitude": calibrated})
         return
     for slug, by_block in layers.items():
-        typer.echo(f"{slug}: blocks {', '.join(map(str, by_block))}")
-    typer.echo(f"{output}")
+        print_line(f"{slug}: blocks {', '.join(map(str, by_block))}")
+    print_line(f"{output}")
     if calibrated:
-        typer.echo("the bank measures each prompt; the file has the shift of a prompt at probability 0.5", err=True)
+        print_note("the bank measures each prompt; the file has the shift of a prompt at probability 0.5")
 
 
 def blocks_option(text: str) -> tuple[int, ...]:

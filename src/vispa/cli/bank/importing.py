@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vispa.cli.bank.finding import load_bank
-from vispa.cli.console import print_json
+from vispa.cli.console import print_json, print_line
 from vispa.cli.options import AsJson
 from vispa.errors import BankError, InputError
 
@@ -37,8 +37,8 @@ def import_bank(
         print_json({"path": str(path), "layers": added, "estimator": name if into is not None else None})
         return
     for slug, by_block in added.items():
-        typer.echo(f"{slug}: blocks {', '.join(map(str, by_block))} as {name}")
-    typer.echo(f"{path}")
+        print_line(f"{slug}: blocks {', '.join(map(str, by_block))} as {name}")
+    print_line(f"{path}")
 
 
 def _take_bank(file: Path, force: bool) -> Path:

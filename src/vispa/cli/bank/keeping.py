@@ -16,7 +16,7 @@ from vispa.cli.bank.finding import (
     find_bank,
     load_bank,
 )
-from vispa.cli.console import print_json
+from vispa.cli.console import confirm, print_json, print_line
 from vispa.cli.options import AsJson
 from vispa.files.folders import banks_folder
 
@@ -34,15 +34,15 @@ def list_banks(as_json: AsJson = False) -> None:
         print_json(rows)
         return
     if not rows:
-        typer.echo(f"no banks in {banks_folder()}; `vispa fit` makes one")
+        print_line(f"no banks in {banks_folder()}; `vispa fit` makes one")
     for row in rows:
-        typer.echo(f"{row['path']}")
+        print_line(f"{row['path']}")
         if "problem" in row:
-            typer.echo(f"  {row['problem']}")
+            print_line(f"  {row['problem']}")
         else:
             about = f"{row['model']}: {row['values']} values, {row['blocks']} blocks, width {row['width']}"
-            typer.echo(f"  {about}; {', '.join(row['estimators'])}")
-        typer.echo(f"  {row['size'] / 1e6:.1f} MB, {row['date']}")
+            print_line(f"  {about}; {', '.join(row['estimators'])}")
+        print_line(f"  {row['size'] / 1e6:.1f} MB, {row['date']}")
 
 
 def show(bank: BankName, as_json: AsJson = False) -> None:
@@ -56,17 +56,17 @@ def show(bank: BankName, as_json: AsJson = False) -> None:
         print_json(_as_json(path, loaded, quality))
         return
     info = loaded.info
-    typer.echo(f"{path}")
-    typer.echo(f"  model       {info.model} ({info.model_fingerprint[:20]})")
-    typer.echo(f"  taxonomy    {info.taxonomy_fingerprint[:20]}")
-    typer.echo(f"  values      {', '.join(info.values)}")
-    typer.echo(f"  versions    {', '.join(f'{name} {version}' for name, version in info.versions.items())}")
-    typer.echo("  recipe      " + ", ".join(f"{name} {_plain(entry)}" for name, entry in vars(loaded.recipe).items()))
-    typer.echo("  mean held-out accuracy by block, from 0:")
+    print_line(f"{path}")
+    print_line(f"  model       {info.model} ({info.model_fingerprint[:20]})")
+    print_line(f"  taxonomy    {info.taxonomy_fingerprint[:20]}")
+    print_line(f"  values      {', '.join(info.values)}")
+    print_line(f"  versions    {', '.join(f'{name} {version}' for name, version in info.versions.items())}")
+    print_line("  recipe      " + ", ".join(f"{name} {_plain(entry)}" for name, entry in vars(loaded.recipe).items()))
+    print_line("  mean held-out accuracy by block, from 0:")
     width_of_names = max((len(name) for name in quality), default=0)
     for name, row in quality.items():
         about = f"({loaded.entries[name].reading}, {loaded.entries[name].contrast})"
-        typer.echo(f"    {name:<{width_of_names}}  {about:<15} " + " ".join(f"{q:.2f}" for q in row))
+        print_line(f"    {name:<{width_of_names}}  {about:<15} " + " ".join(f"{q:.2f}" for q in row))
 
 
 def remove(
@@ -85,13 +85,13 @@ def remove(
 
         VectorBank.load(path)
     if not yes:
-        typer.confirm(f"Delete {path}?", abort=True, err=True)
+        confirm(f"Delete {path}?")
     size = path.stat().st_size
     path.unlink()
     if as_json:
         print_json({"removed": str(path), "size": size})
     else:
-        typer.echo(f"removed {path}")
+        print_line(f"removed {path}")
 
 
 def _as_json(path: Path, bank: VectorBank, quality: dict[str, list[float]]) -> dict[str, Any]:

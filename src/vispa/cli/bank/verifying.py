@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vispa.cli.bank.finding import BankName, bank_shape, load_bank
-from vispa.cli.console import print_json
+from vispa.cli.console import print_json, print_line
 from vispa.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def verify(
         print_json({"path": str(path), "sound": not problems, "problems": problems})
     else:
         for problem in problems:
-            typer.echo(problem)
-        typer.echo(f"{path}: {'sound' if not problems else f'{len(problems)} problems'}")
+            print_line(problem)
+        print_line(f"{path}: {'sound' if not problems else f'{len(problems)} problems'}")
     if problems:
         raise typer.Exit(2)
 
