@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vispa.errors import InputError
-from vispa.files.reading import read_text
+from vispa.files.reading import read_object
 from vispa.files.writing import replacing
 from vispa.study.dose import MEASURES, DoseResponse
 from vispa.study.inspection import Inspection
@@ -64,9 +64,9 @@ def check_folder(folder: Path) -> None:
     if not found:
         return
     try:
-        earlier = json.loads(read_text(folder / INSPECTION_FILE))
-        is_study = isinstance(earlier, dict) and {"model_fingerprint", "taxonomy_fingerprint"} <= set(earlier)
-    except (InputError, ValueError, RecursionError):
+        earlier = read_object(folder / INSPECTION_FILE, "run")
+        is_study = {"model_fingerprint", "taxonomy_fingerprint"} <= set(earlier)
+    except InputError:
         is_study = False
     if not is_study:
         raise InputError(str(folder), f"holds {found[0]}, which no study wrote.", "Choose another folder.")

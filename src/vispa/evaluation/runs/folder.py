@@ -173,7 +173,7 @@ class RunFolder:
         Raises:
             InputError: there are files, but no run's settings.
         """
-        found = sorted(path.name for path in self.path.glob("[!.]*") if path.is_file() or any(path.iterdir()))
+        found = sorted(path.name for path in self.path.glob("[!.]*") if not path.is_dir() or any(path.iterdir()))
         if not found:
             return
         try:
