@@ -1,0 +1,116 @@
+"""Models with a name of their own, fetched on first use and kept in the user's cache."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from filelock import FileLock
+
+from vispa.errors import ModelError
+from vispa.files.folders import cache_folder
+from vispa.models.sources.gguf import convert
+from vispa.models.sources.progress import Progress
+from vispa.models.sources.wheels import Piece, fetch
+
+_FILE = Path(__file__).with_name("named.toml")
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model that is asked for by name.
+
+    Attributes:
+        name: what it is asked for by.
+        label: what its makers call it.
+        file: name of the GGUF file that it comes from.
+        sha256: of that file.
+        pieces: the packages that carry the file.
+        hub: where the original is on the hub.
+        licence: its terms.
+        megabytes: to download.
+        note: what it is good for, in a sentence.
+    """
+
+    name: str
+    label: str
+    file: str
+    sha256: str
+    pieces: tuple[Piece, ...]
+    hub: str
+    licence: str
+    megabytes: int
+    note: str
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept; the weights' content is part of the name, so that other weights are another folder."""
+        return cache_folder() / "models" / f"{self.name}-{self.sha256[:12]}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it has been fetched."""
+        return (self.folder / "config.json").is_file()
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes on disk; 0 where it has not been fetched."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file()) if self.is_here else 0
+
+    def get(self, progress: Progress | None = None) -> Path:
+        """Its folder, fetched and converted if it is not there.
+
+        Args:
+            progress: told of progress.
+
+        Raises:
+            ModelError: it cannot be fetched.
+        """
+        if self.is_here:
+            return self.folder
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        # Two processes that ask for the same model fetch it once.
+        with FileLock(self.folder.with_name(self.folder.name + ".lock")):
+            if not self.is_here:
+                with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.name}.") as temporary:
+                    file = Path(temporary) / self.file
+                    fetch(self.pieces, file, self.sha256, megabytes=self.megabytes, progress=progress)
+                    convert(file, self.folder, progress)
+        return self.folder
+
+    def remove(self) -> bool:
+        """Delete it from the cache; whether it was there."""
+        was_here = self.is_here
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.with_name(self.folder.name + ".lock").unlink(missing_ok=True)
+        return was_here
+
+
+@cache
+def named_models() -> dict[str, NamedModel]:
+    """All of them by name."""
+    table = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+    return {
+        name: NamedModel(name=name, pieces=tuple(Piece(**piece) for piece in entry.pop("pieces")), **entry)
+        for name, entry in table.items()
+    }
+
+
+def named_model(name: str) -> NamedModel:
+    """The model of a name.
+
+    Raises:
+        ModelError: no model has it.
+    """
+    if name not in named_models():
+        raise ModelError("model", f"{name!r} is not a named model.", f"Choose {' or '.join(named_models())}.")
+    return named_models()[name]
+
+
+def find_named(name: str, progress: Progress | None = None) -> Path | None:
+    """The folder of a named model, fetched if need be; None where no model has this name."""
+    return named_model(name).get(progress) if name in named_models() else None

