@@ -142,7 +142,7 @@ class Vispa:
         """Load a model; fit its bank unless it is cached.
 
         Args:
-            model: `embedded`, a folder, or a hub id.
+            model: `embedded`, a named model (`vispa models list`), a GGUF file, a folder, or a hub id.
             taxonomy: the built-in one by default.
             polarity: `paper` promotes every value, toxicity and harmfulness included.
             dtype: of the model; `auto` takes the checkpoint's.
@@ -156,7 +156,9 @@ class Vispa:
             ModelError: the model cannot be loaded or steered.
         """
         taxonomy = (taxonomy or Taxonomy.built_in()).with_polarity(polarity)
-        loaded = load_model(str(model), dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+        loaded = load_model(
+            str(model), dtype=dtype, device=device, trust_remote_code=trust_remote_code, progress=progress
+        )
         bank = cached_bank(loaded, taxonomy, progress=progress)
         return cls(loaded, bank, (selector or EmbeddingSelector)(taxonomy), taxonomy=taxonomy, **parts)
 

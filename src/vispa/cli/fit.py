@@ -11,7 +11,9 @@ from vispa.cli.console import print_json, print_line, progress_bars
 
 
 def fit(
-    model: Annotated[str, typer.Argument(help="`embedded`, a folder, or a hub id.")] = "embedded",
+    model: Annotated[
+        str, typer.Argument(help="A name (`vispa models list`), a GGUF file, a folder, or a hub id.")
+    ] = "embedded",
     taxonomy: Annotated[Path | None, typer.Option(help="Folder of your own taxonomy.")] = None,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "auto",
     device: Annotated[str | None, typer.Option(help="Torch device; a GPU where there is one.")] = None,
@@ -28,8 +30,8 @@ def fit(
     from vispa.taxonomy import Taxonomy
 
     values = Taxonomy.load(taxonomy) if taxonomy else Taxonomy.built_in()
-    loaded = load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
     with progress_bars() as progress:
+        loaded = load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, progress=progress)
         bank = cached_bank(loaded, values, force=force, progress=progress)
     path = bank_path(loaded, values)
     quality = {name: entry.directions.quality.mean(0).tolist() for name, entry in bank.entries.items()}

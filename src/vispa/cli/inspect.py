@@ -25,7 +25,9 @@ Rows = list[dict[str, Any]]
 
 
 def inspect(
-    model: Annotated[str, typer.Argument(help="`embedded`, a folder, or a hub id.")] = "embedded",
+    model: Annotated[
+        str, typer.Argument(help="A name (`vispa models list`), a GGUF file, a folder, or a hub id.")
+    ] = "embedded",
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and figures.")],
     estimator: Annotated[str | None, typer.Option(help="Entry of the bank; the recipe's by default.")] = None,

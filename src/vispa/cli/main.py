@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vispa.cli import bank, batch, compare, evaluate, fit, inspect, mixture, respond, select, values
+from vispa.cli import bank, batch, compare, evaluate, fit, inspect, mixture, models, respond, select, values
 from vispa.cli.console import ReaderGone, flush_output, print_note
 from vispa.errors import InputError, OutputError, VispaError
 
@@ -47,6 +47,7 @@ app.command("data")(evaluate.data)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.add_typer(bank.app, name="bank")
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:

@@ -25,7 +25,9 @@ K = Annotated[str, typer.Option("--k", help="How many values to select, or `auto
 Threshold = Annotated[float, typer.Option(help="Least relevance of a selected value, 0 to 1.")]
 Diversity = Annotated[float, typer.Option(help="How much selected values must differ, 0 to 1.")]
 Values = Annotated[str | None, typer.Option(help="Use these values (comma-separated) instead of selecting.")]
-ModelName = Annotated[str, typer.Option("--model", help="`embedded`, a folder, or a hub id.")]
+ModelName = Annotated[
+    str, typer.Option("--model", help="A name (`vispa models list`), a GGUF file, a folder, or a hub id.")
+]
 TaxonomyFolder = Annotated[Path | None, typer.Option("--taxonomy", help="Folder of your own taxonomy.")]
 Polarity = Annotated[str, typer.Option(help="own, or paper: promote every value, toxicity too.")]
 MaxNewTokens = Annotated[int, typer.Option(help="Longest comment, in tokens.")]

@@ -1,4 +1,4 @@
-"""Loading a causal language model: the embedded one, a folder, or a hub id."""
+"""Loading a causal language model: the embedded one, a named one, a GGUF file, a folder, or a hub id."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from vispa.errors import ModelError
 from vispa.models.blocks import decoder_blocks, residual_width
 from vispa.models.fingerprint import model_fingerprint
+from vispa.models.sources import model_folder
+from vispa.models.sources.progress import Progress
 from vispa.models.tokenization import Tokenization
 
 #: The name under which the model inside this package is asked for.
@@ -78,13 +80,14 @@ def load_model(
     quantization: Quantization | None = None,
     trust_remote_code: bool = False,
     blocks: str | None = None,
+    progress: Progress | None = None,
 ) -> LoadedModel:
     """Load a model for steering.
 
     Weights are read from safetensors only. The embedded model runs in float32.
 
     Args:
-        name: `embedded`, a folder, or a hub id.
+        name: `embedded`, a named model (`smollm2`), a GGUF file, a folder, or a hub id.
         dtype: torch dtype or its name; `auto` takes the checkpoint's.
         device: as in torch; by default a GPU where there is one.
         device_map: spread the model over devices with accelerate (`auto`), instead of `device`.
@@ -92,13 +95,14 @@ def load_model(
             bitsandbytes. Activations change with it, so a bank is fitted for the quantised model.
         trust_remote_code: run code that comes with the checkpoint; off unless asked for.
         blocks: dotted name of the decoder blocks' list, where structure cannot decide.
+        progress: told of fetching and converting, where the model needs it.
 
     Raises:
         ModelError: missing or damaged files, a model that cannot be steered, a device that is not
             there, or a package that `device_map` or `quantization` needs and that is not installed.
     """
     is_embedded = name == EMBEDDED
-    path = str(EMBEDDED_PATH) if is_embedded else name
+    path = str(EMBEDDED_PATH if is_embedded else model_folder(name, progress) or name)
     _check_folder(name, path)
     if device is not None and device_map is not None:
         raise ModelError("device", "cannot go together with a device map.", "Give one of the two.")

@@ -126,7 +126,7 @@ def import_gguf(path: Path) -> ControlVector:
 
 def _gguf() -> Any:
     if find_spec("gguf") is None:
-        raise InputError("gguf", "is not installed.", "Install it with `pip install vispa[gguf]`.")
+        raise InputError("gguf", "is not installed.", "Install it with `pip install gguf`.")
     import gguf
 
     return gguf

@@ -1,0 +1,83 @@
+"""`vispa models`: models with a name of their own, fetched into the user's cache."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vispa.cli import options as o
+from vispa.cli.console import print_json, progress_bars
+
+if TYPE_CHECKING:
+    from vispa.models.sources.named import NamedModel
+
+app = typer.Typer(
+    help="Models with a name of their own: what there is, fetching and removing them.", no_args_is_help=True
+)
+
+Name = Annotated[str, typer.Argument(help="Name of a model, as `vispa models list` gives it.")]
+
+
+@app.command("list")
+def list_models(as_json: o.AsJson = False) -> None:
+    """List the models that can be asked for by name.
+
+    Example: `vispa models list`
+    """
+    from vispa.models.sources.named import named_models
+
+    if as_json:
+        print_json([_row(model) for model in named_models().values()])
+        return
+    for model in named_models().values():
+        state = f"here, {model.size / 1e6:,.0f} MB" if model.is_here else f"{model.megabytes} MB to fetch"
+        typer.echo(f"{model.name:<14} {model.label} ({state})\n{'':<14} {model.licence}. {model.note}")
+    typer.echo(f"{'embedded':<14} ships with the package; for tests, it knows nothing of the world")
+
+
+@app.command("get")
+def get_model(name: Name, as_json: o.AsJson = False) -> None:
+    """Fetch a model and convert it; other commands do this by themselves on first use.
+
+    Example: `vispa models get smollm2`
+    """
+    from vispa.models.sources.named import named_model
+
+    model = named_model(name)
+    typer.echo(f"{model.label}: {model.licence}", err=True)
+    with progress_bars() as progress:
+        folder = model.get(progress)
+    if as_json:
+        print_json(_row(model))
+    else:
+        typer.echo(str(folder))
+
+
+@app.command("remove")
+def remove_model(name: Name, as_json: o.AsJson = False) -> None:
+    """Delete a fetched model from the cache.
+
+    Example: `vispa models remove smollm2`
+    """
+    from vispa.models.sources.named import named_model
+
+    was_here = named_model(name).remove()
+    if as_json:
+        print_json({"name": name, "removed": was_here})
+    else:
+        typer.echo("removed" if was_here else "was not there")
+
+
+def _row(model: NamedModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "label": model.label,
+        "licence": model.licence,
+        "hub": model.hub,
+        "note": model.note,
+        "here": model.is_here,
+        "folder": str(model.folder),
+        "bytes": model.size,
+        "megabytes_to_fetch": model.megabytes,
+    }
