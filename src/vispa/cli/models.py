@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vispa.cli import options as o
-from vispa.cli.console import print_json, progress_bars
+from vispa.cli.console import print_json, print_line, print_note, print_text, progress_bars
 
 if TYPE_CHECKING:
     from vispa.models.sources.named import NamedModel
@@ -32,8 +32,8 @@ def list_models(as_json: o.AsJson = False) -> None:
         return
     for model in named_models().values():
         state = f"here, {model.size / 1e6:,.0f} MB" if model.is_here else f"{model.megabytes} MB to fetch"
-        typer.echo(f"{model.name:<14} {model.label} ({state})\n{'':<14} {model.licence}. {model.note}")
-    typer.echo(f"{'embedded':<14} ships with the package; for tests, it knows nothing of the world")
+        print_text(f"{model.name:<14} {model.label} ({state})\n{'':<14} {model.licence}. {model.note}")
+    print_line(f"{'embedded':<14} ships with the package; for tests, it knows nothing of the world")
 
 
 @app.command("get")
@@ -45,13 +45,13 @@ def get_model(name: Name, as_json: o.AsJson = False) -> None:
     from vispa.models.sources.named import named_model
 
     model = named_model(name)
-    typer.echo(f"{model.label}: {model.licence}", err=True)
+    print_note(f"{model.label}: {model.licence}")
     with progress_bars() as progress:
         folder = model.get(progress)
     if as_json:
         print_json(_row(model))
     else:
-        typer.echo(str(folder))
+        print_line(str(folder))
 
 
 @app.command("remove")
@@ -66,7 +66,7 @@ def remove_model(name: Name, as_json: o.AsJson = False) -> None:
     if as_json:
         print_json({"name": name, "removed": was_here})
     else:
-        typer.echo("removed" if was_here else "was not there")
+        print_line("removed" if was_here else "was not there")
 
 
 def _row(model: NamedModel) -> dict[str, Any]:

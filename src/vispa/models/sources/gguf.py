@@ -84,7 +84,7 @@ def convert(path: Path, target: Path, progress: Progress | None = None) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     steps = Steps("converting", 3, progress)
     source = {"gguf_file": path.name, "local_files_only": True}
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
