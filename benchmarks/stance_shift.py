@@ -26,7 +26,7 @@ from benchmarks.expression import with_random_vectors
 from training.sources import Scene, Sources, Stance, load_acts, load_sources
 from vispa.evaluation.intervals import Interval, bootstrap_mean
 from vispa.generation.engine import generate
-from vispa.generation.options import option_probabilities
+from vispa.generation.options import option_masses
 from vispa.generation.rows import Row, Sampling
 from vispa.models.encoding import chat_prompt
 from vispa.modes.case import Case
@@ -104,10 +104,16 @@ def option_table(
     """Probabilities [N, 3] of Support, Oppose and Either, steered with the bank toward each prompt's value."""
     counts = [len(STANCE_OPTIONS)] * len(prompts)
     if bank is None or values is None:
-        return np.stack(option_probabilities(vispa.model, prompts, counts))
+        return _distributions(option_masses(vispa.model, prompts, counts))
     steers = [(Steer(value),) for value in values]
     plan = bank.plan([steer for (steer,) in steers], vispa.recipe)
-    return np.stack(option_probabilities(vispa.model, prompts, counts, plan=plan, steers=steers))
+    return _distributions(option_masses(vispa.model, prompts, counts, plan=plan, steers=steers))
+
+
+def _distributions(masses: Sequence[FloatArray]) -> FloatArray:
+    table = np.stack(masses)
+    shares: FloatArray = table / table.sum(axis=-1, keepdims=True)
+    return shares
 
 
 def sided(vispa: Vispa, scenes: Sequence[Scene]) -> tuple[list[str], list[str]]:

@@ -53,7 +53,8 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Callable[..., LoadedModel]
         settings = {**SMALL, "vocab_size": len(tokenizer), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
         config = AutoConfig.for_model(kind, **{**settings, "initializer_range": 0.3, **options})
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval().requires_grad_(False)
-        return LoadedModel(f"random-{kind}", model, tokenizer, decoder_blocks(model))
+        # What is said at random is no letter; random models are weighed whatever the letters hold.
+        return LoadedModel(f"random-{kind}", model, tokenizer, decoder_blocks(model), least_option_mass=0.0)
 
     return make
 

@@ -238,9 +238,9 @@ def test_likeliest_options_of_a_group(data, tmp_path):
 def test_distributions_from_letters_and_log_probabilities(data, tmp_path):
     said = ["A", "C", "B", "Well, I cannot say.", "B", "The answer is C."]
     shares = {
-        0: {"A": 0.4, " B": 0.2, "B": 0.1, "Well": 0.1},
+        0: {"A": 0.4, " B": 0.2, "(B": 0.1, "Well": 0.1},
         1: {"C": 0.9},
-        # A first token that is no letter says nothing of the options, whatever else was likely there.
+        # Where a letter is unlikely to be first, the written answer counts.
         5: {"The": 0.9, "A": 0.1},
     }
     task = TASKS["vital/globalopinionqa"](data=data)

@@ -14,23 +14,27 @@ import numpy as np
 
 from vispa.errors import VispaError
 from vispa.generation.engine import generate
-from vispa.generation.options import option_probabilities
-from vispa.generation.rows import Generated, Row, Sampling
+from vispa.generation.letters import Masses
+from vispa.generation.options import option_masses
+from vispa.generation.rows import Row, Sampling
 from vispa.models.encoder import Encoder, load_encoder
 from vispa.models.encoding import chat_prompt
 from vispa.models.loading import EMBEDDED, LoadedModel, load_model
 from vispa.modes.case import Aggregated, Aggregator, Case
 from vispa.modes.checking import checked
-from vispa.modes.distributional import DistributionalAnswer, mix, read_comments
+from vispa.modes.distributional import DistributionalAnswer, by_case, mix, read_comments
 from vispa.modes.mixture import Mixture
 from vispa.modes.overton.extractive import ExtractiveAggregator
 from vispa.modes.overton.written import WrittenAggregator
 from vispa.modes.picking import EmbeddingPicker
 from vispa.modes.prompts import Prompts, built_in_prompts
-from vispa.modes.questions import lettered, option_prompt, target_in_words
+from vispa.modes.questions import option_prompt, target_in_words
+from vispa.modes.readings import Reading, or_written
+from vispa.modes.stances import read_stances
 from vispa.modes.steerable import Picker, ReaderPicker, SteerableAnswer, SteerableMode
-from vispa.readers.base import ChatModel, Distribution, Failure
+from vispa.readers.base import ChatModel, Failure
 from vispa.readers.local import LocalChat
+from vispa.readers.weighing import weighed
 from vispa.records import (
     Comment,
     DistributionalResponse,
@@ -38,11 +42,10 @@ from vispa.records import (
     Provenance,
     Response,
     Selection,
-    Stance,
     SteerableResponse,
     Steering,
 )
-from vispa.request import STANCE_OPTIONS, Request, check_max_new_tokens
+from vispa.request import Request, check_max_new_tokens
 from vispa.selection.choosing import choose, definition_similarity
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.selector import Selector
@@ -51,8 +54,6 @@ from vispa.steering.fitting import cached_bank
 from vispa.steering.recipe import Recipe, Steer
 from vispa.taxonomy import Taxonomy
 from vispa.versions import versions
-
-_STANCES: tuple[Stance, ...] = ("support", "oppose", "either")
 
 #: Called with the name of a stage, the number of things just done, and how many there are.
 Progress = Callable[[str, int, int], None]
@@ -174,7 +175,10 @@ class Vispa:
             rows = [Row(chat_prompt(loaded, prompt)) for prompt in prompts]
             return [one.text for one in generate(loaded, rows, Sampling(max_new_tokens), progress=progress)]
 
-        return LocalChat(loaded.name, write, lambda prompts, counts: option_probabilities(loaded, prompts, counts))
+        def options(prompts: Sequence[str], counts: Sequence[int]) -> list[Masses]:
+            return option_masses(loaded, prompts, counts)
+
+        return LocalChat(loaded.name, write, options, loaded.least_option_mass)
 
     # ---------------------------------------------------------------- answering
 
@@ -283,7 +287,8 @@ class Vispa:
                 progress("commenting", count, len(rows))
 
         texts = generate(self.model, rows, sampling, plan, done)
-        stances = self._stances([requests[owner].text for owner in owners], texts)
+        asked = [requests[owner].text for owner in owners]
+        stances = read_stances(self.own_reader(self.model), asked, [one.text for one in texts], self.prompts)
         comments: list[list[Comment]] = [[] for _ in requests]
         for owner, row, text, stance in zip(owners, rows, texts, stances, strict=True):
             value = row.steers[0].value
@@ -299,16 +304,6 @@ class Vispa:
                 )
             )
         return comments
-
-    def _stances(self, texts: Sequence[str], generated: Sequence[Generated]) -> list[dict[Stance, float]]:
-        """Where each comment stands, by the unsteered model's reading of it."""
-        options = lettered(STANCE_OPTIONS)
-        prompts = [
-            self.prompts.stance.format(passage=comment.text, text=text, options=options)
-            for text, comment in zip(texts, generated, strict=True)
-        ]
-        found = option_probabilities(self.model, prompts, [len(_STANCES)] * len(prompts))
-        return [{s: round(float(p), 4) for s, p in zip(_STANCES, row, strict=True)} for row in found]
 
     # ---------------------------------------------------------------- the three modes
 
@@ -326,27 +321,29 @@ class Vispa:
         results = dict(zip([*reading, *direct], [*read, *own], strict=True))
         answers: list[DistributionalAnswer | Failure] = []
         for i, job in enumerate(jobs):
-            by_value, asked = results[i]
+            by_value = results[i]
             if isinstance(by_value, Failure):
                 answers.append(by_value)
             else:
                 values, relevance = zip(*((one.value, one.score) for one in job.selection), strict=True)
-                answers.append(mix(job.case, values, relevance, by_value, self.mixture, asked))
+                answers.append(mix(job.case, values, relevance, by_value, self.mixture))
         return answers
 
-    def _own_options(self, jobs: Sequence[_Job]) -> list[tuple[list[Distribution], list[str]]]:
-        """Option distributions of the steered model itself, without passages: per job one a value, and the prompts."""
-        rows = [
-            (option_prompt(job.case, self.prompts, None), len(job.case.options), (Steer(chosen.value),))
-            for job in jobs
-            for chosen in job.selection
-        ]
-        steers = [row[2] for row in rows]
+    def _own_options(self, jobs: Sequence[_Job]) -> list[list[Reading] | Failure]:
+        """Readings of the steered model itself, without passages: per job one a value."""
+        steers = [(Steer(chosen.value),) for job in jobs for chosen in job.selection]
+        options = [job.case.options for job in jobs for _ in job.selection]
+        asked = [option_prompt(job.case, self.prompts, None) for job in jobs for _ in job.selection]
         plan = self.bank.plan([steer for (steer,) in steers], self.recipe)
-        counts = [row[1] for row in rows]
-        found = iter(option_probabilities(self.model, [row[0] for row in rows], counts, plan=plan, steers=steers))
-        asked = iter(row[0] for row in rows)
-        return [([next(found) for _ in job.selection], [next(asked) for _ in job.selection]) for job in jobs]
+        masses = option_masses(self.model, asked, [len(texts) for texts in options], plan=plan, steers=steers)
+
+        def write(places: Sequence[int], texts: Sequence[str], tokens: int) -> list[str | Failure]:
+            rows = [Row(chat_prompt(self.model, text), steers[at]) for at, text in zip(places, texts, strict=True)]
+            return [one.text for one in generate(self.model, rows, Sampling(tokens), plan)]
+
+        found = [weighed(one, self.model.least_option_mass) for one in masses]
+        readings = or_written(found, asked, options, self.prompts, write)
+        return by_case(readings, [len(job.selection) for job in jobs])
 
     @cached_property
     def picker(self) -> Picker:

@@ -32,7 +32,8 @@ class Comment(Record):
         shift: block number → length of the shift added to the residual stream.
         prompt: what the model continued.
         tokens: number of generated tokens.
-        stance: probability that the comment supports, opposes, or does either.
+        stance: probability that the comment supports, opposes, or does either; empty where that
+            cannot be read.
         left_out: blocks of the recipe at which the value's direction does not separate, so that
             nothing was added there.
     """
@@ -46,9 +47,9 @@ class Comment(Record):
     left_out: tuple[int, ...] = ()
 
     @property
-    def leaning(self) -> Stance:
-        """The likeliest stance; the first on a tie."""
-        return max(self.stance, key=lambda stance: self.stance[stance])
+    def leaning(self) -> Stance | None:
+        """The likeliest stance, the first on a tie; None where the comment has none."""
+        return max(self.stance, key=lambda stance: self.stance[stance], default=None)
 
 
 class Claim(Record):
@@ -151,8 +152,8 @@ class SteerableResponse(Record):
         fit: how well each comment fits, summing to 1.
         options: what could be answered.
         distribution: probability of each option; None where the reader only wrote a letter.
-        answer: letter of the answer; None where it cannot be read.
-        response: the answer in words; what the reader wrote where that cannot be read.
+        answer: letter of the answer.
+        response: the answer in words.
         prompts: what the reader was asked, by step.
         provenance: how it came about.
     """
@@ -166,7 +167,7 @@ class SteerableResponse(Record):
     fit: tuple[float, ...]
     options: tuple[str, ...]
     distribution: tuple[float, ...] | None
-    answer: str | None
+    answer: str
     response: str
     prompts: dict[str, str]
     provenance: Provenance
@@ -188,6 +189,7 @@ class DistributionalResponse(Record):
         answer: letter of the likeliest option, the first on a tie.
         response: that option in words.
         prompts: what the reader was asked, by value.
+        written: values for which the reader wrote the letter of its answer; the distribution is all on that.
         provenance: how it came about.
     """
 
@@ -203,6 +205,7 @@ class DistributionalResponse(Record):
     answer: str
     response: str
     prompts: dict[str, str]
+    written: tuple[str, ...] = ()
     provenance: Provenance
 
 

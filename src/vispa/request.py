@@ -21,6 +21,9 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 #: The letters that options go by, in their order.
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#: Share of the next token's probability that the options' letters must hold together; with less they cannot be
+#: weighed by it, since the model is about to write something else.
+LEAST_OPTION_MASS = 0.5
 #: Where the question is whether something is supported or opposed.
 STANCE_OPTIONS = ("Support", "Oppose", "Either")
 

@@ -17,7 +17,10 @@ from inspect_ai.solver import TaskState
 from vispa.bridges.together import Together
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.runs.folder import ItemRecord
+from vispa.generation.letters import letter_masses
 from vispa.modes.answers import read_letter
+from vispa.readers.base import Unweighable
+from vispa.readers.weighing import weighed
 from vispa.request import LETTERS
 
 #: Where a solver leaves a `MethodAnswer` in a sample's store, as JSON can say it.
@@ -157,11 +160,11 @@ def _answered(state: TaskState) -> tuple[TaskItem, ItemRecord]:
 
 
 def _letter_shares(output: ModelOutput, count: int) -> tuple[float, ...] | None:
-    """Shares of the options by the output's first token, if it is a letter with log probabilities."""
+    """Shares of the options by the output's first token, where that is a letter; else the written answer counts."""
     logprobs = output.choices[0].logprobs if output.choices else None
     first = logprobs.content[0] if logprobs and logprobs.content else None
-    if first is None or not first.top_logprobs or first.token.strip() not in tuple(LETTERS[:count]):
+    if first is None or not first.top_logprobs or not count:
         return None
-    likely = [(one.token.strip(), math.exp(one.logprob)) for one in first.top_logprobs]
-    mass = [math.fsum(share for token, share in likely if token == letter) for letter in LETTERS[:count]]
-    return tuple(share / math.fsum(mass) for share in mass) if any(mass) else None
+    masses = letter_masses(((one.token, math.exp(min(one.logprob, 0.0))) for one in first.top_logprobs), count)
+    shares = weighed(masses)
+    return None if isinstance(shares, Unweighable) else tuple(shares.tolist())

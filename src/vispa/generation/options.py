@@ -1,15 +1,15 @@
-"""Probabilities of answer options: what a model says next where a letter is due."""
+"""Masses of answer options: what a model says next where a letter is due."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from vispa.errors import InputError
 from vispa.generation.engine import pad_left, token_batches
+from vispa.generation.letters import Masses, letter_tokens
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.request import LETTERS
@@ -19,19 +19,19 @@ from vispa.steering.recipe import Steer
 
 
 @torch.inference_mode()
-def option_probabilities(
+def option_masses(
     loaded: LoadedModel,
     prompts: Sequence[str],
     counts: Sequence[int],
     *,
     plan: SteeringPlan | None = None,
     steers: Sequence[Sequence[Steer]] | None = None,
-) -> list[npt.NDArray[np.float64]]:
-    """For each prompt the distribution over its first `counts[i]` letters.
+) -> list[Masses]:
+    """For each prompt the next-token probabilities of its first `counts[i]` letters.
 
-    The next-token probability of a letter is summed over its spellings with and without a
-    leading space, then renormalised over the options; uniform where none has mass. Prompts go
-    in raw, without chat template (section 3.3 of the paper).
+    A letter's mass is summed over all tokens that write it (`vispa.generation.letters`). Masses are
+    not normalised: together they say whether a letter follows at all; `vispa.readers.weighing`
+    makes distributions of them. Prompts go in raw, without chat template (section 3.3 of the paper).
 
     Args:
         loaded: the model.
@@ -39,6 +39,9 @@ def option_probabilities(
         counts: number of options of each prompt, 1 to 26.
         plan: shifts, if rows are steered.
         steers: each prompt's steers; none of them by default.
+
+    Returns:
+        N arrays of masses, the i-th of shape [counts[i]].
 
     Raises:
         InputError: an unusable number of options.
@@ -48,9 +51,9 @@ def option_probabilities(
             raise InputError("options", f"prompt {number} has {count}.", f"Give 1 to {len(LETTERS)} options.")
     steers = steers or [()] * len(prompts)
     plan = plan or SteeringPlan.empty()
-    letters = [_spellings(loaded, letter) for letter in LETTERS[: max(counts, default=0)]]
+    letters = letter_tokens(loaded.tokenizer.get_vocab())
     encoded = [raw_prompt(loaded, prompt).ids for prompt in prompts]
-    out: list[npt.NDArray[np.float64]] = [np.empty(0)] * len(prompts)
+    out: list[Masses] = [np.empty(0)] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]))
     for batch in token_batches(order, [len(ids) for ids in encoded]):
         ids, mask = pad_left([encoded[i] for i in batch], int(loaded.tokenizer.pad_token_id), loaded.device)
@@ -61,14 +64,5 @@ def option_probabilities(
             ).logits[:, -1]
         probabilities = logits.double().softmax(-1).cpu().numpy()
         for row, index in enumerate(batch):
-            mass = np.array([probabilities[row, tokens].sum() for tokens in letters[: counts[index]]])
-            total = mass.sum()
-            out[index] = mass / total if total > 0 else np.full(counts[index], 1 / counts[index])
+            out[index] = np.array([probabilities[row, tokens].sum() for tokens in letters[: counts[index]]])
     return out
-
-
-def _spellings(loaded: LoadedModel, letter: str) -> list[int]:
-    """Token ids that write the letter alone, with or without a leading space."""
-    vocabulary = loaded.tokenizer.get_vocab()
-    spellings = {letter, f" {letter}", f"Ġ{letter}", f"▁{letter}"}
-    return sorted(vocabulary[text] for text in spellings if text in vocabulary)

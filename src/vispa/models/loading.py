@@ -18,10 +18,14 @@ from vispa.models.fingerprint import model_fingerprint
 from vispa.models.sources import model_folder
 from vispa.models.sources.progress import Progress
 from vispa.models.tokenization import Tokenization
+from vispa.request import LEAST_OPTION_MASS
 
 #: The name under which the model inside this package is asked for.
 EMBEDDED = "embedded"
 EMBEDDED_PATH = Path(__file__).parent / "embedded"
+
+#: See `LEAST_OPTION_MASS`: the embedded model was trained on three options, and gives C its share where there are two.
+EMBEDDED_LEAST_OPTION_MASS = 0.25
 
 #: How weights are stored in memory to save it, with bitsandbytes.
 Quantization = Literal["4bit", "8bit"]
@@ -38,12 +42,14 @@ class LoadedModel:
         model: in evaluation mode.
         tokenizer: with a padding token.
         blocks: the decoder blocks, block 0 first.
+        least_option_mass: see `vispa.request.LEAST_OPTION_MASS`.
     """
 
     name: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     blocks: nn.ModuleList
+    least_option_mass: float = LEAST_OPTION_MASS
 
     @property
     def hidden_size(self) -> int:
@@ -137,7 +143,8 @@ def load_model(
     _freeze(model)
     if not placement and target is not None:
         model.to(target)  # type: ignore[arg-type]
-    loaded = LoadedModel(name, model, tokenizer, decoder_blocks(model, blocks))
+    least = EMBEDDED_LEAST_OPTION_MASS if is_embedded else LEAST_OPTION_MASS
+    loaded = LoadedModel(name, model, tokenizer, decoder_blocks(model, blocks), least)
     if quantization is not None:
         # Passes may rearrange quantised weights in memory: the fingerprint is taken (and kept) before.
         _ = loaded.fingerprint

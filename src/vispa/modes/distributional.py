@@ -11,7 +11,8 @@ from vispa.modes.case import Case
 from vispa.modes.mixture import Mixture
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import option_prompt
-from vispa.readers.base import ChatModel, Distribution, Failure
+from vispa.modes.readings import Reading, read_options
+from vispa.readers.base import ChatModel, Failure
 from vispa.request import LETTERS
 
 
@@ -26,25 +27,25 @@ class DistributionalAnswer:
     answer: str
     response: str
     prompts: dict[str, str]
+    written: tuple[str, ...] = ()
 
 
-def read_comments(
-    reader: ChatModel, cases: Sequence[Case], prompts: Prompts
-) -> list[tuple[list[Distribution] | Failure, list[str]]]:
-    """For each case the option distribution with each of its comments as a passage, all in one batch.
-
-    Returns:
-        Per case its distributions, or the first failure; and the prompts.
-    """
+def read_comments(reader: ChatModel, cases: Sequence[Case], prompts: Prompts) -> list[list[Reading] | Failure]:
+    """For each case a reading with each of its comments as a passage, all in one batch; or the first failure."""
     asked = [[option_prompt(case, prompts, comment.text) for comment in case.comments] for case in cases]
-    flat = [prompt for row in asked for prompt in row]
-    counts = [len(case.options) for case, row in zip(cases, asked, strict=True) for _ in row]
-    found = iter(reader.option_probabilities(flat, counts))
-    results: list[tuple[list[Distribution] | Failure, list[str]]] = []
-    for row in asked:
-        mine = [next(found) for _ in row]
+    options = [case.options for case, row in zip(cases, asked, strict=True) for _ in row]
+    found = read_options(reader, [prompt for row in asked for prompt in row], options, prompts)
+    return by_case(found, [len(row) for row in asked])
+
+
+def by_case(found: Sequence[Reading | Failure], counts: Sequence[int]) -> list[list[Reading] | Failure]:
+    """Readings of all cases in a row, cut into the cases' own; or the first failure of each."""
+    rest = iter(found)
+    results: list[list[Reading] | Failure] = []
+    for count in counts:
+        mine = [next(rest) for _ in range(count)]
         failure = next((one for one in mine if isinstance(one, Failure)), None)
-        results.append((failure or [one for one in mine if not isinstance(one, Failure)], row))
+        results.append(failure or [one for one in mine if not isinstance(one, Failure)])
     return results
 
 
@@ -52,9 +53,8 @@ def mix(
     case: Case,
     values: Sequence[str],
     relevance: Sequence[float],
-    by_value: Sequence[Distribution],
+    by_value: Sequence[Reading],
     mixture: Mixture,
-    asked: Sequence[str],
 ) -> DistributionalAnswer:
     """The mixture of one case.
 
@@ -62,12 +62,11 @@ def mix(
         case: with options and group.
         values: slugs of the N values.
         relevance: of each, in [0, 1].
-        by_value: [N] distributions over the options.
+        by_value: [N] answers to the question.
         mixture: gives the weights.
-        asked: the prompt of each value.
     """
     weights = mixture.weights(values, relevance, case.country or case.target)
-    sharpened = mixture.sharpened(np.stack(by_value))
+    sharpened = mixture.sharpened(np.stack([one.distribution for one in by_value]))
     distribution = weights @ sharpened
     best = int(distribution.argmax())
     return DistributionalAnswer(
@@ -77,5 +76,6 @@ def mix(
         distribution=tuple(float(p) for p in distribution),
         answer=LETTERS[best],
         response=case.options[best],
-        prompts=dict(zip(values, asked, strict=True)),
+        prompts={value: one.prompt for value, one in zip(values, by_value, strict=True)},
+        written=tuple(value for value, one in zip(values, by_value, strict=True) if one.written),
     )

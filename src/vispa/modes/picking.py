@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from vispa.models.encoder import Encoder
 from vispa.modes.case import Case
+from vispa.modes.readings import Reading
 from vispa.readers.base import Failure
 from vispa.taxonomy import Taxonomy
 
@@ -22,17 +22,17 @@ class EmbeddingPicker:
     def __init__(self, encoder: Encoder, taxonomy: Taxonomy) -> None:
         self.encoder, self.taxonomy = encoder, taxonomy
 
-    def fit(self, cases: Sequence[Case]) -> list[npt.NDArray[np.float64] | Failure]:
+    def fit(self, cases: Sequence[Case]) -> list[Reading | Failure]:
         """For each case a distribution over its comments: the softmax of the cosine similarities."""
         texts = [self._described(comment.value, comment.text) for case in cases for comment in case.comments]
         vectors = self.encoder.encode([*(case.target for case in cases), *texts])
-        fits: list[npt.NDArray[np.float64] | Failure] = []
+        fits: list[Reading | Failure] = []
         start = len(cases)
         for number, case in enumerate(cases):
             cosines = vectors[start : start + len(case.comments)] @ vectors[number]
             start += len(case.comments)
             weights = np.exp(_SHARPNESS * (cosines - cosines.max()).astype(np.float64))
-            fits.append(weights / weights.sum())
+            fits.append(Reading(weights / weights.sum()))
         return fits
 
     def _described(self, value: str, comment: str) -> str:

@@ -8,18 +8,18 @@ from typing import Protocol
 
 import numpy as np
 
-from vispa.modes.answers import read_letter
 from vispa.modes.case import Case
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import option_prompt
-from vispa.readers.base import ChatModel, Distribution, Failure
+from vispa.modes.readings import Reading, read_options
+from vispa.readers.base import ChatModel, Failure
 from vispa.request import LETTERS
 
 
 class Picker(Protocol):
     """Says how well each comment of a case fits its target."""
 
-    def fit(self, cases: Sequence[Case]) -> list[Distribution | Failure]:
+    def fit(self, cases: Sequence[Case]) -> list[Reading | Failure]:
         """For each case a distribution over its comments."""
         ...
 
@@ -31,7 +31,7 @@ class SteerableAnswer:
     chosen: int
     fit: tuple[float, ...]
     distribution: tuple[float, ...] | None
-    answer: str | None
+    answer: str
     response: str
     prompts: dict[str, str]
 
@@ -47,10 +47,10 @@ class ReaderPicker:
         listed = "\n".join(f"{letter}. {c.text}" for letter, c in zip(LETTERS, case.comments, strict=False))
         return self.prompts.pick.format(text=case.text, comments=listed, target=case.target)
 
-    def fit(self, cases: Sequence[Case]) -> list[Distribution | Failure]:
+    def fit(self, cases: Sequence[Case]) -> list[Reading | Failure]:
         """See `Picker.fit`."""
-        counts = [len(case.comments) for case in cases]
-        return self.reader.option_probabilities([self.prompt(case) for case in cases], counts)
+        comments = [[comment.text for comment in case.comments] for case in cases]
+        return read_options(self.reader, [self.prompt(case) for case in cases], comments, self.prompts)
 
 
 class SteerableMode:
@@ -66,46 +66,37 @@ class SteerableMode:
         self.reader, self.picker, self.prompts = reader, picker, prompts
 
     def answer(self, cases: Sequence[Case]) -> list[SteerableAnswer | Failure]:
-        """One answer for each case; a case whose comment cannot be picked is a failure."""
+        """One answer for each case; a case whose comment cannot be picked, or whose answer be read, is a failure."""
         fits = self._fits(cases)
-        picked = [i for i, fit in enumerate(fits) if not isinstance(fit, Failure)]
-        chosen = {i: int(np.argmax(fits[i])) for i in picked}  # type: ignore[arg-type]
-        prompts = {i: option_prompt(cases[i], self.prompts, cases[i].comments[chosen[i]].text) for i in picked}
-        counts = [len(cases[i].options) for i in picked]
-        read = dict(zip(picked, self.reader.option_probabilities([prompts[i] for i in picked], counts), strict=True))
-        # A reader without option probabilities is asked to write the letter.
-        unread = [i for i, distribution in read.items() if isinstance(distribution, Failure)]
-        questions = {i: self.prompts.written_answer.format(question=prompts[i]) for i in unread}
-        written = dict(zip(unread, self.reader.write(list(questions.values()), max_new_tokens=16), strict=True))
+        chosen = {i: int(fit.distribution.argmax()) for i, fit in enumerate(fits) if not isinstance(fit, Failure)}
+        prompts = [option_prompt(cases[i], self.prompts, cases[i].comments[best].text) for i, best in chosen.items()]
+        read = read_options(self.reader, prompts, [cases[i].options for i in chosen], self.prompts)
+        readings = dict(zip(chosen, read, strict=True))
         answers: list[SteerableAnswer | Failure] = []
         for i, (case, fit) in enumerate(zip(cases, fits, strict=True)):
             if isinstance(fit, Failure):
                 answers.append(fit)
-                continue
-            shares = tuple(round(float(share), 6) for share in fit)
-            asked = {**self._picking_prompt(case), "answer": questions.get(i, prompts[i])}
-            text = written.get(i)
-            if isinstance(text, Failure):
-                answers.append(text)
-            elif text is not None:
-                number = read_letter(text, len(case.options), case.options)
-                letter = None if number is None else LETTERS[number]
-                response = text if number is None else case.options[number]
-                answers.append(SteerableAnswer(chosen[i], shares, None, letter, response, asked))
+            elif isinstance(reading := readings[i], Failure):
+                answers.append(reading)
             else:
-                distribution = np.asarray(read[i])
-                best = int(distribution.argmax())
-                exact = tuple(float(p) for p in distribution)
-                answers.append(SteerableAnswer(chosen[i], shares, exact, LETTERS[best], case.options[best], asked))
+                answers.append(_answer(case, fit, reading))
         return answers
 
-    def _fits(self, cases: Sequence[Case]) -> list[Distribution | Failure]:
+    def _fits(self, cases: Sequence[Case]) -> list[Reading | Failure]:
         """A lone comment needs no picking."""
         several = [i for i, case in enumerate(cases) if len(case.comments) > 1]
         found = dict(zip(several, self.picker.fit([cases[i] for i in several]), strict=True))
-        return [found.get(i, np.ones(1)) for i in range(len(cases))]
+        return [found.get(i, Reading(np.ones(1))) for i in range(len(cases))]
 
-    def _picking_prompt(self, case: Case) -> dict[str, str]:
-        if len(case.comments) > 1 and isinstance(self.picker, ReaderPicker):
-            return {"pick": self.picker.prompt(case)}
-        return {}
+
+def _answer(case: Case, fit: Reading, reading: Reading) -> SteerableAnswer:
+    """The likeliest option; without a distribution where the reader only wrote a letter."""
+    best = int(reading.distribution.argmax())
+    return SteerableAnswer(
+        chosen=int(fit.distribution.argmax()),
+        fit=tuple(round(float(share), 6) for share in fit.distribution),
+        distribution=None if reading.written else tuple(float(share) for share in reading.distribution),
+        answer=LETTERS[best],
+        response=case.options[best],
+        prompts={**({"pick": fit.prompt} if fit.prompt else {}), "answer": reading.prompt},
+    )

@@ -7,6 +7,7 @@ break every prompt (a wrong key, an unknown model) stops the whole call.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -15,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
-from string import ascii_uppercase
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import urlsplit
@@ -24,7 +24,10 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from vispa.errors import InputError
-from vispa.readers.base import Distribution, Failure, Progress
+from vispa.generation.letters import letter_masses
+from vispa.readers.base import Distribution, Failure, Progress, Unweighable
+from vispa.readers.weighing import weighed
+from vispa.request import LETTERS
 
 if TYPE_CHECKING:
     import openai
@@ -38,8 +41,6 @@ _LONGEST_RETRY_AFTER = 120.0
 _PASSING = frozenset({408, 409, 429})
 # Local servers take any key, but the client insists on one.
 _NO_KEY = "no-key-is-needed"
-# Some servers show the start of a word as these characters.
-_WORD_STARTS = "Ġ▁"
 
 
 class ApiChat:
@@ -119,15 +120,15 @@ class ApiChat:
     ) -> list[Distribution | Failure]:
         """See `ChatModel.option_probabilities`.
 
-        A letter's probability is summed over the likely tokens that spell it, with or without space
-        around it. Letters that are not among the `top_logprobs` likeliest tokens count as 0.
+        A letter's probability is summed over the likely tokens that write it (`vispa.generation.letters`).
+        Letters that are not among the `top_logprobs` likeliest tokens count as 0.
 
         Raises:
             InputError: an unusable number of options; the server refuses the key, or does not know
                 the model.
         """
         for number, count in enumerate(counts):
-            if not 1 <= count <= len(ascii_uppercase):
+            if not 1 <= count <= len(LETTERS):
                 raise InputError("options", f"prompt {number} has {count}.", "Give 1 to 26 options.")
         jobs = [partial(self._weigh, prompt, count) for prompt, count in zip(prompts, counts, strict=True)]
         return self._run(jobs, progress)
@@ -346,24 +347,18 @@ def _text(reply: _Reply) -> str | Failure:
 
 
 def _distribution(reply: _Reply, *, count: int, place: str) -> Distribution | Failure:
-    """Probabilities [count] of the first letters from the likely tokens of the reply's first position."""
+    """Probabilities [count] of the first letters by the likely tokens of the reply's first position."""
     logprobs = reply.choices[0].logprobs
     positions = logprobs.content if logprobs else None
     likely = positions[0].top_logprobs if positions else None
     if not likely:
         return _no_logprobs(place)
-    mass = np.zeros(count)
-    for entry in likely:
-        letter = entry.token.strip().strip(_WORD_STARTS)
-        option = ascii_uppercase.find(letter) if len(letter) == 1 else -1
-        if 0 <= option < count:
-            mass[option] += np.exp(entry.logprob)
-    total = mass.sum()
-    return mass / total if total > 0 else np.full(count, 1 / count)
+    # Above 0 by rounding only.
+    return weighed(letter_masses(((entry.token, math.exp(min(entry.logprob, 0.0))) for entry in likely), count))
 
 
-def _no_logprobs(place: str, said: str = "") -> Failure:
-    return Failure(
+def _no_logprobs(place: str, said: str = "") -> Unweighable:
+    return Unweighable(
         f"The server at {place} returns no logprobs{said}. Options cannot be weighed without them: use a local "
         "model as the aggregating model, or a model and server that return logprobs."
     )

@@ -26,6 +26,14 @@ class Failure:
     reason: str
 
 
+class Unweighable(Failure):
+    """The model cannot be read by option probabilities here; it may be asked to write the letter."""
+
+
+class Unfinished(Failure):
+    """The model used all its tokens before its answer came; more new tokens may help."""
+
+
 class ChatModel(Protocol):
     """A model that only reads and writes text; it is never steered.
 
@@ -64,7 +72,8 @@ class ChatModel(Protocol):
             progress: told of finished prompts.
 
         Returns:
-            N distributions, the i-th of shape [counts[i]], in the order of the prompts.
+            N distributions, the i-th of shape [counts[i]], in the order of the prompts; `Unweighable` where
+            the letters hold too little probability, or the model gives none.
 
         Raises:
             InputError: an unusable number of options, or something that would make every prompt fail.

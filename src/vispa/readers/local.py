@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from vispa.generation.letters import Masses
 from vispa.readers.base import Distribution, Failure, Progress
+from vispa.readers.weighing import weighed
+from vispa.request import LEAST_OPTION_MASS
 
 
 class Writer(Protocol):
@@ -19,8 +22,8 @@ class Writer(Protocol):
 class OptionReader(Protocol):
     """Weighs options without steering."""
 
-    def __call__(self, prompts: Sequence[str], counts: Sequence[int]) -> Sequence[Distribution]:
-        """For each raw prompt, no chat template, the distribution over its first `counts[i]` letters."""
+    def __call__(self, prompts: Sequence[str], counts: Sequence[int]) -> Sequence[Masses]:
+        """For each raw prompt, no chat template, the masses of its first `counts[i]` letters."""
         ...
 
 
@@ -33,10 +36,13 @@ class LocalChat:
         name: of the model.
         write: see `Writer`; it also puts each prompt in the model's chat template.
         options: see `OptionReader`.
+        least_option_mass: what the letters must hold together to be weighed.
     """
 
-    def __init__(self, name: str, write: Writer, options: OptionReader) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, write: Writer, options: OptionReader, least_option_mass: float = LEAST_OPTION_MASS
+    ) -> None:
+        self.name, self.least_option_mass = name, least_option_mass
         self._write, self._options = write, options
 
     def write(
@@ -51,7 +57,9 @@ class LocalChat:
         """See `ChatModel.option_probabilities`; progress is told once, at the end."""
         if not prompts:
             return []
-        found: list[Distribution | Failure] = list(self._options(prompts, counts))
+        found: list[Distribution | Failure] = [
+            weighed(masses, self.least_option_mass) for masses in self._options(prompts, counts)
+        ]
         if progress is not None:
             progress(len(prompts))
         return found

@@ -6,20 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods.asking import item_case
 from vispa.evaluation.methods.prompts import MethodPrompts, method_prompts
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.generation.engine import generate
-from vispa.generation.options import option_probabilities
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.models.encoding import chat_prompt
 from vispa.modes.prompts import Prompts
+from vispa.modes.readings import Reading, read_options
 from vispa.pipeline import Vispa
-from vispa.readers.base import Distribution
+from vispa.readers.base import ChatModel, Failure
 from vispa.request import LETTERS, check_max_new_tokens
 from vispa.selection.selector import Selector
 from vispa.taxonomy import Taxonomy
@@ -101,9 +99,10 @@ class Bench:
         rows = [Row(chat_prompt(self.vispa.model, message), seed=self.seed) for message in messages]
         return generate(self.vispa.model, rows, Sampling(max_new_tokens))
 
-    def weigh(self, prompts: Sequence[str], counts: Sequence[int]) -> list[Distribution]:
-        """The unsteered model's distribution over each raw prompt's options (section 3.3 of the paper)."""
-        return option_probabilities(self.vispa.model, prompts, counts)
+    @property
+    def reader(self) -> ChatModel:
+        """The unsteered model under test."""
+        return self.vispa.own_reader(self.vispa.model)
 
 
 def written_answers(bench: Bench, messages: Sequence[str]) -> list[MethodAnswer]:
@@ -115,12 +114,14 @@ def written_answers(bench: Bench, messages: Sequence[str]) -> list[MethodAnswer]
 def option_answers(bench: Bench, items: Sequence[TaskItem], prompts: Sequence[str]) -> list[MethodAnswer]:
     """The model's own choices after prompts that end where a letter is due."""
     options = [item_case(item).options for item in items]
-    found = bench.weigh(prompts, [len(texts) for texts in options])
-    return [chosen_answer(distribution, texts) for distribution, texts in zip(found, options, strict=True)]
+    found = read_options(bench.reader, prompts, options, bench.wording)
+    return [chosen_answer(reading, texts) for reading, texts in zip(found, options, strict=True)]
 
 
-def chosen_answer(distribution: Distribution, options: Sequence[str]) -> MethodAnswer:
-    """The likeliest option, the first on a tie."""
-    best = int(np.argmax(distribution))
-    exact = tuple(float(share) for share in distribution)
+def chosen_answer(reading: Reading | Failure, options: Sequence[str]) -> MethodAnswer:
+    """The likeliest option, the first on a tie; or why none can be read."""
+    if isinstance(reading, Failure):
+        return MethodAnswer(error=reading.reason)
+    best = int(reading.distribution.argmax())
+    exact = tuple(float(share) for share in reading.distribution)
     return MethodAnswer(response=options[best], answer=LETTERS[best], distribution=exact)

@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem, read_entries
 from vispa.evaluation.methods.asking import comment_request, item_case, situation
@@ -25,6 +23,7 @@ from vispa.generation.rows import Row, Sampling
 from vispa.models.encoding import chat_prompt
 from vispa.models.loading import LoadedModel
 from vispa.modes.prompts import Prompts
+from vispa.modes.readings import read_options
 from vispa.readers.base import ChatModel, Failure
 from vispa.request import LETTERS
 
@@ -218,9 +217,10 @@ class MoE:
     def _pick(self, items: Sequence[TaskItem], voices: Sequence[Sequence[Voice]]) -> list[Voice | Failure]:
         reader: ChatModel = self.bench.vispa.reader
         prompts = [self._picking(item, spoken) for item, spoken in zip(items, voices, strict=True)]
-        found = reader.option_probabilities(prompts, [len(spoken) for spoken in voices])
+        comments = [[voice.text for voice in spoken] for spoken in voices]
+        found = read_options(reader, prompts, comments, self.bench.wording)
         return [
-            fit if isinstance(fit, Failure) else spoken[int(np.argmax(fit))]
+            fit if isinstance(fit, Failure) else spoken[int(fit.distribution.argmax())]
             for fit, spoken in zip(found, voices, strict=True)
         ]
 

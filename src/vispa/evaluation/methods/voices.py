@@ -18,14 +18,11 @@ from vispa.modes.distributional import DistributionalAnswer, mix, read_comments
 from vispa.modes.mixture import Mixture
 from vispa.modes.overton.extractive import ExtractiveAggregator
 from vispa.modes.picking import EmbeddingPicker
-from vispa.modes.questions import lettered
+from vispa.modes.stances import read_stances
 from vispa.modes.steerable import Picker, SteerableAnswer, SteerableMode
 from vispa.readers.base import Failure
 from vispa.records import Comment, Stance
 from vispa.taxonomy import Taxonomy, Value
-
-_STANCES: tuple[Stance, ...] = ("support", "oppose", "either")
-_UNREAD: dict[Stance, float] = dict.fromkeys(_STANCES, 1 / len(_STANCES))
 
 
 @dataclass(frozen=True)
@@ -69,12 +66,12 @@ def answer_from_voices(
     else:
         answers = []
         read = read_comments(bench.vispa.reader, cases, bench.wording)
-        for case, (by_voice, asked) in zip(cases, read, strict=True):
+        for case, by_voice in zip(cases, read, strict=True):
             if isinstance(by_voice, Failure):
                 answers.append(_failed(by_voice))
             else:
                 names = [comment.value for comment in case.comments]
-                answers.append(_option_answer(mix(case, names, [1.0] * len(names), by_voice, Mixture(), asked)))
+                answers.append(_option_answer(mix(case, names, [1.0] * len(names), by_voice, Mixture())))
     return [with_voices(answer, spoken) for answer, spoken in zip(answers, voices, strict=True)]
 
 
@@ -94,9 +91,7 @@ def _cases(bench: Bench, items: Sequence[TaskItem], voices: Sequence[Sequence[Vo
             slug = f"voice {number} {place}"
             values.append(Value(slug, voice.name, "voices", voice.source))
             comments.append(
-                Comment(
-                    value=slug, text=voice.text, shift={}, prompt="", tokens=voice.tokens, stance=next(stances, _UNREAD)
-                )
+                Comment(value=slug, text=voice.text, shift={}, prompt="", tokens=voice.tokens, stance=next(stances, {}))
             )
         cases.append(item_case(item, tuple(comments), own_stances=bench.own_stances))
     return cases, Taxonomy(values, {})
@@ -106,14 +101,9 @@ def _stances(bench: Bench, items: Sequence[TaskItem], voices: Sequence[Sequence[
     """Where each comment stands, by the unsteered model; needed for a response of the comments' own sentences."""
     if items[0].mode != "overton" or not isinstance(bench.vispa.aggregator, ExtractiveAggregator):
         return []
-    options = lettered([stance.capitalize() for stance in _STANCES])
-    prompts = [
-        bench.wording.stance.format(passage=voice.text, text=item.text, options=options)
-        for item, spoken in zip(items, voices, strict=True)
-        for voice in spoken
-    ]
-    found = bench.weigh(prompts, [len(_STANCES)] * len(prompts))
-    return [{stance: float(share) for stance, share in zip(_STANCES, row, strict=True)} for row in found]
+    texts = [item.text for item, spoken in zip(items, voices, strict=True) for _ in spoken]
+    comments = [voice.text for spoken in voices for voice in spoken]
+    return read_stances(bench.reader, texts, comments, bench.wording)
 
 
 def _aggregator(bench: Bench, voices: Taxonomy) -> Aggregator:

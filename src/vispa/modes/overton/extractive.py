@@ -19,10 +19,11 @@ _SENTENCES_PER_VALUE = 2
 # Share of common words from which on two sentences count as saying the same.
 _SAME = 0.75
 
-_CLAUSES: tuple[tuple[Stance, str, str], ...] = (
+_CLAUSES: tuple[tuple[Stance | None, str, str], ...] = (
     ("support", "speaks for it", "speak for it"),
     ("oppose", "speaks against it", "speak against it"),
     ("either", "sees two sides", "see two sides"),
+    (None, "takes no side that can be read", "take no side that can be read"),
 )
 
 
@@ -67,20 +68,21 @@ class ExtractiveAggregator:
         return Claim(text=text, values=values, comments=tuple(numbers), support=1.0, supported=True)
 
     def _lead(self, comments: Sequence[Comment]) -> str:
-        by_stance: dict[Stance, list[str]] = {}
+        by_stance: dict[Stance | None, list[str]] = {}
         for comment in comments:
             by_stance.setdefault(comment.leaning, []).append(self.taxonomy[comment.value].label)
-        if len(by_stance) == 1 and len(comments) > 1:
-            stance = next(iter(by_stance))
+        stance = next(iter(by_stance))
+        if len(by_stance) == 1 and len(comments) > 1 and stance is not None:
             agreement = {"support": "speak for it", "oppose": "speak against it", "either": "see two sides"}[stance]
             return _capital(f"the values agree: {_list(by_stance[stance])} all {agreement}.")
         clauses = []
-        for stance, one, many in _CLAUSES:
-            if stance in by_stance:
-                names = by_stance[stance]
+        for kind, one, many in _CLAUSES:
+            if kind in by_stance:
+                names = by_stance[kind]
                 clauses.append(f"{_list(names)} {one if len(names) == 1 else many}")
         text = "; ".join(clauses)
-        return _capital(f"the values part here: {text}." if len(clauses) > 1 else f"{text}.")
+        part = len(by_stance.keys() - {None}) > 1
+        return _capital(f"the values part here: {text}." if part else f"{text}.")
 
 
 def _salient_sentences(comment: Comment, comments: Sequence[Comment]) -> list[str]:

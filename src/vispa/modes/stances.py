@@ -1,0 +1,41 @@
+"""Where comments stand: whether each supports what its text describes, opposes it, or does either."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+from vispa.modes.prompts import Prompts
+from vispa.modes.questions import lettered
+from vispa.modes.readings import read_options
+from vispa.readers.base import ChatModel, Failure
+from vispa.records import Stance
+from vispa.request import STANCE_OPTIONS
+
+_STANCES: tuple[Stance, ...] = get_args(Stance)
+
+
+def read_stances(
+    reader: ChatModel, texts: Sequence[str], comments: Sequence[str], prompts: Prompts
+) -> list[dict[Stance, float]]:
+    """The stance of each comment to its text, by a model's reading of it.
+
+    Args:
+        reader: reads; never steered.
+        texts: N texts.
+        comments: N comments, one on each.
+        prompts: wording.
+
+    Returns:
+        N probabilities by stance; none where a comment says nothing, or its stance cannot be read.
+    """
+    options = lettered(STANCE_OPTIONS)
+    said = [place for place, comment in enumerate(comments) if comment.strip()]
+    asked = [prompts.stance.format(passage=comments[i], text=texts[i], options=options) for i in said]
+    found = dict(zip(said, read_options(reader, asked, [STANCE_OPTIONS] * len(said), prompts), strict=True))
+    stances: list[dict[Stance, float]] = []
+    for place in range(len(comments)):
+        reading = found.get(place)
+        known = None if reading is None or isinstance(reading, Failure) else reading.distribution
+        stances.append({} if known is None else {s: round(float(p), 4) for s, p in zip(_STANCES, known, strict=True)})
+    return stances
