@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,16 @@ def test_heavy_libraries_load_where_they_are_used() -> None:
 'pydantic','matplotlib','openai'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_commands_print_through_one_door() -> None:
+    """Only `cli/console.py` writes to a stream: it keeps data from being read as markup or escape sequences."""
+    ways = re.compile(
+        r"typer\.(echo|secho|confirm|prompt)\(|\bprint\(|rich\.console|sys\.(stdout|stderr)\.write|rich\.markup"
+    )
+    for path in (PACKAGE / "cli").rglob("*.py"):
+        if path.name != "console.py":
+            assert not ways.search(path.read_text(encoding="utf-8")), path
 
 
 def test_public_names_exist() -> None:

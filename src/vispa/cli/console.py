@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from vispa.errors import InputError, OutputError
+from vispa.files.door import read_standard_input
 from vispa.files.visible import visible_line, visible_text
 
 if TYPE_CHECKING:
@@ -125,16 +126,13 @@ def text_argument(text: str | None) -> str:
     """The argument, or standard input where it is missing or `-`.
 
     Raises:
-        InputError: neither is given, or standard input is not UTF-8.
+        InputError: neither is given, or standard input is too long or not UTF-8.
     """
     if text is not None and text != "-":
         return text
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError("text", "is missing.", "Give it as an argument, or on standard input.")
-    try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError("text", f"is not UTF-8 (byte {error.start}).", "Send it with UTF-8 encoding.") from error
+    return read_standard_input()
 
 
 def names_argument(values: str | None) -> tuple[str, ...]:
