@@ -230,7 +230,7 @@ def test_a_console_without_unicode_loses_nothing(arguments: tuple[str, ...]) -> 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize("arguments", [("values",), ("values", "--json"), ("values", "karma")])
 def test_a_full_output_is_said_once(arguments: tuple[str, ...]) -> None:
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         found = vispa(*arguments, stdout=full)
     assert found.returncode == 1
     assert found.stderr.startswith(b"vispa: standard output: cannot be written (No space left on device). Files that")

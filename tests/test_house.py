@@ -67,9 +67,7 @@ def test_heavy_libraries_load_where_they_are_used() -> None:
 
 def test_commands_print_through_one_door() -> None:
     """Only `cli/console.py` writes to a stream: it keeps data from being read as markup or escape sequences."""
-    ways = re.compile(
-        r"typer\.(echo|secho|confirm|prompt)\(|\bprint\(|rich\.console|sys\.(stdout|stderr)\.write|rich\.markup"
-    )
+    ways = re.compile(r"typer\.(echo|secho|confirm|prompt)\(|\bprint\(|rich\.(console|markup)|sys\.std(out|err)\.write")
     for path in (PACKAGE / "cli").rglob("*.py"):
         if path.name != "console.py":
             assert not ways.search(path.read_text(encoding="utf-8")), path
