@@ -33,7 +33,7 @@ from vispa.models.encoding import chat_prompt
 from vispa.models.loading import EMBEDDED, LoadedModel, load_model
 from vispa.modes.prompts import built_in_prompts
 from vispa.steering.bank import VectorBank
-from vispa.steering.fitting import cached_bank
+from vispa.steering.bank_cache import cached_bank
 from vispa.steering.recipe import Recipe, Steer
 from vispa.taxonomy import Taxonomy
 

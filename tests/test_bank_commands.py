@@ -20,11 +20,12 @@ from vispa.cli.bank.exporting import blocks_option
 from vispa.errors import BankError, InputError, ModelError
 from vispa.models.loading import LoadedModel, load_model
 from vispa.steering.bank import VectorBank
+from vispa.steering.bank_cache import bank_path
 from vispa.steering.estimators import OneVersusOthers
 from vispa.steering.exchange.fixed import fixed_vectors
 from vispa.steering.exchange.gguf import import_gguf
 from vispa.steering.exchange.plain import import_vectors
-from vispa.steering.fitting import bank_path, fit_bank
+from vispa.steering.fitting import fit_bank
 from vispa.steering.recipe import Recipe
 from vispa.steering.sealing import read_sealed, write_sealed
 from vispa.taxonomy import Taxonomy

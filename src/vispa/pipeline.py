@@ -50,7 +50,7 @@ from vispa.selection.choosing import choose, definition_similarity
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.selector import Selector
 from vispa.steering.bank import VectorBank
-from vispa.steering.fitting import cached_bank
+from vispa.steering.bank_cache import cached_bank
 from vispa.steering.recipe import Recipe, Steer
 from vispa.taxonomy import Taxonomy
 from vispa.versions import versions

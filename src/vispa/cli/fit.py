@@ -26,7 +26,7 @@ def fit(
     Other commands do this by themselves on first use. Example: `vispa fit ./my-llama`
     """
     from vispa.models.loading import load_model
-    from vispa.steering.fitting import bank_path, cached_bank
+    from vispa.steering.bank_cache import bank_path, cached_bank
     from vispa.taxonomy import Taxonomy
 
     values = Taxonomy.load(taxonomy) if taxonomy else Taxonomy.built_in()

@@ -65,7 +65,7 @@ def inspect(
     from vispa.generation.rows import Sampling
     from vispa.models.encoding import chat_prompt
     from vispa.models.loading import load_model
-    from vispa.steering.fitting import cached_bank
+    from vispa.steering.bank_cache import cached_bank
     from vispa.study.dose import one_per_family
     from vispa.study.figures import write_figures
     from vispa.study.inspection import inspect_bank

@@ -120,10 +120,8 @@ class VectorBank:
         if not sealed.whole:
             raise BankError(str(path), "is damaged (the header does not agree with its checksum).", BANK_ADVICE)
         if sealed.broken:
-            names = ", ".join(sorted(sealed.broken))
-            raise BankError(
-                str(path), f"is damaged ({names}: the numbers do not agree with their checksum).", BANK_ADVICE
-            )
+            names = ", ".join(map(repr, sorted(sealed.broken)))
+            raise BankError(str(path), f"is damaged ({names}: other numbers than the checksum's).", BANK_ADVICE)
         return cls.from_parts(header, sealed.tensors, str(path))
 
     @classmethod

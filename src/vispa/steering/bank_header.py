@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from vispa.errors import BankError, InputError
 from vispa.files.names import LONGEST_NAME, check_name
@@ -31,6 +31,13 @@ def _named(name: str) -> str:
     return name
 
 
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"{twice[0]!r} is named twice")
+    return names
+
+
 #: Part of a file's name in the cache, so that nothing else than a digest may stand there.
 Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_named)]
@@ -46,15 +53,8 @@ class InfoHeader(_Part):
     model: str
     model_fingerprint: Digest
     taxonomy_fingerprint: Digest
-    values: Annotated[tuple[Name, ...], Field(min_length=1)]
+    values: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_once)]
     versions: dict[str, str]
-
-    @model_validator(mode="after")
-    def _once(self) -> Self:
-        twice = [name for name, count in Counter(self.values).items() if count > 1]
-        if twice:
-            raise ValueError(f"{twice[0]!r} is named twice")
-        return self
 
 
 class EntryHeader(_Part):

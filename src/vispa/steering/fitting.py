@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
 
-from vispa.errors import BankError
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import Reading, read_activations
-from vispa.steering.bank import VectorBank, bank_file
+from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry
 from vispa.steering.estimators import (
     Estimator,
@@ -85,36 +82,3 @@ def fit_bank(
 def default_recipe(loaded: LoadedModel) -> Recipe:
     """The published recipe, or the one that was chosen for the embedded model."""
     return embedded_recipe() if loaded.is_embedded else Recipe()
-
-
-def bank_path(loaded: LoadedModel, taxonomy: Taxonomy) -> Path:
-    """Where the bank of a model and taxonomy is cached."""
-    return bank_file(loaded.fingerprint, taxonomy.fingerprint)
-
-
-def cached_bank(
-    loaded: LoadedModel, taxonomy: Taxonomy, *, force: bool = False, progress: Progress | None = None
-) -> VectorBank:
-    """The cached bank of a model and taxonomy; fitted and cached if there is none.
-
-    A damaged cache file is fitted anew.
-
-    Args:
-        loaded: the model.
-        taxonomy: the values.
-        force: fit anew although there is one.
-        progress: told of progress while fitting.
-    """
-    path = bank_path(loaded, taxonomy)
-    if path.is_file() and not force:
-        try:
-            bank = VectorBank.load(path)
-            bank.require(model_fingerprint=loaded.fingerprint, taxonomy_fingerprint=taxonomy.fingerprint)
-        except BankError:
-            pass
-        else:
-            # The recipe is this package's advice, not a fitted thing: the newest counts.
-            return replace(bank, recipe=default_recipe(loaded))
-    bank = fit_bank(loaded, taxonomy, progress=progress)
-    bank.save(path)
-    return bank

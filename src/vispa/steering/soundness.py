@@ -18,7 +18,7 @@ def number_problems(bank: VectorBank) -> list[str]:
         found.append("residual_norm: has entries that are not finite and positive")
     found += shape_problems(len(bank.info.values), bank.residual_norm, bank.entries)
     for name, entry in bank.entries.items():
-        found += _entry_problems(name, entry)
+        found += entry_problems(name, entry)
     return found
 
 
@@ -34,7 +34,8 @@ def bank_problems(bank: VectorBank) -> list[str]:
     return found
 
 
-def _entry_problems(name: str, entry: Entry) -> list[str]:
+def entry_problems(name: str, entry: Entry) -> list[str]:
+    """What is wrong with the numbers of one entry; none if sound."""
     found = []
     for part, tensor in vars(entry.directions).items():
         bad = 0 if tensor is None else int((~torch.isfinite(tensor)).sum())

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from vispa.cli.bank.finding import load_bank
+from vispa.cli.bank.finding import find_bank
 from vispa.cli.console import print_json, print_line
 from vispa.cli.options import AsJson
 from vispa.errors import BankError, InputError
+from vispa.files.locking import changing
 
 
 def import_bank(
@@ -50,9 +51,10 @@ def _take_bank(file: Path, force: bool) -> Path:
     if problems := bank_problems(bank):
         raise BankError(str(file), f"is not sound: {problems[0]}.", "See `vispa bank verify`.")
     path = bank_file(bank.info.model_fingerprint, bank.info.taxonomy_fingerprint)
-    if path.exists() and not force:
-        raise InputError(str(path), "is there already.", "Replace it with --force.")
-    bank.save(path)
+    with changing(path):
+        if path.exists() and not force:
+            raise InputError(str(path), "is there already.", "Replace it with --force.")
+        bank.save(path)
     return path
 
 
@@ -60,13 +62,11 @@ def _take_vectors(
     file: Path, into: str, value: str | None, name: str, force: bool
 ) -> tuple[Path, dict[str, list[int]]]:
     """Add vectors of other programs to a bank, as an estimator's."""
+    from vispa.steering.bank import VectorBank
     from vispa.steering.exchange.gguf import import_gguf
     from vispa.steering.exchange.merging import with_vectors
     from vispa.steering.exchange.plain import import_vectors
 
-    path, bank = load_bank(into)
-    if name in bank.entries and not force:
-        raise InputError("--name", f"{name!r} is in the bank already.", "Choose another one, or use --force.")
     if file.suffix == ".gguf":
         if value is None:
             raise InputError("--value", "is missing.", "Say which value the control vector is of.")
@@ -77,5 +77,11 @@ def _take_vectors(
             if value not in vectors:
                 raise InputError("--value", f"{value!r} is not in {file}.", f"It has {', '.join(vectors)}.")
             vectors = {value: vectors[value]}
-    with_vectors(bank, name, vectors).save(path)
+    path = find_bank(into)
+    # Read under the lock: what others import meanwhile is not lost.
+    with changing(path):
+        bank = VectorBank.load(path)
+        if name in bank.entries and not force:
+            raise InputError("--name", f"{name!r} is in the bank already.", "Choose another one, or use --force.")
+        with_vectors(bank, name, vectors).save(path)
     return path, {slug: list(by_block) for slug, by_block in vectors.items()}

@@ -8,27 +8,33 @@ from dataclasses import replace
 import torch
 
 from vispa.errors import InputError
+from vispa.files.names import check_name
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import Entry
 from vispa.steering.estimators import Directions
+from vispa.steering.fitting import default_estimators
 
 
 def with_vectors(bank: VectorBank, name: str, vectors: Mapping[str, Mapping[int, torch.Tensor]]) -> VectorBank:
     """The bank with one more entry, made of vectors from elsewhere.
 
     Steer with it by `Recipe(estimator=name, magnitude="coefficient", amount=1.0)`. The quality of
-    blocks with a vector is taken on trust (1); values and blocks without one have quality 0, so
-    that recipes leave them out.
+    blocks with a vector is taken on trust (1); values and blocks without one, or with one that is zero,
+    have quality 0, and no recipe steers there.
 
     Args:
         bank: fitted on the model that the vectors are for.
-        name: of the new entry; replaces one of that name.
+        name: of the new entry; replaces one of that name, but never a fitted one.
         vectors: value → block number → [H].
 
     Raises:
-        InputError: a value, block or width that the bank does not have; a vector that is not finite;
-            a bank without entries, which does not say how wide its model is.
+        InputError: a name that is none, or that fitting uses; a value, block or width that the bank
+            does not have; a vector that is not finite; a bank without entries, which does not say how
+            wide its model is.
     """
+    check_name("name", name)
+    if name in {estimator.name for estimator in default_estimators()}:
+        raise InputError("name", f"{name!r} is what fitted directions are called.", "Choose another name.")
     blocks, width = len(bank.residual_norm), bank.width
     if width is None:
         raise InputError("bank", "has no directions that tell how wide its model is.", "Fit it anew with `vispa fit`.")
@@ -47,6 +53,6 @@ def with_vectors(bank: VectorBank, name: str, vectors: Mapping[str, Mapping[int,
                 )
             if not torch.isfinite(vector).all():
                 raise InputError(f"{slug}.layer_{block}", "is not finite.", "Export the vector anew.")
-            stack[row, block], quality[row, block] = vector.float(), 1.0
-    entry = Entry(Directions(stack, quality, torch.zeros_like(quality)), "last", "pairs")
+            stack[row, block], quality[row, block] = vector.float(), float(bool(vector.any()))
+    entry = Entry(Directions(stack, quality, torch.zeros_like(quality)), "last", "pairs", imported=True)
     return replace(bank, entries={**bank.entries, name: entry})

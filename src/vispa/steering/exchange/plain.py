@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from vispa.errors import InputError, NumericalError
+from vispa.files.names import check_name
 from vispa.files.writing import replacing
 from vispa.steering.bank import VectorBank
 from vispa.steering.exchange.checking import check_file, check_widths
@@ -106,7 +107,8 @@ def import_vectors(path: Path) -> SteeringVectors:
     (empty), and its coefficients too.
 
     Raises:
-        InputError: a missing or damaged file, or one with other tensors.
+        InputError: a missing or damaged file, or one with other tensors or with values that have no
+            proper names.
     """
     check_file(path)
     advice = "Give a safetensors file with tensors named VALUE.layer_N."
@@ -114,13 +116,14 @@ def import_vectors(path: Path) -> SteeringVectors:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {}).get("steering", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise InputError(str(path), f"is damaged ({error}).", advice) from error
     vectors: dict[str, dict[int, torch.Tensor]] = {}
     for name, tensor in tensors.items():
         match = _TENSOR.fullmatch(name)
         if match is None or tensor.ndim != 1 or not tensor.is_floating_point():
             raise InputError(str(path), f"has a tensor {name!r} {list(tensor.shape)}.", advice)
+        check_name(f"{path} tensor", match["value"])
         by_block, block = vectors.setdefault(match["value"], {}), int(match["layer"])
         if block in by_block:
             raise InputError(str(path), f"has two vectors for layer {block} of {match['value']}.", advice)

@@ -1,0 +1,134 @@
+"""The cached bank of a model and taxonomy: found, completed or fitted, and kept."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from vispa.errors import VispaError
+from vispa.files.caching import say_unused
+from vispa.files.locking import changing
+from vispa.models.loading import LoadedModel
+from vispa.steering.bank import VectorBank, bank_file
+from vispa.steering.bank_parts import Entry
+from vispa.steering.fitting import Progress, default_estimators, default_recipe, fit_bank
+from vispa.steering.salvage import Salvage, salvaged
+from vispa.taxonomy import Taxonomy
+
+_logger = logging.getLogger(__name__)
+
+
+def bank_path(loaded: LoadedModel, taxonomy: Taxonomy) -> Path:
+    """Where the bank of a model and taxonomy is cached."""
+    return bank_file(loaded.fingerprint, taxonomy.fingerprint)
+
+
+def cached_bank(
+    loaded: LoadedModel, taxonomy: Taxonomy, *, force: bool = False, progress: Progress | None = None
+) -> VectorBank:
+    """The cached bank of a model and taxonomy; fitted and cached if there is none.
+
+    A bank that lacks an estimator of this release is completed; one that is damaged or of an older
+    release is fitted anew. Either is said in a warning. Vectors that were imported are kept, and
+    those that cannot be are named. A cache that cannot be used stops nothing.
+
+    Args:
+        loaded: the model.
+        taxonomy: the values.
+        force: fit anew although there is one.
+        progress: told of progress while fitting.
+
+    Raises:
+        NumericalError: an activation is not finite.
+    """
+    path = bank_path(loaded, taxonomy)
+    found = _found(path, loaded, taxonomy)
+    # The recipe is this package's advice, not a fitted thing: the newest counts.
+    recipe = default_recipe(loaded)
+    earlier = None if force else found.bank
+    if earlier is not None:
+        missing = [one for one in default_estimators() if one.name not in earlier.entries]
+        if not missing:
+            return replace(earlier, recipe=recipe)
+        names = ", ".join(one.name for one in missing)
+        _logger.warning("%s lacks %s, which an older release did not have: fitted now.", path, names)
+        fresh = fit_bank(loaded, taxonomy, estimators=missing, recipe=recipe, progress=progress)
+        fresh = replace(earlier, recipe=recipe, entries={**fresh.entries, **earlier.entries})
+    else:
+        if found.problem:
+            _logger.warning("%s %s: it is fitted anew.", path, found.problem)
+        fresh = fit_bank(loaded, taxonomy, recipe=recipe, progress=progress)
+    return _kept(path, fresh, found, loaded, taxonomy)
+
+
+def _found(path: Path, loaded: LoadedModel, taxonomy: Taxonomy) -> Salvage:
+    """What the cache has."""
+    try:
+        if not path.is_file():
+            return Salvage()
+    except OSError as error:
+        say_unused(path, error)
+        return Salvage()
+    found = salvaged(path)
+    if found.bank is None:
+        return found
+    try:
+        found.bank.require(model_fingerprint=loaded.fingerprint, taxonomy_fingerprint=taxonomy.fingerprint)
+    except VispaError as error:
+        # A file that somebody renamed: nothing in it is of this model.
+        return Salvage(None, f"is of another model or taxonomy ({error})", {}, tuple(found.entries))
+    return found
+
+
+def _kept(path: Path, fresh: VectorBank, found: Salvage, loaded: LoadedModel, taxonomy: Taxonomy) -> VectorBank:
+    """The bank with what stays of the file's entries, written to the cache where that can be."""
+    try:
+        with changing(path):
+            # Others may have imported vectors while this process was fitting.
+            found = _found(path, loaded, taxonomy)
+            bank = _merged(fresh, found)
+            _say_lost(path, fresh, found)
+            bank.save(path)
+    except (VispaError, OSError) as error:
+        say_unused(path, error)
+        return _merged(fresh, found)
+    return bank
+
+
+def _merged(fresh: VectorBank, found: Salvage) -> VectorBank:
+    """Fitted entries in their order, then those that fitting does not give."""
+    order = _fitted_names()
+    entries = {**fresh.entries, **_kept_entries(fresh, found)}
+    names = sorted(entries, key=lambda name: order.index(name) if name in order else len(order))
+    return replace(fresh, entries={name: entries[name] for name in names})
+
+
+def _kept_entries(fresh: VectorBank, found: Salvage) -> dict[str, Entry]:
+    """What stays of a file: imported vectors, and those of estimators that this release does not know."""
+    shape = next(iter(fresh.entries.values())).directions.vectors.shape
+    return {
+        name: replace(entry, imported=True)
+        for name, entry in found.entries.items()
+        if entry.directions.vectors.shape == shape and (entry.imported or name not in _fitted_names())
+    }
+
+
+def _say_lost(path: Path, fresh: VectorBank, found: Salvage) -> None:
+    """Name the imported vectors that a damaged file loses, and keep that file for whoever wants to look."""
+    kept = _kept_entries(fresh, found)
+    if found.unchecked and kept:
+        _logger.warning("%s: no checksum vouches for the imported vectors that are kept: %s.", path, ", ".join(kept))
+    lost = [name for name in (*found.lost, *found.entries) if name not in {*kept, *_fitted_names()}]
+    unknown = bool(found.problem) and not (found.entries or found.lost)
+    if lost or unknown:
+        aside = path.with_name(f"{path.name}.damaged")
+        path.replace(aside)
+        what = (
+            f"imported vectors are lost: {', '.join(lost)}" if lost else "vectors that were imported, if any, are lost"
+        )
+        _logger.warning("%s: %s; import them again. The damaged file is kept as %s.", path, what, aside)
+
+
+def _fitted_names() -> list[str]:
+    return [one.name for one in default_estimators()]
