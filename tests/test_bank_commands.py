@@ -84,7 +84,7 @@ def test_a_bank_with_an_unknown_recipe_does_not_hide_the_others(cache: Path) -> 
     write_sealed(newer, json.loads(sealed.header.replace('"magnitude"', '"strength"')), sealed.tensors)
     first, second = json.loads(run("list", "--json"))
     assert first["model"] == "lab/small-llama"
-    assert "recipe strength: is unknown" in second["problem"]
+    assert "recipe field strength: is unknown" in second["problem"]
     with pytest.raises(BankError, match="recipe that cannot be used"):
         VectorBank.load(newer)
     assert json.loads(run("show", "lab/small-llama", "--json"))["path"] == str(path)

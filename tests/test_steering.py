@@ -428,8 +428,8 @@ def test_published_tables_give_each_value_its_amount() -> None:
         ({"cap": -1.0}, "cap"),
         ({"gate": 1.5}, "gate"),
         ({"table": "beta"}, "table"),
-        ({"strength": 3}, "recipe strength: is unknown"),
-        ({"amount": "much"}, "recipe: cannot be used"),
+        ({"strength": 3}, "recipe field strength: is unknown"),
+        ({"amount": "much"}, "recipe field amount: is 'much'"),
     ],
 )
 def test_impossible_recipes_are_refused(fields: dict[str, object], message: str) -> None:

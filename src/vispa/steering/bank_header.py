@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from vispa.errors import BankError, InputError
 from vispa.files.names import LONGEST_NAME, check_name
+from vispa.files.reading import parse_json
+from vispa.files.validation import FileModel, validated
 from vispa.steering.activations import Reading
 from vispa.steering.estimators import Contrast
 
@@ -43,11 +44,7 @@ Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_named)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, protected_namespaces=())
-
-
-class InfoHeader(_Part):
+class InfoHeader(FileModel):
     """The fields of `vispa.steering.bank.BankInfo`."""
 
     model: str
@@ -57,7 +54,7 @@ class InfoHeader(_Part):
     versions: dict[str, str]
 
 
-class EntryHeader(_Part):
+class EntryHeader(FileModel):
     """How an entry's directions came about."""
 
     reading: Reading
@@ -65,14 +62,14 @@ class EntryHeader(_Part):
     imported: bool = False
 
 
-class BankHeader(_Part):
+class BankHeader(FileModel):
     """All that a bank's file says beside its tensors."""
 
     format: str
     info: InfoHeader
     entries: dict[Name, EntryHeader]
     recipe: dict[str, Any]
-    digests: dict[str, Digest] = {}
+    digests: dict[str, Digest] = Field(default_factory=dict)
 
 
 def parsed_header(text: str, place: str) -> BankHeader:
@@ -85,21 +82,11 @@ def parsed_header(text: str, place: str) -> BankHeader:
     Raises:
         BankError: not of a bank, or with a field that cannot be; the message names it.
     """
-    kind = _format(text)
+    try:
+        data = parse_json(text, place)
+    except InputError:
+        data = None
+    kind = data.get("format") if isinstance(data, dict) else None
     if kind not in (FORMAT, *OLDER_FORMATS):
         raise BankError(place, f"is not a bank of format {FORMAT}.", BANK_ADVICE)
-    try:
-        return BankHeader.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        problem = first["msg"].removeprefix("Value error, ")
-        raise BankError(place, f"has a header whose field {field!r} cannot be ({problem}).", BANK_ADVICE) from error
-
-
-def _format(text: str) -> object:
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return header.get("format") if isinstance(header, dict) else None
+    return validated(BankHeader, data, place, advice=BANK_ADVICE, error=BankError)

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from vispa.errors import InputError, check_choice
+
+if TYPE_CHECKING:
+    from vispa.files.validation import FileModel
 
 #: `calibrated`: up to a probe's target confidence, per input (ConVA). `coefficient`: multiples
 #: of the fitted direction. `residual`: a fraction of the block's typical residual norm.
@@ -25,6 +28,8 @@ _PUBLISHED = Path(__file__).parent / "published.toml"
 DEPTH = (0.31, 0.78)
 #: A direction worse than this on held-out sentences does not separate; its block is left out.
 MINIMAL_QUALITY = 0.6
+#: No model has so many blocks; numbers beyond are mistakes, and lists of them would fill the memory.
+MOST_BLOCKS = 10_000
 
 
 @dataclass(frozen=True)
@@ -64,39 +69,59 @@ class Recipe:
     gate: float | None = None
 
     def __post_init__(self) -> None:
-        check_choice("magnitude", self.magnitude, get_args(Magnitude))
-        check_choice("scope", self.scope, get_args(Scope))
+        check_types(vars(self))
+        check_choice("table", self.table or "", ("", *published_tables()))
+        for block in self.blocks or ():
+            if not 0 <= block < MOST_BLOCKS:
+                raise InputError("blocks", f"{block} is not a block of any model.", "Blocks are counted from 0.")
         if not 0 <= self.depth[0] <= self.depth[1] <= 1:
             raise InputError("depth", f"is {self.depth}.", "Give two shares of the depth in ascending order, 0 to 1.")
         if self.best is not None and self.best < 1:
             raise InputError("best", f"is {self.best}.", "Give a number of blocks from 1.")
         if self.magnitude == "calibrated" and not 0 < self.amount < 1:
             raise InputError("amount", f"is {self.amount}.", "A target confidence lies between 0 and 1, such as 0.9.")
-        if not abs(self.amount) < float("inf"):
-            raise InputError("amount", f"is {self.amount}.", "Give a finite number.")
         if self.cap is not None and not self.cap > 0:
             raise InputError("cap", f"is {self.cap}.", "Give a fraction of the residual norm above 0.")
+        if self.minimal_quality < 0:
+            raise InputError("minimal_quality", f"is {self.minimal_quality}.", "Give an accuracy, 0 to 1.")
         if self.gate is not None and not 0 < self.gate < 1:
             raise InputError("gate", f"is {self.gate}.", "Give a probability between 0 and 1.")
-        if self.table is not None:
-            check_choice("table", self.table, tuple(published_tables()))
+
+    def check_steers(self) -> None:
+        """Refuse a recipe that steers nothing whatever the bank: each value's comment would be the same.
+
+        Raises:
+            InputError: no block, no amount, or a quality that no direction has; names the field.
+        """
+        if self.blocks is not None and not self.blocks:
+            raise InputError("blocks", "names no block: nothing would be steered.", "Name blocks, or leave it out.")
+        if self.amount == 0 and self.table is None:
+            raise InputError("amount", "is 0: nothing would be steered.", "Give another number.")
+        if self.minimal_quality > 1:
+            problem = f"is {self.minimal_quality}: no direction is so good, and nothing would be steered."
+            raise InputError("minimal_quality", problem, "Give an accuracy, 0 to 1.")
 
     @classmethod
     def from_mapping(cls, table: Mapping[str, Any], place: str = "recipe") -> Recipe:
         """A recipe from TOML or JSON; lists become tuples.
 
+        Args:
+            table: field → value.
+            place: the file, for messages.
+
         Raises:
-            InputError: an unknown field, or one that cannot be.
+            InputError: an unknown field, one of another type, one that cannot be, or a recipe that steers
+                nothing; names file and field.
         """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(table) - known)
-        if unknown:
-            raise InputError(f"{place} {unknown[0]}", "is unknown.", f"Known: {', '.join(sorted(known))}.")
-        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in table.items()}
+        from vispa.files.validation import validated
+
+        given = validated(recipe_model(), table, place)
         try:
-            return cls(**given)
-        except (TypeError, ValueError) as error:
-            raise InputError(place, f"cannot be used ({error}).", "Check the fields' types.") from error
+            recipe = cls(**dict(given))
+            recipe.check_steers()
+        except InputError as error:
+            raise InputError(f"{place} field {error.field}", error.problem, error.advice) from error
+        return recipe
 
     def chosen_blocks(self, count: int) -> tuple[int, ...]:
         """The blocks to steer in a model of `count` blocks.
@@ -129,11 +154,46 @@ class Steer:
         value: slug.
         weight: factor on the shift; 0 does nothing, a negative one steers away.
         recipe: how; None for the default of the bank.
+
+    Raises:
+        InputError: a weight that is not finite.
     """
 
     value: str
     weight: float = 1.0
     recipe: Recipe | None = None
+
+    def __post_init__(self) -> None:
+        if not abs(self.weight) < float("inf"):
+            raise InputError("weight", f"is {self.weight}.", "Give a finite number.")
+
+
+@cache
+def recipe_model() -> type[FileModel]:
+    """The model of a recipe's file: the fields of `Recipe`, of exactly their types."""
+    from pydantic import create_model
+
+    from vispa.files.validation import FileModel
+
+    types = get_type_hints(Recipe)
+    of: dict[str, Any] = {field.name: (types[field.name], field.default) for field in fields(Recipe)}
+    return create_model("RecipeFile", __base__=FileModel, **of)
+
+
+def check_types(given: Mapping[str, Any]) -> None:
+    """Refuse fields of a recipe that are of another type.
+
+    Raises:
+        InputError: names the field.
+    """
+    from pydantic import ValidationError
+
+    from vispa.files.validation import refusal
+
+    try:
+        recipe_model().model_validate(dict(given), strict=True)
+    except ValidationError as fault:
+        raise refusal(fault, recipe_model(), given, "recipe", error=InputError) from fault
 
 
 @cache
