@@ -10,14 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vispa.errors import InputError
+from vispa.request import resolved_count
 from vispa.selection.choosing import (
     AUTO_MOST,
     AUTO_SHARE,
-    check_count,
+    Chooser,
     check_diversity,
     choose,
     definition_similarity,
 )
+from vispa.selection.embedding import EmbeddingSelector
 from vispa.taxonomy import Taxonomy, Value
 
 VALUES = 16
@@ -173,8 +175,8 @@ def test_bad_requests_name_what_is_wrong(options: dict[str, object], field: str)
 
 
 def test_checks_take_what_is_allowed() -> None:
-    check_count("auto", 3)
-    check_count(3, 3)
+    assert resolved_count("auto", 3) == "auto"
+    assert resolved_count(3, 3) == 3
     check_diversity(0)
     check_diversity(1.0)
 
@@ -200,3 +202,61 @@ def test_similarity_of_definitions_is_a_cosine(small_taxonomy: Taxonomy) -> None
     assert found[0, 1] == pytest.approx(sum(float(a) * float(b) for a, b in zip(first, second, strict=True)), abs=1e-5)
     scores = np.array([[0.9, 0.8, 0.7]], dtype=np.float32)
     assert len(choose(scores, small_taxonomy, k=2, diversity=0.5, similarity=found)[0]) == 2
+
+
+# ---------------------------------------------------------------- the default, and one way to choose
+
+
+@pytest.mark.parametrize(("values", "expected"), [(1, 1), (2, 2), (5, 5), (6, 6), (31, 6)])
+def test_the_default_falls_to_what_there_is(values: int, expected: int) -> None:
+    assert resolved_count(None, values) == expected
+    slugs = [f"value-{number}" for number in range(values)]
+    taxonomy = Taxonomy([Value(slug, slug, "test", f"About {slug}.") for slug in slugs], {})
+    scores = np.linspace(0.1, 0.9, values, dtype=np.float32)[None]
+    assert len(choose(scores, taxonomy)[0]) == expected
+
+
+@pytest.mark.parametrize("k", [0, -1, 3, 6, 2.0, True, "many"])
+def test_a_number_that_was_asked_for_is_not_changed(k: object) -> None:
+    with pytest.raises(InputError, match="Choose from 1 to 2 values"):
+        resolved_count(k, 2)  # type: ignore[arg-type]
+
+
+class OtherEncoder:
+    """Texts that share a first letter point the same way, the earlier letters more to the front."""
+
+    name = "other"
+
+    def encode(self, texts, progress=None):
+        turn = np.array([ord(text[0].lower()) % 13 for text in texts], dtype=np.float32)[:, None]
+        vectors = np.cos(turn * np.arange(1, 9, dtype=np.float32))
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_diversity_goes_by_the_selectors_own_encoder(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("VISPA_CACHE", str(tmp_path))
+    monkeypatch.setattr("vispa.selection.choosing.load_encoder", lambda: pytest.fail("another encoder was asked"))
+    taxonomy = Taxonomy.built_in()
+    chooser = Chooser(EmbeddingSelector(taxonomy, OtherEncoder()))
+    row = np.linspace(0.2, 0.8, 31, dtype=np.float32)
+    found = chooser.choose(row, k=5, diversity=0.7)
+    likeness = definition_similarity(OtherEncoder(), taxonomy)
+    assert found == choose(row[None], taxonomy, k=5, diversity=0.7, similarity=likeness)[0]
+    assert found != chooser.choose(row, k=5)
+
+
+def test_a_selector_without_an_encoder_goes_by_the_bundled_one(monkeypatch) -> None:
+    class Fixed:
+        name, taxonomy = "fixed", TAXONOMY
+
+        def scores(self, texts, progress=None):
+            return np.tile(np.linspace(0.2, 0.8, VALUES, dtype=np.float32), (len(texts), 1))
+
+    monkeypatch.setattr("vispa.selection.choosing.load_encoder", OtherEncoder)
+    chooser = Chooser(Fixed())
+    row = chooser.scores(["Feeding ducks"])[0]
+    likeness = definition_similarity(OtherEncoder(), TAXONOMY)
+    assert (
+        chooser.choose(row, k=4, diversity=0.5)
+        == choose(row[None], TAXONOMY, k=4, diversity=0.5, similarity=likeness)[0]
+    )

@@ -15,8 +15,9 @@ from sklearn.model_selection import train_test_split
 from vispa.errors import InputError, VispaError
 from vispa.models.encoder import BundledEncoder, load_encoder
 from vispa.selection.choosing import choose
-from vispa.selection.embedding import HEAD_FILE, EmbeddingSelector
+from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.head import fit_head, label_matrix, load_head, load_situations
+from vispa.selection.shared_head import HEAD_FILE, value_embeddings
 from vispa.taxonomy import Taxonomy
 
 
@@ -56,10 +57,20 @@ def test_scores_are_probabilities_in_one_pass(encoder: BundledEncoder, taxonomy:
 def test_shipped_head_is_what_training_gives(encoder: BundledEncoder, taxonomy: Taxonomy) -> None:
     labelled = load_situations()
     values = list(taxonomy)
-    expected = fit_head(encoder.encode(labelled.texts), label_matrix(labelled, values), values)
+    embeddings = encoder.encode(labelled.texts)
+    expected = fit_head(embeddings, label_matrix(labelled, values), values)
     shipped = load_head(HEAD_FILE)
     probe = encoder.encode(["Feeding pigeons", "Lying to a judge"])
     np.testing.assert_allclose(shipped.probabilities(probe), expected.probabilities(probe), atol=1e-3)
+    # The calibration of all values takes a minute; on some of them it gives about as much as the labels do.
+    slugs = ("karma", "power", "security", "fairness", "benevolence")
+    cosines = embeddings @ value_embeddings(encoder, taxonomy, slugs).T
+    calibration = shipped.calibration
+    assert calibration is not None and calibration.slope > 0
+    given = 1 / (1 + np.exp(-(calibration.slope * cosines + calibration.offset)))
+    labels = label_matrix(labelled, slugs)
+    assert given.mean() == pytest.approx(labels.mean(), abs=0.05)
+    assert given[labels == 1].mean() > given[labels == 0].mean() + 0.02
 
 
 def test_head_generalises_to_situations_left_out(encoder: BundledEncoder, taxonomy: Taxonomy) -> None:

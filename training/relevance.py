@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold
 
 from vispa.models.encoder import FloatArray, load_encoder
-from vispa.selection.embedding import HEAD_FILE
 from vispa.selection.head import fit_head, label_matrix, load_situations
+from vispa.selection.shared_head import HEAD_FILE, fit_reference
 from vispa.taxonomy import Taxonomy
 
 _PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
@@ -44,7 +44,7 @@ def main() -> None:
     for penalty in _PENALTIES:
         print(f"C = {penalty:<5} cross-validated mean AUC {cross_validated(embeddings, labels, values, penalty):.3f}")
     if not arguments.dry_run:
-        fit_head(embeddings, labels, values).save(HEAD_FILE, {"encoder": encoder.name})
+        fit_reference(encoder).save(HEAD_FILE, {"encoder": encoder.name})
         print(f"wrote {HEAD_FILE}")
 
 

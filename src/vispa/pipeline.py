@@ -10,14 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
-
 from vispa.errors import VispaError
 from vispa.generation.engine import generate
 from vispa.generation.letters import Masses
 from vispa.generation.options import option_masses
 from vispa.generation.rows import Row, Sampling
-from vispa.models.encoder import Encoder, load_encoder
 from vispa.models.encoding import chat_prompt
 from vispa.models.loading import EMBEDDED, LoadedModel, load_model
 from vispa.modes.case import Aggregated, Aggregator, Case
@@ -46,7 +43,7 @@ from vispa.records import (
     Steering,
 )
 from vispa.request import Request, check_max_new_tokens
-from vispa.selection.choosing import choose, definition_similarity
+from vispa.selection.choosing import Chooser
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.selector import Selector
 from vispa.steering.bank import VectorBank
@@ -120,6 +117,7 @@ class Vispa:
         self.mixture = (mixture or Mixture()).renamed(lambda name: taxonomy[name].slug)
         self.reader: ChatModel = reader or self.own_reader(model)
         self._picker = picker
+        self.chooser = Chooser(selector)
 
     @classmethod
     def embedded(cls, *, progress: Progress | None = None) -> Self:
@@ -165,7 +163,7 @@ class Vispa:
 
     def write_with(self, reader: ChatModel) -> None:
         """Let a chat model write the Overton responses, instead of the comments' own sentences."""
-        self.aggregator = WrittenAggregator(reader, self.prompts.overton, self._encoder)
+        self.aggregator = WrittenAggregator(reader, self.prompts.overton, self.chooser.encoder)
 
     @staticmethod
     def own_reader(loaded: LoadedModel) -> ChatModel:
@@ -238,7 +236,7 @@ class Vispa:
     # ---------------------------------------------------------------- selecting and commenting
 
     def _select(self, requests: Sequence[Request]) -> list[tuple[Selection, ...]]:
-        scores = self.selector.scores([request.text for request in requests])
+        scores = self.chooser.scores([request.text for request in requests])
         slugs = list(self.taxonomy)
         chosen = []
         for request, row in zip(requests, scores, strict=True):
@@ -247,15 +245,8 @@ class Vispa:
                 named.sort(key=lambda item: -item[1])
                 chosen.append(tuple(Selection(value=slug, score=round(score, 4)) for slug, score in named))
             else:
-                similarity = self._similarity if request.diversity > 0 else None
-                chosen += choose(
-                    row[None],
-                    self.taxonomy,
-                    k=request.k,
-                    threshold=request.threshold,
-                    diversity=request.diversity,
-                    similarity=similarity,
-                )
+                found = self.chooser.choose(row, k=request.k, threshold=request.threshold, diversity=request.diversity)
+                chosen.append(found)
         return chosen
 
     def comment(
@@ -351,16 +342,8 @@ class Vispa:
         if self._picker is not None:
             return self._picker
         if self.model.is_embedded and self.reader.name == self.model.name:
-            return EmbeddingPicker(self._encoder, self.taxonomy)
+            return EmbeddingPicker(self.chooser.encoder, self.taxonomy)
         return ReaderPicker(self.reader, self.prompts)
-
-    @cached_property
-    def _encoder(self) -> Encoder:
-        return self.selector.encoder if isinstance(self.selector, EmbeddingSelector) else load_encoder()
-
-    @cached_property
-    def _similarity(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        return definition_similarity(self._encoder, self.taxonomy)
 
     # ---------------------------------------------------------------- recording
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, get_args
 from vispa.errors import InputError, check_choice
 from vispa.files.visible import is_blank
 
-#: Number of values kept in the paper (section 3.1).
+#: Number of values kept in the paper (section 3.1); all of them where a taxonomy has fewer.
 DEFAULT_K = 6
 #: How many values to choose: that many, or as many as the scores call for.
 Count = int | Literal["auto"]
@@ -83,7 +83,7 @@ class Request:
     Attributes:
         text: the situation or question; options may stand in it, as in the data sets.
         values: names of values to use instead of selecting, also as one text such as `honor,karma`.
-        k: how many values to select, or `auto`.
+        k: how many values to select, or `auto`; by default `DEFAULT_K`, or all of a smaller taxonomy.
         threshold: least relevance of a selected value.
         diversity: how much selected values must differ, 0 to 1.
         prompt: what to ask the steered model, where a data set has its own wording.
@@ -100,7 +100,7 @@ class Request:
 
     text: str
     values: Sequence[str] = ()
-    k: Count = DEFAULT_K
+    k: Count | None = None
     threshold: float = 0.0
     diversity: float = 0.0
     prompt: str | None = None
@@ -231,14 +231,25 @@ def check_text(text: str, field: str = "text", most: int = MAX_CHARACTERS) -> No
         raise InputError(field, "is not valid UTF-8.", "Save or send it with UTF-8 encoding.") from error
 
 
-def check_count(k: Count, values: int) -> None:
-    """Refuse a number of values that is neither `auto` nor from 1 to the taxonomy's size."""
+def resolved_count(k: Count | None, values: int) -> Count:
+    """How many of a taxonomy's values to choose, the default filled in.
+
+    Example:
+        >>> resolved_count(None, 31), resolved_count(None, 2), resolved_count("auto", 2)
+        (6, 2, 'auto')
+
+    Raises:
+        InputError: a number that is not from 1 to the taxonomy's size, or no number.
+    """
+    if k is None:
+        return min(DEFAULT_K, values)
     if k == "auto":
-        return
+        return k
     if isinstance(k, bool) or not isinstance(k, int):
         raise InputError("k", f"is {_shown(k)}.", f"Choose from 1 to {values} values, or auto.")
     if not 1 <= k <= values:
         raise InputError("k", f"is {k}.", f"Choose from 1 to {values} values.")
+    return k
 
 
 def check_diversity(diversity: float) -> None:

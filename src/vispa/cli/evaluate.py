@@ -54,7 +54,7 @@ def evaluate(
     score: Annotated[bool, typer.Option(help="Score the run and write its report.")] = True,
     community: CommunityName = None,
     personas: Annotated[int, typer.Option(help="Number of personas of the role agents.")] = 6,
-    k: o.K = "6",
+    k: o.K = None,
     threshold: o.Threshold = 0.0,
     diversity: o.Diversity = 0.0,
     values: o.Values = None,

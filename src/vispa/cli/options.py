@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vispa.cli.console import names_argument
+from vispa.cli.console import names_argument, print_note
 from vispa.errors import InputError, check_choice
 from vispa.files.reading import read_toml
-from vispa.request import MODES_OF, Count, check_count, check_diversity, check_max_new_tokens, check_threshold, texts
+from vispa.request import (
+    DEFAULT_K,
+    MODES_OF,
+    Count,
+    check_diversity,
+    check_max_new_tokens,
+    check_threshold,
+    resolved_count,
+    texts,
+)
 from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -21,7 +30,12 @@ if TYPE_CHECKING:
     from vispa.selection.selector import Selector
     from vispa.steering.recipe import Recipe
 
-K = Annotated[str, typer.Option("--k", help="How many values to select, or `auto`.")]
+K = Annotated[
+    str | None,
+    typer.Option(
+        "--k", help=f"How many values to select, or `auto`. Default: {DEFAULT_K}, or all of a smaller taxonomy."
+    ),
+]
 Threshold = Annotated[float, typer.Option(help="Least relevance of a selected value, 0 to 1.")]
 Diversity = Annotated[float, typer.Option(help="How much selected values must differ, 0 to 1.")]
 Values = Annotated[str | None, typer.Option(help="Use these values (comma-separated) instead of selecting.")]
@@ -97,7 +111,7 @@ class Setup:
     Attributes are the options of the same names.
     """
 
-    k: str = "6"
+    k: str | None = None
     threshold: float = 0.0
     diversity: float = 0.0
     values: str | None = None
@@ -129,7 +143,9 @@ class Setup:
         check_choice("--polarity", self.polarity, ("own", "paper"))
         check_choice("--selector", self.selector, ("embedding", "nli"))
         taxonomy = Taxonomy.load(self.taxonomy) if self.taxonomy else Taxonomy.built_in()
-        check_count(count_option(self.k), len(taxonomy))
+        resolved_count(count_option(self.k), len(taxonomy))
+        if self.k is None and self.values is None and len(taxonomy) < DEFAULT_K:
+            print_note(f"vispa: the taxonomy has {len(taxonomy)} values; all of them take part.")
         self.named(taxonomy)
         self.loaded_recipe()
         return taxonomy
@@ -191,7 +207,7 @@ class Setup:
             dtype=self.dtype,
             device=self.device,
             trust_remote_code=self.trust_remote_code,
-            selector=self.make_selector,
+            selector=lambda known: self.make_selector(known, progress),
             recipe=self.loaded_recipe(),
             prompts=prompts,
             mixture=mixture,
@@ -202,8 +218,8 @@ class Setup:
             vispa.write_with(reader or vispa.reader)
         return vispa
 
-    def make_selector(self, taxonomy: Taxonomy) -> Selector:
-        """The selector of a taxonomy's values."""
+    def make_selector(self, taxonomy: Taxonomy, progress: Progress | None = None) -> Selector:
+        """The selector of a taxonomy's values, ready to select."""
         if self.selector == "nli":
             from vispa.selection.nli import DEFAULT_NLI_MODEL, NliSelector
 
@@ -216,7 +232,9 @@ class Setup:
         from vispa.models.encoder import BUNDLED
         from vispa.selection.embedding import EmbeddingSelector
 
-        return EmbeddingSelector(taxonomy, self.selector_model or BUNDLED)
+        embedding = EmbeddingSelector(taxonomy, self.selector_model or BUNDLED)
+        embedding.prepare(progress)
+        return embedding
 
     def _reader(self) -> ChatModel | None:
         """The aggregating model, where it is not the steered model itself."""
@@ -236,14 +254,14 @@ class Setup:
         )
 
 
-def count_option(text: str) -> Count:
-    """`auto`, or a whole number.
+def count_option(text: str | None) -> Count | None:
+    """`auto`, a whole number, or nothing.
 
     Raises:
         InputError: neither.
     """
-    if text == "auto":
-        return "auto"
+    if text is None or text == "auto":
+        return text  # type: ignore[return-value]
     try:
         return int(text)
     except ValueError as error:

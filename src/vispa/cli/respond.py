@@ -24,7 +24,7 @@ def respond(
     options: o.Options = None,
     weights: o.Weights = "mean",
     no_passages: o.NoPassages = False,
-    k: o.K = "6",
+    k: o.K = None,
     threshold: o.Threshold = 0.0,
     diversity: o.Diversity = 0.0,
     values: o.Values = None,

@@ -22,7 +22,7 @@ def select(
     input_file: Annotated[
         Path | None, typer.Option("--input", help="File of many texts (JSON, JSON Lines, CSV or text lines).")
     ] = None,
-    k: o.K = "6",
+    k: o.K = None,
     threshold: o.Threshold = 0.0,
     diversity: o.Diversity = 0.0,
     selector: o.SelectorName = "embedding",
@@ -59,26 +59,22 @@ def select(
     else:
         text = text_argument(text)
         check_text(text)
-    from vispa.models.encoder import load_encoder
-    from vispa.selection.choosing import choose, definition_similarity
+    from vispa.selection.choosing import Chooser
+
+    with progress_bars() as progress:
+        chooser = Chooser(setup.make_selector(values, progress))
 
     def choose_values(texts: list[str]) -> list[list[dict[str, Any]]]:
-        chosen = choose(
-            gate.scores(texts),
-            values,
-            k=o.count_option(k),
-            threshold=threshold,
-            diversity=diversity,
-            similarity=similarity,
-        )
+        chosen = [
+            chooser.choose(row, k=o.count_option(k), threshold=threshold, diversity=diversity)
+            for row in chooser.scores(texts)
+        ]
         return [[one.model_dump() for one in row] for row in chosen]
 
-    gate = setup.make_selector(values)
-    similarity = definition_similarity(load_encoder(), values) if diversity > 0 else None
     if text is not None:
         found = choose_values([text])[0]
         if as_json:
-            print_json({"text": text.strip(), "values": found, "selector": gate.name})
+            print_json({"text": text.strip(), "values": found, "selector": chooser.selector.name})
         else:
             for chosen in found:
                 print_line(f"{chosen['score']:.3f}  {chosen['value']}")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from vispa.errors import InputError
 from vispa.modes.questions import asks_for_letter, listed_options, question_stem
-from vispa.request import STANCE_OPTIONS, Request, check_count, check_different, check_request
+from vispa.request import STANCE_OPTIONS, Request, check_different, check_request, resolved_count
 from vispa.taxonomy import Taxonomy
 
 
@@ -23,7 +23,7 @@ def checked(request: Request, taxonomy: Taxonomy, mixture_values: Sequence[str] 
         InputError: whatever is wrong with it; the message names the field.
     """
     check_request(request)
-    check_count(request.k, len(taxonomy))
+    k = resolved_count(request.k, len(taxonomy))
     if request.mode == "steerable" and request.toward is None:
         raise InputError("toward", "is missing.", "Steerable mode needs a value, right, duty or group.")
     options = tuple(request.options) or listed_options(request.question or request.text) or STANCE_OPTIONS
@@ -35,7 +35,9 @@ def checked(request: Request, taxonomy: Taxonomy, mixture_values: Sequence[str] 
         check_different(options)
     text = question_stem(request.text, options) if request.mode != "overton" else request.text.strip()
     values = _values(request, taxonomy, mixture_values)
-    return replace(request, text=text, values=values, options=options, question=question)
+    # Where values are named none are counted.
+    k = request.k if values else k
+    return replace(request, text=text, k=k, values=values, options=options, question=question)
 
 
 def _values(request: Request, taxonomy: Taxonomy, mixture_values: Sequence[str]) -> tuple[str, ...]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from vispa.errors import InputError
+from vispa.models.encoder import Encoder, FloatArray, load_encoder
 from vispa.records import Selection
-from vispa.request import DEFAULT_K, Count, check_count, check_diversity, check_threshold
+from vispa.request import Count, check_diversity, check_threshold, resolved_count
+from vispa.selection.embedding import EmbeddingSelector
+from vispa.selection.selector import Selector
 from vispa.taxonomy import Taxonomy
-
-if TYPE_CHECKING:  # selector.py offers `choose` too, so a real import would be a circle.
-    from vispa.models.encoder import Encoder, FloatArray
 
 #: With `auto`, a value stays while its score is at least this share of the row's highest score.
 AUTO_SHARE = 0.4
@@ -21,11 +22,48 @@ AUTO_SHARE = 0.4
 AUTO_MOST = 12
 
 
+class Chooser:
+    """Chooses values for texts with a selector: the one way for answers and for `vispa select`.
+
+    Args:
+        selector: scores the values.
+    """
+
+    def __init__(self, selector: Selector) -> None:
+        self.selector = selector
+
+    def scores(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
+        """See `Selector.scores`."""
+        return self.selector.scores(texts, progress)
+
+    def choose(
+        self, row: FloatArray, *, k: Count | None = None, threshold: float = 0.0, diversity: float = 0.0
+    ) -> tuple[Selection, ...]:
+        """The values of one row of scores [V]; see `choose`."""
+        return choose(
+            row[None],
+            self.selector.taxonomy,
+            k=k,
+            threshold=threshold,
+            diversity=diversity,
+            similarity=self._similarity if diversity > 0 else None,
+        )[0]
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The selector's own encoder; the bundled one for selectors that have none."""
+        return self.selector.encoder if isinstance(self.selector, EmbeddingSelector) else load_encoder()
+
+    @cached_property
+    def _similarity(self) -> FloatArray:
+        return definition_similarity(self.encoder, self.selector.taxonomy)
+
+
 def choose(
     scores: FloatArray,
     taxonomy: Taxonomy,
     *,
-    k: Count = DEFAULT_K,
+    k: Count | None = None,
     threshold: float = 0.0,
     diversity: float = 0.0,
     similarity: npt.NDArray[np.floating] | None = None,
@@ -55,7 +93,7 @@ def choose(
     Args:
         scores: relevance, [N, V] in [0, 1].
         taxonomy: the V values in the order of the columns.
-        k: number of values, or `auto`.
+        k: number of values, or `auto`; by default `DEFAULT_K`, or all of a smaller taxonomy.
         threshold: least score of a value.
         diversity: from 0, the highest scores, to 1, values as unlike each other as can be.
         similarity: of the values to each other, [V, V]; see `definition_similarity`. Needed
@@ -67,7 +105,7 @@ def choose(
     Raises:
         InputError: k, threshold or diversity out of range, or a similarity that does not fit.
     """
-    check_count(k, len(taxonomy))
+    k = resolved_count(k, len(taxonomy))
     check_threshold(threshold)
     check_diversity(diversity)
     likeness = _checked_similarity(similarity, len(taxonomy)) if diversity > 0 else None

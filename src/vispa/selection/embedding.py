@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from vispa.models.encoder import BUNDLED, Encoder, FloatArray, load_encoder
-from vispa.selection.head import RelevanceHead, fit_shared_head, load_head
+from vispa.selection.head import RelevanceHead
+from vispa.selection.shared_head import Progress, relevance_head, shipped_head
 from vispa.taxonomy import Taxonomy
-
-HEAD_FILE = Path(__file__).parent / "relevance_head.safetensors"
 
 
 class EmbeddingSelector:
@@ -19,7 +17,7 @@ class EmbeddingSelector:
 
     A head trained on labelled situations turns the embedding into one probability per value.
     The bundled encoder with the built-in values uses the head that ships with the package;
-    any other encoder or value gets a head trained on the spot from the same situations.
+    any other encoder or value gets a head trained from the same situations, once, which the user's cache keeps.
     """
 
     def __init__(self, taxonomy: Taxonomy, encoder: str | Encoder = BUNDLED) -> None:
@@ -40,12 +38,16 @@ class EmbeddingSelector:
     def head(self) -> RelevanceHead:
         """The head, loaded or trained when it is first needed."""
         if self._head is None:
-            shipped = load_head(HEAD_FILE) if self._encoder_name == BUNDLED else None
-            if shipped is not None and set(self.taxonomy) <= set(shipped.values):
-                self._head = shipped.restricted(tuple(self.taxonomy))
-            else:
-                self._head = fit_shared_head(self.encoder, self.taxonomy)
+            self.prepare()
+        assert self._head is not None
         return self._head
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Load the head, or train it; with a callback that is told of progress."""
+        if self._head is None:
+            # The shipped head needs no encoder.
+            shipped = shipped_head(self.taxonomy) if self._encoder_name == BUNDLED else None
+            self._head = shipped or relevance_head(self.encoder, self.taxonomy, progress)
 
     def scores(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
         """See `Selector.scores`."""

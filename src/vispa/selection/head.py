@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from vispa.errors import VispaError
 from vispa.files.writing import replacing
-from vispa.models.encoder import Encoder, FloatArray
-from vispa.taxonomy import Taxonomy
+from vispa.models.encoder import FloatArray
 
 SITUATIONS = Path(__file__).parent / "situations"
 
@@ -44,6 +43,14 @@ def load_situations(folder: Path = SITUATIONS) -> Labelled:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """p(value relevant) = σ(slope · cosine of text and value + offset), for values without labelled situations."""
+
+    slope: float
+    offset: float
+
+
+@dataclass(frozen=True)
 class RelevanceHead:
     """p(value relevant | embedding x) = σ(x·w + b), for V values.
 
@@ -51,11 +58,13 @@ class RelevanceHead:
         values: slugs.
         weight: [V, D].
         bias: [V].
+        calibration: of the same encoder, for other values; None where it was not fitted.
     """
 
     values: tuple[str, ...]
     weight: FloatArray
     bias: FloatArray
+    calibration: Calibration | None = None
 
     def probabilities(self, embeddings: FloatArray) -> FloatArray:
         """[N, V] in (0, 1) from unit embeddings [N, D]."""
@@ -65,7 +74,7 @@ class RelevanceHead:
     def restricted(self, values: tuple[str, ...]) -> RelevanceHead:
         """The same head for some of its values, in the order given."""
         rows = [self.values.index(slug) for slug in values]
-        return RelevanceHead(values, self.weight[rows], self.bias[rows])
+        return RelevanceHead(values, self.weight[rows], self.bias[rows], self.calibration)
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
         """Write to a safetensors file."""
@@ -75,7 +84,11 @@ class RelevanceHead:
             save_file(
                 {"weight": self.weight, "bias": self.bias},
                 temporary,
-                metadata={"values": json.dumps(self.values), **metadata},
+                metadata={
+                    "values": json.dumps(self.values),
+                    "calibration": json.dumps(self.calibration and asdict(self.calibration)),
+                    **metadata,
+                },
             )
 
 
@@ -89,9 +102,12 @@ def load_head(path: Path) -> RelevanceHead:
 
     try:
         with safe_open(path, "np") as file:
-            values = tuple(json.loads(file.metadata()["values"]))
-            return RelevanceHead(values, file.get_tensor("weight"), file.get_tensor("bias"))
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+            about = file.metadata()
+            values, calibration = tuple(json.loads(about["values"])), json.loads(about["calibration"])
+            return RelevanceHead(
+                values, file.get_tensor("weight"), file.get_tensor("bias"), calibration and Calibration(**calibration)
+            )
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise VispaError(f"{path} is damaged ({error}); install the package anew.") from error
 
 
@@ -120,53 +136,3 @@ def label_matrix(labelled: Labelled, values: Sequence[str]) -> FloatArray:
     """[N, V], 1 where a value is among a situation's labels."""
     rows = [[float(slug in stances) for slug in values] for stances in labelled.stances]
     return np.array(rows, dtype=np.float32)
-
-
-def value_embeddings(encoder: Encoder, taxonomy: Taxonomy) -> FloatArray:
-    """[V, D]: unit mean of the embeddings of a value's definition and of its pairs' sentences."""
-    means = []
-    for value in taxonomy.values:
-        sentences = [text for side in taxonomy.sentences(value.slug) for text in side]
-        vectors = encoder.encode([f"{value.label}: {value.definition}", *sentences])
-        centre = vectors[0] + vectors[1:].mean(0) / np.linalg.norm(vectors[1:].mean(0))
-        means.append(centre / np.linalg.norm(centre))
-    return np.stack(means)
-
-
-def fit_shared_head(encoder: Encoder, taxonomy: Taxonomy) -> RelevanceHead:
-    """A head for any encoder and any values, trained on the spot.
-
-    Values that the labelled situations know get a head of their own. For other values one
-    slope and offset, learned over all known values, turn the cosine between the text and the
-    value's embedding into a probability.
-    """
-    labelled = load_situations()
-    embeddings = encoder.encode(labelled.texts)
-    built_in = Taxonomy.built_in()
-    known = [slug for slug in taxonomy if slug in set(built_in)]
-    own = fit_head(embeddings, label_matrix(labelled, known), known) if known else None
-    unknown = [slug for slug in taxonomy if slug not in set(built_in)]
-    if not unknown:
-        assert own is not None
-        return own
-    slope, offset = _cosine_calibration(embeddings, label_matrix(labelled, list(built_in)), encoder, built_in)
-    centres = value_embeddings(encoder, taxonomy)
-    rows, biases = [], []
-    for number, slug in enumerate(taxonomy):
-        if own is not None and slug in own.values:
-            rows.append(own.weight[own.values.index(slug)])
-            biases.append(own.bias[own.values.index(slug)])
-        else:
-            rows.append(np.asarray(slope * centres[number], dtype=np.float32))
-            biases.append(np.float32(offset))
-    return RelevanceHead(tuple(taxonomy), np.stack(rows), np.array(biases, dtype=np.float32))
-
-
-def _cosine_calibration(
-    embeddings: FloatArray, labels: FloatArray, encoder: Encoder, taxonomy: Taxonomy
-) -> tuple[float, float]:
-    from sklearn.linear_model import LogisticRegression
-
-    cosines = embeddings @ value_embeddings(encoder, taxonomy).T
-    model = LogisticRegression(C=100.0).fit(cosines.reshape(-1, 1), labels.reshape(-1))
-    return float(model.coef_[0, 0]), float(model.intercept_[0])

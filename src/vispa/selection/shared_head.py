@@ -1,0 +1,199 @@
+"""Relevance heads for any encoder and any values, fitted once and kept in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from vispa.errors import VispaError
+from vispa.files.folders import cache_folder
+from vispa.models.encoder import BUNDLED, Encoder, FloatArray
+from vispa.selection.head import (
+    SITUATIONS,
+    Calibration,
+    RelevanceHead,
+    fit_head,
+    label_matrix,
+    load_head,
+    load_situations,
+)
+from vispa.taxonomy import Taxonomy
+
+#: Called with the name of a stage, the number of things just done, and how many there are.
+Progress = Callable[[str, int, int], None]
+
+HEAD_FILE = Path(__file__).parent / "relevance_head.safetensors"
+
+_FORMAT = "vispa-head-1"
+_STAGE = "reading the values"
+# What an encoder makes of these tells it from another one of the same name.
+_PROBE = ("Should I keep a promise?", "The river was cold.", "7")
+_SAME_VECTORS = 1e-3
+
+_logger = logging.getLogger(__name__)
+
+
+def relevance_head(encoder: Encoder, taxonomy: Taxonomy, progress: Progress | None = None) -> RelevanceHead:
+    """The head of an encoder and a taxonomy, from the package, from the user's cache, or fitted on the spot.
+
+    Values whose label and definition are built in have a head of their own, learned from labelled situations. For
+    other values one slope and offset, learned over all built-in values, turn the cosine between the text and the
+    value's embedding into a probability.
+
+    Args:
+        encoder: of the texts.
+        taxonomy: the values.
+        progress: told of progress while fitting.
+    """
+    own = own_values(taxonomy)
+    reference = _reference(encoder, bool(own), progress)
+    if not own:
+        return reference.restricted(tuple(taxonomy))
+    return _cached(encoder, taxonomy.fingerprint, lambda: _extended(reference, encoder, taxonomy, own, progress))
+
+
+def shipped_head(taxonomy: Taxonomy) -> RelevanceHead | None:
+    """The head of the bundled encoder; None for a taxonomy with values of its own."""
+    return None if own_values(taxonomy) else load_head(HEAD_FILE).restricted(tuple(taxonomy))
+
+
+def own_values(taxonomy: Taxonomy) -> tuple[str, ...]:
+    """Slugs of the values that are not built in, or that mean something else by a built-in slug."""
+    built_in = {value.slug: (value.label, value.definition) for value in Taxonomy.built_in().values}
+    return tuple(value.slug for value in taxonomy.values if built_in.get(value.slug) != (value.label, value.definition))
+
+
+def fit_reference(encoder: Encoder, *, calibrated: bool = True, progress: Progress | None = None) -> RelevanceHead:
+    """The head of the built-in values, from the labelled situations.
+
+    Args:
+        encoder: of the situations.
+        calibrated: fit the calibration too, which takes the embeddings of all built-in pairs.
+        progress: told of progress.
+    """
+    labelled, taxonomy = load_situations(), Taxonomy.built_in()
+    values = tuple(taxonomy)
+    embeddings = encoder.encode(labelled.texts, _told(progress, "reading situations", len(labelled.texts)))
+    labels = label_matrix(labelled, values)
+    head = fit_head(embeddings, labels, values)
+    if not calibrated:
+        return head
+    from sklearn.linear_model import LogisticRegression
+
+    cosines = embeddings @ value_embeddings(encoder, taxonomy, values, progress).T
+    model = LogisticRegression(C=100.0).fit(cosines.reshape(-1, 1), labels.reshape(-1))
+    return replace(head, calibration=Calibration(float(model.coef_[0, 0]), float(model.intercept_[0])))
+
+
+def value_embeddings(
+    encoder: Encoder, taxonomy: Taxonomy, slugs: tuple[str, ...], progress: Progress | None = None
+) -> FloatArray:
+    """[V, D]: unit mean of the embeddings of a value's definition and of its pairs' sentences."""
+    texts, counts = [], []
+    for slug in slugs:
+        value = taxonomy[slug]
+        sentences = [text for side in taxonomy.sentences(slug) for text in side]
+        texts += [f"{value.label}: {value.definition}", *sentences]
+        counts.append(1 + len(sentences))
+    vectors = encoder.encode(texts, _told(progress, _STAGE, len(texts)))
+    means = []
+    for own in np.split(vectors, np.cumsum(counts)[:-1]):
+        centre = own[0] + own[1:].mean(0) / np.linalg.norm(own[1:].mean(0))
+        means.append(centre / np.linalg.norm(centre))
+    return np.stack(means)
+
+
+def _reference(encoder: Encoder, calibrated: bool, progress: Progress | None) -> RelevanceHead:
+    if encoder.name == BUNDLED:
+        return load_head(HEAD_FILE)
+    return _cached(
+        encoder,
+        f"built in{', calibrated' if calibrated else ''}: {Taxonomy.built_in().fingerprint}",
+        lambda: fit_reference(encoder, calibrated=calibrated, progress=progress),
+    )
+
+
+def _extended(
+    reference: RelevanceHead, encoder: Encoder, taxonomy: Taxonomy, own: tuple[str, ...], progress: Progress | None
+) -> RelevanceHead:
+    """The reference's rows for built-in values, calibrated cosines for the others."""
+    calibration = reference.calibration
+    if calibration is None:
+        raise VispaError(f"{HEAD_FILE} holds no calibration; install the package anew.")
+    centres = dict(zip(own, value_embeddings(encoder, taxonomy, own, progress), strict=True))
+    weight, bias = [], []
+    for slug in taxonomy:
+        if slug in centres:
+            weight.append(np.asarray(calibration.slope * centres[slug], dtype=np.float32))
+            bias.append(np.float32(calibration.offset))
+        else:
+            row = reference.values.index(slug)
+            weight.append(reference.weight[row])
+            bias.append(reference.bias[row])
+    return RelevanceHead(tuple(taxonomy), np.stack(weight), np.array(bias, dtype=np.float32), calibration)
+
+
+def _told(progress: Progress | None, stage: str, total: int) -> Callable[[int], None] | None:
+    return None if progress is None else lambda done: progress(stage, done, total)
+
+
+# ---------------------------------------------------------------- keeping
+
+
+def _cached(encoder: Encoder, about: str, make: Callable[[], RelevanceHead]) -> RelevanceHead:
+    """A head from the user's cache, else made and kept there; a cache that cannot be used stops nothing."""
+    path = _path(encoder.name, about)
+    probe = encoder.encode(_PROBE)
+    head = _kept(path, probe)
+    if head is None:
+        head = make()
+        _keep(path, head, probe)
+    return head
+
+
+def _path(encoder: str, about: str) -> Path:
+    """Named after all that a head depends on, but for the encoder's weights, which the probe stands for."""
+    digest = hashlib.sha256(json.dumps([_FORMAT, encoder, about]).encode())
+    for file in sorted(SITUATIONS.glob("*.csv")):
+        digest.update(file.read_bytes())
+    return cache_folder() / "heads" / f"{digest.hexdigest()[:40]}.safetensors"
+
+
+def _kept(path: Path, probe: FloatArray) -> RelevanceHead | None:
+    """The head in a file; None where there is none, it is damaged, or it is another encoder's."""
+    from vispa.steering.sealing import read_sealed
+
+    try:
+        if not path.is_file():
+            return None
+        found = read_sealed(path)
+        if not found.whole or found.broken:
+            raise VispaError("its checksum does not fit")
+        header = json.loads(found.header)
+        tensors = {name: tensor.numpy() for name, tensor in found.tensors.items()}
+        if tensors["probe"].shape != probe.shape or not np.allclose(tensors["probe"], probe, atol=_SAME_VECTORS):
+            return None
+        calibration = header["calibration"] and Calibration(**header["calibration"])
+        return RelevanceHead(tuple(header["values"]), tensors["weight"], tensors["bias"], calibration)
+    except (VispaError, OSError, ValueError, KeyError, TypeError) as error:
+        _logger.warning("%s is not used (%s); it is fitted anew.", path, error)
+        return None
+
+
+def _keep(path: Path, head: RelevanceHead, probe: FloatArray) -> None:
+    import torch
+
+    from vispa.steering.sealing import write_sealed
+
+    header = {"format": _FORMAT, "values": head.values, "calibration": head.calibration and asdict(head.calibration)}
+    arrays = {"weight": head.weight, "bias": head.bias, "probe": probe}
+    try:
+        write_sealed(path, header, {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
+    except (VispaError, OSError) as error:
+        _logger.warning("%s is not kept (%s).", path, error)
