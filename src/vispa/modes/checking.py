@@ -35,9 +35,8 @@ def checked(request: Request, taxonomy: Taxonomy, mixture_values: Sequence[str] 
         check_different(options)
     text = question_stem(request.text, options) if request.mode != "overton" else request.text.strip()
     values = _values(request, taxonomy, mixture_values)
-    # Where values are named none are counted.
-    k = request.k if values else k
-    return replace(request, text=text, k=k, values=values, options=options, question=question)
+    # Where values are named, none are counted.
+    return replace(request, text=text, k=None if values else k, values=values, options=options, question=question)
 
 
 def _values(request: Request, taxonomy: Taxonomy, mixture_values: Sequence[str]) -> tuple[str, ...]:
