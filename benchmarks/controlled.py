@@ -49,6 +49,7 @@ from vispa.models.encoding import chat_prompt
 from vispa.modes.case import Aggregated, Case
 from vispa.modes.mixture import Example, fit_mixture, jensen_shannon
 from vispa.modes.questions import lettered
+from vispa.modes.templates import filled
 from vispa.pipeline import Vispa
 from vispa.records import Comment, Selection
 from vispa.request import DEFAULT_K, STANCE_OPTIONS, Request
@@ -216,7 +217,7 @@ class Outputs:
     @cached_property
     def diverse(self) -> list[str]:
         """The unsteered model's one text for each act, asked for many values."""
-        return [row[0] for row in self.write(lambda text: [self.vispa.prompts.diverse.format(text=text)])]
+        return [row[0] for row in self.write(lambda text: [filled(self.vispa.prompts.diverse, text=text)])]
 
     def write(self, messages: Callable[[str], Sequence[str]], temperature: float = 0.0) -> list[list[str]]:
         """For each act the unsteered model's texts to its messages; the i-th message is sampled with seed i."""
@@ -252,7 +253,7 @@ def overton_sentences(outputs: Outputs) -> dict[str, list[list[str]]]:
     plain, diverse = prompts.comment, prompts.diverse
 
     def voiced(text: str) -> list[str]:
-        return [prompts.voiced.format(text=text, value=labels[values[v]]) for v in selected[text]]
+        return [filled(prompts.voiced, text=text, value=labels[values[v]]) for v in selected[text]]
 
     return {
         "vanilla, one text": [sentences_of(row[0]) for row in outputs.write(lambda t: [plain.format(text=t)])],

@@ -31,6 +31,7 @@ from vispa.generation.rows import Row, Sampling
 from vispa.models.encoding import chat_prompt
 from vispa.modes.case import Case
 from vispa.modes.questions import option_prompt
+from vispa.modes.templates import filled
 from vispa.pipeline import Vispa
 from vispa.request import STANCE_OPTIONS
 from vispa.steering.bank import VectorBank
@@ -134,7 +135,7 @@ def written_comments(
 ) -> list[str]:
     """Greedy comments on the texts, steered with the bank toward each text's value, or unsteered."""
     steers = [()] * len(texts) if values is None else [(Steer(value),) for value in values]
-    asked = [chat_prompt(vispa.model, vispa.prompts.comment.format(text=text)) for text in texts]
+    asked = [chat_prompt(vispa.model, filled(vispa.prompts.comment, text=text)) for text in texts]
     rows = [Row(prompt, steer) for prompt, steer in zip(asked, steers, strict=True)]
     plan = None if bank is None or values is None else bank.plan([Steer(value) for value in values], vispa.recipe)
     return [one.text for one in generate(vispa.model, rows, SAMPLING, plan)]

@@ -104,9 +104,9 @@ def test_prompts_can_be_overridden(tmp_path: Path) -> None:
     for text, message in (
         ('comment = "no place"\n', "has the placeholders"),
         ('comment = "{text} {more}"\n', "has the placeholders"),
-        ('comment = "{text"\n', "unbalanced"),
-        ('remark = "{text}"\n', "is no prompt"),
-        ("comment = 3\n", "is no prompt"),
+        ('comment = "{text"\n', "a brace that is not around a plain name"),
+        ('remark = "{text}"\n', "field remark: is unknown"),
+        ("comment = 3\n", "field comment: is 3. It should be a valid string"),
         ("comment = \n", "is not valid TOML"),
     ):
         path.write_text(text)

@@ -29,6 +29,7 @@ from vispa.modes.questions import option_prompt, target_in_words
 from vispa.modes.readings import Reading, or_written
 from vispa.modes.stances import read_stances
 from vispa.modes.steerable import Picker, ReaderPicker, SteerableAnswer, SteerableMode
+from vispa.modes.templates import filled
 from vispa.readers.base import ChatModel, Failure
 from vispa.readers.local import LocalChat
 from vispa.readers.weighing import weighed
@@ -266,7 +267,7 @@ class Vispa:
         for number, (request, selection) in enumerate(zip(requests, selections, strict=True)):
             if request.mode == "distributional" and not request.passages:
                 continue
-            message = request.prompt or self.prompts.comment.format(text=request.text)
+            message = request.prompt or filled(self.prompts.comment, text=request.text)
             prompt = chat_prompt(self.model, message)
             rows += [Row(prompt, (Steer(chosen.value),), seed) for chosen in selection]
             owners += [number] * len(selection)

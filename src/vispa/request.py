@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
@@ -266,12 +265,6 @@ def check_max_new_tokens(count: int) -> None:
     """Refuse a length of comments that cannot be."""
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_NEW_TOKENS:
         raise InputError("max-new-tokens", f"is {_shown(count)}.", f"Give a number from 1 to {MAX_NEW_TOKENS}.")
-
-
-def check_weight_sum(total: float) -> None:
-    """Refuse weights that together are not a finite number up to `MAX_WEIGHT_SUM`."""
-    if not math.isfinite(total) or total > MAX_WEIGHT_SUM:
-        raise InputError("weights", f"sum to {total:g}.", f"Give weights that sum to at most {MAX_WEIGHT_SUM:g}.")
 
 
 def _check_share(field: str, share: float) -> None:

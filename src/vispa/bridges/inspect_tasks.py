@@ -26,6 +26,7 @@ from vispa.bridges.together import Together
 from vispa.errors import InputError, VispaError, check_choice
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.tasks import Task, built_in_tasks, load_task
+from vispa.modes.templates import filled
 from vispa.request import LETTERS
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _question(item: TaskItem) -> str:
     prompts = built_in_prompts()
     if item.mode == "overton":
         return comment_request(item, prompts)
-    return prompts.written_answer.format(question=plain_question(item, prompts, method_prompts()))
+    return filled(prompts.written_answer, question=plain_question(item, prompts, method_prompts()))
 
 
 @solver

@@ -286,15 +286,11 @@ def recipe_file(path: Path) -> Recipe:
 
 def mixture_option(text: str) -> Any:
     """A `vispa.modes.mixture.Mixture` from the option `--weights`."""
-    import json
-
+    from vispa.files.reading import parse_json
     from vispa.modes.mixture import Mixture
 
     if text in ("mean", "relevance"):
         return Mixture(text)
     if text.lstrip().startswith("{"):
-        try:
-            return Mixture.given(json.loads(text), "--weights")
-        except ValueError as error:
-            raise InputError("--weights", f"is not valid JSON ({error}).", 'Write {"karma": 0.5, …}.') from error
+        return Mixture.given(parse_json(text, "--weights"), "--weights")
     return Mixture.load(Path(text))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from vispa.files.reading import read_toml
 
 _FILE = Path(__file__).with_name("report.toml")
 # Between a number and its sign, where no line may break.
@@ -15,7 +16,7 @@ _NO_BREAK = "\u00a0"
 @cache
 def words() -> dict[str, Any]:
     """The tables of `report.toml`."""
-    return tomllib.loads(_FILE.read_text(encoding="utf-8"))
+    return read_toml(_FILE)
 
 
 def figure_label(name: str) -> str:

@@ -12,6 +12,7 @@ from vispa.modes.case import Case
 from vispa.modes.checking import checked
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import asks_for_letter, listed_options, question_stem, target_in_words
+from vispa.modes.templates import filled
 from vispa.records import Comment
 from vispa.request import STANCE_OPTIONS, Mode, Request, texts
 from vispa.taxonomy import Taxonomy
@@ -168,7 +169,7 @@ def own_request(item: AskedItem) -> str | None:
 
 def comment_request(item: AskedItem, mode: Mode, prompts: Prompts) -> str:
     """What a model is asked in order to comment on the item."""
-    return own_request(item) or prompts.comment.format(text=situation(item, mode))
+    return own_request(item) or filled(prompts.comment, text=situation(item, mode))
 
 
 def _people(item: AskedItem) -> str | None:

@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import AfterValidator, ConfigDict, Field, RootModel
 
 from vispa.errors import InputError
+from vispa.files.reading import read_json
+from vispa.files.validation import FileModel, validated
 from vispa.files.writing import replacing
-from vispa.request import MAX_WEIGHT_SUM, check_weight_sum
+from vispa.request import MAX_WEIGHT_SUM
 
 FloatArray = npt.NDArray[np.float64]
 
 _FORMAT = "vispa-mixture-1"
 # The largest and smallest temperature that is tried.
 _TEMPERATURES = (0.2, 5.0)
+
+
+def _usable(shares: dict[str, float]) -> dict[str, float]:
+    """Weights that can be brought to a sum of 1."""
+    total = sum(shares.values())
+    if shares and not 0 < total <= MAX_WEIGHT_SUM:
+        raise ValueError("are all 0" if total == 0 else f"sum to {total:g}, which is more than {MAX_WEIGHT_SUM:g}")
+    return shares
+
+
+_Shares = Annotated[dict[str, Annotated[float, Field(ge=0)]], AfterValidator(_usable)]
+
+
+class _Weights(RootModel[_Shares]):
+    """Value → weight, as a caller writes it."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _MixtureFile(FileModel):
+    """A file that `Mixture.save` writes."""
+
+    format: Literal["vispa-mixture-1"]
+    kind: Literal["mean", "relevance", "given", "fitted"]
+    shares: _Shares = Field(default_factory=dict)
+    groups: dict[str, _Shares] = Field(default_factory=dict)
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    report: dict[str, float] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,14 +72,8 @@ class Mixture:
     report: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for shares in (self.shares, *self.groups.values()):
-            if any(not np.isfinite(share) or share < 0 for share in shares.values()):
-                raise InputError("weights", "hold one that is negative or not finite.", "Give weights from 0.")
-            check_weight_sum(sum(shares.values()))
-            if shares and not sum(shares.values()) > 0:
-                raise InputError("weights", "are all 0.", "Give at least one value a weight above 0.")
-        if not self.temperature > 0:
-            raise InputError("temperature", f"is {self.temperature}.", "Give a number above 0.")
+        # What a file says is checked before; this is for mixtures made in Python.
+        validated(_MixtureFile, {"format": _FORMAT, **vars(self)}, "mixture")
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -90,23 +114,21 @@ class Mixture:
     def save(self, path: Path) -> None:
         """Write as JSON, whole or not at all."""
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps({"format": _FORMAT, **vars(self)}, indent=1, sort_keys=True) + "\n")
+            text = json.dumps({"format": _FORMAT, **vars(self)}, indent=1, sort_keys=True, allow_nan=False)
+            temporary.write_text(text + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Mixture:
         """Read a mixture that `save` wrote, or a plain object of value → weight.
 
         Raises:
-            InputError: unreadable, or not of either form.
+            InputError: unreadable, or not of either form; names the field.
         """
-        try:
-            table: Any = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(str(path), f"cannot be read ({error.strerror}).", "Check path and permissions.") from error
-        except ValueError as error:
-            raise InputError(str(path), f"is not valid JSON ({error}).", "Repair the file.") from error
-        if isinstance(table, dict) and table.get("format") == _FORMAT:
-            return cls(**{name: value for name, value in table.items() if name != "format"})
+        table = read_json(path, "mixture")
+        # A value may be called "format" too, but its weight is a number.
+        if isinstance(table, dict) and isinstance(table.get("format"), str):
+            found = validated(_MixtureFile, table, str(path))
+            return cls(**found.model_dump(exclude={"format"}))
         return cls.given(table, str(path))
 
     @classmethod
@@ -114,17 +136,11 @@ class Mixture:
         """A mixture of the caller's own weights.
 
         Raises:
-            InputError: not an object of value → number.
+            InputError: not an object of value → number; names the value.
         """
         if not isinstance(table, Mapping) or not table:
             raise InputError(place, "is not an object of value → weight.", 'Write {"benevolence": 0.4, "karma": 0.6}.')
-        for value, share in table.items():
-            if isinstance(share, bool) or not isinstance(share, int | float):
-                raise InputError(f"{place} {value}", f"is {share!r}.", "Give a number from 0.")
-            if abs(share) > MAX_WEIGHT_SUM:
-                # Whole numbers may be too long even to become a float.
-                check_weight_sum(math.inf)
-        return cls("given", {str(value): float(share) for value, share in table.items()})
+        return cls("given", validated(_Weights, table, place).root)
 
 
 def at_temperature(distributions: FloatArray, temperature: float) -> FloatArray:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import string
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from vispa.errors import InputError
 from vispa.files.reading import read_toml
+from vispa.modes.templates import placeholders
 
 _BUILT_IN = Path(__file__).parent / "prompts.toml"
 
@@ -33,20 +35,16 @@ class Prompts:
         """These prompts with those of a user's TOML file in their place.
 
         Raises:
-            InputError: unreadable, an unknown prompt, or placeholders that differ from the
-                built-in prompt's.
+            InputError: unreadable, an unknown prompt, or one that is not written as a template with
+                the built-in prompt's placeholders.
         """
-        table = read_toml(path)
+        table = _checked(read_toml(path), path)
         for name, text in table.items():
-            known = getattr(self, name, None) if name in self.__annotations__ else None
-            if known is None or not isinstance(text, str):
-                raise InputError(f"{path} {name}", "is no prompt.", f"Prompts: {', '.join(self.__annotations__)}.")
-            given, wanted = _placeholders(text, f"{path} {name}"), _placeholders(known, name)
+            place = f"{path} field {name}"
+            given, wanted = placeholders(text, place), placeholders(getattr(self, name), name)
             if given != wanted:
                 raise InputError(
-                    f"{path} {name}",
-                    f"has the placeholders {sorted(given)}.",
-                    f"Use exactly {sorted(wanted)}, each in braces.",
+                    place, f"has the placeholders {sorted(given)}.", f"Use exactly {sorted(wanted)}, each in braces."
                 )
         return replace(self, **{name: text.strip() for name, text in table.items()})
 
@@ -58,8 +56,12 @@ def built_in_prompts() -> Prompts:
     return Prompts(**{field.name: table[field.name].strip() for field in fields(Prompts)})
 
 
-def _placeholders(text: str, place: str) -> set[str]:
-    try:
-        return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
-    except ValueError as error:
-        raise InputError(place, f"has unbalanced braces ({error}).", "Double a brace that is meant as text.") from error
+def _checked(table: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """A user's prompts by name."""
+    from pydantic import create_model
+
+    from vispa.files.validation import FileModel, validated
+
+    known: dict[str, Any] = {field.name: (str, "") for field in fields(Prompts)}
+    model = create_model("PromptsFile", __base__=FileModel, **known)
+    return validated(model, table, str(path)).model_dump(exclude_unset=True)

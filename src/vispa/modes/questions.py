@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from vispa.files.reading import read_toml
 from vispa.modes.case import Case
 from vispa.modes.prompts import Prompts
+from vispa.modes.templates import filled
 from vispa.request import LETTERS, STANCE_OPTIONS
 
 # What a text ends in after which a letter is due.
@@ -30,23 +31,23 @@ def option_prompt(case: Case, prompts: Prompts, passage: str | None) -> str:
     if case.question is None and case.options == STANCE_OPTIONS:
         fields = {"text": case.text, "options": listed}
         if passage is None:
-            return prompts.stance_alone.format(**fields)
-        return prompts.stance.format(passage=passage, **fields)
+            return filled(prompts.stance_alone, **fields)
+        return filled(prompts.stance, passage=passage, **fields)
     if case.question is not None and asks_for_letter(case.question, case.options):
         question = case.question
     else:
         stem = case.text if case.question is None else question_stem(case.question, case.options)
-        question = prompts.question.format(question=stem, options=listed)
+        question = filled(prompts.question, question=stem, options=listed)
     if case.country:
-        question = f"{prompts.country.format(country=case.country)}\n{question}"
-    return question if passage is None else prompts.answer.format(passage=passage, question=question)
+        question = f"{filled(prompts.country, country=case.country)}\n{question}"
+    return question if passage is None else filled(prompts.answer, passage=passage, question=question)
 
 
 def target_in_words(target: str) -> str:
     """`POLPARTY_Democrat` as a phrase; any other target as it is."""
     prefix, _, name = target.partition("_")
     groups = _groups()
-    return groups[prefix].format(name=name) if name and prefix in groups else target
+    return filled(groups[prefix], name=name) if name and prefix in groups else target
 
 
 def question_stem(question: str, options: Sequence[str] = ()) -> str:
@@ -134,4 +135,4 @@ def _consecutive(text: str, before: str) -> tuple[str, ...]:
 
 @cache
 def _groups() -> dict[str, str]:
-    return tomllib.loads(_GROUPS.read_text(encoding="utf-8"))
+    return read_toml(_GROUPS)

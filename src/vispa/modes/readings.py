@@ -9,6 +9,7 @@ import numpy as np
 
 from vispa.modes.answers import read_letter
 from vispa.modes.prompts import Prompts
+from vispa.modes.templates import filled
 from vispa.readers.base import ChatModel, Distribution, Failure, Unfinished, Unweighable
 from vispa.request import LETTERS
 
@@ -73,7 +74,7 @@ def or_written(
         write: see `Write`; called again with more tokens for answers that were cut off.
     """
     places = [place for place, one in enumerate(found) if isinstance(one, Unweighable)]
-    questions = {place: prompts.written_answer.format(question=asked[place]) for place in places}
+    questions = {place: filled(prompts.written_answer, question=asked[place]) for place in places}
     written: dict[int, str | Failure] = {}
     for tokens in (LETTER_TOKENS, THINKING_TOKENS):
         due = [place for place in places if isinstance(written.get(place, Unfinished("")), Unfinished)]

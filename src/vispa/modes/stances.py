@@ -8,6 +8,7 @@ from typing import get_args
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import lettered
 from vispa.modes.readings import read_options
+from vispa.modes.templates import filled
 from vispa.readers.base import ChatModel, Failure
 from vispa.records import Stance
 from vispa.request import STANCE_OPTIONS
@@ -31,7 +32,7 @@ def read_stances(
     """
     options = lettered(STANCE_OPTIONS)
     said = [place for place, comment in enumerate(comments) if comment.strip()]
-    asked = [prompts.stance.format(passage=comments[i], text=texts[i], options=options) for i in said]
+    asked = [filled(prompts.stance, passage=comments[i], text=texts[i], options=options) for i in said]
     found = dict(zip(said, read_options(reader, asked, [STANCE_OPTIONS] * len(said), prompts), strict=True))
     stances: list[dict[Stance, float]] = []
     for place in range(len(comments)):

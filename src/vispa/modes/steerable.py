@@ -12,6 +12,7 @@ from vispa.modes.case import Case
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import option_prompt
 from vispa.modes.readings import Reading, read_options
+from vispa.modes.templates import filled
 from vispa.readers.base import ChatModel, Failure
 from vispa.request import LETTERS
 
@@ -45,7 +46,7 @@ class ReaderPicker:
     def prompt(self, case: Case) -> str:
         """What the reader is asked."""
         listed = "\n".join(f"{letter}. {c.text}" for letter, c in zip(LETTERS, case.comments, strict=False))
-        return self.prompts.pick.format(text=case.text, comments=listed, target=case.target)
+        return filled(self.prompts.pick, text=case.text, comments=listed, target=case.target)
 
     def fit(self, cases: Sequence[Case]) -> list[Reading | Failure]:
         """See `Picker.fit`."""

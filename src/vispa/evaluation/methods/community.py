@@ -24,6 +24,7 @@ from vispa.models.encoding import chat_prompt
 from vispa.models.loading import LoadedModel
 from vispa.modes.prompts import Prompts
 from vispa.modes.readings import read_options
+from vispa.modes.templates import filled
 from vispa.readers.base import ChatModel, Failure
 from vispa.request import LETTERS
 
@@ -226,7 +227,7 @@ class MoE:
 
     def _picking(self, item: TaskItem, voices: Sequence[Voice]) -> str:
         listed = "\n".join(f"{letter}. {voice.text}" for letter, voice in zip(LETTERS, voices, strict=False))
-        return self.bench.prompts.best.format(text=item_case(item).text, comments=listed)
+        return filled(self.bench.prompts.best, text=item_case(item).text, comments=listed)
 
     @staticmethod
     def _as_it_stands(items: Sequence[TaskItem], picked: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:

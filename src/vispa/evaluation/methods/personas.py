@@ -12,6 +12,7 @@ from vispa.evaluation.methods.base import Bench
 from vispa.evaluation.methods.voices import Voice, answer_from_voices
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.generation.rows import Generated
+from vispa.modes.templates import filled
 
 # `1.`, `2)`, `- `, `* `, `Person 3:` at the start of a line.
 _MARK = re.compile(r"^\s*(?:[-*•]\s+|\**(?:person|persona)?\s*#?\d+\s*[.):]\**\s*)", re.IGNORECASE)
@@ -31,7 +32,7 @@ class Personas:
 
     def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
         """See `Method.answer`; an item for which the model writes no persona fails."""
-        asked = [self.bench.prompts.personas.format(text=situation(item), count=self.bench.personas) for item in items]
+        asked = [filled(self.bench.prompts.personas, text=situation(item), count=self.bench.personas) for item in items]
         lists = self.bench.say(asked, self.bench.response_tokens)
         personas = [read_personas(one.text, self.bench.personas) for one in lists]
         speaking = [i for i, found in enumerate(personas) if found]
@@ -44,8 +45,8 @@ class Personas:
     def _comments(self, items: Sequence[TaskItem], personas: Sequence[Sequence[str]]) -> list[list[Voice]]:
         """What each persona says to its item."""
         messages = [
-            self.bench.prompts.persona_comment.format(
-                persona=persona, request=comment_request(item, self.bench.wording)
+            filled(
+                self.bench.prompts.persona_comment, persona=persona, request=comment_request(item, self.bench.wording)
             )
             for item, mine in zip(items, personas, strict=True)
             for persona in mine

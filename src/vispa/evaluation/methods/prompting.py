@@ -11,6 +11,7 @@ from vispa.evaluation.methods.asking import item_case, situation
 from vispa.evaluation.methods.base import Bench, option_answers, written_answers
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.modes.questions import option_prompt
+from vispa.modes.templates import filled
 
 
 class Prompting:
@@ -26,16 +27,16 @@ class Prompting:
         """See `Method.answer`."""
         if items and items[0].mode == "overton":
             diverse = self.bench.wording.diverse
-            return written_answers(self.bench, [diverse.format(text=situation(item)) for item in items])
+            return written_answers(self.bench, [filled(diverse, text=situation(item)) for item in items])
         return option_answers(self.bench, items, [self.question(item) for item in items])
 
     def question(self, item: TaskItem) -> str:
         """The instruction, and the text after which a letter is due."""
         case, prompts = item_case(item, own_stances=self.bench.own_stances), self.bench.prompts
         if item.mode == "steerable":
-            instruction = (prompts.as_value if item.vrd else prompts.as_group).format(target=case.target)
+            instruction = filled(prompts.as_value if item.vrd else prompts.as_group, target=case.target)
         elif case.country:
-            instruction = prompts.many_in.format(country=case.country)
+            instruction = filled(prompts.many_in, country=case.country)
         else:
             instruction = prompts.many
         return f"{instruction}\n{option_prompt(replace(case, country=None), self.bench.wording, None)}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+
+from vispa.files.reading import read_toml
 
 _FILE = Path(__file__).parents[1] / "methods.toml"
 
@@ -29,5 +30,5 @@ class MethodPrompts:
 @cache
 def method_prompts() -> MethodPrompts:
     """The prompts of the package's file."""
-    table = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+    table = read_toml(_FILE)
     return MethodPrompts(**{field.name: table[field.name].strip() for field in fields(MethodPrompts)})

@@ -12,6 +12,7 @@ from vispa.evaluation.methods.prompts import MethodPrompts
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import lettered, option_prompt
+from vispa.modes.templates import filled
 
 
 class Vanilla:
@@ -37,7 +38,7 @@ class Vanilla:
         if self.bench.own_stances and asks_stance(item):
             case = item_case(item)
             listed = lettered(case.options)
-            return self.bench.prompts.named_stance.format(text=case.text, target=case.target, options=listed)
+            return filled(self.bench.prompts.named_stance, text=case.text, target=case.target, options=listed)
         return plain_question(item, self.bench.wording, self.bench.prompts)
 
 
@@ -54,4 +55,4 @@ def plain_question(item: TaskItem, wording: Prompts, prompts: MethodPrompts) -> 
     if named is None or named in asked:
         return asked
     line = prompts.toward_value if item.vrd else prompts.toward_group
-    return f"{line.format(target=case.target)}\n{asked}"
+    return f"{filled(line, target=case.target)}\n{asked}"

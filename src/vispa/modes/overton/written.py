@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vispa.modes.case import Aggregated, Case
 from vispa.modes.overton.support import TextEncoder, supported_claims
+from vispa.modes.templates import filled
 from vispa.readers.base import ChatModel, Failure
 
 #: Longest response, in tokens (paper: 300).
@@ -37,7 +38,7 @@ class WrittenAggregator:
     def prompt(self, case: Case) -> str:
         """What the reader is asked for one case."""
         listed = "\n".join(f"{number}. {comment.text}" for number, comment in enumerate(case.comments, 1))
-        return self.template.format(text=case.text, count=len(case.comments), comments=listed)
+        return filled(self.template, text=case.text, count=len(case.comments), comments=listed)
 
     def aggregate(self, cases: Sequence[Case]) -> list[Aggregated | Failure]:
         """See `vispa.modes.case.Aggregator`."""
