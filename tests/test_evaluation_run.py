@@ -531,7 +531,13 @@ def command(bench, monkeypatch):
 def test_eval_runs_scores_and_reports(command, tmp_path, monkeypatch):
     done: list[object] = []
     scoring, report, signatures = (types.ModuleType(name) for name in ("scoring", "report", "signatures"))
-    scoring.score_run = lambda folder, *, judge: done.append((folder, judge))
+    figure = {"estimate": 0.25, "low": 0.125, "high": 0.5}
+
+    def score_run(folder, *, judge):
+        done.append((folder, judge))
+        return {"methods": {"vanilla": {"figures": {"likeness": figure}}, "vispa": {"figures": {"likeness": figure}}}}
+
+    scoring.score_run = score_run
     signatures.check_run = lambda folder, **parts: done.append(sorted(parts))
     report.write_report = lambda folder: done.append(folder)
     monkeypatch.setitem(sys.modules, "vispa.evaluation.diagnostics", signatures)
@@ -544,7 +550,12 @@ def test_eval_runs_scores_and_reports(command, tmp_path, monkeypatch):
     printed = json.loads(command(*options, "--judge", "nli:some/model", "--json"))
     assert printed["items"] == 3 and printed["answered"] == 6 and printed["failed"] == {"vanilla": 0, "vispa": 0}
     assert done == [(output, "nli:some/model"), ["encoder", "loaded", "taxonomy"], output]
+    assert printed["scores"]["vispa"] == {"likeness": figure} and printed["report"] == str(output / "report.html")
     assert "3 items, 0 answers now" in command(*options, "--no-score") and len(done) == 3
+    shown = command(*options).splitlines()
+    assert shown[-1] == str(output / "report.html")
+    assert [line.split()[0] for line in shown[-3:-1]] == ["vanilla", "vispa"]
+    assert all("0.250" in line and "[0.125, 0.500]" in line for line in shown[-3:-1])
     config = RunFolder(output).config()
     assert config["methods"] == ["vanilla", "vispa"] and config["mode"] == "overton"
     assert config["folder"] == str(tmp_path.resolve()) and Path(config["task"]).is_absolute()

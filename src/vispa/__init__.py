@@ -5,8 +5,12 @@ The public names are loaded when they are first used, so that importing the pack
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+# Without a handler of the application's own, nothing is shown.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
     from vispa.modes.mixture import Mixture
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from vispa.steering.bank import VectorBank
     from vispa.steering.recipe import Recipe, Steer
     from vispa.taxonomy import Taxonomy, Value
+
+    __version__: str
 
 _HOMES = {
     "Vispa": "vispa.pipeline",
@@ -50,7 +56,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'vispa' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:
+    # Type checkers see the imports above; a function here would let every name through.
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            return import_module("vispa.versions").package_version()
+        if name not in _HOMES:
+            raise AttributeError(f"module 'vispa' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -52,6 +53,8 @@ from vispa.steering.bank_cache import cached_bank
 from vispa.steering.recipe import Recipe, Steer
 from vispa.taxonomy import Taxonomy
 from vispa.versions import versions
+
+_logger = logging.getLogger(__name__)
 
 #: Called with the name of a stage, the number of things just done, and how many there are.
 Progress = Callable[[str, int, int], None]
@@ -142,7 +145,7 @@ class Vispa:
         """Load a model; fit its bank unless it is cached.
 
         Args:
-            model: `embedded`, a named model (`vispa models list`), a GGUF file, a folder, or a hub id.
+            model: `embedded`, a named model (`vispa models list`), a GGUF file, a folder (text or path), or a hub id.
             taxonomy: the built-in one by default.
             polarity: `paper` promotes every value, toxicity and harmfulness included.
             dtype: of the model; `auto` takes the checkpoint's.
@@ -159,6 +162,7 @@ class Vispa:
         loaded = load_model(
             str(model), dtype=dtype, device=device, trust_remote_code=trust_remote_code, progress=progress
         )
+        _logger.info("loaded %s, %d blocks, %s on %s", model, len(loaded.blocks), loaded.model.dtype, loaded.device)
         bank = cached_bank(loaded, taxonomy, progress=progress)
         return cls(loaded, bank, (selector or EmbeddingSelector)(taxonomy), taxonomy=taxonomy, **parts)
 
@@ -231,6 +235,7 @@ class Vispa:
                 places = [i for i, job in enumerate(jobs) if job.request.mode == mode]
                 if places:
                     found.update(zip(places, answer([jobs[i] for i in places]), strict=True))
+        _logger.info("answered %d texts; seconds by stage: %s", len(requests), clock.seconds)
         provenance = self._provenance(seed, clock.seconds)
         return [_response(job, found[i], provenance) for i, job in enumerate(jobs)]
 

@@ -12,10 +12,16 @@ _PACKAGES = ("vispa", "torch", "transformers", "tokenizers", "numpy", "scikit-le
 @cache
 def versions() -> dict[str, str]:
     """Package name → version, Python's included."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return {"python": platform.python_version(), **{package: _version(package) for package in _PACKAGES}}
+
+
+def package_version() -> str:
+    """This package's own version, from its metadata."""
+    return _version("vispa")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

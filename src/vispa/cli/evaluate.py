@@ -110,9 +110,8 @@ def evaluate(
             seed=seed,
         )
         summary = run(task, data_folder, names, bench, output, limit=limit, overwrite=overwrite, progress=progress)
-    if score:
-        _score(output, judge, bench)
-    _print_summary(summary, as_json=as_json, scored=score)
+    scores = _score(output, judge, bench) if score else None
+    _print_summary(summary, scores, as_json=as_json)
     _check_complete(summary)
 
 
@@ -210,29 +209,47 @@ def _selector(setup: o.Setup, kind: str, taxonomy: Taxonomy) -> Selector:
 # ---------------------------------------------------------------- output
 
 
-def _score(output: Path, judge: str, bench: Bench) -> None:
-    """Figures, failure signatures, report."""
+def _score(output: Path, judge: str, bench: Bench) -> dict[str, dict[str, Any]]:
+    """Figures, failure signatures, report; gives method → figure → its estimate and interval."""
     from vispa.evaluation.diagnostics import check_run
     from vispa.evaluation.report import write_report
     from vispa.evaluation.scoring import score_run
     from vispa.models.encoder import load_encoder
     from vispa.models.nli import PUBLISHED_JUDGE
 
-    score_run(output, judge=f"nli:{PUBLISHED_JUDGE}" if judge == "nli" else judge)
+    found = score_run(output, judge=f"nli:{PUBLISHED_JUDGE}" if judge == "nli" else judge)
     check_run(output, encoder=load_encoder(), loaded=bench.vispa.model, taxonomy=bench.vispa.taxonomy)
     write_report(output)
+    return {method: dict(one["figures"]) for method, one in found["methods"].items()}
 
 
-def _print_summary(summary: RunSummary, *, as_json: bool, scored: bool) -> None:
+def _print_summary(summary: RunSummary, scores: dict[str, dict[str, Any]] | None, *, as_json: bool) -> None:
+    report = summary.output / "report.html"
     if as_json:
-        print_json({**asdict(summary), "output": str(summary.output)})
+        scored = {} if scores is None else {"scores": scores, "report": str(report)}
+        print_json({**asdict(summary), "output": str(summary.output), **scored})
         return
     for name in summary.failed:
         failed = f"  {summary.failed[name]} failed" if summary.failed[name] else ""
         print_line(f"{name}: {summary.seconds[name]:.1f} s, {summary.tokens[name]:,} tokens{failed}")
     print_line(f"{summary.items} items, {summary.answered} answers now: {summary.output}")
-    if scored:
-        print_line(f"{summary.output / 'report.html'}")
+    if scores is not None:
+        _print_scores(scores)
+        print_line(f"{report}")
+
+
+def _print_scores(scores: dict[str, dict[str, Any]]) -> None:
+    """Each method's figures with their intervals, a line each."""
+    from vispa.evaluation.report_words import figure_label
+
+    lines = [
+        (method, figure_label(name), f"{one['estimate']:.3f}", f"[{one['low']:.3f}, {one['high']:.3f}]")
+        for method, figures in scores.items()
+        for name, one in figures.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print_line("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _check_complete(summary: RunSummary) -> None:

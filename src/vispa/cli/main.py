@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import io
+import logging
 import os
 import sys
 import warnings
@@ -13,8 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
-from vispa.cli import bank, batch, compare, evaluate, fit, inspect, mixture, models, respond, select, values
-from vispa.cli.console import ReaderGone, flush_output, print_note
+from vispa.cli import bank, batch, compare, config, evaluate, fit, inspect, mixture, models, respond, select, values
+from vispa.cli.console import ReaderGone, flush_output, print_line, print_note
+from vispa.cli.defaults import set_defaults
 from vispa.errors import InputError, OutputError, VispaError
 
 app = typer.Typer(
@@ -27,13 +29,33 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from vispa import __version__
+
+        print_line(f"vispa {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say on standard error what is done.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Say everything that is done, and show the traceback of an error.")
+    ] = False,
 ) -> None:
     """Options of all commands."""
     if debug:
         os.environ["VISPA_DEBUG"] = "1"
+    if debug or verbose:
+        from vispa.cli.logs import log_to_stderr
+
+        log_to_stderr(logging.DEBUG if debug else logging.INFO)
+    set_defaults(context)
 
 
 app.command("respond")(respond.respond)
@@ -45,6 +67,7 @@ app.command("mixture")(mixture.mixture)
 app.command("inspect")(inspect.inspect)
 app.command("data")(evaluate.data)
 app.command("eval")(evaluate.evaluate)
+app.command("config")(config.config)
 app.command("compare")(compare.compare)
 app.add_typer(bank.app, name="bank")
 app.add_typer(models.app, name="models")
