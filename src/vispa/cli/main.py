@@ -18,6 +18,7 @@ from vispa.cli import bank, batch, compare, config, evaluate, fit, inspect, mixt
 from vispa.cli.console import ReaderGone, flush_output, print_line, print_note
 from vispa.cli.defaults import set_defaults
 from vispa.errors import InputError, OutputError, VispaError
+from vispa.versions import package_version
 
 app = typer.Typer(
     name="vispa",
@@ -31,9 +32,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from vispa import __version__
-
-        print_line(f"vispa {__version__}")
+        print_line(f"vispa {package_version()}")
         raise typer.Exit
 
 
