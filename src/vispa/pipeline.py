@@ -15,7 +15,7 @@ from vispa.errors import VispaError
 from vispa.generation.engine import generate
 from vispa.generation.letters import Masses
 from vispa.generation.options import option_masses
-from vispa.generation.rows import Row, Sampling
+from vispa.generation.rows import Row
 from vispa.models.encoding import chat_prompt
 from vispa.models.loading import EMBEDDED, LoadedModel, load_model
 from vispa.modes.case import Aggregated, Aggregator, Case
@@ -44,7 +44,7 @@ from vispa.records import (
     SteerableResponse,
     Steering,
 )
-from vispa.request import Request, check_max_new_tokens
+from vispa.request import Request, Sampling
 from vispa.selection.choosing import Chooser
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.selector import Selector
@@ -185,24 +185,48 @@ class Vispa:
 
     # ---------------------------------------------------------------- answering
 
-    def respond(self, text: str, *, max_new_tokens: int = 200, seed: int = 0, **options: Any) -> Response:
+    def respond(
+        self,
+        text: str,
+        *,
+        max_new_tokens: int = 200,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        **options: Any,
+    ) -> Response:
         """One answer to a text that reflects its most relevant values.
 
         Args:
             text: a situation or question, at most 20,000 characters.
             max_new_tokens: longest comment.
-            seed: of the request.
+            temperature: of the comments' sampling; 0, the default, takes the likeliest token.
+                Whoever reads the comments stays greedy.
+            top_p: share of the probability that the tokens sampled from must hold.
+            seed: of the sampling; without effect at temperature 0.
             **options: the other fields of `Request`, such as `k`, `values`, `mode`, `toward`, `options`.
 
         Raises:
             InputError: an unusable text or option; the message names it.
-            VispaError: the aggregating model failed.
+            VispaError: the aggregating model failed, or the model gave no comment at all.
         """
-        return self.respond_one(Request(text, **options), max_new_tokens=max_new_tokens, seed=seed)
+        return self.respond_one(
+            Request(text, **options), max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
+        )
 
-    def respond_one(self, request: Request, *, max_new_tokens: int = 200, seed: int = 0) -> Response:
+    def respond_one(
+        self,
+        request: Request,
+        *,
+        max_new_tokens: int = 200,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> Response:
         """See `respond`."""
-        answer = self.respond_many([request], max_new_tokens=max_new_tokens, seed=seed)[0]
+        answer = self.respond_many(
+            [request], max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
+        )[0]
         if isinstance(answer, Failure):
             raise VispaError(answer.reason)
         return answer
@@ -212,21 +236,23 @@ class Vispa:
         requests: Sequence[Request],
         *,
         max_new_tokens: int = 200,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> list[Response | Failure]:
         """Answers to many texts, whose rows run together; see `respond`.
 
         Returns:
-            In the order of the requests an answer, or why the aggregating model gave none.
+            In the order of the requests an answer, or why there is none.
         """
+        sampling = Sampling(max_new_tokens, temperature, top_p, seed)
         requests = [checked(request, self.taxonomy, self.mixture.values) for request in requests]
-        check_max_new_tokens(max_new_tokens)
         clock = _Clock()
         with clock("select"):
             selections = self._select(requests)
         with clock("comment"):
-            comments = self.comment(requests, selections, Sampling(max_new_tokens), seed=seed, progress=progress)
+            comments = self.comment(requests, selections, sampling, progress=progress)
         jobs = [_Job(*parts) for parts in zip(requests, selections, map(_case, requests, comments), strict=True)]
         modes = {"overton": self._overton, "steerable": self._steerable, "distributional": self._distributional}
         found: dict[int, _Answer | Failure] = {}
@@ -261,7 +287,6 @@ class Vispa:
         selections: Sequence[tuple[Selection, ...]],
         sampling: Sampling,
         *,
-        seed: int = 0,
         progress: Progress | None = None,
     ) -> list[list[Comment]]:
         """For each request a steered comment for each of its values, all rows together.
@@ -274,7 +299,7 @@ class Vispa:
                 continue
             message = request.prompt or filled(self.prompts.comment, text=request.text)
             prompt = chat_prompt(self.model, message)
-            rows += [Row(prompt, (Steer(chosen.value),), seed) for chosen in selection]
+            rows += [Row(prompt, (Steer(chosen.value),)) for chosen in selection]
             owners += [number] * len(selection)
         plan = self.bank.plan((steer for row in rows for steer in row.steers), self.recipe)
         left_out = {value: blocks for (value, _), blocks in zip(plan.keys, plan.left_out, strict=True)}

@@ -115,6 +115,50 @@ class Request:
             object.__setattr__(self, name, texts(getattr(self, name), separator, name))
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How comments are decoded.
+
+    Attributes:
+        max_new_tokens: longest text.
+        temperature: 0 is greedy.
+        top_p: share of the probability that the likeliest tokens sampled from must hold.
+        seed: of the random numbers; each text of each value has its own, made from it.
+
+    Raises:
+        InputError: one that cannot be.
+    """
+
+    max_new_tokens: int = 200
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_max_new_tokens(self.max_new_tokens)
+        for field, given in (("temperature", self.temperature), ("top-p", self.top_p)):
+            if isinstance(given, bool) or not isinstance(given, int | float):
+                raise InputError(field, f"is {given!r}.", "Give a number.")
+        if not 0 <= self.temperature < float("inf"):
+            raise InputError("temperature", f"is {self.temperature}.", "Give 0 for greedy decoding, or more.")
+        if not 0 < self.top_p <= 1:
+            raise InputError("top-p", f"is {self.top_p}.", "Give a share above 0, at most 1.")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise InputError("seed", f"is {self.seed!r}.", "Give a whole number.")
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the likeliest token is always taken, so that nothing is random."""
+        return self.temperature == 0
+
+    def effective(self) -> dict[str, float | int]:
+        """The fields that have an effect, by name: a greedy text has neither top_p nor seed."""
+        fields: dict[str, float | int] = {"max_new_tokens": self.max_new_tokens}
+        if not self.is_greedy:
+            fields |= {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed}
+        return fields
+
+
 def texts(given: object, separator: str, field: str) -> tuple[str, ...]:
     """Several texts, also written as one with a separator; each without the spaces around it.
 

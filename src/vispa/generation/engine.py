@@ -6,12 +6,15 @@ that has ended leaves its batch, so long texts are not slowed down by short ones
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 
+from vispa.errors import NumericalError
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.models.loading import LoadedModel
 from vispa.steering.intervention import ActiveSteering, steering
@@ -31,34 +34,35 @@ def generate(
     """Texts of all rows, in their order.
 
     Args:
-        loaded: the model.
-        rows: prompts as the model continues them, with their steers and seeds.
+        loaded: the model; between batches other threads get their turn.
+        rows: prompts as the model continues them, with their steers.
         sampling: how to decode.
         plan: the shifts of the rows' steers; needed if any row has one.
         progress: called with the number of rows just finished.
+
+    Raises:
+        NumericalError: a logit, activation or shift is not finite.
     """
     encoded = [row.prompt.ids for row in rows]
     order = sorted(range(len(rows)), key=lambda index: len(encoded[index]))
     results: dict[int, Generated] = {}
     for batch in token_batches(order, [len(ids) + sampling.max_new_tokens for ids in encoded]):
-        texts = _generate_batch(loaded, [rows[i] for i in batch], [encoded[i] for i in batch], sampling, plan)
+        texts = _generate_batch(loaded, [rows[i] for i in batch], sampling, plan)
         results.update(zip(batch, texts, strict=True))
         if progress is not None:
             progress(len(batch))
     return [results[index] for index in range(len(rows))]
 
 
-@torch.inference_mode()
 def _generate_batch(
     loaded: LoadedModel,
     rows: Sequence[Row],
-    prompts: Sequence[Sequence[int]],
     sampling: Sampling,
     plan: SteeringPlan | None,
 ) -> list[Generated]:
     plan = plan or SteeringPlan.empty()
     with steering(loaded, plan, [row.steers for row in rows], orthogonal=[row.orthogonal for row in rows]) as active:
-        tokens = _decode(loaded, prompts, [row.seed for row in rows], sampling, active)
+        tokens = _decode(loaded, rows, sampling, active)
     return [
         Generated(
             text=str(loaded.tokenizer.decode(ids, skip_special_tokens=True)).strip(),
@@ -69,24 +73,18 @@ def _generate_batch(
     ]
 
 
-def _decode(
-    loaded: LoadedModel,
-    prompts: Sequence[Sequence[int]],
-    seeds: Sequence[int],
-    sampling: Sampling,
-    active: ActiveSteering,
-) -> list[list[int]]:
-    """Token ids generated for each prompt."""
+def _decode(loaded: LoadedModel, rows: Sequence[Row], sampling: Sampling, active: ActiveSteering) -> list[list[int]]:
+    """Token ids generated for each row."""
     device = loaded.device
     ends = _end_tokens(loaded)
-    draws = _draws(seeds, sampling.max_new_tokens).to(device) if sampling.temperature > 0 else None
-    texts: list[list[int]] = [[] for _ in prompts]
-    alive = list(range(len(prompts)))
-    ids, mask = pad_left(prompts, int(loaded.tokenizer.pad_token_id), device)
+    draws = None if sampling.is_greedy else _draws(rows, sampling).to(device)
+    texts: list[list[int]] = [[] for _ in rows]
+    alive = list(range(len(rows)))
+    ids, mask = pad_left([row.prompt.ids for row in rows], int(loaded.tokenizer.pad_token_id), device)
     positions = (mask.cumsum(-1) - 1).clamp_min(0)
     cache = DynamicCache(config=loaded.model.config)
     for step in range(sampling.max_new_tokens):
-        logits = _forward(loaded, ids, mask, positions, cache)
+        logits = next_logits(loaded, ids, mask, positions, past_key_values=cache, use_cache=True)
         chosen = logits.argmax(-1) if draws is None else _draw(logits, sampling, draws[:, step])
         chosen_list = chosen.tolist()
         for row, token in zip(alive, chosen_list, strict=True):
@@ -107,24 +105,61 @@ def _decode(
     return texts
 
 
-def _forward(
-    loaded: LoadedModel, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache
+def next_logits(
+    loaded: LoadedModel, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, **options: Any
 ) -> torch.Tensor:
-    """Logits [B, vocabulary] of the next token."""
-    options: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "past_key_values": cache}
-    output = loaded.model(**options, position_ids=positions, use_cache=True, logits_to_keep=1)
+    """Logits [B, vocabulary] of the token after each row; within `LoadedModel.passes`.
+
+    Args:
+        loaded: the model.
+        ids: [B, T], padded on the left.
+        mask: [B, T or more] attention mask.
+        positions: [B, T] of the ids.
+        **options: of the model's forward pass, such as its cache.
+
+    Raises:
+        NumericalError: a logit is not finite.
+    """
+    output = loaded.model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, **options)
     logits: torch.Tensor = output.logits[:, -1]
+    check_logits(logits)
     return logits
 
 
-def _draws(seeds: Sequence[int], count: int) -> torch.Tensor:
-    """[B, count] uniform numbers, each row's from its own seed alone."""
-    return torch.stack([torch.rand(count, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+def check_logits(logits: torch.Tensor) -> None:
+    """Refuse logits [N, vocabulary] that are no distribution: NaN, infinite, or nowhere finite.
+
+    Some models rule tokens out by a logit of minus infinity, which is none of these.
+
+    Raises:
+        NumericalError: names the row.
+    """
+    # The largest one is NaN where any is.
+    bad = ~torch.isfinite(logits.amax(-1))
+    if bool(bad.any()):
+        raise NumericalError(
+            f"The logits of row {int(bad.nonzero()[0])} of a batch are not finite; "
+            "load the model in float32 or bfloat16."
+        )
+
+
+def _draws(rows: Sequence[Row], sampling: Sampling) -> torch.Tensor:
+    """[B, count] uniform numbers, each row's from the seeds, its prompt and its values alone."""
+    generators = (torch.Generator().manual_seed(_row_seed(row, sampling.seed)) for row in rows)
+    return torch.stack([torch.rand(sampling.max_new_tokens, generator=generator) for generator in generators])
+
+
+def _row_seed(row: Row, seed: int) -> int:
+    """A number of 63 bits that differs between prompts, between the values of one prompt, and between seeds."""
+    said = json.dumps([seed, row.seed, row.prompt.ids, [steer.value for steer in row.steers]])
+    return int.from_bytes(hashlib.sha256(said.encode()).digest()[:8], "big") >> 1
 
 
 def _draw(logits: torch.Tensor, sampling: Sampling, draws: torch.Tensor) -> torch.Tensor:
     """The token [B] at which each row's cumulative probability passes its uniform number."""
-    probabilities = (logits.float() / sampling.temperature).softmax(-1)
+    logits = logits.float()
+    # The likeliest one becomes 0 first: others may fall to minus infinity, but none to NaN.
+    probabilities = ((logits - logits.amax(-1, keepdim=True)) / sampling.temperature).softmax(-1)
     probabilities, tokens = torch.sort(probabilities, dim=-1, descending=True, stable=True)
     before = probabilities.cumsum(-1) - probabilities
     # The likeliest tokens that together hold top_p; the first one always stays.

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from vispa.errors import InputError
-from vispa.generation.engine import pad_left, token_batches
+from vispa.generation.engine import next_logits, pad_left, token_batches
 from vispa.generation.letters import Masses, letter_tokens
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
@@ -18,7 +17,6 @@ from vispa.steering.plan import SteeringPlan
 from vispa.steering.recipe import Steer
 
 
-@torch.inference_mode()
 def option_masses(
     loaded: LoadedModel,
     prompts: Sequence[str],
@@ -45,6 +43,7 @@ def option_masses(
 
     Raises:
         InputError: an unusable number of options.
+        NumericalError: a logit, activation or shift is not finite.
     """
     for number, count in enumerate(counts):
         if not 1 <= count <= len(LETTERS):
@@ -59,9 +58,7 @@ def option_masses(
         ids, mask = pad_left([encoded[i] for i in batch], int(loaded.tokenizer.pad_token_id), loaded.device)
         positions = (mask.cumsum(-1) - 1).clamp_min(0)
         with steering(loaded, plan, [steers[i] for i in batch]):
-            logits = loaded.model(
-                input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=1
-            ).logits[:, -1]
+            logits = next_logits(loaded, ids, mask, positions, use_cache=False)
         probabilities = logits.double().softmax(-1).cpu().numpy()
         for row, index in enumerate(batch):
             out[index] = np.array([probabilities[row, tokens].sum() for tokens in letters[: counts[index]]])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +20,7 @@ from vispa.models.fingerprint import model_fingerprint
 from vispa.models.sources import model_folder
 from vispa.models.sources.progress import Progress
 from vispa.models.tokenization import Tokenization
+from vispa.models.turns import Turns
 from vispa.request import LEAST_OPTION_MASS
 
 #: The name under which the model inside this package is asked for.
@@ -43,6 +46,7 @@ class LoadedModel:
         tokenizer: with a padding token.
         blocks: the decoder blocks, block 0 first.
         least_option_mass: see `vispa.request.LEAST_OPTION_MASS`.
+        turns: held by the thread whose forward passes run.
     """
 
     name: str
@@ -50,6 +54,28 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     blocks: nn.ModuleList
     least_option_mass: float = LEAST_OPTION_MASS
+    turns: Turns = field(default_factory=Turns, repr=False, compare=False)
+
+    @contextmanager
+    def passes(self) -> Iterator[None]:
+        """The model to oneself for the forward passes of one batch, hooks included, without gradients.
+
+        Other threads wait until the context ends, those that came first going first. The output
+        head gets its input in one piece: a last hidden state that is sliced out of a prompt's
+        would make the head's product copy its weights once a row.
+
+        Example:
+            >>> with loaded.passes():
+            ...     logits = loaded.model(input_ids=ids, logits_to_keep=1).logits
+        """
+        with self.turns, torch.inference_mode():
+            head = self.model.get_output_embeddings()  # type: ignore[no-untyped-call]
+            handle = head.register_forward_pre_hook(_in_one_piece) if isinstance(head, nn.Module) else None
+            try:
+                yield
+            finally:
+                if handle is not None:
+                    handle.remove()
 
     @property
     def hidden_size(self) -> int:
@@ -149,6 +175,10 @@ def load_model(
         # Passes may rearrange quantised weights in memory: the fingerprint is taken (and kept) before.
         _ = loaded.fingerprint
     return loaded
+
+
+def _in_one_piece(_head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(part.contiguous() if isinstance(part, torch.Tensor) else part for part in inputs)
 
 
 def _freeze(model: nn.Module) -> nn.Module:

@@ -59,7 +59,6 @@ def hooks_on(
             handle.remove()
 
 
-@torch.inference_mode()
 def read_activations(
     loaded: LoadedModel,
     texts: Sequence[str],
@@ -115,7 +114,7 @@ def read_activations(
             if "mean" in out:
                 out["mean"][rows, number] = torch.einsum("bth,bt->bh", hidden.float(), weights.to(hidden.device)).cpu()
 
-        with hooks_on(blocks, read):
+        with loaded.passes(), hooks_on(blocks, read):
             # The base model leaves out the output head, which nobody reads here.
             loaded.model.base_model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
         if progress is not None:

@@ -161,7 +161,7 @@ def steering(
     that the last position is every prompt's last token. It measures and applies the shifts of
     all blocks at once: the ε of a block depends only on what lower blocks did in the same pass.
     The shifts are then added until the context ends, and the model is left as it was, also after
-    an exception.
+    an exception. Other threads wait for it meanwhile; see `LoadedModel.passes`.
 
     Example:
         >>> with steering(loaded, plan, [[Steer("karma")], []]) as active:
@@ -176,5 +176,5 @@ def steering(
             rows[place, column] = number[steer.value, steer.recipe or plan.default]
             weights[place, column] = steer.weight
     active = ActiveSteering(plan, rows, weights, torch.tensor(orthogonal or [False] * len(steers)))
-    with hooks_on(loaded.blocks, active.apply, tuple(plan.blocks) if any(steers) else ()):
+    with loaded.passes(), hooks_on(loaded.blocks, active.apply, tuple(plan.blocks) if any(steers) else ()):
         yield active

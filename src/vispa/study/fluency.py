@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from vispa.errors import InputError
-from vispa.generation.engine import pad_left, token_batches
+from vispa.generation.engine import check_logits, pad_left, token_batches
 from vispa.models.encoding import Prompt, common, continued
 from vispa.models.loading import LoadedModel
 
@@ -17,7 +17,6 @@ from vispa.models.loading import LoadedModel
 _LOGITS_PER_TOKEN = 4096
 
 
-@torch.inference_mode()
 def perplexities(
     loaded: LoadedModel,
     prompts: Sequence[Prompt],
@@ -42,6 +41,7 @@ def perplexities(
 
     Raises:
         InputError: not as many prompts as texts.
+        NumericalError: a logit is not finite.
     """
     if len(prompts) != len(texts):
         raise InputError("texts", f"are {len(texts)} to {len(prompts)} prompts.", "Give one text a prompt.")
@@ -114,13 +114,20 @@ def _batch_perplexities(
     ids, mask = pad_left(rows, int(loaded.tokenizer.pad_token_id), loaded.model.device)
     positions = (mask.cumsum(-1) - 1).clamp_min(0)
     most = max(counts)
-    logits = loaded.model(
-        input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=most + 1
-    ).logits
-    # The logits at a place are of the token after it; the last place's are of none.
-    predicted, targets = logits[:, -most - 1 : -1].float(), ids[:, -most:].to(logits.device)
-    loss = torch.nn.functional.cross_entropy(predicted.transpose(1, 2), targets, reduction="none").double()
-    lengths = torch.tensor(counts, device=loss.device)[:, None]
-    own = torch.arange(most, 0, -1, device=loss.device)[None] <= lengths
-    mean = torch.where(own, loss, 0.0).sum(-1) / lengths[:, 0]
-    return np.asarray(mean.exp().cpu().numpy())
+    with loaded.passes():
+        logits = loaded.model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=most + 1
+        ).logits
+    # A row at a time: in float32 the batch's logits would take twice their memory again.
+    found = [
+        _perplexity(own[-count - 1 : -1], targets[-count:])
+        for own, targets, count in zip(logits, ids, counts, strict=True)
+    ]
+    return np.array(found)
+
+
+def _perplexity(logits: torch.Tensor, targets: torch.Tensor) -> float:
+    """Of tokens [C] by the logits [C, vocabulary] of the places before them."""
+    check_logits(logits)
+    loss = torch.nn.functional.cross_entropy(logits.float(), targets.to(logits.device), reduction="none")
+    return float(loss.double().mean().exp())

@@ -27,7 +27,6 @@ def last_steered_block(bank: VectorBank, plan: SteeringPlan, recipe: Recipe) -> 
     return max(plan.blocks, default=max(recipe.chosen_blocks(len(bank.residual_norm))))
 
 
-@torch.inference_mode()
 def probe_logits(
     loaded: LoadedModel,
     bank: VectorBank,

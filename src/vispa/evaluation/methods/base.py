@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vispa.errors import InputError
@@ -12,13 +12,13 @@ from vispa.evaluation.methods.asking import item_case
 from vispa.evaluation.methods.prompts import MethodPrompts, method_prompts
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.generation.engine import generate
-from vispa.generation.rows import Generated, Row, Sampling
+from vispa.generation.rows import Generated, Row
 from vispa.models.encoding import chat_prompt
 from vispa.modes.prompts import Prompts
 from vispa.modes.readings import Reading, read_options
 from vispa.pipeline import Vispa
 from vispa.readers.base import ChatModel, Failure
-from vispa.request import LETTERS, check_max_new_tokens
+from vispa.request import LETTERS, Sampling, check_max_new_tokens
 from vispa.selection.selector import Selector
 from vispa.taxonomy import Taxonomy
 
@@ -64,7 +64,9 @@ class Bench:
         personas: how many personas the role agents are.
         community: comments of other models, for MoE and ModPlural.
         selectors: name → makes another selector, for `vispa+NAME`.
-        seed: of generation.
+        temperature: of whatever the model under test and community models write; 0 is greedy.
+        top_p: share of the probability that the tokens sampled from must hold.
+        seed: of the sampling.
         prompts: of the methods.
     """
 
@@ -75,14 +77,21 @@ class Bench:
     personas: int = 6
     community: Community | None = None
     selectors: Mapping[str, Callable[[Taxonomy], Selector]] = field(default_factory=dict)
+    temperature: float = 0.0
+    top_p: float = 1.0
     seed: int = 0
     prompts: MethodPrompts = field(default_factory=method_prompts)
 
     def __post_init__(self) -> None:
-        check_max_new_tokens(self.max_new_tokens)
+        _ = self.sampling
         check_max_new_tokens(self.response_tokens)
         if not 1 <= self.personas <= len(LETTERS):
             raise InputError("personas", f"is {self.personas}.", f"Choose from 1 to {len(LETTERS)}.")
+
+    @property
+    def sampling(self) -> Sampling:
+        """How comments are decoded."""
+        return Sampling(self.max_new_tokens, self.temperature, self.top_p, self.seed)
 
     @property
     def own_stances(self) -> bool:
@@ -95,9 +104,9 @@ class Bench:
         return self.vispa.prompts
 
     def say(self, messages: Sequence[str], max_new_tokens: int) -> list[Generated]:
-        """What the unsteered model under test says to each message, greedily decoded."""
-        rows = [Row(chat_prompt(self.vispa.model, message), seed=self.seed) for message in messages]
-        return generate(self.vispa.model, rows, Sampling(max_new_tokens))
+        """What the unsteered model under test says to each message."""
+        rows = [Row(chat_prompt(self.vispa.model, message)) for message in messages]
+        return generate(self.vispa.model, rows, replace(self.sampling, max_new_tokens=max_new_tokens))
 
     @property
     def reader(self) -> ChatModel:

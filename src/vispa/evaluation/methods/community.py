@@ -19,14 +19,14 @@ from vispa.evaluation.methods.voices import Voice, answer_from_voices, with_voic
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.files.append_log import Identifier
 from vispa.generation.engine import generate
-from vispa.generation.rows import Row, Sampling
+from vispa.generation.rows import Row
 from vispa.models.encoding import chat_prompt
 from vispa.models.loading import LoadedModel
 from vispa.modes.prompts import Prompts
 from vispa.modes.readings import read_options
 from vispa.modes.templates import filled
 from vispa.readers.base import ChatModel, Failure
-from vispa.request import LETTERS
+from vispa.request import LETTERS, Sampling
 
 _COMMENT_FIELDS = ("comment", "output")
 _TEXT_FIELDS = ("situation", "question", "text", "input")
@@ -41,7 +41,7 @@ class Community(Protocol):
 
     settings: dict[str, Any]
 
-    def comments(self, items: Sequence[TaskItem], prompts: Prompts, max_new_tokens: int) -> list[list[Voice] | Failure]:
+    def comments(self, items: Sequence[TaskItem], prompts: Prompts, sampling: Sampling) -> list[list[Voice] | Failure]:
         """For each item one comment of every member, or why there is none."""
         ...
 
@@ -60,25 +60,25 @@ class ModelCommunity:
         _check_count(len(load), "community")
         self._load = dict(load)
         self._models: dict[str, LoadedModel] = {}
-        self._known: dict[tuple[tuple[bool, Identifier], str, int], list[Voice]] = {}
+        self._known: dict[tuple[tuple[bool, Identifier], str, Sampling], list[Voice]] = {}
         self.settings: dict[str, Any] = {"models": list(load)}
 
-    def comments(self, items: Sequence[TaskItem], prompts: Prompts, max_new_tokens: int) -> list[list[Voice] | Failure]:
+    def comments(self, items: Sequence[TaskItem], prompts: Prompts, sampling: Sampling) -> list[list[Voice] | Failure]:
         """See `Community.comments`; comments are kept, so that MoE and ModPlural share them."""
         requests = [comment_request(item, prompts) for item in items]
-        keys = [(_key(item), request, max_new_tokens) for item, request in zip(items, requests, strict=True)]
+        keys = [(_key(item), request, sampling) for item, request in zip(items, requests, strict=True)]
         if any(key not in self._known for key in keys):
-            said = [self._said(name, requests, max_new_tokens) for name in self._load]
+            said = [self._said(name, requests, sampling) for name in self._load]
             for key, *voices in zip(keys, *said, strict=True):
                 self._known[key] = voices
         return [self._known[key] for key in keys]
 
-    def _said(self, name: str, requests: Sequence[str], max_new_tokens: int) -> list[Voice]:
+    def _said(self, name: str, requests: Sequence[str], sampling: Sampling) -> list[Voice]:
         if name not in self._models:
             self._models[name] = self._load[name]()
         model = self._models[name]
         rows = [Row(chat_prompt(model, request)) for request in requests]
-        return [Voice(name, one.text, name, one.tokens) for one in generate(model, rows, Sampling(max_new_tokens))]
+        return [Voice(name, one.text, name, one.tokens) for one in generate(model, rows, sampling)]
 
 
 class FileCommunity:
@@ -108,7 +108,7 @@ class FileCommunity:
         digests = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
         self.settings: dict[str, Any] = {"files": digests}
 
-    def comments(self, items: Sequence[TaskItem], prompts: Prompts, max_new_tokens: int) -> list[list[Voice] | Failure]:
+    def comments(self, items: Sequence[TaskItem], prompts: Prompts, sampling: Sampling) -> list[list[Voice] | Failure]:
         """See `Community.comments`; an item on which a model has no comment fails."""
         return [self._voices(item) for item in items]
 
@@ -180,7 +180,7 @@ class ModPlural:
 
     def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
         """See `Method.answer`."""
-        spoken = self.community.comments(items, self.bench.wording, self.bench.max_new_tokens)
+        spoken = self.community.comments(items, self.bench.wording, self.bench.sampling)
         return _where_spoken(items, spoken, lambda present, voices: answer_from_voices(self.bench, present, voices))
 
 
@@ -202,7 +202,7 @@ class MoE:
 
     def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
         """See `Method.answer`."""
-        spoken = self.community.comments(items, self.bench.wording, self.bench.max_new_tokens)
+        spoken = self.community.comments(items, self.bench.wording, self.bench.sampling)
         return _where_spoken(items, spoken, self._answer)
 
     def _answer(self, items: Sequence[TaskItem], voices: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:

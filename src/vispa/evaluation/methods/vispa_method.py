@@ -50,7 +50,7 @@ class VispaMethod:
         requests = [
             item_request(item, self.bench.request_options, own_stances=self.bench.own_stances) for item in items
         ]
-        found = self.vispa.respond_many(requests, max_new_tokens=self.bench.max_new_tokens, seed=self.bench.seed)
+        found = self.vispa.respond_many(requests, **asdict(self.bench.sampling))
         return [MethodAnswer(error=one.reason) if isinstance(one, Failure) else _answer(one) for one in found]
 
 
