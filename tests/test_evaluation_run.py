@@ -438,7 +438,7 @@ def test_other_settings_do_not_go_on(bench, tmp_path, echo, monkeypatch):
             run(task, None, list(methods), bench, output, **options)
 
     refused("with other limit", limit=3)
-    refused("with other max_new_tokens, seed", replace(bench, seed=4, max_new_tokens=7))
+    refused("with other max_new_tokens.", replace(bench, seed=4, max_new_tokens=7))
     refused("with other methods", methods=["second"])
     echo.settings = {"new": 1}
     refused("with other echo's settings")

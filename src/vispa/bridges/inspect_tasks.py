@@ -11,6 +11,7 @@ puts everything on the option that it names.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from vispa.errors import InputError, VispaError, check_choice
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.tasks import Task, built_in_tasks, load_task
 from vispa.modes.templates import filled
-from vispa.request import LETTERS
+from vispa.request import LETTERS, Sampling
 
 if TYPE_CHECKING:
     from vispa.evaluation.runs.folder import MethodAnswer
@@ -125,6 +126,8 @@ def vispa_solver(
     dtype: str = "auto",
     device: str | None = None,
     max_new_tokens: int = 200,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
     seed: int = 0,
     **request: Any,
 ) -> Solver:
@@ -140,7 +143,9 @@ def vispa_solver(
         dtype: of the model.
         device: as in torch.
         max_new_tokens: longest comment.
-        seed: of generation.
+        temperature: of the comments' sampling; 0 is greedy.
+        top_p: share of the probability that the tokens sampled from must hold.
+        seed: of the sampling.
         **request: fields of `vispa.request.Request` that hold for every sample, such as `k`.
 
     Raises:
@@ -155,7 +160,8 @@ def vispa_solver(
         from vispa.evaluation.methods.vispa_method import VispaMethod
 
         vispa = _load(model, selector, aggregator, dtype, device) if isinstance(model, str) else model
-        return VispaMethod(Bench(vispa, request, max_new_tokens=max_new_tokens, seed=seed))
+        sampling = Sampling(max_new_tokens, temperature, top_p, seed)
+        return VispaMethod(Bench(vispa, request, **asdict(sampling)))
 
     answers: Together[TaskItem, MethodAnswer] = Together(lambda items: method().answer(items))
 

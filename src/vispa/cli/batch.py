@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,6 +47,8 @@ def batch(
     api_key_variable: o.ApiKeyVariable = "OPENAI_API_KEY",
     prompts: o.PromptsFile = None,
     max_new_tokens: o.MaxNewTokens = 200,
+    temperature: o.Temperature = 0.0,
+    top_p: o.TopP = 1.0,
     limit: Annotated[int | None, typer.Option(help="Answer the first N items only.", min=1)] = None,
     seed: o.Seed = 0,
     dtype: o.Dtype = "auto",
@@ -68,6 +70,7 @@ def batch(
     setup = o.Setup(
         k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
         selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
+        temperature, top_p, seed,
     )  # fmt: skip
     o.refuse_idle(context, setup.idle(mode, passages=not no_passages))
     items = read_items(items_file)[:limit]
@@ -89,10 +92,10 @@ def batch(
     with progress_bars() as progress:
         vispa = setup.load(known, progress)
         settings = {
-            **{name: str(value) if isinstance(value, Path) else value for name, value in asdict(setup).items()},
+            **{name: str(value) if isinstance(value, Path) else value for name, value in _unsampled(setup).items()},
+            **setup.sampling.effective(),
             "mode": mode,
             **{name: list(value) if isinstance(value, tuple) else value for name, value in given.items()},
-            "seed": seed,
             "model": vispa.model.fingerprint,
             "taxonomy": vispa.taxonomy.fingerprint,
             "recipe": vars(vispa.recipe)
@@ -104,9 +107,7 @@ def batch(
 
         def answer(chunk: Sequence[Item]) -> list[Response | Failure]:
             nonlocal tokens
-            answers = vispa.respond_many(
-                [requests[item.id] for item in chunk], max_new_tokens=max_new_tokens, seed=seed
-            )
+            answers = vispa.respond_many([requests[item.id] for item in chunk], **asdict(setup.sampling))
             tokens += sum(comment.tokens for one in answers for comment in getattr(one, "comments", ()))
             return answers
 
@@ -132,6 +133,11 @@ def batch(
             f"{output}: {run.failed:,} of {len(items):,} items have no answer; their lines say why (`error`). "
             "Repeat the command to ask them again."
         )
+
+
+def _unsampled(setup: o.Setup) -> dict[str, Any]:
+    """All options but those of sampling, which only count where they have an effect."""
+    return {name: value for name, value in asdict(setup).items() if name not in asdict(setup.sampling)}
 
 
 def _peak_memory() -> int:

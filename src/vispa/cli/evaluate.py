@@ -70,6 +70,8 @@ def evaluate(
     api_key_variable: o.ApiKeyVariable = "OPENAI_API_KEY",
     prompts: o.PromptsFile = None,
     max_new_tokens: o.MaxNewTokens = 200,
+    temperature: o.Temperature = 0.0,
+    top_p: o.TopP = 1.0,
     seed: o.Seed = 0,
     dtype: o.Dtype = "auto",
     device: o.Device = None,
@@ -88,6 +90,7 @@ def evaluate(
     setup = o.Setup(
         k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
         selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
+        temperature, top_p, seed,
     )  # fmt: skip
     from vispa.evaluation.methods import Bench, check_methods
     from vispa.evaluation.runner import run
@@ -107,6 +110,8 @@ def evaluate(
             personas=personas,
             community=_community(community, setup),
             selectors={"embedding": partial(_selector, setup, "embedding"), "nli": partial(_selector, setup, "nli")},
+            temperature=temperature,
+            top_p=top_p,
             seed=seed,
         )
         summary = run(task, data_folder, names, bench, output, limit=limit, overwrite=overwrite, progress=progress)

@@ -83,7 +83,7 @@ def mixture(
         vispa = setup.load(known, progress)
         for start in range(0, len(items), _CHUNK):
             chunk = list(zip(items, requests, strict=True))[start : start + _CHUNK]
-            answers = vispa.respond_many([request for _, request in chunk], max_new_tokens=max_new_tokens, seed=seed)
+            answers = vispa.respond_many([request for _, request in chunk], max_new_tokens=max_new_tokens)
             for (item, request), answer in zip(chunk, answers, strict=True):
                 if isinstance(answer, Failure):
                     raise VispaError(f"item {item.id!r}: {answer.reason}")

@@ -16,8 +16,8 @@ from vispa.request import (
     DEFAULT_K,
     MODES_OF,
     Count,
+    Sampling,
     check_diversity,
-    check_max_new_tokens,
     check_threshold,
     resolved_count,
     texts,
@@ -45,7 +45,11 @@ ModelName = Annotated[
 TaxonomyFolder = Annotated[Path | None, typer.Option("--taxonomy", help="Folder of your own taxonomy.")]
 Polarity = Annotated[str, typer.Option(help="own, or paper: promote every value, toxicity too.")]
 MaxNewTokens = Annotated[int, typer.Option(help="Longest comment, in tokens.")]
-Seed = Annotated[int, typer.Option(help="Random seed.")]
+Temperature = Annotated[
+    float, typer.Option(help="Of the comments' sampling; 0 takes the likeliest token. What reads them stays greedy.")
+]
+TopP = Annotated[float, typer.Option(help="Share of the probability that the tokens sampled from must hold.")]
+Seed = Annotated[int, typer.Option(help="Of what is random: sampling, and the folds of a fit.")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")]
 Device = Annotated[str | None, typer.Option(help="Torch device; a GPU where there is one.")]
 TrustRemoteCode = Annotated[bool, typer.Option(help="Run code that comes with the model.")]
@@ -82,7 +86,7 @@ _EMBEDDED = "embedded"
 # Parameters that are not called as the fields of a request.
 _PARAMETERS = {"passages": "no_passages"}
 # Parameters of comments and of who reads them.
-_OF_COMMENTS = ("aggregator", "max_new_tokens")
+_OF_COMMENTS = ("aggregator", "max_new_tokens", "temperature", "top_p")
 
 
 def refuse_idle(context: typer.Context, idle: Mapping[str, str]) -> None:
@@ -130,6 +134,18 @@ class Setup:
     api_key_variable: str = "OPENAI_API_KEY"
     prompts: Path | None = None
     weights: str = "mean"
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    @property
+    def sampling(self) -> Sampling:
+        """How comments are decoded.
+
+        Raises:
+            InputError: a field that cannot be.
+        """
+        return Sampling(self.max_new_tokens, self.temperature, self.top_p, self.seed)
 
     def check(self) -> Taxonomy:
         """Refuse options that cannot be; gives the taxonomy.
@@ -137,7 +153,7 @@ class Setup:
         Raises:
             InputError: names the option.
         """
-        check_max_new_tokens(self.max_new_tokens)
+        _ = self.sampling
         check_threshold(self.threshold)
         check_diversity(self.diversity)
         check_choice("--polarity", self.polarity, ("own", "paper"))
@@ -186,6 +202,8 @@ class Setup:
             found |= dict.fromkeys(("k", "threshold", "diversity"), "with --values, which leaves nothing to select")
         elif mode == "distributional" and self.weights not in ("mean", "relevance"):
             found |= dict.fromkeys(("k", "threshold", "diversity"), "with --weights that name the values")
+        if self.temperature == 0:
+            found["top_p"] = "at --temperature 0, which takes the likeliest token"
         if mode == "distributional" and not passages:
             found |= dict.fromkeys(_OF_COMMENTS, "with --no-passages: nothing is written and nothing read")
         return found

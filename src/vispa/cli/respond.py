@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,6 +40,8 @@ def respond(
     api_key_variable: o.ApiKeyVariable = "OPENAI_API_KEY",
     prompts: o.PromptsFile = None,
     max_new_tokens: o.MaxNewTokens = 200,
+    temperature: o.Temperature = 0.0,
+    top_p: o.TopP = 1.0,
     seed: o.Seed = 0,
     dtype: o.Dtype = "auto",
     device: o.Device = None,
@@ -59,6 +62,7 @@ def respond(
     setup = o.Setup(
         k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
         selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
+        temperature, top_p, seed,
     )  # fmt: skip
     check_choice("--mode", mode, MODES)
     o.refuse_idle(context, setup.idle(mode, passages=not no_passages))
@@ -78,7 +82,7 @@ def respond(
     checked(request, known)
     with progress_bars() as progress:
         vispa = setup.load(known, progress)
-        answer = vispa.respond_one(request, max_new_tokens=max_new_tokens, seed=seed)
+        answer = vispa.respond_one(request, **asdict(setup.sampling))
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -70,6 +71,8 @@ class BundledEncoder:
         self._model = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, add_pooling_layer=False
         ).eval()
+        # Padding and truncation are states of the tokenizer, which threads may not set at once.
+        self._tokenizing = Lock()
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
         """See `Encoder.encode`: mean over tokens, then unit length."""
@@ -79,9 +82,11 @@ class BundledEncoder:
         out = np.empty((len(texts), self._model.config.hidden_size), dtype=np.float32)
         for start in range(0, len(order), _BATCH):
             batch = order[start : start + _BATCH]
-            tokens = self._tokenizer(
-                [texts[i] for i in batch], padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt"
-            )
+            rows = [texts[i] for i in batch]
+            with self._tokenizing:
+                tokens = self._tokenizer(
+                    rows, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt"
+                )
             with torch.inference_mode():
                 hidden = self._model(**tokens).last_hidden_state
                 mask = tokens["attention_mask"][..., None].to(hidden.dtype)
@@ -109,12 +114,18 @@ class SentenceTransformersEncoder:
         except Exception as error:
             raise ModelError("encoder", f"{name} cannot be loaded: {error}.", "Check the name or path.") from error
         self.name = name
+        self._lock = Lock()
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
         """See `Encoder.encode`."""
-        vectors = self._model.encode(
-            list(texts), batch_size=_BATCH, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
-        )
+        with self._lock:
+            vectors = self._model.encode(
+                list(texts),
+                batch_size=_BATCH,
+                normalize_embeddings=True,
+                convert_to_numpy=True,
+                show_progress_bar=False,
+            )
         if progress is not None:
             progress(len(texts))
         return np.asarray(vectors, dtype=np.float32)

@@ -1,0 +1,124 @@
+"""Sampling of comments: what the seed, the temperature and top_p do, and where they are recorded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from vispa.errors import InputError
+from vispa.generation import engine
+from vispa.generation.engine import generate
+from vispa.generation.rows import Row, Sampling
+from vispa.models.encoding import raw_prompt
+from vispa.models.loading import LoadedModel
+from vispa.pipeline import Vispa
+from vispa.request import Request
+from vispa.selection.embedding import EmbeddingSelector
+from vispa.steering.fitting import fit_bank
+from vispa.steering.recipe import Recipe, Steer
+from vispa.taxonomy import Taxonomy
+
+SAMPLED = Sampling(12, temperature=1.0, seed=3)
+TEXTS = ["Borrowing a ladder", "Selling a bicycle", "Keeping a promise", "Telling a joke at a funeral"]
+
+
+@pytest.fixture(scope="module")
+def vispa(llama: LoadedModel, small_taxonomy: Taxonomy) -> Vispa:
+    # Shifts of nothing: values then differ by their random numbers alone.
+    recipe = Recipe("one_versus_others", (1,), magnitude="coefficient", amount=0.0, minimal_quality=0.0)
+    bank = fit_bank(llama, small_taxonomy, recipe=recipe)
+    return Vispa(llama, bank, EmbeddingSelector(small_taxonomy), taxonomy=small_taxonomy)
+
+
+def said(vispa: Vispa, text: str, **sampling: float) -> list[str]:
+    found = vispa.respond_many([Request(text, values=("calm", "thrift", "candor"))], max_new_tokens=16, **sampling)[0]
+    return [comment.text for comment in found.comments]  # type: ignore[union-attr]
+
+
+def drawn(loaded: LoadedModel, rows: list[Row], sampling: Sampling) -> list[str]:
+    return [one.text for one in generate(loaded, rows, sampling)]
+
+
+def test_the_same_seed_gives_the_same_text_and_another_seed_another(vispa: Vispa) -> None:
+    one = said(vispa, TEXTS[0], temperature=1.0, seed=1)
+    assert one == said(vispa, TEXTS[0], temperature=1.0, seed=1)
+    assert one != said(vispa, TEXTS[0], temperature=1.0, seed=2)
+    assert one != said(vispa, TEXTS[0])
+
+
+def test_greedy_is_the_default_and_has_no_seed(vispa: Vispa) -> None:
+    assert said(vispa, TEXTS[1]) == said(vispa, TEXTS[1], seed=7) == said(vispa, TEXTS[1], temperature=0.0, seed=8)
+
+
+def test_values_of_one_text_do_not_share_their_numbers(vispa: Vispa) -> None:
+    """Nothing is added to the residual stream, so that only random numbers can tell the values apart."""
+    assert len(set(said(vispa, TEXTS[2]))) == 1
+    assert len(set(said(vispa, TEXTS[2], temperature=1.0))) == 3
+
+
+def test_prompts_seeds_and_values_each_have_their_numbers(llama: LoadedModel) -> None:
+    rows = [Row(raw_prompt(llama, text), steers) for text in TEXTS for steers in ((), (Steer("calm"),), (Steer("x"),))]
+    draws = engine._draws([*rows, replace(rows[0], seed=1)], SAMPLED)
+    draws = torch.cat([draws, engine._draws(rows, replace(SAMPLED, seed=4))])
+    assert len({tuple(row) for row in draws.tolist()}) == 2 * len(rows) + 1
+    again = engine._draws(rows[:2], SAMPLED)
+    assert torch.equal(again, draws[:2])
+    longer = engine._draws(rows[:2], replace(SAMPLED, max_new_tokens=40))
+    assert torch.equal(longer[:, :12], again)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_text_does_not_depend_on_its_batch(llama: LoadedModel, count: int) -> None:
+    rows = [Row(raw_prompt(llama, text)) for text in TEXTS]
+    together = drawn(llama, rows, SAMPLED)
+    for start in range(0, len(rows), count):
+        assert drawn(llama, rows[start : start + count][::-1], SAMPLED)[::-1] == together[start : start + count]
+
+
+@pytest.mark.parametrize("temperature", [1e-45, 1e-20, 1e-6])
+def test_a_tiny_temperature_is_greedy(llama: LoadedModel, temperature: float) -> None:
+    rows = [Row(raw_prompt(llama, text)) for text in TEXTS]
+    assert drawn(llama, rows, Sampling(6, temperature=temperature)) == drawn(llama, rows, Sampling(6))
+
+
+def test_top_p_near_zero_is_greedy(llama: LoadedModel) -> None:
+    rows = [Row(raw_prompt(llama, text)) for text in TEXTS]
+    assert drawn(llama, rows, Sampling(6, temperature=5.0, top_p=1e-9)) == drawn(llama, rows, Sampling(6))
+
+
+def test_tokens_are_drawn_as_often_as_is_likely() -> None:
+    logits = torch.log(torch.tensor([0.5, 0.3, 0.2])).expand(6000, 3)
+    draws = torch.rand(6000, generator=torch.Generator().manual_seed(0))
+    for sampling, expected in (
+        (Sampling(temperature=1.0), [0.5, 0.3, 0.2]),
+        (Sampling(temperature=1.0, top_p=0.7), [0.625, 0.375, 0.0]),
+        (Sampling(temperature=0.5), [25 / 38, 9 / 38, 4 / 38]),
+    ):
+        shares = torch.bincount(engine._draw(logits, sampling, draws), minlength=3) / 6000
+        assert shares.tolist() == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("temperature", -0.1),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")),
+        ("temperature", "1"),
+        ("top_p", 0.0),
+        ("top_p", 1.01),
+        ("top_p", True),
+        ("seed", 1.5),
+        ("max_new_tokens", 0),
+    ],
+)
+def test_sampling_that_cannot_be_is_refused(vispa: Vispa, field: str, given: object) -> None:
+    with pytest.raises(InputError, match=field.replace("_", "-")):
+        vispa.respond("Feeding a stray cat", **{field: given})  # type: ignore[arg-type]
+
+
+def test_only_what_has_an_effect_counts() -> None:
+    assert Sampling(9, seed=4).effective() == Sampling(9, top_p=0.5).effective() == {"max_new_tokens": 9}
+    assert Sampling(9, 0.7, 0.9, 4).effective() == {"max_new_tokens": 9, "temperature": 0.7, "top_p": 0.9, "seed": 4}
