@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +17,6 @@ from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.pipeline import Vispa
 from vispa.request import Request
-from vispa.selection.embedding import EmbeddingSelector
 from vispa.steering.fitting import fit_bank
 from vispa.steering.recipe import Recipe, Steer
 from vispa.taxonomy import Taxonomy
@@ -24,12 +25,22 @@ SAMPLED = Sampling(12, temperature=1.0, seed=3)
 TEXTS = ["Borrowing a ladder", "Selling a bicycle", "Keeping a promise", "Telling a joke at a funeral"]
 
 
+class EqualSelector:
+    name = "equal"
+
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        self.taxonomy = taxonomy
+
+    def scores(self, texts: Sequence[str], progress: object = None) -> np.ndarray:
+        return np.ones((len(texts), 3), dtype=np.float32)
+
+
 @pytest.fixture(scope="module")
 def vispa(llama: LoadedModel, small_taxonomy: Taxonomy) -> Vispa:
     # Shifts of nothing: values then differ by their random numbers alone.
     recipe = Recipe("one_versus_others", (1,), magnitude="coefficient", amount=0.0, minimal_quality=0.0)
     bank = fit_bank(llama, small_taxonomy, recipe=recipe)
-    return Vispa(llama, bank, EmbeddingSelector(small_taxonomy), taxonomy=small_taxonomy)
+    return Vispa(llama, bank, EqualSelector(small_taxonomy), taxonomy=small_taxonomy)
 
 
 def said(vispa: Vispa, text: str, **sampling: float) -> list[str]:

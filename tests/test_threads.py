@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 
 from vispa.generation import engine
 from vispa.generation.engine import generate
-from vispa.generation.options import option_probabilities
+from vispa.generation.options import option_masses
 from vispa.generation.rows import Row, Sampling
 from vispa.models.encoder import BundledEncoder
 from vispa.models.encoding import raw_prompt
@@ -22,7 +23,6 @@ from vispa.models.loading import LoadedModel
 from vispa.models.turns import Turns
 from vispa.pipeline import Vispa
 from vispa.request import Request
-from vispa.selection.embedding import EmbeddingSelector
 from vispa.steering.activations import read_activations
 from vispa.steering.fitting import fit_bank
 from vispa.steering.intervention import steering
@@ -35,12 +35,22 @@ THREADS, REQUESTS = 8, 64
 RECIPE = Recipe("one_versus_others", (1, 2), magnitude="coefficient", amount=3.0, minimal_quality=0.0)
 
 
+class LengthSelector:
+    name = "length"
+
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        self.taxonomy = taxonomy
+
+    def scores(self, texts: Sequence[str], progress: object = None) -> np.ndarray:
+        return np.array([[(len(text) * (n + 3)) % 11 / 11 for n in range(3)] for text in texts], dtype=np.float32)
+
+
 @pytest.fixture(scope="module")
 def make_vispa(make_model: Callable[..., LoadedModel], small_taxonomy: Taxonomy) -> Callable[[], Vispa]:
     def make() -> Vispa:
         loaded = make_model("llama")
         bank = fit_bank(loaded, small_taxonomy, recipe=RECIPE)
-        return Vispa(loaded, bank, EmbeddingSelector(small_taxonomy), taxonomy=small_taxonomy)
+        return Vispa(loaded, bank, LengthSelector(small_taxonomy), taxonomy=small_taxonomy)
 
     return make
 
@@ -86,7 +96,7 @@ def doors(loaded: LoadedModel, taxonomy: Taxonomy) -> dict[str, Callable[[], obj
     plan, rows = bank.plan(["calm"]), [Row(raw_prompt(loaded, "Well,"), (Steer("calm"),))]
     return {
         "texts": lambda: generate(loaded, rows, Sampling(2), plan),
-        "options": lambda: option_probabilities(loaded, ["Answer:"], [2]),
+        "options": lambda: option_masses(loaded, ["Answer:"], [2]),
         "activations": lambda: read_activations(loaded, ["A stone."]),
         "perplexity": lambda: perplexities(loaded, [rows[0].prompt], [" so be it"]),
         "probes": lambda: probe_logits(loaded, bank, rows, plan, 2),
@@ -105,10 +115,10 @@ def test_every_door_holds_the_model(llama: LoadedModel, small_taxonomy: Taxonomy
 def test_another_thread_waits_for_a_steered_batch(llama: LoadedModel, small_taxonomy: Taxonomy) -> None:
     plan = fit_bank(llama, small_taxonomy, recipe=RECIPE).plan(["calm"])
     prompts = ["First door."]
-    alone = option_probabilities(llama, prompts, [3])
+    alone = option_masses(llama, prompts, [3])
     with ThreadPoolExecutor(1) as pool:
         with steering(llama, plan, [[Steer("calm")]]):
-            waiting = pool.submit(option_probabilities, llama, prompts, [3])
+            waiting = pool.submit(option_masses, llama, prompts, [3])
             time.sleep(0.1)
             assert not waiting.done()
         assert (waiting.result(timeout=20)[0] == alone[0]).all()
