@@ -289,8 +289,13 @@ def test_other_output_is_not_overwritten(environment: dict[str, str], tmp_path: 
 def test_other_settings_do_not_continue(environment: dict[str, str], tmp_path: Path) -> None:
     source, output = situations(tmp_path, 2), tmp_path / "out.jsonl"
     subprocess.run(batch(environment, source, output), env=environment, check=True, capture_output=True)
-    found = subprocess.run(batch(environment, source, output, "--seed", "5"), env=environment, capture_output=True)
-    assert found.returncode == 2 and b"was begun with other seed" in found.stderr
+    sampled = batch(environment, source, output, "--temperature", "0.8", "--seed", "5")
+    found = subprocess.run(sampled, env=environment, capture_output=True)
+    assert found.returncode == 2 and b"was begun with other seed, temperature, top_p" in found.stderr
+    # Greedy texts have no seed, so that another one changes nothing.
+    before = output.read_bytes()
+    subprocess.run(batch(environment, source, output, "--seed", "5"), env=environment, check=True, capture_output=True)
+    assert output.read_bytes() == before and "seed" not in Path(f"{output}.settings.json").read_text()
 
 
 def test_debug_shows_the_traceback(environment: dict[str, str]) -> None:
