@@ -490,7 +490,7 @@ def test_folders_that_hold_something_else_are_refused(bench, tmp_path, echo):
     with RunFolder(output).locked():
         refused("is being written by another process")
     (output / "config.json").write_text("{")
-    refused("cannot be read")
+    refused("is not valid JSON")
     with pytest.raises(InputError, match="holds no run"):
         RunFolder(tmp_path).config()
 

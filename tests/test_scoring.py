@@ -7,8 +7,11 @@ import json
 import math
 import random
 import re
+import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -28,7 +31,8 @@ from vispa.evaluation.report import inline_svg, write_report
 from vispa.evaluation.report_words import words
 from vispa.evaluation.runs.folder import FORMAT
 from vispa.evaluation.runs.run import read_run
-from vispa.evaluation.scoring import load_item_scores, load_scores, score_run
+from vispa.evaluation.score_files import load_item_scores, load_scores
+from vispa.evaluation.scoring import score_run
 
 STANCES = ["Support", "Oppose", "Either"]
 
@@ -273,7 +277,8 @@ def test_a_limited_run_has_the_first_items_only(survey):
 
 def test_item_scores_are_joined_by_identifier(overton):
     score_run(overton, judge="nli:lookup")
-    scores = load_item_scores(overton)["vispa"]["entailment_mean"]
+    run = read_run(overton)
+    scores = load_item_scores(run, load_scores(run))["vispa"]["entailment_mean"]
     assert scores == pytest.approx({1: 0.8, "1": 0.8, 7: 0.0, 8: 0.0})
 
 
@@ -449,6 +454,99 @@ def test_comparison_refuses_different_judges_and_tasks(overton, tmp_path):
     score_run(other, judge="nli:lookup")
     with pytest.raises(InputError, match="own/other"):
         compare_runs(overton, other)
+
+
+def damage(path: Path, change: Callable[[str], str]) -> Callable[[], None]:
+    """Changes a file; returns what puts it back."""
+    before = path.read_bytes()
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return lambda: path.write_bytes(before)
+
+
+def first_line_twice(text: str) -> str:
+    return text.splitlines(keepends=True)[0] + text
+
+
+def without_last_line(text: str) -> str:
+    return "".join(text.splitlines(keepends=True)[:-1])
+
+
+SCORE = r'"jensen_shannon": [^,}]+'
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("item-scores.jsonl", lambda t: re.sub(SCORE, '"jensen_shannon": NaN', t), "line 1 .*no finite number"),
+        ("item-scores.jsonl", lambda t: re.sub(SCORE, '"jensen_shannon": Infinity', t, count=1), "no finite number"),
+        ("item-scores.jsonl", lambda t: re.sub(SCORE, '"jensen_shannon": null', t, count=1), "jensen_shannon"),
+        ("item-scores.jsonl", lambda t: re.sub(SCORE, '"jensen_shannon": "0.1"', t, count=1), "jensen_shannon"),
+        ("item-scores.jsonl", lambda t: re.sub(SCORE, '"jensen_shannon": 0.25', t, count=1), "holds other scores"),
+        ("item-scores.jsonl", lambda t: re.sub(SCORE + ", ", "", t), "holds other scores"),
+        (
+            "item-scores.jsonl",
+            lambda t: t.replace('"letters"', '"lettres"'),
+            "is of the methods .*lettres",
+        ),
+        ("item-scores.jsonl", without_last_line, "lacks item 9"),
+        ("item-scores.jsonl", first_line_twice, "line 2: holds item 3 a second time"),
+        ("item-scores.jsonl", lambda t: t.replace('"id": 3', '"id": 4'), "lacks item 3"),
+        ("item-scores.jsonl", lambda t: t.replace('"id": 3', '"id": "3"'), "lacks item 3"),
+        (
+            "item-scores.jsonl",
+            lambda t: t + t.splitlines()[0].replace('"id": 3', '"id": 5'),
+            "holds 5 items, the run 4",
+        ),
+        ("item-scores.jsonl", lambda t: t[:-20], "not valid JSON"),
+        ("item-scores.jsonl", lambda t: "", "lacks item 3"),
+        ("scores.json", lambda t: re.sub(r'"estimate": [^,]+', '"estimate": NaN', t, count=1), "no finite number"),
+        ("scores.json", lambda t: t[: len(t) // 2], "not valid JSON"),
+        ("scores.json", lambda t: "{}", "is not a file of scores"),
+        ("config.json", lambda t: t.replace('"seed": 0', '"seed": 1'), "config.json: has other settings than when"),
+        ("config.json", lambda t: t.replace('"limit": null', '"limit": 3'), "though the run has no such item"),
+        ("config.json", lambda t: t.replace('"limit": null', '"limit": "3"'), "limit"),
+        ("config.json", lambda t: t.replace('"letters", "exact"', '"letters"'), "has other settings"),
+        ("config.json", lambda t: t.replace('["letters", "exact"]', '"letters"'), "methods"),
+        ("config.json", lambda t: t.replace('"exact"]', '"../exact"]'), "methods"),
+        ("config.json", lambda t: t.replace('"exact"]', '"exact", "third"]'), "has no figures of third"),
+        ("config.json", lambda t: "[]", "not a JSON object"),
+        ("records/letters.jsonl", without_last_line, "letters.jsonl: holds other records .* than were scored"),
+        ("records/letters.jsonl", lambda t: t[:-9], "letters.jsonl: holds other records .* than were scored"),
+        ("records/exact.jsonl", lambda t: t.replace("0.5", "0.4", 1), "exact.jsonl: holds other records"),
+        ("records/exact.jsonl", lambda t: t.replace("0.5", "NaN", 1), "line 2: is no record"),
+    ],
+)
+def test_comparison_says_what_is_damaged(survey, name, change, message):
+    score_run(survey)
+    twin = survey.with_name("twin")
+    shutil.copytree(survey, twin)
+    compare_runs(survey, twin)
+    put_back = damage(twin / name, change)
+    for pair in ((survey, twin), (twin, survey)):
+        with pytest.raises(InputError, match=message) as caught:
+            compare_runs(*pair)
+        assert str(twin) in str(caught.value)
+    put_back()
+    compare_runs(survey, twin)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("item-scores.jsonl", "item-scores.jsonl"),
+        ("scores.json", "is missing. Score the run first"),
+        ("config.json", "holds no run"),
+        ("records/exact.jsonl", "exact.jsonl: is missing, though it was scored"),
+    ],
+)
+def test_comparison_says_what_is_missing(survey, name, message):
+    score_run(survey)
+    twin = survey.with_name("twin")
+    shutil.copytree(survey, twin)
+    (twin / name).unlink()
+    with pytest.raises(InputError, match=message) as caught:
+        compare_runs(survey, twin)
+    assert str(twin) in str(caught.value)
 
 
 def test_the_command_prints_and_gives_json(survey):
@@ -647,6 +745,21 @@ def test_names_are_not_read_as_formulas_or_markup(tmp_path):
     page = parse(write_report(run))
     assert "i" not in page.tags
     assert "$x_1$ <i>& co (1)" in page.text
+
+
+def test_hidden_characters_are_written_out(tmp_path):
+    hidden = "up\x1b[2J \u202edown\x9b <b>x</b>"
+    items = [{**SURVEY_ITEMS[0], "text": hidden, "options": [hidden, "no"], "attribute": "a\x1b\x08"}]
+    task = write_task(tmp_path / "data", items, "distributional", "distribution")
+    said = record(3, distribution=[0.4, 0.6], response=hidden, values=["a\x1b"], comments=[comment("a\x1b", hidden)])
+    run = write_run(tmp_path / "run", task, {"m": [said]}, model=hidden)
+    score_run(run)
+    page = parse(write_report(run))
+    for path in (run / "report.html", *(run / "figures").iterdir()):
+        assert not set(path.read_text(encoding="utf-8")) & set("\x1b\x08\x9b\u202e")
+    assert "up\\x1b[2J \\u202edown\\x9b <b>x</b>" in page.text and "a\\x1b" in page.text
+    for path in (run / "figures").iterdir():
+        ElementTree.fromstring(path.read_text(encoding="utf-8"))
 
 
 def test_reliability_by_hand(survey):

@@ -7,7 +7,8 @@ from pathlib import Path
 from vispa.errors import InputError
 from vispa.evaluation.intervals import PairedDifference, paired_difference
 from vispa.evaluation.runs.run import Run, read_run
-from vispa.evaluation.scoring import RunScores, load_item_scores, load_scores
+from vispa.evaluation.score_files import load_item_scores, load_scores
+from vispa.evaluation.scoring import RunScores
 from vispa.files.append_log import Identifier
 from vispa.records import Record
 
@@ -67,8 +68,8 @@ def compare_runs(
         seed: of bootstrap and permutations.
 
     Raises:
-        InputError: runs of different tasks, items or judges; no common method; a run that is
-            not scored, or was scored before its records were complete.
+        InputError: runs of different tasks, items or judges; no common method; a run that is not
+            scored, or of which settings, records or scores are damaged or were changed since.
     """
     runs = read_run(first, data), read_run(second, data)
     scores = load_scores(runs[0]), load_scores(runs[1])
@@ -82,14 +83,14 @@ def compare_runs(
     common = [name for name in runs[0].records if name in runs[1].records and method in (None, name)]
     if not common:
         raise InputError(str(second), f"has no method of {first}.", "Compare runs that share a method.")
-    items = load_item_scores(first), load_item_scores(second)
+    items = load_item_scores(runs[0], scores[0]), load_item_scores(runs[1], scores[1])
     return RunComparison(
         task=scores[0].task,
         judge=scores[0].judge,
         items=scores[0].items,
         only_in_first=tuple(name for name in runs[0].records if name not in runs[1].records),
         only_in_second=tuple(name for name in runs[1].records if name not in runs[0].records),
-        methods={name: _compare(runs[0], items[0].get(name, {}), items[1].get(name, {}), seed) for name in common},
+        methods={name: _compare(runs[0], items[0][name], items[1][name], seed) for name in common},
     )
 
 

@@ -18,7 +18,8 @@ from vispa.evaluation.distribution import jensen_shannon_distances
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.evaluation.runs.run import Run, answer_position, predicted_distribution, read_run
-from vispa.evaluation.scoring import MethodScores, RunScores, load_scores
+from vispa.evaluation.score_files import load_scores
+from vispa.evaluation.scoring import MethodScores, RunScores
 from vispa.files.writing import write_json
 from vispa.models.encoder import Encoder
 from vispa.records import Record

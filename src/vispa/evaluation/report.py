@@ -17,9 +17,11 @@ from vispa.evaluation.diagnostics import SIGNATURES_FILE, Signature
 from vispa.evaluation.figures import DrawnFigure, draw_run, groups_by_size
 from vispa.evaluation.report_examples import cut, example, spread
 from vispa.evaluation.runs.run import Run, read_run
-from vispa.evaluation.scoring import RunScores, load_scores
+from vispa.evaluation.score_files import load_scores
+from vispa.evaluation.scoring import RunScores
 from vispa.files.door import read_text
 from vispa.files.reading import read_json, read_object
+from vispa.files.visible import visible_text
 from vispa.files.writing import replacing
 from vispa.request import LETTERS
 
@@ -59,7 +61,9 @@ def write_report(folder: Path, *, data: Path | None = None) -> Path:
     run = read_run(folder, data)
     scores = load_scores(run)
     drawn = draw_run(run, scores, folder / "figures")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
     environment.filters |= _FILTERS
     found = _signatures(folder)
     machine = folder / "environment.json"
@@ -104,6 +108,11 @@ def inline_svg(text: str, prefix: str) -> str:
 
 
 # ---------------------------------------------------------------- what the template gets
+
+
+def _shown(value: Any) -> Any:
+    """What the page shows of a text: markup is escaped by the template, what cannot be seen is written out here."""
+    return visible_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _facts(run: Run, scores: RunScores) -> list[tuple[str, str]]:
@@ -186,7 +195,7 @@ def _detail(detail: str) -> str:
 def _figure(number: int, drawn: DrawnFigure) -> dict[str, Any]:
     # Matplotlib escapes all text in its figures.
     svg = inline_svg(read_text(drawn.path, "run"), f"f{number}-")
-    named = f'<svg role="img" aria-label="{escape(drawn.alternative)}"'
+    named = f'<svg role="img" aria-label="{escape(visible_text(drawn.alternative))}"'
     return {"title": drawn.title, "caption": drawn.caption, "svg": Markup(svg.replace("<svg", named, 1))}
 
 

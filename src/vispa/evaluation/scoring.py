@@ -7,6 +7,7 @@ coverage and agreement, √ln 2 in Jensen-Shannon distance), and the counts say 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from vispa.errors import InputError
 from vispa.evaluation.agreement import STANCES, AgreementFigures, agreement_figures, without_either
@@ -31,8 +31,6 @@ from vispa.evaluation.item_scores import gold_labels, item_scores, predicted_lab
 from vispa.evaluation.metrics import group_positions
 from vispa.evaluation.runs.run import Outcome, Run, read_run
 from vispa.evaluation.tasks import Metric
-from vispa.files.append_log import Identifier
-from vispa.files.reading import json_entries, read_object
 from vispa.files.writing import replacing, write_json
 from vispa.records import Record
 
@@ -91,6 +89,8 @@ class RunScores(Record):
         baseline: the first method, with which the others are compared.
         items: number of items.
         items_digest: SHA-256 of the items.
+        config_digest: SHA-256 of the run's settings.
+        item_scores_digest: SHA-256 of the file of item scores.
         records_digests: method → SHA-256 of the records that were scored.
         methods: method → its figures, in the run's order.
     """
@@ -102,6 +102,8 @@ class RunScores(Record):
     baseline: str
     items: int
     items_digest: str
+    config_digest: str
+    item_scores_digest: str
     records_digests: dict[str, str]
     methods: dict[str, MethodScores]
 
@@ -159,48 +161,12 @@ def score_run(
         baseline=baseline,
         items=len(run.items),
         items_digest=run.items_digest,
+        config_digest=run.config_digest,
+        item_scores_digest=_write_item_scores(run, by_method),
         records_digests={method: run.records_digest(method) for method in run.records},
         methods=methods,
     ).model_dump(mode="json")
-    _write_item_scores(run, by_method)
     write_json(folder / SCORES_FILE, found)
-    return found
-
-
-def load_scores(run: Run) -> RunScores:
-    """The scores of a run, if they are of its present records.
-
-    Raises:
-        InputError: there are none, or they are older than the records.
-    """
-    path = run.folder / SCORES_FILE
-    if not path.is_file():
-        raise InputError(str(path), "is missing.", "Score the run first.")
-    try:
-        scores = RunScores.model_validate(read_object(path, "run"))
-    except ValidationError as error:
-        raise InputError(str(path), "is not a file of scores.", "Score the run anew.") from error
-    digests = {method: run.records_digest(method) for method in run.records}
-    if (scores.items_digest, scores.records_digests) != (run.items_digest, digests):
-        raise InputError(str(path), "belongs to other records than the run holds now.", "Score the run anew.")
-    return scores
-
-
-def load_item_scores(folder: Path) -> dict[str, dict[str, dict[Identifier, float]]]:
-    """Method → figure → identifier → score, from `item-scores.jsonl`.
-
-    Raises:
-        InputError: missing or malformed.
-    """
-    path = folder / ITEM_SCORES_FILE
-    found: dict[str, dict[str, dict[Identifier, float]]] = {}
-    try:
-        for _, _, entry in json_entries(path, "run"):
-            for method, scores in entry["scores"].items():
-                for name, score in scores.items():
-                    found.setdefault(method, {}).setdefault(name, {})[entry["id"]] = float(score)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(str(path), "is not a file of item scores.", "Score the run anew.") from error
     return found
 
 
@@ -265,11 +231,16 @@ def _groups(run: Run, scores: Mapping[str, FloatArray], seed: int) -> dict[str, 
     }
 
 
-def _write_item_scores(run: Run, by_method: Mapping[str, Mapping[str, FloatArray]]) -> None:
-    with replacing(run.folder / ITEM_SCORES_FILE) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for place, identifier in enumerate(run.ids):
-            scores = {
-                method: {name: float(values[place]) for name, values in figures.items()}
-                for method, figures in by_method.items()
-            }
-            file.write(json.dumps({"id": identifier, "scores": scores}, ensure_ascii=False) + "\n")
+def _write_item_scores(run: Run, by_method: Mapping[str, Mapping[str, FloatArray]]) -> str:
+    """Write the file of item scores; its SHA-256."""
+    lines = []
+    for place, identifier in enumerate(run.ids):
+        scores = {
+            method: {name: float(values[place]) for name, values in figures.items()}
+            for method, figures in by_method.items()
+        }
+        lines.append(json.dumps({"id": identifier, "scores": scores}, ensure_ascii=False, allow_nan=False) + "\n")
+    data = "".join(lines).encode()
+    with replacing(run.folder / ITEM_SCORES_FILE) as temporary:
+        temporary.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()

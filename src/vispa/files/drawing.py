@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vispa.errors import InputError
+from vispa.files.visible import visible_text
 from vispa.files.writing import replacing
 
 if TYPE_CHECKING:
@@ -73,5 +74,22 @@ def drawing(path: Path, width: float, height: float, settings: Mapping[str, Any]
         # Without pyplot: no window, no global list of figures. Saving chooses the type's own canvas.
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
+        _show_hidden_characters(figure)
         with replacing(path) as temporary:
             figure.savefig(temporary, format=suffix, dpi=150, metadata=_METADATA[suffix])
+
+
+def _show_hidden_characters(figure: Figure) -> None:
+    """Write out what cannot be seen: an escape sequence in a name would make the file no SVG."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FuncFormatter
+
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        made = axis.get_major_formatter()
+        # Labels of ticks that were given are made anew when the figure is drawn.
+        if isinstance(made, FuncFormatter):
+            axis.set_major_formatter(FuncFormatter(lambda value, place, made=made: visible_text(made(value, place))))
+    for text in figure.findobj(Text):
+        shown = visible_text(text.get_text())
+        if shown != text.get_text():
+            text.set_text(shown)

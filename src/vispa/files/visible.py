@@ -8,8 +8,8 @@ import unicodedata
 _DRAWN = ("L", "N", "P", "S")
 # Letters and symbols by their category, which are drawn as nothing: Hangul fillers and the empty Braille cell.
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
-# Format characters that turn or isolate the direction of what follows.
-_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Format characters that turn or isolate the direction of what follows; marks of a direction belong to many scripts.
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _HIDDEN_CATEGORIES = frozenset(("Cc", "Cs", "Zl", "Zp"))
 
 

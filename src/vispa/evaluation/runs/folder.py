@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, StrictInt, StrictStr, ValidationError
+from pydantic import ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
 from vispa.errors import InputError
 from vispa.files.append_log import AnswerLog, retried_path, whole_lines
 from vispa.files.destination import Destination, differing_settings
 from vispa.evaluation.items import TaskItem
+from vispa.files.door import read_bytes
+from vispa.files.reading import read_object
+from vispa.files.validation import FileModel, validated
 from vispa.files.writing import write_json
 from vispa.records import Record
 
@@ -25,6 +29,18 @@ _NOT_COMPARED = ("folder",)
 _MADE_OF_RECORDS = ("scores.json", "item-scores.jsonl", "signatures.json", "report.html")
 
 _Share = Annotated[float, Field(ge=0, le=1 + 1e-6, allow_inf_nan=False)]
+
+
+class _Settings(FileModel):
+    """What reading a run needs of its settings; the others are whatever determines the answers."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    task: str = Field(min_length=1)
+    # Names of files, never paths.
+    methods: list[Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$")]] = Field(min_length=1)
+    folder: str | None = None
+    limit: int | None = Field(None, ge=1)
 
 
 class CommentRecord(Record):
@@ -109,6 +125,7 @@ class RunFolder:
         found = self._table("config.json")
         if found is None or found.get("format") != FORMAT:
             raise InputError(str(self.path), "holds no run.", "Name a folder that `vispa eval` wrote.")
+        validated(_Settings, found, str(self.path / "config.json"), advice="Restore the file, or make the run anew.")
         return found
 
     def records(self, method: str) -> list[ItemRecord]:
@@ -118,12 +135,10 @@ class RunFolder:
             InputError: no such records, or a line that is none.
         """
         path = self.records_path(method)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise InputError(str(path), f"cannot be read ({error.strerror}).", "Run the method first.") from error
+        if not path.exists():
+            raise InputError(str(path), "is missing.", "Run the method first.")
         found = []
-        for number, line in enumerate(whole_lines(data), 1):
+        for number, line in enumerate(whole_lines(read_bytes(path, "run")), 1):
             try:
                 found.append(ItemRecord.model_validate_json(line))
             except ValidationError as error:
@@ -204,15 +219,7 @@ class RunFolder:
             InputError: it is there, but no JSON object.
         """
         path = self.path / name
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise InputError(str(path), f"cannot be read ({error}).", self.destination.advice) from error
-        if not isinstance(found, dict):
-            raise InputError(str(path), "is not a JSON object.", self.destination.advice)
-        return found
+        return read_object(path, "settings", self.destination.advice) if os.path.lexists(path) else None
 
 
 def _begins_with_a_record(path: Path) -> bool:

@@ -46,6 +46,11 @@ class Run:
         """SHA-256 of all items, which tells whether two runs had the same."""
         return _digest(item.model_dump(mode="json") for item in self.items)
 
+    @property
+    def config_digest(self) -> str:
+        """SHA-256 of the settings; where the data lies is none of them."""
+        return _digest([{name: setting for name, setting in self.config.items() if name != "folder"}])
+
     def records_digest(self, method: str) -> str:
         """SHA-256 of a method's records, whatever the order of their lines."""
         found = self.records[method]
@@ -78,11 +83,6 @@ def read_run(folder: Path, data: Path | None = None) -> Run:
             run does not have, or of one that has a record already.
     """
     config = RunFolder(folder).config()
-    for field in ("task", "methods"):
-        if not config.get(field):
-            raise InputError(
-                str(folder / "config.json"), f"names no {field}.", "Name a folder that `vispa eval` wrote."
-            )
     where = data or (Path(config["folder"]) if config.get("folder") else None)
     items = tuple(load_task(config["task"], where)[: config.get("limit")])
     ids = {item.id for item in items}
