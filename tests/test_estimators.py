@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from conftest import write_taxonomy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
@@ -13,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import read_activations
 from vispa.steering.bank import VectorBank
-from vispa.steering.estimators import MeanDifference, Probe, ProbeMeanDifference, Projection
+from vispa.steering.estimators import MeanDifference, OneVersusOthers, Probe, ProbeMeanDifference, Projection
 from vispa.steering.fitting import fit_bank
 from vispa.steering.logistic import fit_logistic
 from vispa.taxonomy import Taxonomy
@@ -118,3 +119,49 @@ def test_logistic_regression_equals_scikit_learn(seed: int, strength: float, sca
         assert cosine(weight[number].numpy(), model.coef_[0]) > 1 - 1e-6
         assert float(weight[number].norm()) == pytest.approx(np.linalg.norm(model.coef_[0]), rel=1e-4)
         assert float(bias[number]) == pytest.approx(float(model.intercept_[0]), rel=1e-3, abs=1e-3)
+
+
+# ---------------------------------------------------------------- values with different numbers of pairs
+
+
+def uneven(counts: tuple[int, ...], seed: int = 0) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    random = torch.Generator().manual_seed(seed)
+    sides = []
+    for shift in (1.0, -1.0):
+        sides.append(
+            [torch.randn(n, 2, 6, generator=random) + shift * torch.arange(6) * (v + 1) for v, n in enumerate(counts)]
+        )
+    return sides[0], sides[1]
+
+
+@pytest.mark.parametrize("counts", [(4, 12, 7), (1, 9), (30, 2, 2)])
+@pytest.mark.parametrize("estimator", [Projection(), MeanDifference(), Probe(), ProbeMeanDifference()])
+def test_each_value_is_fitted_on_all_of_its_own_pairs(estimator, counts: tuple[int, ...]) -> None:
+    positive, negative = uneven(counts)
+    together = estimator.fit(positive, negative)
+    for number in range(len(counts)):
+        alone = estimator.fit([positive[number]], [negative[number]])
+        torch.testing.assert_close(together.vectors[number], alone.vectors[0])
+        torch.testing.assert_close(together.quality[number], alone.quality[0])
+
+
+@pytest.mark.parametrize("counts", [(4, 12, 7), (1, 9), (5,)])
+def test_one_versus_others_counts_every_sentence(counts: tuple[int, ...]) -> None:
+    positive, negative = uneven(counts)
+    fitted = OneVersusOthers().fit(positive, negative)
+    means = torch.stack([states.mean(0) for states in positive])
+    torch.testing.assert_close(fitted.vectors, means - means.mean(0), atol=1e-4, rtol=1e-4)
+    assert ((fitted.quality >= 0) & (fitted.quality <= 1)).all()
+    assert torch.isfinite(fitted.separation).all()
+
+
+def test_a_bank_is_fitted_on_all_pairs(llama, small_taxonomy, tmp_path) -> None:
+    folder = write_taxonomy(tmp_path)
+    pairs = folder / "pairs" / "calm.csv"
+    # Two pairs of one value are left; the others keep their eight, and their directions.
+    pairs.write_text("\n".join(pairs.read_text().splitlines()[:3]) + "\n")
+    whole = fit_bank(llama, small_taxonomy, estimators=[MeanDifference()])
+    part = fit_bank(llama, Taxonomy.load(folder), estimators=[MeanDifference()])
+    vectors = [bank.entry("mean_difference").directions.vectors for bank in (whole, part)]
+    torch.testing.assert_close(vectors[0][1:], vectors[1][1:])
+    assert not torch.allclose(vectors[0][0], vectors[1][0])

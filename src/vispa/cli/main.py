@@ -14,7 +14,21 @@ from typing import Annotated, Any
 
 import typer
 
-from vispa.cli import bank, batch, compare, config, evaluate, fit, inspect, mixture, models, respond, select, values
+from vispa.cli import (
+    bank,
+    batch,
+    compare,
+    config,
+    evaluate,
+    fit,
+    inspect,
+    mixture,
+    models,
+    respond,
+    select,
+    taxonomy,
+    values,
+)
 from vispa.cli.console import ReaderGone, flush_output, print_line, print_note
 from vispa.cli.defaults import set_defaults
 from vispa.errors import InputError, OutputError, VispaError
@@ -69,6 +83,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("config")(config.config)
 app.command("compare")(compare.compare)
 app.add_typer(bank.app, name="bank")
+app.add_typer(taxonomy.app, name="taxonomy")
 app.add_typer(models.app, name="models")
 
 

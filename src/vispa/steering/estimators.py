@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -14,6 +14,9 @@ from vispa.steering.logistic import fit_logistic
 #: What a value's expressing sentences are compared with: the opposing sentences of its pairs,
 #: or the expressing sentences of all values.
 Contrast = Literal["pairs", "others"]
+
+#: Activations of V values, each [N, L, H]; the numbers N of sentences may differ. Also one tensor [V, N, L, H].
+States = Sequence[torch.Tensor] | torch.Tensor
 
 #: Share of the sentences that a direction's quality is measured on, and that a probe is not fitted on.
 HELD_OUT = 0.3
@@ -52,8 +55,8 @@ class Estimator(Protocol):
     reading: Reading
     contrast: Contrast
 
-    def fit(self, positive: torch.Tensor, negative: torch.Tensor) -> Directions:
-        """Fit on expressing and opposing activations, both [V, N, L, H] float32."""
+    def fit(self, positive: States, negative: States) -> Directions:
+        """Fit on expressing and opposing activations, float32."""
         ...
 
 
@@ -71,15 +74,15 @@ class Projection:
         self.name, self.reading, self.seed = name, reading, seed
         self.contrast: Contrast = "pairs"
 
-    def fit(self, positive: torch.Tensor, negative: torch.Tensor) -> Directions:
+    def fit(self, positive: States, negative: States) -> Directions:
         """See `Estimator.fit`."""
         return _with_quality(self._component, positive, negative, self.seed)
 
     @staticmethod
-    def _component(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+    def _component(positive: States, negative: States) -> torch.Tensor:
         components = []
-        for differences in (positive - negative).transpose(1, 2):  # of one value: [L, N, H]
-            differences = differences.double()
+        for above, below in zip(positive, negative, strict=True):
+            differences = (above - below).transpose(0, 1).double()  # [L, N, H]
             # With far fewer pairs than dimensions, the eigenvectors of pairs × pairs are cheaper.
             vector = torch.linalg.eigh(differences @ differences.transpose(-1, -2)).eigenvectors[..., -1]
             component = torch.einsum("ln,lnh->lh", vector, differences)
@@ -98,7 +101,7 @@ class MeanDifference:
         self.name, self.reading, self.seed = name, reading, seed
         self.contrast: Contrast = "pairs"
 
-    def fit(self, positive: torch.Tensor, negative: torch.Tensor) -> Directions:
+    def fit(self, positive: States, negative: States) -> Directions:
         """See `Estimator.fit`."""
         return _with_quality(_mean_difference, positive, negative, self.seed)
 
@@ -115,7 +118,7 @@ class Probe:
         self.name, self.reading, self.seed = name, reading, seed
         self.contrast: Contrast = "pairs"
 
-    def fit(self, positive: torch.Tensor, negative: torch.Tensor) -> Directions:
+    def fit(self, positive: States, negative: States) -> Directions:
         """See `Estimator.fit`."""
         # One value at a time, all its blocks at once: float64 copies of everything would be large.
         fitted = [self._fit_value(*sides) for sides in zip(positive, negative, strict=True)]
@@ -146,7 +149,7 @@ class ProbeMeanDifference:
         self.name, self.reading, self.seed = name, reading, seed
         self.contrast: Contrast = "pairs"
 
-    def fit(self, positive: torch.Tensor, negative: torch.Tensor) -> Directions:
+    def fit(self, positive: States, negative: States) -> Directions:
         """See `Estimator.fit`."""
         probe = Probe(reading=self.reading, seed=self.seed).fit(positive, negative)
         length = _mean_difference(positive, negative).norm(dim=-1, keepdim=True)
@@ -166,33 +169,41 @@ class OneVersusOthers:
         self.name, self.reading, self.seed = name, reading, seed
         self.contrast: Contrast = "others"
 
-    def fit(self, positive: torch.Tensor, negative: torch.Tensor) -> Directions:
+    def fit(self, positive: States, negative: States) -> Directions:
         """See `Estimator.fit`; `negative` is not used."""
         del negative
         quality, separation = self._quality(positive)
         return Directions(self._means(positive), quality, separation)
 
     @staticmethod
-    def _means(positive: torch.Tensor) -> torch.Tensor:
-        means = positive.double().mean(1)
+    def _means(positive: States) -> torch.Tensor:
+        means = torch.stack([states.double().mean(0) for states in positive])
         return (means - means.mean(0, keepdim=True)).float()
 
-    def _quality(self, positive: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        values, count = positive.shape[:2]
-        train, test = split(torch.ones(count), self.seed)
-        vectors = self._means(positive[:, train])
+    def _quality(self, positive: States) -> tuple[torch.Tensor, torch.Tensor]:
+        parts = [split(torch.ones(len(states)), self.seed) for states in positive]
+        vectors = self._means([states[train] for states, (train, _) in zip(positive, parts, strict=True)])
+        # Projections of each value's sentences on every value's direction: a value [direction, N, L]
+        projected = [torch.einsum("dlh,nlh->dnl", vectors, states) for states in positive]
+        fitted = torch.stack(
+            [one[:, train].mean(1) for one, (train, _) in zip(projected, parts, strict=True)], 1
+        )  # means: [direction, value, L]
+        held_out = [one[:, test] for one, (_, test) in zip(projected, parts, strict=True)]
+        values = len(parts)
         own = torch.eye(values, dtype=torch.bool)
-        # Projections of every value's sentences on every value's direction: [direction, value, N, L]
-        fitted = torch.einsum("dlh,vnlh->dvnl", vectors, positive[:, train])
-        held_out = torch.einsum("dlh,vnlh->dvnl", vectors, positive[:, test])
-        others = torch.where(own[..., None, None], torch.nan, fitted)
-        threshold = (fitted[own].mean(1) + others.nanmean((1, 2))) / 2  # [direction, L]
-        above = (held_out > threshold[:, None, None, :]).float().mean(2)  # [direction, value, L]
+        others = torch.where(own[..., None], torch.nan, fitted).nanmean(1)
+        threshold = (fitted[own] + others) / 2  # [direction, L]
+        above = torch.stack([(one > threshold[:, None]).float().mean(1) for one in held_out], 1)
         own_rate = above[own]
         other_rate = (above.sum(1) - own_rate) / max(1, values - 1)
-        mine = held_out[own].movedim(-1, 1)  # [direction, L, N]
-        rest = held_out[~own].reshape(values, -1, *held_out.shape[2:]).movedim(-1, 1).flatten(2)
-        return (own_rate + 1 - other_rate) / 2, _separation(mine, rest if values > 1 else mine)
+        separation = [
+            _separation(
+                held_out[value][value].T,
+                torch.cat([one[value] for other, one in enumerate(held_out) if other != value or values == 1]).T,
+            )
+            for value in range(values)
+        ]
+        return (own_rate + 1 - other_rate) / 2, torch.stack(separation)
 
 
 def split(labels: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -209,30 +220,30 @@ def split(labels: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(train), torch.from_numpy(test)
 
 
-def _mean_difference(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
-    return (positive.double().mean(1) - negative.double().mean(1)).float()
+def _mean_difference(positive: States, negative: States) -> torch.Tensor:
+    pairs = zip(positive, negative, strict=True)
+    return torch.stack([(above.double().mean(0) - below.double().mean(0)).float() for above, below in pairs])
 
 
 def _with_quality(
-    fit: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    positive: torch.Tensor,
-    negative: torch.Tensor,
-    seed: int,
+    fit: Callable[[States, States], torch.Tensor], positive: States, negative: States, seed: int
 ) -> Directions:
     """Directions fitted on all pairs; their quality from a fit on 70 % of the pairs.
 
     The threshold lies midway between the projected means of the fitted pairs' two sides.
     """
-    train, test = split(torch.ones(positive.shape[1]), seed)
-    vectors = fit(positive[:, train], negative[:, train])
-
-    def project(states: torch.Tensor) -> torch.Tensor:
-        return torch.einsum("vnlh,vlh->vln", states, vectors)
-
-    threshold = (project(positive[:, train]).mean(-1) + project(negative[:, train]).mean(-1))[..., None] / 2
-    above, below = project(positive[:, test]), project(negative[:, test])
-    accuracy = ((above > threshold).float().mean(-1) + (below <= threshold).float().mean(-1)) / 2
-    return Directions(fit(positive, negative), accuracy, _separation(above, below))
+    parts = [split(torch.ones(len(states)), seed) for states in positive]
+    fitted = fit(
+        *([states[train] for states, (train, _) in zip(side, parts, strict=True)] for side in (positive, negative))
+    )
+    accuracy, separation = [], []
+    for vector, (train, test), *sides in zip(fitted, parts, positive, negative, strict=True):
+        above, below = (torch.einsum("nlh,lh->ln", states, vector) for states in sides)
+        threshold = (above[:, train].mean(-1) + below[:, train].mean(-1))[:, None] / 2
+        right = (above[:, test] > threshold).float().mean(-1) + (below[:, test] <= threshold).float().mean(-1)
+        accuracy.append(right / 2)
+        separation.append(_separation(above[:, test], below[:, test]))
+    return Directions(fit(positive, negative), torch.stack(accuracy), torch.stack(separation))
 
 
 def _separation(above: torch.Tensor, below: torch.Tensor) -> torch.Tensor:

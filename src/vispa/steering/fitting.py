@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
+
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import Reading, read_activations
 from vispa.steering.bank import VectorBank
@@ -48,7 +50,7 @@ def fit_bank(
 
     Args:
         loaded: the model.
-        taxonomy: V values with pairs; surplus pairs beyond the smallest value's number are left out.
+        taxonomy: V values with pairs, of which each value may have another number; all of them count.
         estimators: by default `default_estimators()`.
         recipe: how the model is to be steered; by default the one that suits it.
         progress: told of progress.
@@ -58,8 +60,8 @@ def fit_bank(
     """
     estimators = default_estimators() if estimators is None else estimators
     sides = [taxonomy.sentences(slug) for slug in taxonomy]
-    count = min(len(positive) for positive, _ in sides)
-    texts = [text for positive, negative in sides for text in (*positive[:count], *negative[:count])]
+    texts = [text for positive, negative in sides for text in (*positive, *negative)]
+    lengths = [len(side) for value in sides for side in value]
 
     def read(done: int) -> None:
         if progress is not None:
@@ -69,8 +71,8 @@ def fit_bank(
     states = read_activations(loaded, texts, readings=readings, progress=read)
     entries = {}
     for estimator in estimators:
-        shaped = states[estimator.reading].reshape(len(taxonomy), 2, count, len(loaded.blocks), loaded.hidden_size)
-        fitted = estimator.fit(shaped[:, 0], shaped[:, 1])
+        parts = torch.split(states[estimator.reading], lengths)
+        fitted = estimator.fit(parts[::2], parts[1::2])
         entries[estimator.name] = Entry(fitted, estimator.reading, estimator.contrast)
         if progress is not None:
             progress("fitting directions", 1, len(estimators))

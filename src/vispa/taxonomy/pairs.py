@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from vispa.errors import TaxonomyError
+from vispa.errors import InputError, TaxonomyError
+from vispa.files.reading import shortened
+from vispa.files.tables import Row, read_table
+from vispa.files.visible import is_blank
 
 # Column names of our own layout and of the published files (positive, negative).
 _LAYOUTS = (("positive", "negative"), ("question_1", "question_2"))
@@ -35,38 +37,32 @@ def read_pairs(path: Path) -> tuple[ContrastivePair, ...]:
             or `question_1,question_2`.
 
     Raises:
-        TaxonomyError: unreadable, not UTF-8, wrong header, an empty sentence, two equal
-            sentences in a pair, or no pair at all; the message names file and line.
+        TaxonomyError: unreadable, no table (see `vispa.files.tables.read_table`), wrong header, an empty
+            sentence, two equal sentences in a pair, or no pair at all; the message names file and line.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise TaxonomyError(str(path), f"cannot be read ({error.strerror}).", "Check path and permissions.") from error
-    except UnicodeDecodeError as error:
-        raise TaxonomyError(
-            str(path), f"is not UTF-8 (byte {error.start}).", "Save the file with UTF-8 encoding."
-        ) from error
-    reader = csv.DictReader(text.splitlines())
-    header = reader.fieldnames or []
-    layout = next((names for names in _LAYOUTS if set(names) <= set(header)), None)
+        table = read_table(path, [name for layout in _LAYOUTS for name in layout])
+    except InputError as error:
+        raise TaxonomyError(error.field, error.problem, error.advice) from error
+    layout = next((names for names in _LAYOUTS if set(names) <= set(table.columns)), None)
     if layout is None:
         raise TaxonomyError(
             str(path),
-            f"has the header {','.join(header) or '(none)'}.",
+            f"has the header {shortened(','.join(table.columns))}.",
             "Write the columns positive,negative or question_1,question_2.",
         )
-    pairs = tuple(_pair(row, layout, f"{path} line {reader.line_num}") for row in reader)
+    pairs = tuple(_pair(row, layout) for row in table.rows)
     if not pairs:
         raise TaxonomyError(str(path), "holds no pair.", "Add at least two rows below the header.")
     return pairs
 
 
-def _pair(row: dict[str, str | None], layout: tuple[str, str], place: str) -> ContrastivePair:
-    positive, negative = ((row[name] or "").strip() for name in layout)
+def _pair(row: Row, layout: tuple[str, str]) -> ContrastivePair:
+    positive, negative = (row.fields.get(name, "").strip() for name in layout)
     for name, sentence in zip(layout, (positive, negative), strict=True):
-        if not sentence:
-            raise TaxonomyError(place, f"column {name} is empty.", "Give both sentences of the pair.")
+        if is_blank(sentence):
+            raise TaxonomyError(row.place, f"column {name} is empty.", "Give both sentences of the pair.")
     if positive == negative:
-        raise TaxonomyError(place, "both sentences are the same.", "A pair must differ in the value.")
-    extra = {name: (row.get(name) or "").strip() for name in ("person", "form", "scene")}
+        raise TaxonomyError(row.place, "both sentences are the same.", "A pair must differ in the value.")
+    extra = {name: row.fields.get(name, "").strip() for name in ("person", "form", "scene")}
     return ContrastivePair(positive, negative, **extra)

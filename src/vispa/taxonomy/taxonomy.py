@@ -5,22 +5,18 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal
 
 from vispa.errors import InputError, TaxonomyError, check_choice
 from vispa.taxonomy.pairs import ContrastivePair, read_pairs
-from vispa.taxonomy.value import Polarity, Value
+from vispa.taxonomy.value import Value
 
 BUILT_IN = Path(__file__).parent
 PUBLISHED_SUFFIX = "_context_controlled.csv"
-
-_REQUIRED = ("label", "family", "definition")
-_OPTIONAL = ("theory", "source", "polarity", "aliases")
 
 
 class Taxonomy:
@@ -47,11 +43,11 @@ class Taxonomy:
     @classmethod
     def built_in(cls) -> Taxonomy:
         """The 31 values of the paper (section 3.1) with 100 authored pairs each."""
-        return cls.load(BUILT_IN)
+        return cls._load_own(BUILT_IN)
 
     @classmethod
     def load(cls, path: str | Path) -> Taxonomy:
-        """Read a taxonomy from a folder.
+        """Read a taxonomy from a folder, with all its pairs.
 
         Two layouts are read: `values.toml` beside a folder `pairs/` with `{slug}.csv` (this
         package's own), and a folder of `{slug}_context_controlled.csv` files (the published
@@ -63,59 +59,68 @@ class Taxonomy:
         folder = Path(path)
         if not folder.is_dir():
             raise TaxonomyError(str(folder), "is not a folder.", "Name a folder with values.toml or published pairs.")
-        if (folder / "values.toml").is_file():
-            return cls._load_own(folder)
+        if (folder / "values.toml").exists():
+            return cls._load_own(folder)._read_all_pairs()
         published = sorted(folder.glob("*" + PUBLISHED_SUFFIX))
         if published:
-            return cls._load_published(published)
+            return cls._load_published(published)._read_all_pairs()
         raise TaxonomyError(
-            str(folder), f"holds neither values.toml nor *{PUBLISHED_SUFFIX}.", "See `vispa values --help`."
+            str(folder),
+            f"holds neither values.toml nor *{PUBLISHED_SUFFIX}.",
+            "Begin one with `vispa taxonomy new DIR`.",
         )
 
     @classmethod
     def _load_own(cls, folder: Path) -> Taxonomy:
+        from vispa.taxonomy.values_file import read_values
+
         path = folder / "values.toml"
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise TaxonomyError(str(path), f"cannot be read: {error}.", "Repair the file.") from error
-        if not table:
-            raise TaxonomyError(str(path), "defines no value.", "Add a table such as [benevolence].")
-        values = [_value(slug, fields, f"{path} [{slug}]") for slug, fields in table.items()]
+        values = read_values(path)
         files = {value.slug: folder / "pairs" / f"{value.slug}.csv" for value in values}
         for slug, file in files.items():
-            if not file.is_file():
+            if not file.exists():
                 raise TaxonomyError(
                     str(file), "is missing.", f"Add the pairs of {slug}, or remove it from values.toml."
                 )
         taxonomy = cls(values, files)
-        taxonomy._check_names(path)
+        taxonomy._check_names({slug: f"{path} [{slug}]" for slug in files})
         return taxonomy
 
     @classmethod
     def _load_published(cls, files: list[Path]) -> Taxonomy:
-        known = _built_in_values()
-        values, pair_files = [], {}
+        from vispa.taxonomy.values_file import checked_slug
+
+        known = {_key(value.slug): value for value in cls.built_in().values}
+        values: list[Value] = []
+        pair_files: dict[str, Path] = {}
         for file in files:
-            slug = file.name.removesuffix(PUBLISHED_SUFFIX)
+            slug = checked_slug(file.name.removesuffix(PUBLISHED_SUFFIX), str(file))
             label = slug.replace("_", " ").replace("-", " ")
-            values.append(known.get(slug) or Value(slug, label, "published pairs", f"The value of {label}."))
-            pair_files[slug] = file
+            value = known.get(_key(slug)) or Value(slug, label, "published pairs", f"The value of {label}.")
+            if value.slug in pair_files:
+                raise _same_value(pair_files[value.slug], file)
+            values.append(value)
+            pair_files[value.slug] = file
         taxonomy = cls(values, pair_files)
-        for slug in taxonomy:
-            taxonomy.pairs(slug)
+        taxonomy._check_names({slug: str(file) for slug, file in pair_files.items()})
         return taxonomy
 
-    def _check_names(self, path: Path) -> None:
+    def _check_names(self, places: Mapping[str, str]) -> None:
         owners: dict[str, str] = {}
         for value in self._values.values():
             for name in {_key(value.slug), _key(value.label), *map(_key, value.aliases)}:
                 if owners.setdefault(name, value.slug) != value.slug:
                     raise TaxonomyError(
-                        f"{path} [{value.slug}]",
-                        f"the name {name!r} also belongs to {owners[name]}.",
+                        places[value.slug],
+                        f"the name {name!r} also belongs to {places[owners[name]]}.",
                         "Give every value names of its own.",
                     )
+
+    def _read_all_pairs(self) -> Taxonomy:
+        """Read every file of pairs now, so that a fault is found before any model is loaded."""
+        for slug in self:
+            self.pairs(slug)
+        return self
 
     # ---------------------------------------------------------------- reading
 
@@ -199,24 +204,7 @@ def _key(name: str) -> str:
     return " ".join(name.replace("_", " ").replace("-", " ").lower().split())
 
 
-def _built_in_values() -> dict[str, Value]:
-    table = tomllib.loads((BUILT_IN / "values.toml").read_text(encoding="utf-8"))
-    return {slug: _value(slug, fields, f"values.toml [{slug}]") for slug, fields in table.items()}
-
-
-def _value(slug: str, fields: Any, place: str) -> Value:
-    if not isinstance(fields, dict):
-        raise TaxonomyError(place, "is not a table.", "Write [slug] and its fields below it.")
-    for name in _REQUIRED:
-        if not isinstance(fields.get(name), str) or not fields[name].strip():
-            raise TaxonomyError(place, f"field {name} is missing or empty.", f"Give {name} as text.")
-    unknown = sorted(set(fields) - set(_REQUIRED) - set(_OPTIONAL))
-    if unknown:
-        raise TaxonomyError(place, f"field {unknown[0]} is unknown.", f"Known: {', '.join(_REQUIRED + _OPTIONAL)}.")
-    polarity = fields.get("polarity", "promote")
-    if polarity not in get_args(Polarity):
-        raise TaxonomyError(place, f"polarity is {polarity!r}.", "Write promote or avoid.")
-    aliases = fields.get("aliases", [])
-    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
-        raise TaxonomyError(place, "aliases is not a list of texts.", 'Write aliases = ["…", "…"].')
-    return Value(slug=slug, **{**fields, "aliases": tuple(aliases)})
+def _same_value(first: Path, second: Path) -> TaxonomyError:
+    return TaxonomyError(
+        str(second), f"is the same value as {first}.", "Keep one of the two files, or give the other another name."
+    )
