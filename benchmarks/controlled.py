@@ -51,6 +51,7 @@ from vispa.modes.mixture import Example, fit_mixture, jensen_shannon
 from vispa.modes.questions import lettered
 from vispa.modes.templates import filled
 from vispa.pipeline import Vispa
+from vispa.readers.base import Failure
 from vispa.records import Comment, Selection
 from vispa.request import DEFAULT_K, STANCE_OPTIONS, Request
 
@@ -183,7 +184,8 @@ class Outputs:
     def comments(self) -> list[list[Comment]]:
         """[E][V] steered comments with their stances."""
         every = tuple(Selection(value=value, score=1.0) for value in self.values)
-        return self.vispa.comment([Request(text) for text in self.texts], [every] * len(self.texts), SAMPLING)
+        found = self.vispa.comment([Request(text) for text in self.texts], [every] * len(self.texts), SAMPLING)
+        return [row for row in found if not isinstance(row, Failure)]
 
     @cached_property
     def read(self) -> FloatArray:

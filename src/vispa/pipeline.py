@@ -31,8 +31,8 @@ from vispa.modes.readings import Reading, or_written
 from vispa.modes.stances import read_stances
 from vispa.modes.steerable import Picker, ReaderPicker, SteerableAnswer, SteerableMode
 from vispa.modes.templates import filled
-from vispa.readers.base import ChatModel, Failure
-from vispa.readers.local import LocalChat
+from vispa.readers.base import ChatModel, Failure, Unfinished
+from vispa.readers.local import LocalChat, said
 from vispa.readers.weighing import weighed
 from vispa.records import (
     Comment,
@@ -174,9 +174,11 @@ class Vispa:
     def own_reader(loaded: LoadedModel) -> ChatModel:
         """A local model, unsteered, as the reader of comments."""
 
-        def write(prompts: Sequence[str], max_new_tokens: int, progress: Callable[[int], None] | None) -> list[str]:
+        def write(
+            prompts: Sequence[str], max_new_tokens: int, progress: Callable[[int], None] | None
+        ) -> list[str | Failure]:
             rows = [Row(chat_prompt(loaded, prompt)) for prompt in prompts]
-            return [one.text for one in generate(loaded, rows, Sampling(max_new_tokens), progress=progress)]
+            return [said(one) for one in generate(loaded, rows, Sampling(max_new_tokens), progress=progress)]
 
         def options(prompts: Sequence[str], counts: Sequence[int]) -> list[Masses]:
             return option_masses(loaded, prompts, counts)
@@ -253,12 +255,15 @@ class Vispa:
             selections = self._select(requests)
         with clock("comment"):
             comments = self.comment(requests, selections, sampling, progress=progress)
-        jobs = [_Job(*parts) for parts in zip(requests, selections, map(_case, requests, comments), strict=True)]
+        # A request whose comments failed has no part in what follows.
+        found: dict[int, _Answer | Failure] = {i: one for i, one in enumerate(comments) if isinstance(one, Failure)}
+        spoken = [[] if isinstance(one, Failure) else one for one in comments]
+        cases = [_case(*pair) for pair in zip(requests, spoken, strict=True)]
+        jobs = [_Job(*parts) for parts in zip(requests, selections, cases, strict=True)]
         modes = {"overton": self._overton, "steerable": self._steerable, "distributional": self._distributional}
-        found: dict[int, _Answer | Failure] = {}
         with clock("aggregate"):
             for mode, answer in modes.items():
-                places = [i for i, job in enumerate(jobs) if job.request.mode == mode]
+                places = [i for i, job in enumerate(jobs) if job.request.mode == mode and i not in found]
                 if places:
                     found.update(zip(places, answer([jobs[i] for i in places]), strict=True))
         _logger.info("answered %d texts; seconds by stage: %s", len(requests), clock.seconds)
@@ -288,10 +293,11 @@ class Vispa:
         sampling: Sampling,
         *,
         progress: Progress | None = None,
-    ) -> list[list[Comment]]:
+    ) -> list[list[Comment] | Failure]:
         """For each request a steered comment for each of its values, all rows together.
 
-        None where distributional mode reads the steered model's own options.
+        None where distributional mode reads the steered model's own options; a failure where the
+        model has not come to the end of its thoughts on a value.
         """
         rows, owners = [], []
         for number, (request, selection) in enumerate(zip(requests, selections, strict=True)):
@@ -312,8 +318,11 @@ class Vispa:
         asked = [requests[owner].text for owner in owners]
         stances = read_stances(self.own_reader(self.model), asked, [one.text for one in texts], self.prompts)
         comments: list[list[Comment]] = [[] for _ in requests]
+        failures: dict[int, Failure] = {}
         for owner, row, text, stance in zip(owners, rows, texts, stances, strict=True):
             value = row.steers[0].value
+            if text.unfinished:
+                failures.setdefault(owner, Failure(f"No comment for {value}: {Unfinished().reason}"))
             comments[owner].append(
                 Comment(
                     value=value,
@@ -325,7 +334,7 @@ class Vispa:
                     left_out=left_out[value],
                 )
             )
-        return comments
+        return [failures.get(number, mine) for number, mine in enumerate(comments)]
 
     # ---------------------------------------------------------------- the three modes
 
@@ -361,7 +370,7 @@ class Vispa:
 
         def write(places: Sequence[int], texts: Sequence[str], tokens: int) -> list[str | Failure]:
             rows = [Row(chat_prompt(self.model, text), steers[at]) for at, text in zip(places, texts, strict=True)]
-            return [one.text for one in generate(self.model, rows, Sampling(tokens), plan)]
+            return [said(one) for one in generate(self.model, rows, Sampling(tokens), plan)]
 
         found = [weighed(one, self.model.least_option_mass) for one in masses]
         readings = or_written(found, asked, options, self.prompts, write)

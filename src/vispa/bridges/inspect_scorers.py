@@ -15,11 +15,13 @@ from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, mean, 
 from inspect_ai.solver import TaskState
 
 from vispa.bridges.together import Together
+from vispa.errors import VispaError
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.generation.letters import letter_masses
+from vispa.generation.thoughts import without_thoughts
 from vispa.modes.answers import read_letter
-from vispa.readers.base import Unweighable
+from vispa.readers.base import Unfinished, Unweighable
 from vispa.readers.weighing import weighed
 from vispa.request import LETTERS
 
@@ -152,7 +154,9 @@ def _answered(state: TaskState) -> tuple[TaskItem, ItemRecord]:
     item = sample_item(state.metadata)
     answer = state.store.get(ANSWER)
     if answer is None:
-        text, count = state.output.completion, len(item.options)
+        text, count = without_thoughts(state.output.completion), len(item.options)
+        if text is None:
+            raise VispaError(f"item {item.id!r}: {Unfinished().reason}")
         position = read_letter(text, count, item.options) if count else None
         letter = None if position is None else LETTERS[position]
         answer = {"response": text, "answer": letter, "distribution": _letter_shares(state.output, count)}

@@ -16,6 +16,7 @@ from transformers import DynamicCache
 
 from vispa.errors import NumericalError
 from vispa.generation.rows import Generated, Row, Sampling
+from vispa.generation.thoughts import answer_text
 from vispa.models.loading import LoadedModel
 from vispa.steering.intervention import ActiveSteering, steering
 from vispa.steering.plan import SteeringPlan
@@ -63,11 +64,13 @@ def _generate_batch(
     plan = plan or SteeringPlan.empty()
     with steering(loaded, plan, [row.steers for row in rows], orthogonal=[row.orthogonal for row in rows]) as active:
         tokens = _decode(loaded, rows, sampling, active)
+    answers = [answer_text(loaded, row.prompt, ids) for row, ids in zip(rows, tokens, strict=True)]
     return [
         Generated(
-            text=str(loaded.tokenizer.decode(ids, skip_special_tokens=True)).strip(),
+            text=answers[i] or "",
             tokens=len(ids),
             shift={block: float(amount[i]) for block, amount in active.amounts.items()} if row.steers else {},
+            unfinished=answers[i] is None,
         )
         for i, (row, ids) in enumerate(zip(rows, tokens, strict=True))
     ]

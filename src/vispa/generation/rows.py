@@ -36,12 +36,14 @@ class Generated:
     """A row's text, with what was done to get it.
 
     Attributes:
-        text: without the prompt and special tokens.
+        text: without the prompt, special tokens, and what a reasoning model thinks before its answer.
         tokens: generated tokens, the end-of-sequence token included.
         shift: block number → length of the shift added to the residual stream; negative
             where it went against the direction.
+        unfinished: the model was still thinking when its tokens ran out; there is no text.
     """
 
     text: str
     tokens: int
     shift: dict[int, float] = field(default_factory=dict)
+    unfinished: bool = False

@@ -25,7 +25,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from vispa.errors import InputError
 from vispa.generation.letters import letter_masses
-from vispa.readers.base import Distribution, Failure, Progress, Unweighable
+from vispa.generation.thoughts import without_thoughts
+from vispa.readers.base import Distribution, Failure, Progress, Unfinished, Unweighable
 from vispa.readers.weighing import weighed
 from vispa.request import LETTERS
 
@@ -311,9 +312,24 @@ class _Logprobs(BaseModel):
     content: list[_Position] | None = None
 
 
+class _Part(BaseModel):
+    """One of the parts that some servers send a message in; thoughts come in parts of another type."""
+
+    type: str
+    text: str | None = None
+
+
 class _Message(BaseModel):
-    content: str | None
+    """A message; thoughts that a server sends in a field of their own are left out with all unknown fields."""
+
+    content: str | list[_Part] | None
     refusal: str | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "".join(part.text or "" for part in self.content if part.type == "text")
+        return self.content or ""
 
 
 class _Choice(BaseModel):
@@ -334,13 +350,13 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _text(reply: _Reply) -> str | Failure:
-    """What the model wrote."""
+    """What the model answered, without what it thought before."""
     choice = reply.choices[0]
-    text = (choice.message.content or "").strip()
+    text = without_thoughts(choice.message.text)
     if text:
         return text
-    if choice.finish_reason == "length":
-        return Failure("The model used all its tokens before it wrote anything. Give it more new tokens.")
+    if text is None or choice.finish_reason == "length":
+        return Unfinished()
     if choice.message.refusal or choice.finish_reason == "content_filter":
         return Failure("The model or its server refused to answer. Change the prompt, or choose another model.")
     return Failure("The model wrote nothing. Change the prompt, or choose another model.")

@@ -30,8 +30,11 @@ class Unweighable(Failure):
     """The model cannot be read by option probabilities here; it may be asked to write the letter."""
 
 
+@dataclass(frozen=True)
 class Unfinished(Failure):
-    """The model used all its tokens before its answer came; more new tokens may help."""
+    """The model used all its tokens, on its thoughts perhaps, before its answer came."""
+
+    reason: str = "The model used all its tokens before its answer came. Give it more new tokens."
 
 
 class ChatModel(Protocol):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from vispa.generation.letters import Masses
-from vispa.readers.base import Distribution, Failure, Progress
+from vispa.generation.rows import Generated
+from vispa.readers.base import Distribution, Failure, Progress, Unfinished
 from vispa.readers.weighing import weighed
 from vispa.request import LEAST_OPTION_MASS
 
@@ -14,8 +15,10 @@ from vispa.request import LEAST_OPTION_MASS
 class Writer(Protocol):
     """Writes without steering."""
 
-    def __call__(self, prompts: Sequence[str], max_new_tokens: int, progress: Progress | None) -> Sequence[str]:
-        """One greedily decoded text for each prompt, in their order."""
+    def __call__(
+        self, prompts: Sequence[str], max_new_tokens: int, progress: Progress | None
+    ) -> Sequence[str | Failure]:
+        """One greedily decoded text for each prompt, in their order, or why there is none."""
         ...
 
 
@@ -25,6 +28,11 @@ class OptionReader(Protocol):
     def __call__(self, prompts: Sequence[str], counts: Sequence[int]) -> Sequence[Masses]:
         """For each raw prompt, no chat template, the masses of its first `counts[i]` letters."""
         ...
+
+
+def said(generated: Generated) -> str | Failure:
+    """The text that a model has generated, if it came to one."""
+    return Unfinished() if generated.unfinished else generated.text
 
 
 class LocalChat:

@@ -17,7 +17,7 @@ from vispa.models.encoding import chat_prompt
 from vispa.modes.prompts import Prompts
 from vispa.modes.readings import Reading, read_options
 from vispa.pipeline import Vispa
-from vispa.readers.base import ChatModel, Failure
+from vispa.readers.base import ChatModel, Failure, Unfinished
 from vispa.request import LETTERS, Sampling, check_max_new_tokens
 from vispa.selection.selector import Selector
 from vispa.taxonomy import Taxonomy
@@ -117,7 +117,12 @@ class Bench:
 def written_answers(bench: Bench, messages: Sequence[str]) -> list[MethodAnswer]:
     """The model's own responses to the messages: Overton mode without comments."""
     said = bench.say(messages, bench.response_tokens)
-    return [MethodAnswer(response=one.text, tokens=one.tokens) for one in said]
+    return [
+        MethodAnswer(error=Unfinished().reason, tokens=one.tokens)
+        if one.unfinished
+        else MethodAnswer(response=one.text, tokens=one.tokens)
+        for one in said
+    ]
 
 
 def option_answers(bench: Bench, items: Sequence[TaskItem], prompts: Sequence[str]) -> list[MethodAnswer]:

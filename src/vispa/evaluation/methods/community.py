@@ -15,7 +15,7 @@ from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem, read_entries
 from vispa.evaluation.methods.asking import comment_request, item_case, situation
 from vispa.evaluation.methods.base import Bench
-from vispa.evaluation.methods.voices import Voice, answer_from_voices, with_voices
+from vispa.evaluation.methods.voices import Voice, answer_from_voices, where_spoken, with_voices
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.files.append_log import Identifier
 from vispa.generation.engine import generate
@@ -25,7 +25,7 @@ from vispa.models.loading import LoadedModel
 from vispa.modes.prompts import Prompts
 from vispa.modes.readings import read_options
 from vispa.modes.templates import filled
-from vispa.readers.base import ChatModel, Failure
+from vispa.readers.base import ChatModel, Failure, Unfinished
 from vispa.request import LETTERS, Sampling
 
 _COMMENT_FIELDS = ("comment", "output")
@@ -60,7 +60,7 @@ class ModelCommunity:
         _check_count(len(load), "community")
         self._load = dict(load)
         self._models: dict[str, LoadedModel] = {}
-        self._known: dict[tuple[tuple[bool, Identifier], str, Sampling], list[Voice]] = {}
+        self._known: dict[tuple[tuple[bool, Identifier], str, Sampling], list[Voice] | Failure] = {}
         self.settings: dict[str, Any] = {"models": list(load)}
 
     def comments(self, items: Sequence[TaskItem], prompts: Prompts, sampling: Sampling) -> list[list[Voice] | Failure]:
@@ -70,15 +70,22 @@ class ModelCommunity:
         if any(key not in self._known for key in keys):
             said = [self._said(name, requests, sampling) for name in self._load]
             for key, *voices in zip(keys, *said, strict=True):
-                self._known[key] = voices
+                spoken = [voice for voice in voices if isinstance(voice, Voice)]
+                failed = next((voice for voice in voices if isinstance(voice, Failure)), None)
+                self._known[key] = failed or spoken
         return [self._known[key] for key in keys]
 
-    def _said(self, name: str, requests: Sequence[str], sampling: Sampling) -> list[Voice]:
+    def _said(self, name: str, requests: Sequence[str], sampling: Sampling) -> list[Voice | Failure]:
         if name not in self._models:
             self._models[name] = self._load[name]()
         model = self._models[name]
         rows = [Row(chat_prompt(model, request)) for request in requests]
-        return [Voice(name, one.text, name, one.tokens) for one in generate(model, rows, sampling)]
+        return [
+            Failure(f"The community model {name} gave no comment: {Unfinished().reason}")
+            if one.unfinished
+            else Voice(name, one.text, name, one.tokens)
+            for one in generate(model, rows, sampling)
+        ]
 
 
 class FileCommunity:
@@ -181,7 +188,7 @@ class ModPlural:
     def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
         """See `Method.answer`."""
         spoken = self.community.comments(items, self.bench.wording, self.bench.sampling)
-        return _where_spoken(items, spoken, lambda present, voices: answer_from_voices(self.bench, present, voices))
+        return where_spoken(items, spoken, lambda present, voices: answer_from_voices(self.bench, present, voices))
 
 
 class MoE:
@@ -203,12 +210,12 @@ class MoE:
     def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
         """See `Method.answer`."""
         spoken = self.community.comments(items, self.bench.wording, self.bench.sampling)
-        return _where_spoken(items, spoken, self._answer)
+        return where_spoken(items, spoken, self._answer)
 
     def _answer(self, items: Sequence[TaskItem], voices: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
         picked = [found if isinstance(found, Failure) else [found] for found in self._pick(items, voices)]
         answer = self._as_it_stands if items and items[0].mode == "overton" else self._as_passage
-        answers = _where_spoken(items, picked, answer)
+        answers = where_spoken(items, picked, answer)
         # Every member has spoken, also those that were not picked.
         return [
             found.model_copy(update={"tokens": sum(voice.tokens for voice in all_of_them)})
@@ -235,20 +242,6 @@ class MoE:
 
     def _as_passage(self, items: Sequence[TaskItem], picked: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
         return answer_from_voices(self.bench, items, picked)
-
-
-def _where_spoken(
-    items: Sequence[TaskItem],
-    spoken: Sequence[Sequence[Voice] | Failure],
-    answer: Callable[[Sequence[TaskItem], Sequence[Sequence[Voice]]], list[MethodAnswer]],
-) -> list[MethodAnswer]:
-    """Answers to the items with voices, all in one call; the others' failures in between."""
-    present = {i: voices for i, voices in enumerate(spoken) if not isinstance(voices, Failure)}
-    found = dict(zip(present, answer([items[i] for i in present], list(present.values())), strict=True))
-    return [
-        MethodAnswer(error=voices.reason) if isinstance(voices, Failure) else found[i]
-        for i, voices in enumerate(spoken)
-    ]
 
 
 def _community(bench: Bench, method: str) -> Community:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods.asking import comment_request, situation
 from vispa.evaluation.methods.base import Bench
-from vispa.evaluation.methods.voices import Voice, answer_from_voices
+from vispa.evaluation.methods.voices import Voice, answer_from_voices, where_spoken
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.generation.rows import Generated
 from vispa.modes.templates import filled
+from vispa.readers.base import Failure, Unfinished
 
 # `1.`, `2)`, `- `, `* `, `Person 3:` at the start of a line.
 _MARK = re.compile(r"^\s*(?:[-*•]\s+|\**(?:person|persona)?\s*#?\d+\s*[.):]\**\s*)", re.IGNORECASE)
@@ -36,13 +38,13 @@ class Personas:
         lists = self.bench.say(asked, self.bench.response_tokens)
         personas = [read_personas(one.text, self.bench.personas) for one in lists]
         speaking = [i for i, found in enumerate(personas) if found]
-        voices = self._comments([items[i] for i in speaking], [personas[i] for i in speaking])
-        found = answer_from_voices(self.bench, [items[i] for i in speaking], voices)
+        heard = [items[i] for i in speaking]
+        voices = self._comments(heard, [personas[i] for i in speaking])
+        found = where_spoken(heard, voices, partial(answer_from_voices, self.bench))
         answers = dict(zip(speaking, found, strict=True))
-        silent = MethodAnswer(error="The model wrote no persona.")
-        return [_with_tokens(answers.get(i, silent), one) for i, one in enumerate(lists)]
+        return [_with_tokens(answers.get(i, _silent(one)), one) for i, one in enumerate(lists)]
 
-    def _comments(self, items: Sequence[TaskItem], personas: Sequence[Sequence[str]]) -> list[list[Voice]]:
+    def _comments(self, items: Sequence[TaskItem], personas: Sequence[Sequence[str]]) -> list[list[Voice] | Failure]:
         """What each persona says to its item."""
         messages = [
             filled(
@@ -52,9 +54,12 @@ class Personas:
             for persona in mine
         ]
         said = iter(self.bench.say(messages, self.bench.max_new_tokens))
-        voices = []
+        voices: list[list[Voice] | Failure] = []
         for mine in personas:
             texts = [next(said) for _ in mine]
+            if any(text.unfinished for text in texts):
+                voices.append(Unfinished())
+                continue
             voices.append(
                 [
                     Voice(f"person {number}", text.text, persona, text.tokens)
@@ -73,6 +78,10 @@ def read_personas(text: str, count: int) -> list[str]:
     marked = [line for line in lines if _MARK.match(line)]
     found = [_MARK.sub("", line).strip(" *\t") for line in marked or lines]
     return list(dict.fromkeys(persona for persona in found if persona))[:count]
+
+
+def _silent(listed: Generated) -> MethodAnswer:
+    return MethodAnswer(error=Unfinished().reason if listed.unfinished else "The model wrote no persona.")
 
 
 def _with_tokens(answer: MethodAnswer, listed: Generated) -> MethodAnswer:

@@ -6,7 +6,7 @@ own, one entry a comment, so that the same stages serve them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vispa.evaluation.items import TaskItem
@@ -79,6 +79,20 @@ def with_voices(answer: MethodAnswer, voices: Sequence[Voice]) -> MethodAnswer:
     """The answer with the comments it was made from."""
     comments = tuple(CommentRecord(value=None, text=voice.text, source=voice.source) for voice in voices)
     return answer.model_copy(update={"comments": comments, "tokens": sum(voice.tokens for voice in voices)})
+
+
+def where_spoken(
+    items: Sequence[TaskItem],
+    spoken: Sequence[Sequence[Voice] | Failure],
+    answer: Callable[[Sequence[TaskItem], Sequence[Sequence[Voice]]], list[MethodAnswer]],
+) -> list[MethodAnswer]:
+    """Answers to the items with voices, all in one call; the others' failures in between."""
+    present = {i: voices for i, voices in enumerate(spoken) if not isinstance(voices, Failure)}
+    found = dict(zip(present, answer([items[i] for i in present], list(present.values())), strict=True))
+    return [
+        MethodAnswer(error=voices.reason) if isinstance(voices, Failure) else found[i]
+        for i, voices in enumerate(spoken)
+    ]
 
 
 def _cases(bench: Bench, items: Sequence[TaskItem], voices: Sequence[Sequence[Voice]]) -> tuple[list[Case], Taxonomy]:
