@@ -112,11 +112,13 @@ class Vispa:
 
         Raises:
             BankError: the bank belongs to another model or taxonomy.
+            InputError: a recipe that steers toward no value.
         """
         bank.require(model_fingerprint=model.fingerprint, taxonomy_fingerprint=taxonomy.fingerprint)
         self.model, self.bank, self.selector, self.taxonomy = model, bank, selector, taxonomy
         self.aggregator: Aggregator = aggregator or ExtractiveAggregator(taxonomy)
         self.recipe = recipe or bank.recipe
+        bank.check_steers(self.recipe)
         self.prompts = prompts or built_in_prompts()
         self.mixture = (mixture or Mixture()).renamed(lambda name: taxonomy[name].slug)
         self.reader: ChatModel = reader or self.own_reader(model)
@@ -268,7 +270,7 @@ class Vispa:
                     found.update(zip(places, answer([jobs[i] for i in places]), strict=True))
         _logger.info("answered %d texts; seconds by stage: %s", len(requests), clock.seconds)
         provenance = self._provenance(seed, clock.seconds)
-        return [_response(job, found[i], provenance) for i, job in enumerate(jobs)]
+        return [_response(job, found[i], provenance, self._unsteered(job)) for i, job in enumerate(jobs)]
 
     # ---------------------------------------------------------------- selecting and commenting
 
@@ -332,6 +334,7 @@ class Vispa:
                     tokens=text.tokens,
                     stance=stance,
                     left_out=left_out[value],
+                    steered=any(text.shift.values()),
                 )
             )
         return [failures.get(number, mine) for number, mine in enumerate(comments)]
@@ -387,6 +390,9 @@ class Vispa:
 
     # ---------------------------------------------------------------- recording
 
+    def _unsteered(self, job: _Job) -> tuple[str, ...]:
+        return tuple(one.value for one in job.selection if not self.bank.steers(one.value, self.recipe))
+
     def _provenance(self, seed: int, timings: dict[str, float]) -> Provenance:
         recipe = self.recipe
         return Provenance(
@@ -408,7 +414,9 @@ def _case(request: Request, comments: Sequence[Comment]) -> Case:
     return Case(request.text, comments, request.question, tuple(request.options), target, request.country)
 
 
-def _response(job: _Job, answer: _Answer | Failure, provenance: Provenance) -> Response | Failure:
+def _response(
+    job: _Job, answer: _Answer | Failure, provenance: Provenance, unsteered: tuple[str, ...]
+) -> Response | Failure:
     if isinstance(answer, Failure):
         return answer
     common: dict[str, Any] = {
@@ -422,7 +430,7 @@ def _response(job: _Job, answer: _Answer | Failure, provenance: Provenance) -> R
         return OvertonResponse(**common)
     if isinstance(answer, SteerableAnswer):
         return SteerableResponse(target=job.case.target, options=job.case.options, **common)
-    return DistributionalResponse(options=job.case.options, **common)
+    return DistributionalResponse(options=job.case.options, unsteered=unsteered, **common)
 
 
 class _Clock:

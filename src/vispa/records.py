@@ -36,6 +36,8 @@ class Comment(Record):
             cannot be read.
         left_out: blocks of the recipe at which the value's direction does not separate, so that
             nothing was added there.
+        steered: whether anything was added at any block; where not, the text is the plain model's,
+            the same for every such value.
     """
 
     value: str
@@ -45,6 +47,7 @@ class Comment(Record):
     tokens: int
     stance: dict[Stance, float]
     left_out: tuple[int, ...] = ()
+    steered: bool = True
 
     @property
     def leaning(self) -> Stance | None:
@@ -183,6 +186,8 @@ class DistributionalResponse(Record):
         comments: one for each value; none where the steered model answered without passages.
         options: what could be answered.
         by_value: for each value the distribution with its comment as a passage.
+        unsteered: values toward which the recipe steers at no block; without passages, their
+            distributions are the plain model's.
         weights: share of each value in the mixture, summing to 1.
         mixture: how the weights came about.
         distribution: the mixture.
@@ -199,6 +204,7 @@ class DistributionalResponse(Record):
     comments: tuple[Comment, ...]
     options: tuple[str, ...]
     by_value: tuple[tuple[float, ...], ...]
+    unsteered: tuple[str, ...] = ()
     weights: tuple[float, ...]
     mixture: str
     distribution: tuple[float, ...]

@@ -96,7 +96,7 @@ def _print(answer: Response) -> None:
     table.add_column("value")
     table.add_column("score", justify="right")
     table.add_column("comment", overflow="fold")
-    texts = {comment.value: comment.text for comment in answer.comments}
+    texts = {one.value: one.text if one.steered else f"(not steered) {one.text}" for one in answer.comments}
     for chosen in answer.values:
         table.add_row(cell(chosen.value), f"{chosen.score:.2f}", cell(texts.get(chosen.value, "")))
     print_drawn(table)

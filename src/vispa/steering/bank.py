@@ -17,7 +17,7 @@ from vispa.files.names import check_name
 from vispa.steering.bank_header import BANK_ADVICE, FORMAT, BankHeader, parsed_header
 from vispa.steering.bank_parts import BankInfo, Entry, entry_from, needed_tensor, shape_problems
 from vispa.steering.plan import SteeringPlan
-from vispa.steering.planning import build_plan
+from vispa.steering.planning import build_plan, check_steers, steered_blocks
 from vispa.steering.recipe import Recipe, Steer
 from vispa.steering.sealing import canonical, digests, read_sealed, write_sealed
 
@@ -60,6 +60,22 @@ class VectorBank:
             slug, own = (steer, None) if isinstance(steer, str) else (steer.value, steer.recipe)
             keys[slug, own or default] = None
         return build_plan(self, tuple(keys), default)
+
+    def check_steers(self, recipe: Recipe) -> None:
+        """Refuse a recipe that steers toward no value; see `vispa.steering.planning.check_steers`.
+
+        Raises:
+            InputError: names the recipe's field; or an estimator or block that is not in the bank.
+        """
+        check_steers(self, recipe)
+
+    def steers(self, value: str, recipe: Recipe | None = None) -> bool:
+        """Whether a recipe (the bank's by default) steers toward a value at any block.
+
+        Raises:
+            InputError: an estimator, block or value that is not in the bank.
+        """
+        return bool(steered_blocks(self, (value, recipe or self.recipe)))
 
     def entry(self, estimator: str) -> Entry:
         """The directions of an estimator.

@@ -24,21 +24,45 @@ def build_plan(bank: VectorBank, keys: Sequence[Key], default: Recipe) -> Steeri
     """The plan of the distinct steers of a batch; see `VectorBank.plan`."""
     count = len(bank.residual_norm)
     asked = [recipe.chosen_blocks(count) for _, recipe in keys]
-    used = [_separating(bank, key, blocks) for key, blocks in zip(keys, asked, strict=True)]
+    used = [steered_blocks(bank, key) for key in keys]
     left_out = tuple(tuple(sorted(set(a) - set(u))) for a, u in zip(asked, used, strict=True))
     numbers = sorted({block for blocks in used for block in blocks})
     blocks = {block: _block_shift(bank, keys, used, block) for block in numbers}
     return SteeringPlan(tuple(keys), blocks, left_out, default)
 
 
-def _separating(bank: VectorBank, key: Key, blocks: Sequence[int]) -> tuple[int, ...]:
-    """The blocks of a recipe at which the value's direction separates, or the best few of them."""
+def steered_blocks(bank: VectorBank, key: Key) -> tuple[int, ...]:
+    """The blocks of a recipe at which a value has a direction that separates, or the best few of them.
+
+    Raises:
+        InputError: an estimator, block or value that is not in the bank.
+    """
     value, recipe = key
-    quality = bank.entry(recipe.estimator).directions.quality[bank.row(value)]
-    kept = [block for block in blocks if float(quality[block]) >= recipe.minimal_quality]
+    directions, row = bank.entry(recipe.estimator).directions, bank.row(value)
+    quality, there = directions.quality[row], directions.vectors[row].any(-1)
+    blocks = recipe.chosen_blocks(len(bank.residual_norm))
+    kept = [block for block in blocks if bool(there[block]) and float(quality[block]) >= recipe.minimal_quality]
     if recipe.best is not None:
         kept = sorted(kept, key=lambda block: -float(quality[block]))[: recipe.best]
     return tuple(sorted(kept))
+
+
+def check_steers(bank: VectorBank, recipe: Recipe) -> None:
+    """Refuse a recipe that steers toward no value of a bank: each value's comment would be the same.
+
+    Raises:
+        InputError: names the recipe's field; or an estimator or block that is not in the bank.
+    """
+    recipe.check_steers()
+    if not any(steered_blocks(bank, (value, recipe)) for value in bank.info.values):
+        blocks = list(recipe.chosen_blocks(len(bank.residual_norm)))
+        best = float(bank.entry(recipe.estimator).directions.quality[:, blocks].max())
+        raise InputError(
+            "minimal_quality",
+            f"is {recipe.minimal_quality}, but no direction of {recipe.estimator} at the recipe's blocks is better "
+            f"than {best:.2f}: nothing would be steered.",
+            "Lower it, or name other blocks or another estimator.",
+        )
 
 
 def _block_shift(bank: VectorBank, keys: Sequence[Key], used: Sequence[tuple[int, ...]], block: int) -> BlockShift:

@@ -105,7 +105,15 @@ def _cases(bench: Bench, items: Sequence[TaskItem], voices: Sequence[Sequence[Vo
             slug = f"voice {number} {place}"
             values.append(Value(slug, voice.name, "voices", voice.source))
             comments.append(
-                Comment(value=slug, text=voice.text, shift={}, prompt="", tokens=voice.tokens, stance=next(stances, {}))
+                Comment(
+                    value=slug,
+                    text=voice.text,
+                    shift={},
+                    prompt="",
+                    tokens=voice.tokens,
+                    stance=next(stances, {}),
+                    steered=False,
+                )
             )
         cases.append(item_case(item, tuple(comments), own_stances=bench.own_stances))
     return cases, Taxonomy(values, {})
