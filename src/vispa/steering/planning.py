@@ -38,8 +38,10 @@ def steered_blocks(bank: VectorBank, key: Key) -> tuple[int, ...]:
         InputError: an estimator, block or value that is not in the bank.
     """
     value, recipe = key
-    directions, row = bank.entry(recipe.estimator).directions, bank.row(value)
-    quality, there = directions.quality[row], directions.vectors[row].any(-1)
+    entry, row = bank.entry(recipe.estimator), bank.row(value)
+    quality = entry.directions.quality[row]
+    # Imported vectors are zero at the blocks and values that the file did not have.
+    there = entry.directions.vectors[row].any(-1) | (not entry.imported)
     blocks = recipe.chosen_blocks(len(bank.residual_norm))
     kept = [block for block in blocks if bool(there[block]) and float(quality[block]) >= recipe.minimal_quality]
     if recipe.best is not None:
