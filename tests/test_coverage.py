@@ -19,9 +19,9 @@ from vispa.evaluation.coverage import (
     entailment_coverage,
     entailment_scores,
 )
-from vispa.files.pair_cache import PairCache
+from vispa.files import caching
 from vispa.models import nli
-from vispa.models.nli import NliJudge, entailment_label
+from vispa.models.nli import CACHE_FILE, NliJudge, entailment_label
 from vispa.modes.sentences import split_sentences
 
 RESPONSES = [
@@ -169,7 +169,7 @@ def test_the_cache_keeps_judges_apart(judge_folder, cache):
     assert first.entailment(pair)[0] != half.entailment(pair)[0]
     assert first.fingerprint == half.fingerprint
     with sqlite3.connect(cache / "judged-pairs.sqlite") as connection:
-        assert connection.execute("SELECT COUNT(*) FROM pairs").fetchone() == (2,)
+        assert connection.execute("SELECT COUNT(*) FROM scored").fetchone() == (2,)
 
 
 def test_a_failing_batch_keeps_what_was_judged_before(judge_folder, cache, monkeypatch):
@@ -190,7 +190,7 @@ def test_a_failing_batch_keeps_what_was_judged_before(judge_folder, cache, monke
     with pytest.raises(NumericalError, match="finite"):
         judge.entailment([("long premise", "b"), ("a", "b")])
     with sqlite3.connect(cache / "judged-pairs.sqlite") as connection:
-        assert connection.execute("SELECT COUNT(*) FROM pairs").fetchone() == (1,)
+        assert connection.execute("SELECT COUNT(*) FROM scored").fetchone() == (1,)
 
 
 def test_the_label_is_found_whatever_its_number():
@@ -217,18 +217,22 @@ def test_pickled_weights_are_refused(tmp_path, judge_folder):
         NliJudge(str(tmp_path), use_cache=False)
 
 
-def test_a_damaged_cache_is_reported(cache):
-    cache.mkdir()
-    (cache / "judged-pairs.sqlite").write_bytes(b"no database" * 1000)
-    with pytest.raises(InputError, match="Delete it"):
-        PairCache().read([b"x"])
-
-
-def test_the_cache_reads_many_keys(tmp_path):
-    cache = PairCache(tmp_path / "pairs.sqlite")
-    entries = {number.to_bytes(4, "big"): number / 7 for number in range(1203)}
-    cache.write(entries)
-    assert cache.read([*entries, b"unknown"]) == entries
+@pytest.mark.parametrize("what", ["no folder", "a damaged file", "a folder in its place"])
+def test_a_cache_that_cannot_be_used_stops_no_judge(what, tmp_path, judge_folder, cache, monkeypatch, caplog):
+    monkeypatch.setattr(caching, "_said", set())
+    pairs = [("She hums a tune.", "Someone hums."), ("Nobody came.", "Many came.")]
+    expected = NliJudge(str(judge_folder), device="cpu", use_cache=False).entailment(pairs)
+    if what == "no folder":
+        cache.write_text("a file")
+    elif what == "a damaged file":
+        cache.mkdir()
+        (cache / CACHE_FILE).write_bytes(b"no database" * 1000)
+    else:
+        (cache / CACHE_FILE).mkdir(parents=True)
+    judge = NliJudge(str(judge_folder), device="cpu")
+    for _ in range(3):
+        np.testing.assert_array_equal(judge.entailment(pairs), expected)
+    assert len([record for record in caplog.records if record.name.startswith("vispa")]) == 1
 
 
 # ---------------------------------------------------------------- the figures

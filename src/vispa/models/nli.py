@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.errors import ModelError, NumericalError, check_choice
-from vispa.files.pair_cache import PairCache, pair_key
+from vispa.files.folders import cache_folder
+from vispa.files.score_cache import ScoreCache, pair_key
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -17,6 +18,9 @@ FloatArray = npt.NDArray[np.float64]
 PUBLISHED_JUDGE = "microsoft/deberta-v2-xlarge-mnli"
 # The repository's main branch has a pickle only; this one holds the same weights as safetensors.
 _PUBLISHED_REVISION = "refs/pr/3"
+
+#: The file of judged pairs in the cache folder.
+CACHE_FILE = "judged-pairs.sqlite"
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _MAX_TOKENS = 512
@@ -84,7 +88,7 @@ class NliJudge:
         self._max_tokens = min(_MAX_TOKENS, int(self._tokenizer.model_max_length))
         self.fingerprint = model_fingerprint(self._model)
         self._scope = f"{self.fingerprint} {dtype} {self._max_tokens}"
-        self._cache = PairCache() if use_cache else None
+        self._cache = ScoreCache(cache_folder() / CACHE_FILE, kind="float64") if use_cache else None
 
     def entailment(self, pairs: Sequence[tuple[str, str]], progress: Callable[[int], None] | None = None) -> FloatArray:
         """Probability that the first text of each pair (premise) entails the second (hypothesis), [N].
@@ -96,12 +100,12 @@ class NliJudge:
             progress: called with the number of different pairs just judged or found.
 
         Raises:
-            InputError: the cache cannot be used.
             NumericalError: the model's output is not finite.
         """
         keys = [pair_key(self._scope, pair) for pair in pairs]
         unknown = dict(zip(keys, pairs, strict=True))
-        known = self._cache.read(list(unknown)) if self._cache else {}
+        kept = self._cache.get(list(unknown)) if self._cache else {}
+        known = {key: float(row[0]) for key, row in kept.items()}
         for key in known:
             del unknown[key]
         if progress is not None and known:
@@ -109,7 +113,7 @@ class NliJudge:
         for batch in self._batches(unknown):
             found = dict(zip([key for key, _ in batch], self._judge([ids for _, ids in batch]), strict=True))
             if self._cache:
-                self._cache.write(found)
+                self._cache.put({key: np.array([probability]) for key, probability in found.items()})
             known.update(found)
             if progress is not None:
                 progress(len(batch))

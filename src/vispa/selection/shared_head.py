@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vispa.errors import VispaError
+from vispa.files.caching import say_unused
 from vispa.files.folders import cache_folder
 from vispa.models.encoder import BUNDLED, Encoder, FloatArray
 from vispa.selection.head import (
@@ -196,4 +197,4 @@ def _keep(path: Path, head: RelevanceHead, probe: FloatArray) -> None:
     try:
         write_sealed(path, header, {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
     except (VispaError, OSError) as error:
-        _logger.warning("%s is not kept (%s).", path, error)
+        say_unused(path, error)
