@@ -289,7 +289,7 @@ def test_files_of_another_task_are_refused(bench, tmp_path):
         ([{"output": "x"}], "has neither id nor text"),
         ([{"id": 1, "output": "x"}, {"id": 1, "output": "y"}], "comments anew"),
         ([{"text": "s", "output": "x"}, {"text": "s", "output": "y"}], "comments anew"),
-        (["x"], "is not an object"),
+        (["x"], "item 1: is 'x'. It should be an object"),
     ],
 )
 def test_bad_community_files_are_refused(tmp_path, entries, message):
