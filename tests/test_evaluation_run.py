@@ -501,7 +501,7 @@ def test_records_that_are_none_are_refused(tmp_path):
         folder.records("a")
     (tmp_path / "records").mkdir()
     folder.records_path("a").write_text('{"id": 1, "text": "x", "distribution": [NaN]}\n{"id": 2')
-    with pytest.raises(InputError, match="line 1: is no record"):
+    with pytest.raises(InputError, match=r"line 1 field distribution\[0\]: is nan"):
         folder.records("a")
     folder.records_path("a").write_text('{"id": 1, "text": "x", "distribution": [1.0]}\n{"id": 2')
     assert [record.id for record in folder.records("a")] == [1]

@@ -287,7 +287,7 @@ def test_item_scores_are_joined_by_identifier(overton):
     [
         (record(99, response="x"), "99"),
         (record(8, response="again"), "twice"),
-        ({"id": 8}, "no record"),
+        ({"id": 8}, "line 5 field text: is missing"),
     ],
 )
 def test_unusable_records_are_refused(overton, line, message):
@@ -501,7 +501,7 @@ SCORE = r'"jensen_shannon": [^,}]+'
         ("item-scores.jsonl", lambda t: "", "lacks item 3"),
         ("scores.json", lambda t: re.sub(r'"estimate": [^,]+', '"estimate": NaN', t, count=1), "no finite number"),
         ("scores.json", lambda t: t[: len(t) // 2], "not valid JSON"),
-        ("scores.json", lambda t: "{}", "is not a file of scores"),
+        ("scores.json", lambda t: "{}", "scores.json field task: is missing"),
         ("config.json", lambda t: t.replace('"seed": 0', '"seed": 1'), "config.json: has other settings than when"),
         ("config.json", lambda t: t.replace('"limit": null', '"limit": 3'), "though the run has no such item"),
         ("config.json", lambda t: t.replace('"limit": null', '"limit": "3"'), "limit"),
@@ -513,7 +513,7 @@ SCORE = r'"jensen_shannon": [^,}]+'
         ("records/letters.jsonl", without_last_line, "letters.jsonl: holds other records .* than were scored"),
         ("records/letters.jsonl", lambda t: t[:-9], "letters.jsonl: holds other records .* than were scored"),
         ("records/exact.jsonl", lambda t: t.replace("0.5", "0.4", 1), "exact.jsonl: holds other records"),
-        ("records/exact.jsonl", lambda t: t.replace("0.5", "NaN", 1), "line 2: is no record"),
+        ("records/exact.jsonl", lambda t: t.replace("0.5", "NaN", 1), r"line 2 field distribution\[0\]: is nan"),
     ],
 )
 def test_comparison_says_what_is_damaged(survey, name, change, message):

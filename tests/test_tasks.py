@@ -139,11 +139,11 @@ def test_the_file_may_lie_in_the_folder_itself(tmp_path):
     [
         ({"gold_distribution": [0.5, 0.25, 0.25]}, "gold_distribution", "has 3 shares, options 2"),
         ({"gold_distribution": [25, 75]}, "gold_distribution", "sums to 100"),
-        ({"gold_distribution": [-0.5, 1.5]}, "gold_distribution'[0]", "greater than or equal to 0"),
-        ({"gold_distribution": ["0.25", 0.75]}, "gold_distribution'[0]", "valid number"),
+        ({"gold_distribution": [-0.5, 1.5]}, "gold_distribution[0]", "greater than or equal to 0"),
+        ({"gold_distribution": ["0.25", 0.75]}, "gold_distribution[0]", "valid number"),
         ({"gold_distribution": None}, "gold_distribution", "has no field"),
         ({"options": []}, "gold_distribution", "options 0"),
-        ({"options": ["Daily", " "]}, "options'[1]", "at least 1"),
+        ({"options": ["Daily", " "]}, "options[1]", "at least 1"),
         ({"options": ["x"] * 27, "gold_distribution": [1] + [0] * 26}, "options", "at most 26"),
         ({"attribute": None}, "attribute", "neither"),
         ({"attribute": 5}, "attribute", "valid string"),
@@ -151,8 +151,8 @@ def test_the_file_may_lie_in_the_folder_itself(tmp_path):
         ({"question": None}, "question", "has no field"),
         ({"question": "x" * 20_001}, "question", "at most 20000 characters"),
         ({"id": None}, "'id'", "has no field"),
-        ({"id": 1.5}, "'id'", "valid"),
-        ({"id": True}, "'id'", "valid"),
+        ({"id": 1.5}, "field id", "valid"),
+        ({"id": True}, "field id", "valid"),
     ],
 )
 def test_malformed_opinions_are_refused(tmp_path, change, field, problem):
@@ -179,9 +179,9 @@ def test_what_no_item_may_hold_is_refused(tmp_path, change, message):
     [
         ("vital/overton", {**SITUATION, "explanation": []}, "has no field 'explanation'"),
         ("vital/overton", {**SITUATION, "vrd": ["One"]}, "1 values and 2 explanations"),
-        ("vital/overton", {**SITUATION, "explanation": ["x", ""]}, "'explanation'[1]"),
-        ("modplural/steerable-valuekaleidoscope", {**STANCE, "label": "D"}, "field 'label': is 'D'"),
-        ("modplural/steerable-valuekaleidoscope", {**STANCE, "label": 1}, "field 'label': is 1"),
+        ("vital/overton", {**SITUATION, "explanation": ["x", ""]}, "field explanation[1]"),
+        ("modplural/steerable-valuekaleidoscope", {**STANCE, "label": "D"}, "field label: is 'D'"),
+        ("modplural/steerable-valuekaleidoscope", {**STANCE, "label": 1}, "field label: is 1"),
         ("modplural/steerable-valuekaleidoscope", {**STANCE, "label": None}, "has no field 'label'"),
         ("modplural/steerable-valuekaleidoscope", {**STANCE, "vrd": None}, "neither 'vrd' nor 'attribute'"),
     ],
@@ -264,18 +264,18 @@ def test_a_task_of_one_s_own(tmp_path):
     assert available(tmp_path, [str(tmp_path / "visits.toml")])[0].items == 2
     lines[1]["verdict"] = "maybe"
     (tmp_path / "visits.jsonl").write_text("\n\n".join(map(json.dumps, lines)) + "\n")
-    with pytest.raises(InputError, match=r"visits.jsonl line 3 \(id 'y'\) field 'verdict': is 'maybe'"):
+    with pytest.raises(InputError, match=r"visits.jsonl line 3 \(id 'y'\) field verdict: is 'maybe'"):
         load_task(tmp_path / "visits.toml")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "part"),
     [
-        ('mode = "steerable"', 'mode = "sideways"', "key 'mode'"),
+        ('mode = "steerable"', 'mode = "sideways"', "field mode"),
         ('mode = "steerable"', 'mode = "overton"', "does not judge overton"),
-        ('licence = "CC0-1.0"', "", "key 'licence'"),
-        ('licence = "CC0-1.0"', 'license = "CC0-1.0"', "key 'licen"),
-        ('name = "kitchen/visits"', 'name = "../visits"', "key 'name'"),
+        ('licence = "CC0-1.0"', "", "field licence"),
+        ('licence = "CC0-1.0"', 'license = "CC0-1.0"', "field licen"),
+        ('name = "kitchen/visits"', 'name = "../visits"', "field name"),
         ('text = "case"', 'txet = "case"', "names 'txet'"),
         ("[fields]", "[fields", "not valid TOML"),
     ],

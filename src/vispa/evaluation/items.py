@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, StrictInt, StrictStr, ValidationError, field_validator, model_validator
+from pydantic import Field, StrictInt, StrictStr, ValidationInfo, field_validator
 
 from vispa.errors import InputError
 from vispa.files.reading import json_entries
+from vispa.files.validation import validated
 from vispa.modes.answers import read_letter
 from vispa.records import Record
 from vispa.request import LETTERS, MAX_CHARACTERS, Mode
@@ -19,7 +20,6 @@ from vispa.request import LETTERS, MAX_CHARACTERS, Mode
 _ROUNDING = 0.011
 
 _Probability = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-# pydantic refuses lone surrogates, which UTF-8 cannot write, in any text.
 _Text = Annotated[StrictStr, Field(min_length=1)]
 
 
@@ -62,17 +62,25 @@ class TaskItem(Record):
             return tuple(entry.strip() if isinstance(entry, str) else entry for entry in value)
         return value.strip() if isinstance(value, str) else value
 
-    @model_validator(mode="after")
-    def _check_gold(self) -> TaskItem:
-        if self.label is not None and not 0 <= self.label < len(self.options):
-            raise _at("label", f"is {self.label} with {len(self.options)} options")
-        if self.gold_distribution is not None:
-            if len(self.gold_distribution) != len(self.options):
-                raise _at("gold_distribution", f"has {len(self.gold_distribution)} shares, options {len(self.options)}")
-            total = math.fsum(self.gold_distribution)
+    @field_validator("gold_distribution")
+    @classmethod
+    def _check_gold(cls, shares: tuple[float, ...] | None, info: ValidationInfo) -> tuple[float, ...] | None:
+        options = info.data.get("options", ())
+        if shares is not None:
+            if len(shares) != len(options):
+                raise ValueError(f"has {len(shares)} shares, options {len(options)}")
+            total = math.fsum(shares)
             if abs(total - 1) > _ROUNDING:
-                raise _at("gold_distribution", f"sums to {total:.4g}, not 1")
-        return self
+                raise ValueError(f"sums to {total:.4g}, not 1")
+        return shares
+
+    @field_validator("label")
+    @classmethod
+    def _check_label(cls, label: int | None, info: ValidationInfo) -> int | None:
+        options = info.data.get("options", ())
+        if label is not None and not 0 <= label < len(options):
+            raise ValueError(f"is {label} with {len(options)} options")
+        return label
 
 
 def read_entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -118,11 +126,9 @@ def read_item(
         if isinstance(given.get(name), str):
             given[name] = (given[name],)
     if "label" in given:
-        given["label"] = _label(given["label"], given["options"], f"{place} field {names['label']!r}")
-    try:
-        return TaskItem(mode=mode, **given)
-    except ValidationError as error:
-        raise _input_error(error, place, names) from error
+        given["label"] = _label(given["label"], given["options"], f"{place} field {names['label']}")
+    advice = "Repair the item or leave it out."
+    return validated(TaskItem, {"mode": mode, **given}, place, names=names, advice=advice)
 
 
 def _label(label: object, options: object, place: str) -> int:
@@ -131,22 +137,3 @@ def _label(label: object, options: object, place: str) -> int:
     if position is None:
         raise InputError(place, f"is {label!r}.", "Write the letter or the text of one of the options.")
     return position
-
-
-def _at(field: str, problem: str) -> ValueError:
-    """A problem of a field that only the whole item shows."""
-    return ValueError(f"{field}\t{problem}")
-
-
-def _input_error(error: ValidationError, place: str, names: Mapping[str, str]) -> InputError:
-    first = error.errors()[0]
-    cause = first.get("ctx", {}).get("error")
-    problem = str(cause) if cause is not None else first["msg"][:1].lower() + first["msg"][1:]
-    if first["loc"]:
-        field, *inner = first["loc"]
-    else:
-        field, problem = problem.split("\t")
-        inner = []
-    entry = "".join(f"[{part}]" for part in inner if isinstance(part, int))
-    name = names.get(str(field), str(field))
-    return InputError(f"{place} field {name!r}{entry}", f"{problem.rstrip('.')}.", "Repair the item or leave it out.")

@@ -10,8 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
+from pydantic import RootModel
 
-from vispa.errors import InputError
 from vispa.evaluation import report_words
 from vispa.evaluation.diagnostics import SIGNATURES_FILE, Signature
 from vispa.evaluation.figures import DrawnFigure, draw_run, groups_by_size
@@ -21,6 +21,7 @@ from vispa.evaluation.score_files import load_scores
 from vispa.evaluation.scoring import RunScores
 from vispa.files.door import read_text
 from vispa.files.reading import read_json, read_object
+from vispa.files.validation import validated
 from vispa.files.visible import visible_text
 from vispa.files.writing import replacing
 from vispa.request import LETTERS
@@ -155,15 +156,17 @@ def _compared(scores: RunScores) -> list[str]:
     return [name for name in _figure_names(scores) if any(name in one.differences for one in scores.methods.values())]
 
 
+class _Signatures(RootModel[tuple[Signature, ...]]):
+    """The checks of a run, as `vispa.evaluation.diagnostics.check_run` writes them."""
+
+
 def _signatures(folder: Path) -> list[Signature] | None:
     """The checks; None where none were made."""
     path = folder / SIGNATURES_FILE
     if not path.is_file():
         return None
-    try:
-        return [Signature.model_validate(entry) for entry in read_json(path, "run")]
-    except (ValueError, TypeError) as error:
-        raise InputError(str(path), "is not a file of signatures.", "Check the run anew.") from error
+    found = read_json(path, "run")
+    return list(validated(_Signatures, found, str(path), advice="Check the run anew.").root)
 
 
 def _by_check(signatures: Sequence[Signature]) -> list[dict[str, Any]]:

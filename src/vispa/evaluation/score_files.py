@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pydantic import Field, StrictInt, StrictStr, ValidationError
+from pydantic import Field, StrictInt, StrictStr
 
 from vispa.errors import InputError
 from vispa.evaluation.runs.folder import RunFolder
@@ -37,10 +37,7 @@ def load_scores(run: Run) -> RunScores:
     path = run.folder / SCORES_FILE
     if not path.is_file():
         raise InputError(str(path), "is missing.", "Score the run first.")
-    try:
-        scores = RunScores.model_validate(read_object(path, "run", _ANEW))
-    except ValidationError as error:
-        raise InputError(str(path), "is not a file of scores.", _ANEW) from error
+    scores = validated(RunScores, read_object(path, "run", _ANEW), str(path), advice=_ANEW)
     if scores.items_digest != run.items_digest:
         problem = f"is of other items ({scores.items:,}) than the run's data has now ({len(run.items):,})."
         raise InputError(str(path), problem, _ANEW)

@@ -23,17 +23,17 @@ figures can be compared:
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from vispa.errors import InputError
 from vispa.evaluation.items import TaskItem, read_entries, read_item
 from vispa.files.reading import read_toml
+from vispa.files.validation import validated
 from vispa.items.reading import check_unique
 from vispa.records import Record
 from vispa.request import Mode
@@ -43,6 +43,7 @@ from vispa.request import Mode
 Metric = Literal["coverage", "agreement", "most-likely", "distribution"]
 
 _BUILT_IN = Path(__file__).parent / "tasks.toml"
+_ITEM_FIELDS = tuple(name for name in TaskItem.model_fields if name != "mode")
 # Fields of an item that a metric cannot do without.
 _NEEDED: dict[Metric, tuple[str, ...]] = {
     "coverage": ("explanations",),
@@ -128,8 +129,7 @@ class TaskStatus(Record):
 @cache
 def built_in_tasks() -> dict[str, Task]:
     """The published tasks by name."""
-    entries = tomllib.loads(_BUILT_IN.read_text(encoding="utf-8"))
-    return {name: Task(name=name, **entry) for name, entry in entries.items()}
+    return {name: Task(name=name, **entry) for name, entry in read_toml(_BUILT_IN).items()}
 
 
 def find_task(name: str | Path) -> Task:
@@ -226,20 +226,10 @@ def _check_complete(item: TaskItem, task: Task, place: str) -> None:
 
 
 def _read_task(path: Path) -> Task:
-    entry = read_toml(path)
-    try:
-        task = Task.model_validate(entry)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = f" key {'.'.join(map(str, first['loc']))!r}" if first["loc"] else ""
-        problem = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{path}{key}", f"{problem[:1].lower()}{problem[1:]}.", _ADVICE) from error
-    unknown = sorted(set(task.fields) - (set(TaskItem.model_fields) - {"mode"}))
+    task = validated(Task, read_toml(path), str(path))
+    unknown = sorted(set(task.fields) - set(_ITEM_FIELDS))
     if unknown:
         raise InputError(
-            f"{path} key 'fields'", f"names {unknown[0]!r}, which no item has.", "Choose of those in TaskItem."
+            f"{path} field fields", f"names {unknown[0]!r}, which no item has.", f"Known: {', '.join(_ITEM_FIELDS)}."
         )
     return task
-
-
-_ADVICE = "Give name, file, mode, metric, source and licence; see `Task`."

@@ -61,6 +61,26 @@ def validated(
         raise error(fault.field, fault.problem, fault.advice) from fault
 
 
+def validated_line(
+    model: type[ModelT], line: bytes, place: str, *, advice: str = "", error: type[InputError] = InputError
+) -> ModelT:
+    """A line that this package wrote, as a model of it; faster than `validated`, and as exact.
+
+    A model's text may hold any character, so that none is refused here but half surrogate pairs.
+
+    Raises:
+        InputError: see `validated`; or no JSON, or not UTF-8.
+    """
+    try:
+        return model.model_validate_json(line, strict=True)
+    except ValidationError as fault:
+        try:
+            data = json.loads(line)
+        except (ValueError, RecursionError):
+            raise error(place, "is not valid JSON.", advice or "Repair the line.") from fault
+        raise refusal(fault, model, data, place, advice=advice, error=error) from fault
+
+
 def refusal(
     fault: ValidationError,
     model: type[BaseModel],

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
@@ -17,7 +17,7 @@ from vispa.files.destination import Destination, differing_settings
 from vispa.evaluation.items import TaskItem
 from vispa.files.door import read_bytes
 from vispa.files.reading import read_object
-from vispa.files.validation import FileModel, validated
+from vispa.files.validation import FileModel, validated, validated_line
 from vispa.files.writing import write_json
 from vispa.records import Record
 
@@ -41,6 +41,7 @@ class _Settings(FileModel):
     methods: list[Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$")]] = Field(min_length=1)
     folder: str | None = None
     limit: int | None = Field(None, ge=1)
+    method_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class CommentRecord(Record):
@@ -122,10 +123,9 @@ class RunFolder:
         Raises:
             InputError: there is no run in the folder, or its config is damaged.
         """
-        found = self._table("config.json")
+        found = self._config()
         if found is None or found.get("format") != FORMAT:
             raise InputError(str(self.path), "holds no run.", "Name a folder that `vispa eval` wrote.")
-        validated(_Settings, found, str(self.path / "config.json"), advice="Restore the file, or make the run anew.")
         return found
 
     def records(self, method: str) -> list[ItemRecord]:
@@ -137,14 +137,10 @@ class RunFolder:
         path = self.records_path(method)
         if not path.exists():
             raise InputError(str(path), "is missing.", "Run the method first.")
-        found = []
-        for number, line in enumerate(whole_lines(read_bytes(path, "run")), 1):
-            try:
-                found.append(ItemRecord.model_validate_json(line))
-            except ValidationError as error:
-                problem = error.errors()[0]["msg"]
-                raise InputError(f"{path} line {number}", f"is no record ({problem}).", "Run it anew.") from error
-        return found
+        return [
+            validated_line(ItemRecord, line, f"{path} line {number}", advice="Run it anew.")
+            for number, line in enumerate(whole_lines(read_bytes(path, "run")), 1)
+        ]
 
     # ---------------------------------------------------------------- writing
 
@@ -171,7 +167,7 @@ class RunFolder:
         self.check_own()
         if overwrite:
             self._clear()
-        earlier, earlier_environment = self._table("config.json"), self._table("environment.json")
+        earlier, earlier_environment = self._config(), self._table("environment.json")
         if earlier is not None:
             differing = _differences(earlier, config)
             if earlier_environment is not None and earlier_environment.get("versions") != environment["versions"]:
@@ -211,6 +207,18 @@ class RunFolder:
                 retried_path(path).unlink(missing_ok=True)
         for name in (*_MADE_OF_RECORDS, "environment.json", "config.json"):
             (self.path / name).unlink(missing_ok=True)
+
+    def _config(self) -> dict[str, Any] | None:
+        """The settings, None where the file is not there, or is one of another format.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        found = self._table("config.json")
+        if found is not None and found.get("format") == FORMAT:
+            place = str(self.path / "config.json")
+            validated(_Settings, found, place, advice="Restore the file, or make the run anew.")
+        return found
 
     def _table(self, name: str) -> dict[str, Any] | None:
         """A JSON object of the folder, None where the file is not there.
