@@ -29,6 +29,10 @@ class ModelError(InputError):
     """A model cannot be loaded, or is not one that can be steered."""
 
 
+class ContextError(VispaError):
+    """A text is longer than what a model reads; of many that are answered together, it fails alone."""
+
+
 class BankError(InputError):
     """A vector bank is damaged, or belongs to another model or taxonomy."""
 

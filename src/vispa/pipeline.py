@@ -31,6 +31,7 @@ from vispa.modes.readings import Reading, or_written
 from vispa.modes.stances import read_stances
 from vispa.modes.steerable import Picker, ReaderPicker, SteerableAnswer, SteerableMode
 from vispa.modes.templates import filled
+from vispa.readers.apart import answered_apart
 from vispa.readers.base import ChatModel, Failure, Unfinished
 from vispa.readers.local import LocalChat, said
 from vispa.readers.weighing import weighed
@@ -212,7 +213,8 @@ class Vispa:
 
         Raises:
             InputError: an unusable text or option; the message names it.
-            VispaError: the aggregating model failed, or the model gave no comment at all.
+            VispaError: the text is longer than what the model reads, the aggregating model failed, or
+                the model gave no comment at all.
         """
         return self.respond_one(
             Request(text, **options), max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
@@ -252,6 +254,15 @@ class Vispa:
         """
         sampling = Sampling(max_new_tokens, temperature, top_p, seed)
         requests = [checked(request, self.taxonomy, self.mixture.values) for request in requests]
+
+        def together(part: Sequence[Request]) -> list[Response | Failure]:
+            return self._respond_together(part, sampling, seed, progress)
+
+        return answered_apart(requests, together, lambda error: Failure(str(error)))
+
+    def _respond_together(
+        self, requests: Sequence[Request], sampling: Sampling, seed: int, progress: Progress | None
+    ) -> list[Response | Failure]:
         clock = _Clock()
         with clock("select"):
             selections = self._select(requests)

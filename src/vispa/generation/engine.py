@@ -17,6 +17,7 @@ from transformers import DynamicCache
 from vispa.errors import NumericalError
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.thoughts import answer_text
+from vispa.models.context import check_context
 from vispa.models.loading import LoadedModel
 from vispa.steering.intervention import ActiveSteering, steering
 from vispa.steering.plan import SteeringPlan
@@ -43,8 +44,11 @@ def generate(
 
     Raises:
         NumericalError: a logit, activation or shift is not finite.
+        ContextError: a row's prompt and text are longer than the model's context; nothing was computed.
     """
     encoded = [row.prompt.ids for row in rows]
+    for ids in encoded:
+        check_context(loaded, len(ids), sampling.max_new_tokens)
     order = sorted(range(len(rows)), key=lambda index: len(encoded[index]))
     results: dict[int, Generated] = {}
     for batch in token_batches(order, [len(ids) + sampling.max_new_tokens for ids in encoded]):

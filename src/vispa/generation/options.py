@@ -9,6 +9,7 @@ import numpy as np
 from vispa.errors import InputError
 from vispa.generation.engine import next_logits, pad_left, token_batches
 from vispa.generation.letters import Masses, letter_tokens
+from vispa.models.context import check_context
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.request import LETTERS
@@ -44,6 +45,7 @@ def option_masses(
     Raises:
         InputError: an unusable number of options.
         NumericalError: a logit, activation or shift is not finite.
+        ContextError: a prompt is longer than the model's context; nothing was computed.
     """
     for number, count in enumerate(counts):
         if not 1 <= count <= len(LETTERS):
@@ -52,6 +54,8 @@ def option_masses(
     plan = plan or SteeringPlan.empty()
     letters = letter_tokens(loaded.tokenizer.get_vocab())
     encoded = [raw_prompt(loaded, prompt).ids for prompt in prompts]
+    for prompt_ids in encoded:
+        check_context(loaded, len(prompt_ids))
     out: list[Masses] = [np.empty(0)] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]))
     for batch in token_batches(order, [len(ids) for ids in encoded]):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from vispa.generation.letters import Masses
 from vispa.generation.rows import Generated
+from vispa.readers.apart import answered_apart
 from vispa.readers.base import Distribution, Failure, Progress, Unfinished
 from vispa.readers.weighing import weighed
 from vispa.request import LEAST_OPTION_MASS
@@ -57,7 +58,13 @@ class LocalChat:
         self, prompts: Sequence[str], *, max_new_tokens: int = 300, progress: Progress | None = None
     ) -> list[str | Failure]:
         """See `ChatModel.write`."""
-        return list(self._write(prompts, max_new_tokens, progress)) if prompts else []
+        if not prompts:
+            return []
+
+        def write(part: Sequence[str]) -> Sequence[str | Failure]:
+            return self._write(part, max_new_tokens, progress)
+
+        return answered_apart(prompts, write, lambda error: Failure(str(error)))
 
     def option_probabilities(
         self, prompts: Sequence[str], counts: Sequence[int], *, progress: Progress | None = None
@@ -65,9 +72,13 @@ class LocalChat:
         """See `ChatModel.option_probabilities`; progress is told once, at the end."""
         if not prompts:
             return []
-        found: list[Distribution | Failure] = [
-            weighed(masses, self.least_option_mass) for masses in self._options(prompts, counts)
-        ]
+
+        def weigh(part: Sequence[tuple[str, int]]) -> Sequence[Distribution | Failure]:
+            masses = self._options([prompt for prompt, _ in part], [count for _, count in part])
+            return [weighed(one, self.least_option_mass) for one in masses]
+
+        asked = list(zip(prompts, counts, strict=True))
+        found = answered_apart(asked, weigh, lambda error: Failure(str(error)))
         if progress is not None:
             progress(len(prompts))
         return found

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from vispa.errors import NumericalError
+from vispa.models.context import context_length
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 
@@ -76,7 +77,7 @@ def read_activations(
         loaded: the model.
         texts: N non-empty texts.
         readings: which vectors to read.
-        max_tokens: longest text in tokens (the paper: 256).
+        max_tokens: longest text in tokens (the paper: 256), at most the model's context.
         progress: called with the number of texts just finished.
 
     Returns:
@@ -86,6 +87,7 @@ def read_activations(
         NumericalError: an activation is NaN or infinite; names text and block.
     """
     tokenizer, blocks = loaded.tokenizer, loaded.blocks
+    max_tokens = min(max_tokens, context_length(loaded.model.config) or max_tokens)
     encoded = [raw_prompt(loaded, text, max_tokens=max_tokens).ids for text in texts]
     out = {reading: torch.empty(len(texts), len(blocks), loaded.hidden_size) for reading in readings}
     order = sorted(range(len(texts)), key=lambda index: len(encoded[index]))

@@ -10,6 +10,7 @@ import torch
 
 from vispa.errors import InputError
 from vispa.generation.engine import check_logits, pad_left, token_batches
+from vispa.models.context import context_length
 from vispa.models.encoding import Prompt, common, continued
 from vispa.models.loading import LoadedModel
 
@@ -37,7 +38,8 @@ def perplexities(
         progress: called with the number of texts just scored.
 
     Returns:
-        [N] float64; NaN for a text without tokens.
+        [N] float64; NaN for a text without tokens, and for one that with its prompt is longer than
+        the model's context.
 
     Raises:
         InputError: not as many prompts as texts.
@@ -47,11 +49,13 @@ def perplexities(
         raise InputError("texts", f"are {len(texts)} to {len(prompts)} prompts.", "Give one text a prompt.")
     joined: list[tuple[int, ...]] = []
     counts: list[int] = []
+    limit = context_length(loaded.model.config)
     for prompt, text in zip(prompts, texts, strict=True):
         ids = continued(loaded, prompt, text)
         joined.append(ids)
         # Nothing predicts the very first token of a prompt-less text.
-        counts.append(max(0, min(len(ids) - common(prompt.ids, ids), len(ids) - 1)))
+        own = max(0, min(len(ids) - common(prompt.ids, ids), len(ids) - 1))
+        counts.append(own if limit is None or len(ids) <= limit else 0)
     out = np.full(len(texts), np.nan)
     vocabulary = len(loaded.tokenizer)
     costs = [max(len(i), (c + 1) * vocabulary // _LOGITS_PER_TOKEN) for i, c in zip(joined, counts, strict=True)]

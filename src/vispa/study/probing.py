@@ -11,6 +11,7 @@ import torch
 from vispa.errors import InputError
 from vispa.generation.engine import pad_left, token_batches
 from vispa.generation.rows import Row
+from vispa.models.context import check_context
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import hooks_on
 from vispa.steering.bank import VectorBank
@@ -53,6 +54,7 @@ def probe_logits(
         [N, V] w·h + b; its logistic function is the probability.
 
     Raises:
+        ContextError: a prompt is longer than the model's context.
         InputError: there is no row, or the bank has no probe.
         NumericalError: an activation or shift is not finite.
     """
@@ -63,6 +65,8 @@ def probe_logits(
         raise InputError("estimator", f"{PROBE!r} of the bank has no probability.", "Fit the bank with `Probe`.")
     weight = directions.vectors[:, block] * directions.weight_norm[:, block, None]
     encoded = [row.prompt.ids for row in rows]
+    for ids in encoded:
+        check_context(loaded, len(ids))
     out = np.empty((len(rows), len(weight)))
     order = sorted(range(len(rows)), key=lambda index: len(encoded[index]))
     for batch in token_batches(order, [len(ids) for ids in encoded]):
