@@ -14,6 +14,7 @@ from vispa.cli import options as o
 from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.errors import VispaError, check_choice
 from vispa.items.reading import Item, check_item_text, read_items
+from vispa.readers.parameters import DEFAULT_TIMEOUT
 from vispa.request import MODES
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def batch(
     aggregator: o.Aggregator = "extractive",
     api_url: o.ApiUrl = None,
     api_key_variable: o.ApiKeyVariable = "OPENAI_API_KEY",
+    api_timeout: o.ApiTimeout = DEFAULT_TIMEOUT,
+    api_parameters: o.ApiParameters = None,
     prompts: o.PromptsFile = None,
     max_new_tokens: o.MaxNewTokens = 200,
     temperature: o.Temperature = 0.0,
@@ -70,7 +73,7 @@ def batch(
     setup = o.Setup(
         k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
         selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
-        temperature, top_p, seed,
+        temperature, top_p, seed, api_timeout, api_parameters,
     )  # fmt: skip
     o.refuse_idle(context, setup.idle(mode, passages=not no_passages))
     items = read_items(items_file)[:limit]
@@ -136,8 +139,9 @@ def batch(
 
 
 def _unsampled(setup: o.Setup) -> dict[str, Any]:
-    """All options but those of sampling, which only count where they have an effect."""
-    return {name: value for name, value in asdict(setup).items() if name not in asdict(setup.sampling)}
+    """All options that determine answers but those of sampling, which only count where they have an effect."""
+    apart = {*asdict(setup.sampling), "api_timeout"}
+    return {name: value for name, value in asdict(setup).items() if name not in apart}
 
 
 def _peak_memory() -> int:

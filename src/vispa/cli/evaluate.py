@@ -12,6 +12,7 @@ import typer
 from vispa.cli import options as o
 from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.errors import InputError, VispaError, check_choice
+from vispa.readers.parameters import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from vispa.evaluation.methods import Bench
@@ -68,6 +69,8 @@ def evaluate(
     aggregator: o.Aggregator = "extractive",
     api_url: o.ApiUrl = None,
     api_key_variable: o.ApiKeyVariable = "OPENAI_API_KEY",
+    api_timeout: o.ApiTimeout = DEFAULT_TIMEOUT,
+    api_parameters: o.ApiParameters = None,
     prompts: o.PromptsFile = None,
     max_new_tokens: o.MaxNewTokens = 200,
     temperature: o.Temperature = 0.0,
@@ -90,7 +93,7 @@ def evaluate(
     setup = o.Setup(
         k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
         selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
-        temperature, top_p, seed,
+        temperature, top_p, seed, api_timeout, api_parameters,
     )  # fmt: skip
     from vispa.evaluation.methods import Bench, check_methods
     from vispa.evaluation.runner import run

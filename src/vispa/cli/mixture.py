@@ -12,6 +12,7 @@ from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.errors import InputError, VispaError
 from vispa.files.writing import check_output
 from vispa.items.reading import read_items
+from vispa.readers.parameters import DEFAULT_TIMEOUT
 
 _CHUNK = 32
 
@@ -34,6 +35,8 @@ def mixture(
     aggregator: o.Aggregator = "extractive",
     api_url: o.ApiUrl = None,
     api_key_variable: o.ApiKeyVariable = "OPENAI_API_KEY",
+    api_timeout: o.ApiTimeout = DEFAULT_TIMEOUT,
+    api_parameters: o.ApiParameters = None,
     max_new_tokens: o.MaxNewTokens = 200,
     seed: o.Seed = 0,
     dtype: o.Dtype = "auto",
@@ -61,6 +64,8 @@ def mixture(
         aggregator=aggregator,
         api_url=api_url,
         api_key_variable=api_key_variable,
+        api_timeout=api_timeout,
+        api_parameters=api_parameters,
     )
     o.refuse_idle(context, setup.idle("distributional", passages=not no_passages))
     items = read_items(items_file)[:limit]

@@ -12,6 +12,7 @@ import typer
 from vispa.cli.console import names_argument, print_note
 from vispa.errors import InputError, check_choice
 from vispa.files.reading import read_toml
+from vispa.readers.parameters import DEFAULT_TIMEOUT, LONGEST_TIMEOUT, SHORTEST_TIMEOUT, check_parameters
 from vispa.request import (
     DEFAULT_K,
     MODES_OF,
@@ -64,6 +65,11 @@ Aggregator = Annotated[
 ApiUrl = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible API, for api:MODEL.")]
 ApiKeyVariable = Annotated[
     str, typer.Option(help="Environment variable with the API's key; empty for servers that need none.")
+]
+ApiTimeout = Annotated[float, typer.Option(help="Seconds that a request to the API may take, reply included.")]
+ApiParameters = Annotated[
+    str | None,
+    typer.Option(help='Parameters of every request to the API, as JSON such as {"reasoning_effort": "low"}.'),
 ]
 PromptsFile = Annotated[Path | None, typer.Option("--prompts", help="TOML file that overrides prompts by name.")]
 ModeName = Annotated[str, typer.Option("--mode", help="overton, steerable or distributional.")]
@@ -137,6 +143,8 @@ class Setup:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    api_timeout: float = DEFAULT_TIMEOUT
+    api_parameters: str | None = None
 
     @property
     def sampling(self) -> Sampling:
@@ -164,6 +172,10 @@ class Setup:
             print_note(f"vispa: the taxonomy has {len(taxonomy)} values; all of them take part.")
         self.named(taxonomy)
         self.loaded_recipe()
+        if not SHORTEST_TIMEOUT <= self.api_timeout <= LONGEST_TIMEOUT:
+            advice = f"Give a number of seconds from {SHORTEST_TIMEOUT} to {LONGEST_TIMEOUT:g}."
+            raise InputError("--api-timeout", f"is {self.api_timeout}.", advice)
+        self.parsed_parameters()
         return taxonomy
 
     def named(self, taxonomy: Taxonomy) -> tuple[str, ...]:
@@ -173,6 +185,13 @@ class Setup:
     def loaded_recipe(self) -> Recipe | None:
         """The recipe of the user's file, if there is one."""
         return None if self.recipe is None else recipe_file(self.recipe)
+
+    def parsed_parameters(self) -> dict[str, Any]:
+        """Parameters of every request to the API."""
+        from vispa.files.reading import parse_json
+
+        field = "--api-parameters"
+        return {} if self.api_parameters is None else check_parameters(parse_json(self.api_parameters, field), field)
 
     def request_options(self, taxonomy: Taxonomy) -> dict[str, Any]:
         """The fields of `vispa.request.Request` that hold for every text."""
@@ -197,7 +216,8 @@ class Setup:
             _PARAMETERS.get(name, name): f"in {mode} mode" for name, modes in MODES_OF.items() if mode not in modes
         }
         if not self.aggregator.startswith("api:"):
-            found |= dict.fromkeys(("api_url", "api_key_variable"), "without --aggregator api:MODEL")
+            own = ("api_url", "api_key_variable", "api_timeout", "api_parameters")
+            found |= dict.fromkeys(own, "without --aggregator api:MODEL")
         if self.values is not None:
             found |= dict.fromkeys(("k", "threshold", "diversity"), "with --values, which leaves nothing to select")
         elif mode == "distributional" and self.weights not in ("mean", "relevance"):
@@ -262,7 +282,11 @@ class Setup:
             from vispa.readers.api import ApiChat
 
             return ApiChat(
-                self.aggregator.removeprefix("api:"), base_url=self.api_url, key_variable=self.api_key_variable
+                self.aggregator.removeprefix("api:"),
+                base_url=self.api_url,
+                key_variable=self.api_key_variable,
+                timeout=self.api_timeout,
+                parameters=self.parsed_parameters(),
             )
         from vispa.models.loading import load_model
         from vispa.pipeline import Vispa

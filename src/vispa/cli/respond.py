@@ -10,6 +10,7 @@ import typer
 from vispa.cli import options as o
 from vispa.cli.console import cell, print_drawn, print_json, print_line, print_text, progress_bars, text_argument
 from vispa.errors import check_choice
+from vispa.readers.parameters import DEFAULT_TIMEOUT
 from vispa.request import MODES, check_text
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def respond(
     aggregator: o.Aggregator = "extractive",
     api_url: o.ApiUrl = None,
     api_key_variable: o.ApiKeyVariable = "OPENAI_API_KEY",
+    api_timeout: o.ApiTimeout = DEFAULT_TIMEOUT,
+    api_parameters: o.ApiParameters = None,
     prompts: o.PromptsFile = None,
     max_new_tokens: o.MaxNewTokens = 200,
     temperature: o.Temperature = 0.0,
@@ -62,7 +65,7 @@ def respond(
     setup = o.Setup(
         k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
         selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
-        temperature, top_p, seed,
+        temperature, top_p, seed, api_timeout, api_parameters,
     )  # fmt: skip
     check_choice("--mode", mode, MODES)
     o.refuse_idle(context, setup.idle(mode, passages=not no_passages))

@@ -28,7 +28,10 @@ _PAIRS = (
     ),
 )
 _MARKS = re.compile(
-    "|".join(f"(?P<open{i}>{opening})|(?P<close{i}>{closing})" for i, (_, opening, closing) in enumerate(_PAIRS)),
+    # All begin with one of few characters, which is looked for first.
+    r"(?=[<\[◁])(?:"
+    + "|".join(f"(?P<open{i}>{opening})|(?P<close{i}>{closing})" for i, (_, opening, closing) in enumerate(_PAIRS))
+    + ")",
     re.IGNORECASE,
 )
 # A closing mark between blanks, quotes or punctuation is spoken of, and closes nothing.

@@ -7,27 +7,43 @@ break every prompt (a wrong key, an unknown model) stops the whole call.
 
 from __future__ import annotations
 
-import math
+import json
+import logging
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
-from threading import Event
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from vispa.errors import InputError
-from vispa.generation.letters import letter_masses
-from vispa.generation.thoughts import without_thoughts
-from vispa.readers.base import Distribution, Failure, Progress, Unfinished, Unweighable
-from vispa.readers.weighing import weighed
+from vispa.readers.base import Distribution, Failure, Progress, Unfinished
+from vispa.readers.parameters import (
+    DEFAULT_TIMEOUT,
+    LONGEST_TIMEOUT,
+    SHORTEST_TIMEOUT,
+    Accepted,
+    check_parameters,
+)
+from vispa.readers.replies import Reply, answer_of, distribution_of, first_problem, no_logprobs
+from vispa.readers.threads import run_jobs
+from vispa.readers.transport import (
+    OutOfTimeError,
+    RedirectError,
+    ReplyError,
+    cause,
+    certificate_problem,
+    http_client,
+    within,
+)
 from vispa.request import LETTERS
 
 if TYPE_CHECKING:
@@ -35,9 +51,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Longest pause between two tries that is chosen here, and longest that a server may ask for, in seconds.
+_logger = logging.getLogger(__name__)
+
+# How many times as long all tries of a prompt may take together.
+_ALL_TRIES = 2.0
+# Longest pause between two tries that is chosen here, and longest that a server may ask for in all, in seconds.
 _LONGEST_BACKOFF = 30.0
 _LONGEST_RETRY_AFTER = 120.0
+# From here on what a server asks for is nonsense.
+_WEEK = 7 * 24 * 3600.0
 # Statuses that may pass, besides 500 and above.
 _PASSING = frozenset({408, 409, 429})
 # Local servers take any key, but the client insists on one.
@@ -48,18 +70,22 @@ class ApiChat:
     """A `ChatModel` that is asked over HTTP.
 
     Prompts are sent as the message of a user at temperature 0; the server puts them in the model's
-    chat template, option prompts too. The key is read from the environment and appears in no
-    message.
+    chat template, option prompts too. A parameter that the server refuses is renamed or left out
+    from then on, with a warning. The key is read from the environment and appears in no message;
+    it goes to the address given and, by redirects, nowhere else.
 
     Args:
         model: the model's name at the server.
         base_url: address of the API, `/v1` included; `OPENAI_BASE_URL` or OpenAI's own by default.
         key_variable: environment variable that holds the key; empty for servers that need none.
-        timeout: longest silence of the server within a try, in seconds.
+        timeout: longest time of one try, from its first byte to the last of the reply, in seconds; all
+            tries of a prompt take at most twice as long, besides the pauses between them.
         retries: further tries after the first.
         concurrency: requests at the same time.
         backoff: pause before the second try, in seconds; doubles with every try.
         top_logprobs: how many likely tokens are asked for when options are weighed.
+        parameters: sent with every request beside the package's own, such as `reasoning_effort`; they
+            are part of the name that goes into records.
 
     Raises:
         InputError: the client library or the key is missing, or an argument is unusable.
@@ -71,23 +97,25 @@ class ApiChat:
         *,
         base_url: str | None = None,
         key_variable: str = "OPENAI_API_KEY",
-        timeout: float = 60.0,
+        timeout: float = DEFAULT_TIMEOUT,
         retries: int = 5,
         concurrency: int = 8,
         backoff: float = 0.5,
         top_logprobs: int = 20,
+        parameters: Mapping[str, Any] | None = None,
     ) -> None:
         if not model.strip():
             raise InputError("model", "of the API is empty.", "Give the model's name at the server.")
-        for field, number, least in (
-            ("timeout", timeout, 1e-3),
-            ("retries", retries, 0),
-            ("concurrency", concurrency, 1),
-            ("backoff", backoff, 0),
-            ("top_logprobs", top_logprobs, 1),
+        for field, number, least, most in (
+            ("timeout", timeout, SHORTEST_TIMEOUT, LONGEST_TIMEOUT),
+            ("retries", retries, 0, 1000),
+            ("concurrency", concurrency, 1, 1000),
+            ("backoff", backoff, 0, 3600),
+            ("top_logprobs", top_logprobs, 1, 1000),
         ):
-            if not number >= least:
-                raise InputError(field, f"is {number}.", f"Give a number of at least {least}.")
+            if not least <= number <= most:
+                raise InputError(field, f"is {number}.", f"Give a number from {least} to {most:g}.")
+        own = check_parameters(parameters or {})
         try:
             import openai
         except ImportError:
@@ -95,16 +123,20 @@ class ApiChat:
                 "model", "of an API needs the `openai` library.", "Run `pip install vispa[api]`."
             ) from None
         address = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
-        self.name = model
+        self.model = model
+        self.name = f"{model} {json.dumps(own, ensure_ascii=False)}" if own else model
         self.place = _place(address)
         self._key_variable, self._key = key_variable, _key(key_variable)
         self._timeout, self._retries, self._concurrency = timeout, retries, concurrency
-        self._backoff, self._top_logprobs = backoff, top_logprobs
+        self._backoff, self._own = backoff, own
+        self._accepted, self._lock = Accepted.at_first(own, top_logprobs), Lock()
         # The client's own retries leave out garbled bodies, so all tries are counted here instead.
-        self._client = openai.OpenAI(api_key=self._key, base_url=address, timeout=timeout, max_retries=0)
+        self._client = openai.OpenAI(
+            api_key=self._key, base_url=address, timeout=timeout, max_retries=0, http_client=http_client()
+        )
 
     def __repr__(self) -> str:
-        return f"ApiChat({self.name!r}, base_url={self.place!r})"
+        return f"ApiChat({self.model!r}, base_url={self.place!r})"
 
     def write(
         self, prompts: Sequence[str], *, max_new_tokens: int = 300, progress: Progress | None = None
@@ -114,7 +146,7 @@ class ApiChat:
         Raises:
             InputError: the server refuses the key, or does not know the model.
         """
-        return self._run([partial(self._ask, p, _text, {"max_tokens": max_new_tokens}) for p in prompts], progress)
+        return run_jobs([partial(self._write, p, max_new_tokens) for p in prompts], self._concurrency, progress)
 
     def option_probabilities(
         self, prompts: Sequence[str], counts: Sequence[int], *, progress: Progress | None = None
@@ -132,92 +164,133 @@ class ApiChat:
             if not 1 <= count <= len(LETTERS):
                 raise InputError("options", f"prompt {number} has {count}.", "Give 1 to 26 options.")
         jobs = [partial(self._weigh, prompt, count) for prompt, count in zip(prompts, counts, strict=True)]
-        return self._run(jobs, progress)
+        return run_jobs(jobs, self._concurrency, progress)
+
+    def _write(self, prompt: str, tokens: int, stop: Event) -> str | Failure:
+        return self._ask(_Question(prompt, tokens, answer_of), stop)
 
     def _weigh(self, prompt: str, count: int, stop: Event) -> Distribution | Failure:
         if count == 1:
             return np.ones(1)
-        options = {"max_tokens": 1, "logprobs": True, "top_logprobs": self._top_logprobs}
-        return self._ask(prompt, partial(_distribution, count=count, place=self.place), options, stop)
-
-    # ---------------------------------------------------------------- many requests
-
-    def _run(self, jobs: Sequence[Callable[[Event], T | Failure]], progress: Progress | None) -> list[T | Failure]:
-        """Results in the order of the jobs; an error of one ends all."""
-        stop = Event()
-        pool = ThreadPoolExecutor(self._concurrency)
-        try:
-            futures = [pool.submit(job, stop) for job in jobs]
-            for future in as_completed(futures):
-                future.result()
-                if progress is not None:
-                    progress(1)
-            return [future.result() for future in futures]
-        finally:
-            # On an error or Ctrl-C: no new requests, pauses end at once, running ones are not waited for.
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+        return self._ask(_Question(prompt, 1, partial(distribution_of, count=count, place=self.place), True), stop)
 
     # ---------------------------------------------------------------- one request
 
-    def _ask(
-        self, prompt: str, read: Callable[[_Reply], T | Failure], options: Mapping[str, Any], stop: Event
-    ) -> T | Failure:
+    def _ask(self, question: _Question[T], stop: Event) -> T | Failure:
         """The first usable reply to a prompt, or why there is none."""
-        attempt = 0
-        while isinstance(outcome := self._try(prompt, read, options), _Passing):
+        attempt, spent, waited = 0, 0.0, 0.0
+        most = _ALL_TRIES * self._timeout
+        while True:
+            started = time.monotonic()
+            outcome = self._try(question, min(self._timeout, most - spent))
+            spent += time.monotonic() - started
+            if not isinstance(outcome, _Passing):
+                return outcome
             attempt += 1
             tries = f"(HTTP API at {self.place}, {attempt} {'try' if attempt == 1 else 'tries'})"
-            if outcome.wait > _LONGEST_RETRY_AFTER:
+            pause = _pause(attempt, self._backoff, outcome.wait)
+            if outcome.wait > 0 and waited + outcome.wait > _LONGEST_RETRY_AFTER:
                 return Failure(f"{outcome.problem}, and asks to wait {outcome.wait:.0f} s {tries}. Run again later.")
-            if attempt > self._retries or stop.wait(_pause(attempt, self._backoff, outcome.wait)):
+            # What is left of the time must be worth a try.
+            if attempt > self._retries or spent > 0.9 * most or stop.wait(pause):
                 return Failure(f"{outcome.problem} {tries}. {outcome.advice}")
-        return outcome
+            waited += pause
 
-    def _try(
-        self, prompt: str, read: Callable[[_Reply], T | Failure], options: Mapping[str, Any]
-    ) -> T | Failure | _Passing:
-        """One request.
+    def _try(self, question: _Question[T], seconds: float) -> T | Failure | _Passing:
+        """One request, and another for each parameter that the server turns out not to take.
 
         Raises:
             InputError: every other request would fail in the same way.
         """
+        ends = time.monotonic() + seconds
+        while True:
+            accepted = self._accepted
+            if question.weighing and not accepted.top_logprobs:
+                return no_logprobs(self.place)
+            verdict = self._send(question, accepted, max(ends - time.monotonic(), 0.0))
+            if isinstance(verdict, Accepted):
+                self._learn(accepted, verdict)
+                continue
+            # Raised out here, so that no traceback leads to the client's request with the key in its headers.
+            if isinstance(verdict, InputError):
+                raise verdict
+            return verdict
+
+    def _learn(self, tried: Accepted, better: Accepted) -> None:
+        """Ask differently from now on, unless another thread has learned meanwhile."""
+        with self._lock:
+            if self._accepted == tried:
+                self._accepted = better
+                _logger.warning("The API at %s: %s.", self.place, tried.change(better))
+
+    def _send(
+        self, question: _Question[T], accepted: Accepted, seconds: float
+    ) -> T | Failure | _Passing | InputError | Accepted:
+        """The reply to one request, what is wrong with it, or how the server is to be asked."""
         import openai
 
-        request: dict[str, Any] = {
-            "model": self.name,
-            "messages": [{"role": "user", "content": prompt}],
-            "temperature": 0,
-            **options,
-        }
-        verdict: Failure | _Passing | InputError
+        body = accepted.body(self._own, question.tokens, weighing=question.weighing)
+        messages: Any = [{"role": "user", "content": question.prompt}]
         try:
             # The body is read here and not by the client, which lets replies with missing fields through.
-            response = self._client.chat.completions.with_raw_response.create(**request)
-            return read(_Reply.model_validate_json(response.content))
+            response = within(
+                seconds,
+                lambda: self._client.chat.completions.with_raw_response.create(
+                    model=self.model, messages=messages, extra_body=body
+                ),
+            )
+            return question.read(Reply.model_validate_json(response.content))
         except openai.APIStatusError as error:
-            verdict = self._judge(error, weighing="logprobs" in options)
-        except openai.APITimeoutError:
-            verdict = _Passing(f"The server did not answer within {self._timeout:g} s", "Give it a longer timeout.")
-        except openai.APIConnectionError:
-            verdict = _Passing("There was no connection, or it broke", "Check that the server runs at that address.")
+            return self._judge(error, accepted, weighing=question.weighing)
+        except (openai.APITimeoutError, OutOfTimeError):
+            return self._silent()
+        except (openai.APIConnectionError, RedirectError, ReplyError) as error:
+            return self._broken(error)
         except UnicodeEncodeError:
-            verdict = Failure("The prompt is not valid Unicode. Save or send its text with UTF-8 encoding.")
+            return Failure("The prompt is not valid Unicode. Save or send its text with UTF-8 encoding.")
         except ValidationError as error:
-            verdict = _Passing(
-                f"The server's reply is not one of a chat API, {_first_problem(error)}",
+            return _Passing(
+                f"The server's reply is not one of a chat API, {first_problem(error)}",
                 "Check the base URL and the server.",
             )
-        # Raised out here, so that no traceback leads to the client's request with the key in its headers.
-        if isinstance(verdict, InputError):
-            raise verdict
-        return verdict
 
-    def _judge(self, error: openai.APIStatusError, *, weighing: bool) -> Failure | _Passing | InputError:
-        """What an HTTP error means: for ever and for all prompts, for ever, or for now."""
+    def _silent(self) -> _Passing:
+        return _Passing(f"The server did not answer within {self._timeout:g} s", "Give it a longer timeout.")
+
+    def _broken(self, error: Exception) -> Failure | _Passing | InputError:
+        """What an error without a status means."""
+        if cause(error, OutOfTimeError) is not None:
+            return self._silent()
+        if (redirect := cause(error, RedirectError)) is not None:
+            return InputError(
+                "base_url",
+                f"{self.place} redirects to {redirect}, which is not followed: the key and the texts are for the "
+                "address given.",
+                "Give that address if you trust it.",
+            )
+        if (reply := cause(error, ReplyError)) is not None:
+            return Failure(f"The reply of the server at {self.place} {reply}. Check the base URL and the server.")
+        if (problem := certificate_problem(error)) is not None:
+            return InputError(
+                "base_url", f"{self.place} {problem}.", "Check the address; SSL_CERT_FILE names further authorities."
+            )
+        return _Passing("There was no connection, or it broke", "Check that the server runs at that address.")
+
+    def _judge(
+        self, error: openai.APIStatusError, accepted: Accepted, *, weighing: bool
+    ) -> Failure | _Passing | InputError | Accepted:
+        """What an HTTP error means: another way to ask, or a fault for ever and all prompts, for ever, or for now."""
         status, said = error.status_code, self._words(error)
-        if weighing and status in (400, 403, 422) and "logprob" in said.lower():
-            return _no_logprobs(self.place, said)
+        if status in (400, 403, 422):
+            better = accepted.after_refusal(_parameter(error), said, self._own, weighing=weighing)
+            if better is not None:
+                if accepted.top_logprobs and not better.top_logprobs:
+                    # The refusal is told here; later questions are not even asked.
+                    self._learn(accepted, better)
+                    return no_logprobs(self.place, said)
+                return better
+            if "output limit was reached" in said:
+                return no_logprobs(self.place, said) if weighing else Unfinished()
         if status == 401 and self._key_variable:
             return InputError(
                 self._key_variable, f"holds a key that {self.place} refuses (401).", "Put a valid one in."
@@ -225,9 +298,9 @@ class ApiChat:
         if status == 401:
             return InputError("key_variable", f"is empty, but {self.place} wants a key (401).", "Name the variable.")
         if status == 403:
-            return InputError("model", f"{self.name} is not allowed for this key at {self.place} (403){said}.", _CHECK)
+            return InputError("model", f"{self.model} is not allowed for this key at {self.place} (403){said}.", _CHECK)
         if status == 404:
-            return InputError("model", f"{self.name} is not known at {self.place} (404){said}.", _CHECK)
+            return InputError("model", f"{self.model} is not known at {self.place} (404){said}.", _CHECK)
         problem = f"The server failed with HTTP status {status}{said}"
         if status in _PASSING or status >= 500:
             return _Passing(problem, "Run again later, or with less concurrency.", _retry_after(error.response.headers))
@@ -236,13 +309,23 @@ class ApiChat:
     def _words(self, error: openai.APIStatusError) -> str:
         """What the server says about an error, short, on one line and without the key."""
         body = error.body
-        message = body.get("message") if isinstance(body, dict) else body
-        words = " ".join(str(message or "").replace(self._key, "[key]").split())
+        message = (body.get("message") or body.get("detail")) if isinstance(body, dict) else body
+        words = " ".join(str(message or "")[:10_000].replace(self._key, "[key]").split())
         words = "".join(filter(str.isprintable, words))
         return f": {words[:200].rstrip('.')}" if words else ""
 
 
 _CHECK = "Check the model's name, the base URL and what the key may use."
+
+
+@dataclass(frozen=True)
+class _Question(Generic[T]):
+    """A prompt, its longest answer in tokens, how a reply is read, and whether options are weighed by it."""
+
+    prompt: str
+    tokens: int
+    read: Callable[[Reply], T | Failure]
+    weighing: bool = False
 
 
 @dataclass(frozen=True)
@@ -260,13 +343,25 @@ def _pause(attempt: int, backoff: float, wait: float) -> float:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds of a Retry-After header, which is a number or a date (RFC 9110, section 10.2.3); 0 without one."""
-    value = headers.get("retry-after", "")
-    try:
-        seconds = float(value) if not value[:1].isalpha() else parsedate_to_datetime(value).timestamp() - time.time()
-    except ValueError:
-        return 0.0
-    return max(0.0, seconds)
+    """Seconds of a Retry-After header, which is a number or a date (RFC 9110, section 10.2.3).
+
+    0 without one, and for what is neither, or lies in the past or more than a week ahead.
+    """
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
+        seconds = float(value)
+    else:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return 0.0
+    return seconds if 0 < seconds <= _WEEK else 0.0
+
+
+def _parameter(error: openai.APIStatusError) -> str:
+    """The parameter that an error names, in lower case; empty where it names none."""
+    found = error.body.get("param") if isinstance(error.body, dict) else None
+    return found.lower() if isinstance(found, str) else ""
 
 
 def _key(variable: str) -> str:
@@ -293,88 +388,3 @@ def _place(address: str) -> str:
         raise InputError("base_url", "is not an http address.", "Give one such as http://localhost:8000/v1.")
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
-
-
-# ---------------------------------------------------------------- what a server sends
-
-
-class _Token(BaseModel):
-    token: str
-    # Above 0 by rounding only; the bound also keeps NaN out.
-    logprob: Annotated[float, Field(le=0.01)]
-
-
-class _Position(BaseModel):
-    top_logprobs: list[_Token] | None = None
-
-
-class _Logprobs(BaseModel):
-    content: list[_Position] | None = None
-
-
-class _Part(BaseModel):
-    """One of the parts that some servers send a message in; thoughts come in parts of another type."""
-
-    type: str
-    text: str | None = None
-
-
-class _Message(BaseModel):
-    """A message; thoughts that a server sends in a field of their own are left out with all unknown fields."""
-
-    content: str | list[_Part] | None
-    refusal: str | None = None
-
-    @property
-    def text(self) -> str:
-        if isinstance(self.content, list):
-            return "".join(part.text or "" for part in self.content if part.type == "text")
-        return self.content or ""
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _Reply(BaseModel):
-    choices: Annotated[list[_Choice], Field(min_length=1)]
-
-
-def _first_problem(error: ValidationError) -> str:
-    """Where the first thing wrong with a reply is, without the reply itself."""
-    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    where = ".".join(map(str, first["loc"])) or "body"
-    return f"{where}: {first['msg']}"
-
-
-def _text(reply: _Reply) -> str | Failure:
-    """What the model answered, without what it thought before."""
-    choice = reply.choices[0]
-    text = without_thoughts(choice.message.text)
-    if text:
-        return text
-    if text is None or choice.finish_reason == "length":
-        return Unfinished()
-    if choice.message.refusal or choice.finish_reason == "content_filter":
-        return Failure("The model or its server refused to answer. Change the prompt, or choose another model.")
-    return Failure("The model wrote nothing. Change the prompt, or choose another model.")
-
-
-def _distribution(reply: _Reply, *, count: int, place: str) -> Distribution | Failure:
-    """Probabilities [count] of the first letters by the likely tokens of the reply's first position."""
-    logprobs = reply.choices[0].logprobs
-    positions = logprobs.content if logprobs else None
-    likely = positions[0].top_logprobs if positions else None
-    if not likely:
-        return _no_logprobs(place)
-    # Above 0 by rounding only.
-    return weighed(letter_masses(((entry.token, math.exp(min(entry.logprob, 0.0))) for entry in likely), count))
-
-
-def _no_logprobs(place: str, said: str = "") -> Unweighable:
-    return Unweighable(
-        f"The server at {place} returns no logprobs{said}. Options cannot be weighed without them: use a local "
-        "model as the aggregating model, or a model and server that return logprobs."
-    )

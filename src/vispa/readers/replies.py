@@ -1,0 +1,109 @@
+"""What a chat API sends, and what is read from it."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import BaseModel, Field, ValidationError
+
+from vispa.generation.letters import letter_masses
+from vispa.generation.thoughts import without_thoughts
+from vispa.readers.base import Distribution, Failure, Unfinished, Unweighable
+from vispa.readers.weighing import weighed
+
+
+class _Token(BaseModel):
+    token: str
+    # Above 0 by rounding only; the bound also keeps NaN out.
+    logprob: Annotated[float, Field(le=0.01)]
+
+
+class _Position(BaseModel):
+    top_logprobs: list[_Token] | None = None
+
+
+class _Logprobs(BaseModel):
+    content: list[_Position] | None = None
+
+
+class _Part(BaseModel):
+    """One of the parts that some servers send a message in; thoughts come in parts of another type."""
+
+    type: str
+    text: str | None = None
+
+
+class _Message(BaseModel):
+    """A message; thoughts that a server sends in a field of their own are left out with all unknown fields."""
+
+    content: str | list[_Part] | None
+    refusal: str | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "".join(part.text or "" for part in self.content if part.type == "text")
+        return self.content or ""
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class Reply(BaseModel):
+    """The part of a chat completion that is read here."""
+
+    choices: Annotated[list[_Choice], Field(min_length=1)]
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where the first thing wrong with a reply is, without the reply itself."""
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    where = ".".join(map(str, first["loc"])) or "body"
+    return f"{where}: {first['msg']}"
+
+
+def answer_of(reply: Reply) -> str | Failure:
+    """What the model answered, without what it thought before."""
+    choice = reply.choices[0]
+    text = without_thoughts(choice.message.text)
+    if text:
+        return text
+    if text is None or choice.finish_reason == "length":
+        return Unfinished()
+    if choice.message.refusal or choice.finish_reason == "content_filter":
+        return Failure("The model or its server refused to answer. Change the prompt, or choose another model.")
+    return Failure("The model wrote nothing. Change the prompt, or choose another model.")
+
+
+def distribution_of(reply: Reply, *, count: int, place: str) -> Distribution | Failure:
+    """Probabilities [count] of the first letters by the likely tokens of the reply's first position.
+
+    Args:
+        reply: to a prompt that ends where a letter is due.
+        count: number of options.
+        place: of the server, for messages.
+    """
+    logprobs = reply.choices[0].logprobs
+    positions = logprobs.content if logprobs else None
+    likely = positions[0].top_logprobs if positions else None
+    if not likely:
+        return no_logprobs(place)
+    # Above 0 by rounding only.
+    return weighed(letter_masses(((entry.token, math.exp(min(entry.logprob, 0.0))) for entry in likely), count))
+
+
+def no_logprobs(place: str, said: str = "") -> Unweighable:
+    """What an option question gets from a server that gives no probabilities.
+
+    Args:
+        place: of the server.
+        said: what it said, after a colon.
+    """
+    return Unweighable(
+        f"The server at {place} returns no logprobs{said}. Options cannot be weighed without them: use a local "
+        "model as the aggregating model, or a model and server that return logprobs."
+    )
