@@ -32,7 +32,6 @@ from vispa.cli import (
 from vispa.cli.console import ReaderGone, flush_output, print_line, print_note
 from vispa.cli.defaults import set_defaults
 from vispa.errors import InputError, OutputError, VispaError
-from vispa.versions import package_version
 
 app = typer.Typer(
     name="vispa",
@@ -46,6 +45,8 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from vispa.versions import package_version
+
         print_line(f"vispa {package_version()}")
         raise typer.Exit
 
