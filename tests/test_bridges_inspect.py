@@ -79,7 +79,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def vispa(llama, small_taxonomy) -> Vispa:
     class LengthSelector:
-        name = "length"
+        name, taxonomy = "length", small_taxonomy
 
         def scores(self, texts: Sequence[str], progress=None):
             return np.array([[(len(text) * (n + 3)) % 11 / 11 for n in range(3)] for text in texts], dtype=np.float32)
