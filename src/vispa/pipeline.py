@@ -434,6 +434,7 @@ def _response(
         "text": job.request.text,
         "values": job.selection,
         "comments": tuple(job.case.comments),
+        "silent": tuple(job.case.comments[place].value for place in job.case.silent),
         "provenance": provenance,
         **vars(answer),
     }

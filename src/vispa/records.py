@@ -33,7 +33,7 @@ class Comment(Record):
         prompt: what the model continued.
         tokens: number of generated tokens.
         stance: probability that the comment supports, opposes, or does either; empty where that
-            cannot be read.
+            cannot be read, or the comment is empty.
         left_out: blocks of the recipe at which the value's direction does not separate, so that
             nothing was added there.
         steered: whether anything was added at any block; where not, the text is the plain model's,
@@ -126,6 +126,7 @@ class OvertonResponse(Record):
         mode: always `overton`.
         values: selected values, most relevant first.
         comments: one for each value, in the same order.
+        silent: the values for which the model gave nothing: their comments are empty.
         response: the answer.
         claims: the answer's sentences, each with the comments that say it.
         prompts: what the aggregating model was asked, by step; empty where no model was.
@@ -136,6 +137,7 @@ class OvertonResponse(Record):
     mode: Literal["overton"] = "overton"
     values: tuple[Selection, ...]
     comments: tuple[Comment, ...]
+    silent: tuple[str, ...] = ()
     response: str
     claims: tuple[Claim, ...]
     prompts: dict[str, str] = Field(default_factory=dict)
@@ -151,6 +153,7 @@ class SteerableResponse(Record):
         target: the value, right or duty, or the group, in words.
         values: selected values, most relevant first; the target alone where it is a value.
         comments: one for each value, in the same order.
+        silent: the values for which the model gave nothing: their comments are empty.
         chosen: position of the comment that fits the target.
         fit: how well each comment fits, summing to 1.
         options: what could be answered.
@@ -166,6 +169,7 @@ class SteerableResponse(Record):
     target: str
     values: tuple[Selection, ...]
     comments: tuple[Comment, ...]
+    silent: tuple[str, ...] = ()
     chosen: int
     fit: tuple[float, ...]
     options: tuple[str, ...]
@@ -184,8 +188,10 @@ class DistributionalResponse(Record):
         mode: always `distributional`.
         values: the values that take part, most relevant first.
         comments: one for each value; none where the steered model answered without passages.
+        silent: the values for which the model gave nothing: their comments are empty.
         options: what could be answered.
-        by_value: for each value the distribution with its comment as a passage.
+        by_value: for each value the distribution with its comment as a passage; none for a value
+            without a comment, whose weight is 0.
         unsteered: values toward which the recipe steers at no block; without passages, their
             distributions are the plain model's.
         weights: share of each value in the mixture, summing to 1.
@@ -202,6 +208,7 @@ class DistributionalResponse(Record):
     mode: Literal["distributional"] = "distributional"
     values: tuple[Selection, ...]
     comments: tuple[Comment, ...]
+    silent: tuple[str, ...] = ()
     options: tuple[str, ...]
     by_value: tuple[tuple[float, ...], ...]
     unsteered: tuple[str, ...] = ()

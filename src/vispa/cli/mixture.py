@@ -93,6 +93,8 @@ def mixture(
                 if isinstance(answer, Failure):
                     raise VispaError(f"item {item.id!r}: {answer.reason}")
                 assert answer.mode == "distributional"
+                if answer.silent:
+                    raise VispaError(f"item {item.id!r}: the model gave nothing for {', '.join(answer.silent)}.")
                 by_value = dict(zip((one.value for one in answer.values), answer.by_value, strict=True))
                 examples.append(
                     Example(np.array([by_value[value] for value in named]), np.array(item.gold), request.country)

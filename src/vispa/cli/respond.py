@@ -103,6 +103,8 @@ def _print(answer: Response) -> None:
     for chosen in answer.values:
         table.add_row(cell(chosen.value), f"{chosen.score:.2f}", cell(texts.get(chosen.value, "")))
     print_drawn(table)
+    if answer.silent:
+        print_line(f"The model gave nothing for {', '.join(answer.silent)}.")
     if answer.mode == "overton":
         _print_heading("Response")
         print_text(answer.response)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from vispa.files.visible import is_blank
 from vispa.readers.base import Failure
 from vispa.records import Claim, Comment
 from vispa.request import STANCE_OPTIONS
@@ -30,6 +31,27 @@ class Case:
     options: tuple[str, ...] = STANCE_OPTIONS
     target: str = ""
     country: str | None = None
+
+    @property
+    def spoken(self) -> tuple[int, ...]:
+        """Positions of the comments that say something; the others count for no value."""
+        return tuple(place for place, comment in enumerate(self.comments) if not is_blank(comment.text))
+
+    @property
+    def silent(self) -> tuple[int, ...]:
+        """Positions of the comments that say nothing."""
+        return tuple(sorted(set(range(len(self.comments))) - set(self.spoken)))
+
+    def heard(self) -> Case:
+        """The case with the comments that say something."""
+        return replace(self, comments=[self.comments[place] for place in self.spoken])
+
+
+#: What a case gets whose comments all are empty.
+NOTHING_SAID = Failure(
+    "The model gave no comment for any of the values. "
+    "Steer less (a lower amount, fewer blocks), allow longer comments, or choose another model."
+)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
+from vispa.files.visible import is_blank
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import lettered
 from vispa.modes.readings import read_options
@@ -31,7 +32,7 @@ def read_stances(
         N probabilities by stance; none where a comment says nothing, or its stance cannot be read.
     """
     options = lettered(STANCE_OPTIONS)
-    said = [place for place, comment in enumerate(comments) if comment.strip()]
+    said = [place for place, comment in enumerate(comments) if not is_blank(comment)]
     asked = [filled(prompts.stance, passage=comments[i], text=texts[i], options=options) for i in said]
     found = dict(zip(said, read_options(reader, asked, [STANCE_OPTIONS] * len(said), prompts), strict=True))
     stances: list[dict[Stance, float]] = []

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from vispa.modes.case import Case
+from vispa.modes.case import NOTHING_SAID, Case
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import option_prompt
 from vispa.modes.readings import Reading, read_options
@@ -67,7 +67,11 @@ class SteerableMode:
         self.reader, self.picker, self.prompts = reader, picker, prompts
 
     def answer(self, cases: Sequence[Case]) -> list[SteerableAnswer | Failure]:
-        """One answer for each case; a case whose comment cannot be picked, or whose answer be read, is a failure."""
+        """One answer for each case.
+
+        A case whose comment cannot be picked, or whose answer be read, is a failure. Comments that
+        say nothing are not picked, and fit with 0.
+        """
         fits = self._fits(cases)
         chosen = {i: int(fit.distribution.argmax()) for i, fit in enumerate(fits) if not isinstance(fit, Failure)}
         prompts = [option_prompt(cases[i], self.prompts, cases[i].comments[best].text) for i, best in chosen.items()]
@@ -84,10 +88,21 @@ class SteerableMode:
         return answers
 
     def _fits(self, cases: Sequence[Case]) -> list[Reading | Failure]:
-        """A lone comment needs no picking."""
-        several = [i for i, case in enumerate(cases) if len(case.comments) > 1]
-        found = dict(zip(several, self.picker.fit([cases[i] for i in several]), strict=True))
-        return [found.get(i, Reading(np.ones(1))) for i in range(len(cases))]
+        """Over all comments of each case; a lone one that says something needs no picking."""
+        several = [i for i, case in enumerate(cases) if len(case.spoken) > 1]
+        found = dict(zip(several, self.picker.fit([cases[i].heard() for i in several]), strict=True))
+        return [_over_all(case, found.get(i, Reading(np.ones(1)))) for i, case in enumerate(cases)]
+
+
+def _over_all(case: Case, fit: Reading | Failure) -> Reading | Failure:
+    """The fit of the comments that say something, with 0 for those that do not."""
+    if isinstance(fit, Failure):
+        return fit
+    if not case.spoken:
+        return NOTHING_SAID
+    shares = np.zeros(len(case.comments))
+    shares[list(case.spoken)] = fit.distribution
+    return replace(fit, distribution=shares)
 
 
 def _answer(case: Case, fit: Reading, reading: Reading) -> SteerableAnswer:

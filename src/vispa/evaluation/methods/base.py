@@ -11,6 +11,7 @@ from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods.asking import item_case
 from vispa.evaluation.methods.prompts import MethodPrompts, method_prompts
 from vispa.evaluation.runs.folder import MethodAnswer
+from vispa.files.visible import is_blank
 from vispa.generation.engine import generate
 from vispa.generation.rows import Generated, Row
 from vispa.models.encoding import chat_prompt
@@ -120,6 +121,8 @@ def written_answers(bench: Bench, messages: Sequence[str]) -> list[MethodAnswer]
     return [
         MethodAnswer(error=Unfinished().reason, tokens=one.tokens)
         if one.unfinished
+        else MethodAnswer(error="The model wrote nothing.", tokens=one.tokens)
+        if is_blank(one.text)
         else MethodAnswer(response=one.text, tokens=one.tokens)
         for one in said
     ]

@@ -23,10 +23,12 @@ from vispa.files.append_log import Identifier
 from vispa.files.door import read_bytes
 from vispa.files.reading import JSON_LINES, json_entries, read_json
 from vispa.files.validation import validated
+from vispa.files.visible import is_blank
 from vispa.generation.engine import generate
 from vispa.generation.rows import Row
 from vispa.models.encoding import chat_prompt
 from vispa.models.loading import LoadedModel
+from vispa.modes.case import NOTHING_SAID
 from vispa.modes.prompts import Prompts
 from vispa.modes.readings import read_options
 from vispa.modes.templates import filled
@@ -268,7 +270,7 @@ class MoE:
     def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
         """See `Method.answer`."""
         spoken = self.community.comments(items, self.bench.wording, self.bench.sampling)
-        return where_spoken(items, spoken, self._answer)
+        return where_spoken(items, [_with_words(voices) for voices in spoken], self._answer)
 
     def _answer(self, items: Sequence[TaskItem], voices: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
         picked = [found if isinstance(found, Failure) else [found] for found in self._pick(items, voices)]
@@ -300,6 +302,13 @@ class MoE:
 
     def _as_passage(self, items: Sequence[TaskItem], picked: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
         return answer_from_voices(self.bench, items, picked)
+
+
+def _with_words(voices: Sequence[Voice] | Failure) -> Sequence[Voice] | Failure:
+    """The voices that say something."""
+    if isinstance(voices, Failure):
+        return voices
+    return [voice for voice in voices if not is_blank(voice.text)] or NOTHING_SAID
 
 
 def _community(bench: Bench, method: str) -> Community:

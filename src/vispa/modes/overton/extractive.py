@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from vispa.modes.case import Aggregated, Case
+from vispa.modes.case import NOTHING_SAID, Aggregated, Case
 from vispa.modes.sentences import split_sentences
 from vispa.readers.base import Failure
 from vispa.records import Claim, Comment, Stance
@@ -25,6 +25,8 @@ _CLAUSES: tuple[tuple[Stance | None, str, str], ...] = (
     ("either", "sees two sides", "see two sides"),
     (None, "takes no side that can be read", "take no side that can be read"),
 )
+# Of comments that say something whose stance cannot be read.
+_UNREAD = (None, "takes no side that can be read", "take no side that can be read")
 
 
 @dataclass
@@ -40,7 +42,8 @@ class ExtractiveAggregator:
     """Leads with where the values agree and part, then gives each value's own sentences.
 
     Of every comment it keeps the one or two sentences that set it apart most from the other
-    comments; sentences of several comments that say nearly the same are merged into one.
+    comments; sentences of several comments that say nearly the same are merged into one. The lead
+    also says for which values the model gave nothing.
     """
 
     name = "extractive"
@@ -50,17 +53,21 @@ class ExtractiveAggregator:
 
     def aggregate(self, cases: Sequence[Case]) -> list[Aggregated | Failure]:
         """See `vispa.modes.case.Aggregator`."""
-        return [self._aggregate(case.comments) for case in cases]
+        return [self._aggregate(case) if case.spoken else NOTHING_SAID for case in cases]
 
-    def _aggregate(self, comments: Sequence[Comment]) -> Aggregated:
-        lead = self._claim(self._lead(comments), range(len(comments)), comments)
+    def _aggregate(self, case: Case) -> Aggregated:
+        comments = case.comments
+        lead = [self._claim(self._lead([comments[i] for i in case.spoken]), case.spoken, comments)]
+        if case.silent:
+            names = _list([self.taxonomy[comments[i].value].label for i in case.silent])
+            lead.append(self._claim(f"The model gave nothing for {names}.", case.silent, comments))
         spoken = [(i, s) for i, comment in enumerate(comments) for s in _salient_sentences(comment, comments)]
         said = [self._claim(group.text, group.comments, comments) for group in _merge(spoken)]
-        paragraphs = [lead.text]
+        paragraphs = [" ".join(claim.text for claim in lead)]
         for values, claims in groupby(said, key=lambda claim: claim.values):
             names = _list([self.taxonomy[value].label for value in values])
             paragraphs.append(f"{_capital(names)}: {' '.join(claim.text for claim in claims)}")
-        return Aggregated("\n".join(paragraphs), (lead, *said))
+        return Aggregated("\n".join(paragraphs), (*lead, *said))
 
     @staticmethod
     def _claim(text: str, numbers: Sequence[int], comments: Sequence[Comment]) -> Claim:
@@ -76,7 +83,7 @@ class ExtractiveAggregator:
             agreement = {"support": "speak for it", "oppose": "speak against it", "either": "see two sides"}[stance]
             return _capital(f"the values agree: {_list(by_stance[stance])} all {agreement}.")
         clauses = []
-        for kind, one, many in _CLAUSES:
+        for kind, one, many in (*_CLAUSES, _UNREAD):
             if kind in by_stance:
                 names = by_stance[kind]
                 clauses.append(f"{_list(names)} {one if len(names) == 1 else many}")

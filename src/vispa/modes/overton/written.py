@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vispa.modes.case import Aggregated, Case
+from vispa.files.visible import is_blank
+from vispa.modes.case import NOTHING_SAID, Aggregated, Case
 from vispa.modes.overton.support import TextEncoder, supported_claims
 from vispa.modes.templates import filled
 from vispa.readers.base import ChatModel, Failure
 
 #: Longest response, in tokens (paper: 300).
 MAX_NEW_TOKENS = 300
+
+_EMPTY = Failure("The aggregating model wrote nothing. Choose another one.")
 
 
 class WrittenAggregator:
@@ -36,19 +39,24 @@ class WrittenAggregator:
         self.name = f"written:{reader.name}"
 
     def prompt(self, case: Case) -> str:
-        """What the reader is asked for one case."""
-        listed = "\n".join(f"{number}. {comment.text}" for number, comment in enumerate(case.comments, 1))
-        return filled(self.template, text=case.text, count=len(case.comments), comments=listed)
+        """What the reader is asked for one case; comments that say nothing are left out."""
+        comments = case.heard().comments
+        listed = "\n".join(f"{number}. {comment.text}" for number, comment in enumerate(comments, 1))
+        return filled(self.template, text=case.text, count=len(comments), comments=listed)
 
     def aggregate(self, cases: Sequence[Case]) -> list[Aggregated | Failure]:
         """See `vispa.modes.case.Aggregator`."""
-        prompts = [self.prompt(case) for case in cases]
-        written = self.reader.write(prompts, max_new_tokens=self.max_new_tokens)
-        done = [i for i, text in enumerate(written) if not isinstance(text, Failure)]
-        responses = {i: str(written[i]).strip() for i in done}
-        claims = supported_claims(list(responses.values()), [cases[i].comments for i in done], self.encoder)
-        traced = dict(zip(done, claims, strict=True))
-        return [
-            text if isinstance(text, Failure) else Aggregated(responses[i], traced[i], {"overton": prompts[i]})
-            for i, text in enumerate(written)
-        ]
+        prompts = {i: self.prompt(case) for i, case in enumerate(cases) if case.spoken}
+        found = self.reader.write(list(prompts.values()), max_new_tokens=self.max_new_tokens)
+        written: dict[int, str | Failure] = {
+            i: _EMPTY if isinstance(text, str) and is_blank(text) else text
+            for i, text in zip(prompts, found, strict=True)
+        }
+        responses = {i: text.strip() for i, text in written.items() if not isinstance(text, Failure)}
+        claims = supported_claims(list(responses.values()), [cases[i].comments for i in responses], self.encoder)
+        answers: dict[int, Aggregated | Failure] = {
+            i: Aggregated(text, traced, {"overton": prompts[i]})
+            for (i, text), traced in zip(responses.items(), claims, strict=True)
+        }
+        answers |= {i: text for i, text in written.items() if isinstance(text, Failure)}
+        return [answers.get(i, NOTHING_SAID) for i in range(len(cases))]
