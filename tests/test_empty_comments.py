@@ -40,7 +40,9 @@ def comment(value: str, text: str, stance: Stance | None = "support") -> Comment
 
 
 def case(*texts: str) -> Case:
-    comments = [comment(value, text, "support" if text.strip() else None) for value, text in zip(SLUGS, texts)]
+    comments = [
+        comment(value, text, "support" if text.strip() else None) for value, text in zip(SLUGS, texts, strict=False)
+    ]
     return Case("Paying a debt late", comments, target="a right to rest", options=("Yes", "No"))
 
 

@@ -25,8 +25,6 @@ _CLAUSES: tuple[tuple[Stance | None, str, str], ...] = (
     ("either", "sees two sides", "see two sides"),
     (None, "takes no side that can be read", "take no side that can be read"),
 )
-# Of comments that say something whose stance cannot be read.
-_UNREAD = (None, "takes no side that can be read", "take no side that can be read")
 
 
 @dataclass
@@ -83,7 +81,7 @@ class ExtractiveAggregator:
             agreement = {"support": "speak for it", "oppose": "speak against it", "either": "see two sides"}[stance]
             return _capital(f"the values agree: {_list(by_stance[stance])} all {agreement}.")
         clauses = []
-        for kind, one, many in (*_CLAUSES, _UNREAD):
+        for kind, one, many in _CLAUSES:
             if kind in by_stance:
                 names = by_stance[kind]
                 clauses.append(f"{_list(names)} {one if len(names) == 1 else many}")
