@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
-from vispa.files.visible import is_blank
-
 if TYPE_CHECKING:
     from nupunkt import PunktSentenceTokenizer
 
@@ -21,8 +19,8 @@ _WORD = re.compile(r"[^\W_]")
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of a text, stripped, without those in which nothing can be seen."""
-    return [piece.strip() for piece in sentence_pieces(text) if not is_blank(piece)]
+    """The sentences of a text, stripped, without empty ones."""
+    return [sentence for piece in sentence_pieces(text) if (sentence := piece.strip())]
 
 
 def sentence_pieces(text: str) -> list[str]:

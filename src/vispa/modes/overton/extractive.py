@@ -59,7 +59,7 @@ class ExtractiveAggregator:
         if case.silent:
             names = _list([self.taxonomy[comments[i].value].label for i in case.silent])
             lead.append(self._claim(f"The model gave nothing for {names}.", case.silent, comments))
-        spoken = [(i, s) for i, comment in enumerate(comments) for s in _salient_sentences(comment, comments)]
+        spoken = [(i, s) for i in case.spoken for s in _salient_sentences(comments[i], comments)]
         said = [self._claim(group.text, group.comments, comments) for group in _merge(spoken)]
         paragraphs = [" ".join(claim.text for claim in lead)]
         for values, claims in groupby(said, key=lambda claim: claim.values):

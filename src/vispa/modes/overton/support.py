@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from vispa.files.visible import is_blank
 from vispa.modes.sentences import split_sentences
 from vispa.records import Claim, Comment
 
@@ -44,7 +45,7 @@ def supported_claims(
         least: support from which on a comment counts.
     """
     sentences = [split_sentences(response) for response in responses]
-    spoken = [[split_sentences(comment.text) for comment in row] for row in comments]
+    spoken = [[[] if is_blank(one.text) else split_sentences(one.text) for one in row] for row in comments]
     texts = sorted({s for row in sentences for s in row} | {s for row in spoken for c in row for s in c})
     place = {text: number for number, text in enumerate(texts)}
     vectors = encoder.encode(texts) if texts else np.zeros((0, 1), dtype=np.float32)
