@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import typer
 from conftest import write_taxonomy
 from random_banks import BLOCKS, CALIBRATED, VALUES, WIDTH, random_bank, same
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from vispa.cli.bank import app
 from vispa.cli.bank.exporting import blocks_option
+from vispa.cli.fit import fit
 from vispa.errors import BankError, InputError, ModelError
 from vispa.models.loading import LoadedModel, load_model
 from vispa.steering.bank import VectorBank
@@ -252,6 +256,10 @@ def test_import_bank(cache: Path, tmp_path: Path) -> None:
         (("export", "aaa", "x.safetensors", "--blocks", "3-1"), "Write the lower end"),
         (("export", "aaa", "x.safetensors", "--blocks", "a"), "Write for example 10-25"),
         (("export", "aaa", "x.safetensors", "--blocks", "1-99"), "is not a block"),
+        (("export", "aaa", "x.safetensors", "--blocks", "0-1000000000000"), "No model has 10,000 blocks"),
+        (("export", "aaa", "x.safetensors", "--blocks", "0-" + "9" * 6000), "No model has 10,000 blocks"),
+        (("export", "aaa", "x.safetensors", "--blocks", ",".join(["0-9999"] * 3000)), "No model has"),
+        (("export", "aaa", "x.safetensors", "--taxonomy", "elsewhere"), "is not a folder"),
         (("import", "calm.gguf"), "--into: is missing"),
         (("import", "v.safetensors", "--value", "calm"), "--into: is missing"),
         (("import", "calm.gguf", "--into", "aaa"), "--value: is missing"),
@@ -265,6 +273,92 @@ def test_mistakes(
     monkeypatch.chdir(tmp_path)
     keep(random_bank(), cache)
     assert message in run(*arguments, code=2)
+
+
+def test_names_of_vectors_are_no_paths(cache: Path, tmp_path: Path) -> None:
+    keep(random_bank(), cache)
+    good = tmp_path / "good.safetensors"
+    run("export", "aaa", good, "--blocks", "1")
+    for name in ("../../../x", "a/b", "\x1b[31mred", "x" * 200):
+        assert "is not a name" in run("import", good, "--into", "aaa", "--name", name, code=2)
+    bad = tmp_path / "bad.safetensors"
+    save_file({"../../../x.layer_1": torch.ones(WIDTH)}, bad)
+    assert "is not a name" in run("import", bad, "--into", "aaa", code=2)
+    assert "is what fitted directions are called" in run(
+        "import", good, "--into", "aaa", "--name", "projection", code=2
+    )
+    assert {path.name for path in tmp_path.glob("**/*.safetensors")} == {
+        "good.safetensors",
+        "bad.safetensors",
+        keep(random_bank(), cache).name,
+    }
+
+
+def test_a_fingerprint_in_a_header_is_no_path(cache: Path, tmp_path: Path) -> None:
+    file = tmp_path / "shared.safetensors"
+    random_bank(model_fingerprint="../../../../escaped" + "a" * 45).save(file)
+    assert "model_fingerprint" in run("import", file, code=2)
+    assert not list(tmp_path.parent.glob("escaped*"))
+
+
+def test_twelve_imports_at_once_all_survive(cache: Path, tmp_path: Path) -> None:
+    path = keep(random_bank(), cache)
+    file = tmp_path / "v.safetensors"
+    run("export", "aaa", file, "--blocks", "1")
+    context = multiprocessing.get_context("fork")
+    workers = [
+        context.Process(target=run, args=("import", file, "--into", "aaa", "--name", f"n{number}"))
+        for number in range(12)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 12
+    assert {f"n{number}" for number in range(12)} < set(VectorBank.load(path).entries)
+
+
+def test_of_several_taxonomies_the_built_in_one_is_meant(cache: Path, tmp_path: Path, small_taxonomy: Taxonomy) -> None:
+    (tmp_path / "values").mkdir()
+    own = write_taxonomy(tmp_path / "values")
+    first = keep(random_bank(model="embedded", taxonomy_fingerprint=Taxonomy.built_in().fingerprint), cache)
+    second = keep(random_bank(model="embedded", taxonomy_fingerprint=Taxonomy.load(own).fingerprint), cache)
+    keep(random_bank(model="embedded", taxonomy_fingerprint="c" * 64), cache)
+    for arguments, path in ((("embedded",), first), (("embedded", "--taxonomy", own), second), (("aaaa",), first)):
+        assert json.loads(run("show", *arguments, "--json"))["path"] == str(path)
+    assert json.loads(run("verify", "embedded", "--json"))["path"] == str(first)
+    assert json.loads(run("verify", "embedded", "--taxonomy", own, "--json"))["path"] == str(second)
+    second.unlink()
+    assert "was not fitted on the values of" in run("show", "embedded", "--taxonomy", own, code=2)
+    assert "taxonomy:" in run("verify", "embedded", "--taxonomy", own, code=2)
+
+
+def test_verify_names_damaged_numbers(cache: Path) -> None:
+    path = keep(random_bank(), cache)
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 8
+    path.write_bytes(data)
+    found = json.loads(run("verify", "aaa", "--json", code=2))
+    assert found["sound"] is False
+    assert "is damaged" in found["problems"][0]
+    assert "is damaged" in run("list")
+    for command in ("show", "export"):
+        assert "is damaged" in run(command, "aaa", *(["x.safetensors"] if command == "export" else []), code=2)
+
+
+def test_a_fit_without_a_cache_says_so(tmp_path: Path, make_model: Callable[..., LoadedModel]) -> None:
+    made = make_model("llama")
+    made.model.save_pretrained(tmp_path / "model")
+    made.tokenizer.save_pretrained(tmp_path / "model")
+    (tmp_path / "values").mkdir()
+    (tmp_path / "cache").write_text("no folder")
+    fitting = typer.Typer()
+    fitting.command()(fit)
+    result = CliRunner().invoke(
+        fitting, [str(tmp_path / "model"), "--taxonomy", str(write_taxonomy(tmp_path / "values")), "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["path"] is None
 
 
 def test_blocks_argument() -> None:

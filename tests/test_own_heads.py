@@ -170,7 +170,7 @@ def test_a_cache_that_cannot_be_written_stops_nothing(
     cache.write_text("a file where the folder should be")
     scores = EmbeddingSelector(taxonomy, load_encoder()).scores(TEXTS)
     assert scores.shape == (2, 3)
-    assert "is not kept" in caplog.text
+    assert "cannot be used as a cache" in caplog.text
 
 
 def test_progress_is_told_while_the_values_are_read(taxonomy: Taxonomy) -> None:

@@ -18,7 +18,7 @@ def fit(
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "auto",
     device: Annotated[str | None, typer.Option(help="Torch device; a GPU where there is one.")] = None,
     trust_remote_code: Annotated[bool, typer.Option(help="Run code that comes with the model.")] = False,
-    force: Annotated[bool, typer.Option(help="Fit anew although there is a cached bank.")] = False,
+    force: Annotated[bool, typer.Option(help="Fit anew although there is a bank; imported vectors stay.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Fit the directions of all values on a model and cache them as its bank.
@@ -33,12 +33,13 @@ def fit(
     with progress_bars() as progress:
         loaded = load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, progress=progress)
         bank = cached_bank(loaded, values, force=force, progress=progress)
-    path = bank_path(loaded, values)
+    kept = bank_path(loaded, values)
+    path = str(kept) if kept.is_file() else None
     quality = {name: entry.directions.quality.mean(0).tolist() for name, entry in bank.entries.items()}
     if as_json:
         print_json(
             {
-                "path": str(path),
+                "path": path,
                 "model": model,
                 "model_fingerprint": loaded.fingerprint,
                 "taxonomy_fingerprint": values.fingerprint,
@@ -49,7 +50,7 @@ def fit(
             }
         )
         return
-    print_line(f"{path}")
+    print_line(path or "not kept: the cache cannot be used")
     print_line(f"{len(values)} values, {len(loaded.blocks)} blocks; mean held-out accuracy by block:")
     for name, row in quality.items():
         print_line(f"  {name:<24} " + " ".join(f"{q:.2f}" for q in row))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vispa.cli.bank.finding import BankName, load_bank
+from vispa.cli.bank.finding import BankName, OfTaxonomy, load_bank
 from vispa.cli.console import names_argument, print_json, print_line, print_note
 from vispa.cli.options import AsJson
 from vispa.errors import InputError
+from vispa.files.reading import shortened
 
 if TYPE_CHECKING:
     from vispa.steering.exchange.fixed import Scale
@@ -26,6 +27,7 @@ def export(
     scale: Annotated[
         str, typer.Option(help="recipe: coefficient 1 is the recipe's magnitude; or a factor on the fitted vectors.")
     ] = "recipe",
+    taxonomy: OfTaxonomy = None,
     as_json: AsJson = False,
 ) -> None:
     """Write steering vectors for other programs.
@@ -41,7 +43,7 @@ def export(
     from vispa.steering.exchange.gguf import export_gguf
     from vispa.steering.exchange.plain import export_vectors
 
-    path, loaded = load_bank(bank)
+    path, loaded = load_bank(bank, taxonomy)
     if output.exists() and output.samefile(path):
         raise InputError("output", "is the bank itself.", "Name another file.")
     if output.suffix == ".gguf":
@@ -68,17 +70,25 @@ def blocks_option(text: str) -> tuple[int, ...]:
     """Numbers and ranges with both ends, separated by commas.
 
     Raises:
-        InputError: something else.
+        InputError: something else, or a number that no model has.
     """
+    from vispa.steering.recipe import MOST_BLOCKS
+
     numbers: list[int] = []
     for part in text.split(","):
         first, dash, last = (side.strip() for side in part.partition("-"))
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise InputError("--blocks", f"is {text!r}.", "Write for example 10-25 or 3,5,7.")
-        stretch = range(int(first), int(last if dash else first) + 1)
+            raise InputError("--blocks", f"is {shortened(text)}.", "Write for example 10-25 or 3,5,7.")
+        ends = (first, last if dash else first)
+        # Before anything is counted: a range may be as long as somebody can type.
+        if any(len(end.lstrip("0")) > len(str(MOST_BLOCKS)) or int(end) >= MOST_BLOCKS for end in ends):
+            raise InputError("--blocks", f"is {shortened(text)}.", f"No model has {MOST_BLOCKS:,} blocks.")
+        stretch = range(int(ends[0]), int(ends[1]) + 1)
         if not stretch:
-            raise InputError("--blocks", f"is {text!r}.", "Write the lower end of a range first.")
+            raise InputError("--blocks", f"is {shortened(text)}.", "Write the lower end of a range first.")
         numbers += stretch
+        if len(numbers) > MOST_BLOCKS:
+            raise InputError("--blocks", f"is {shortened(text)}.", f"No model has {MOST_BLOCKS:,} blocks.")
     return tuple(dict.fromkeys(numbers))
 
 

@@ -13,36 +13,90 @@ from vispa.files.folders import banks_folder
 
 if TYPE_CHECKING:
     from vispa.steering.bank import VectorBank
+    from vispa.steering.bank_header import BankHeader
 
 BankName = Annotated[
     str, typer.Argument(metavar="BANK", help="A file, the beginning of a cached one's name, or a model.")
 ]
 
 
+OfTaxonomy = Annotated[
+    Path | None,
+    typer.Option(
+        "--taxonomy", help="Folder of the values that it was fitted on; the built-in ones where several banks fit."
+    ),
+]
+
+
 def cached_banks() -> list[Path]:
     """The files of the cached banks, by name; those that are being written are left out."""
-    return sorted(path for path in banks_folder().glob("*.safetensors") if not path.name.startswith("."))
+    folder = banks_folder()
+    return sorted(path for path in folder.glob("*.safetensors") if path.is_file() and not path.name.startswith("."))
 
 
-def find_bank(bank: str) -> Path:
+def find_bank(bank: str, taxonomy: Path | None = None) -> Path:
     """The file that is meant by a path, the beginning of a cached file's name, or a recorded model name.
+
+    Args:
+        bank: any of them.
+        taxonomy: folder of the values that the bank was fitted on; by default any, and the built-in
+            values where there are several.
 
     Raises:
         BankError: there is none, or several may be meant.
+        InputError: the folder is no taxonomy.
+    """
+    found = matching_banks(bank)
+    if taxonomy is not None:
+        fitted = fitted_on(found, taxonomy)
+        if not fitted:
+            raise BankError(bank, f"was not fitted on the values of {taxonomy}.", "Fit it with `vispa fit --taxonomy`.")
+        found = fitted
+    return the_one(bank, found)
+
+
+def matching_banks(bank: str) -> list[Path]:
+    """The file itself, or all cached banks whose name begins so or whose model is called so.
+
+    Raises:
+        BankError: there is none.
     """
     if Path(bank).is_file():
-        return Path(bank)
+        return [Path(bank)]
     found = [path for path in cached_banks() if bank and path.name.startswith(bank)]
-    found = found or [path for path in cached_banks() if bank_row(path).get("model") == bank]
+    if not found:
+        headers = {path: _header(path) for path in cached_banks()}
+        named = {path: one for path, one in headers.items() if one is not None and one.info.model == bank}
+        found = [path for path, one in named.items() if _usable(one)] or list(named)
     if not found:
         raise BankError(bank, "is no file, no cached bank, and no model of one.", "See `vispa bank list`.")
+    return found
+
+
+def fitted_on(banks: list[Path], taxonomy: Path | None) -> list[Path]:
+    """Those of the banks that were fitted on a taxonomy, the built-in one by default."""
+    from vispa.taxonomy import Taxonomy
+
+    fingerprint = (Taxonomy.built_in() if taxonomy is None else Taxonomy.load(taxonomy)).fingerprint
+    headers = {path: _header(path) for path in banks}
+    return [path for path, one in headers.items() if one is not None and one.info.taxonomy_fingerprint == fingerprint]
+
+
+def the_one(bank: str, found: list[Path]) -> Path:
+    """The one bank that is meant; of several, that of the built-in values.
+
+    Raises:
+        BankError: several may be meant.
+    """
+    if len(found) > 1:
+        found = fitted_on(found, None) or found
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
-        raise BankError(bank, f"may be any of {len(found)} banks ({names}).", "Write more of the name.")
+        raise BankError(bank, f"may be any of {len(found)} banks ({names}).", "Write more of the name, or --taxonomy.")
     return found[0]
 
 
-def load_bank(bank: str) -> tuple[Path, VectorBank]:
+def load_bank(bank: str, taxonomy: Path | None = None) -> tuple[Path, VectorBank]:
     """The file that is meant, and what is in it.
 
     Raises:
@@ -50,8 +104,31 @@ def load_bank(bank: str) -> tuple[Path, VectorBank]:
     """
     from vispa.steering.bank import VectorBank
 
-    path = find_bank(bank)
+    path = find_bank(bank, taxonomy)
     return path, VectorBank.load(path)
+
+
+def _header(path: Path) -> BankHeader | None:
+    """What a bank's file says of itself; None where it says nothing that can be used."""
+    from vispa.steering.bank_header import parsed_header
+    from vispa.steering.sealing import stored_header
+
+    try:
+        return parsed_header(stored_header(path), str(path))
+    except BankError:
+        return None
+
+
+def _usable(header: BankHeader) -> bool:
+    """Whether this release can use a bank with such a header; an older or a newer one may have written it."""
+    from vispa.steering.bank_header import FORMAT
+    from vispa.steering.recipe import Recipe
+
+    try:
+        Recipe.from_mapping(header.recipe)
+    except InputError:
+        return False
+    return header.format == FORMAT
 
 
 def bank_row(path: Path) -> dict[str, Any]:

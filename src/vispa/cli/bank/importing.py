@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vispa.cli.bank.finding import find_bank
+from vispa.cli.bank.finding import OfTaxonomy, find_bank
 from vispa.cli.console import print_json, print_line
 from vispa.cli.options import AsJson
 from vispa.errors import BankError, InputError
@@ -20,6 +20,7 @@ def import_bank(
     value: Annotated[str | None, typer.Option(help="Which value a GGUF control vector is of.")] = None,
     name: Annotated[str, typer.Option(help="Estimator name that the vectors go by in the bank.")] = "imported",
     force: Annotated[bool, typer.Option(help="Replace what has that name already.")] = False,
+    taxonomy: OfTaxonomy = None,
     as_json: AsJson = False,
 ) -> None:
     """Take a bank into the cache, or vectors of other programs into a bank.
@@ -33,7 +34,7 @@ def import_bank(
         path = _take_bank(file, force)
         added: dict[str, list[int]] = {}
     else:
-        path, added = _take_vectors(file, into, value, name, force)
+        path, added = _take_vectors(file, find_bank(into, taxonomy), value, name, force)
     if as_json:
         print_json({"path": str(path), "layers": added, "estimator": name if into is not None else None})
         return
@@ -59,7 +60,7 @@ def _take_bank(file: Path, force: bool) -> Path:
 
 
 def _take_vectors(
-    file: Path, into: str, value: str | None, name: str, force: bool
+    file: Path, path: Path, value: str | None, name: str, force: bool
 ) -> tuple[Path, dict[str, list[int]]]:
     """Add vectors of other programs to a bank, as an estimator's."""
     from vispa.steering.bank import VectorBank
@@ -77,7 +78,6 @@ def _take_vectors(
             if value not in vectors:
                 raise InputError("--value", f"{value!r} is not in {file}.", f"It has {', '.join(vectors)}.")
             vectors = {value: vectors[value]}
-    path = find_bank(into)
     # Read under the lock: what others import meanwhile is not lost.
     with changing(path):
         bank = VectorBank.load(path)

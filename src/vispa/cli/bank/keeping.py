@@ -10,6 +10,7 @@ import typer
 
 from vispa.cli.bank.finding import (
     BankName,
+    OfTaxonomy,
     bank_row,
     bank_shape,
     cached_banks,
@@ -45,12 +46,12 @@ def list_banks(as_json: AsJson = False) -> None:
         print_line(f"  {row['size'] / 1e6:.1f} MB, {row['date']}")
 
 
-def show(bank: BankName, as_json: AsJson = False) -> None:
+def show(bank: BankName, taxonomy: OfTaxonomy = None, as_json: AsJson = False) -> None:
     """Show what a bank is bound to, how well its directions separate, and its recipe.
 
     Example: `vispa bank show embedded`
     """
-    path, loaded = load_bank(bank)
+    path, loaded = load_bank(bank, taxonomy)
     quality = {name: entry.directions.quality.mean(0).tolist() for name, entry in loaded.entries.items()}
     if as_json:
         print_json(_as_json(path, loaded, quality))
@@ -59,18 +60,21 @@ def show(bank: BankName, as_json: AsJson = False) -> None:
     print_line(f"{path}")
     print_line(f"  model       {info.model} ({info.model_fingerprint[:20]})")
     print_line(f"  taxonomy    {info.taxonomy_fingerprint[:20]}")
+    print_line(f"  fingerprint {loaded.fingerprint[:20]}")
     print_line(f"  values      {', '.join(info.values)}")
     print_line(f"  versions    {', '.join(f'{name} {version}' for name, version in info.versions.items())}")
     print_line("  recipe      " + ", ".join(f"{name} {_plain(entry)}" for name, entry in vars(loaded.recipe).items()))
     print_line("  mean held-out accuracy by block, from 0:")
     width_of_names = max((len(name) for name in quality), default=0)
     for name, row in quality.items():
-        about = f"({loaded.entries[name].reading}, {loaded.entries[name].contrast})"
+        entry = loaded.entries[name]
+        about = "(imported)" if entry.imported else f"({entry.reading}, {entry.contrast})"
         print_line(f"    {name:<{width_of_names}}  {about:<15} " + " ".join(f"{q:.2f}" for q in row))
 
 
 def remove(
     bank: BankName,
+    taxonomy: OfTaxonomy = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -78,7 +82,7 @@ def remove(
 
     Example: `vispa bank remove my-llama --yes`
     """
-    path = find_bank(bank)
+    path = find_bank(bank, taxonomy)
     if path.parent.resolve() != banks_folder().resolve():
         # A mistyped path must not cost anybody another file; the cache holds nothing but banks.
         from vispa.steering.bank import VectorBank
@@ -96,12 +100,18 @@ def remove(
 
 def _as_json(path: Path, bank: VectorBank, quality: dict[str, list[float]]) -> dict[str, Any]:
     entries = {
-        name: {"reading": e.reading, "contrast": e.contrast, "quality": [round(q, 4) for q in quality[name]]}
-        for name, e in bank.entries.items()
+        name: {
+            "reading": entry.reading,
+            "contrast": entry.contrast,
+            "imported": entry.imported,
+            "quality": [round(q, 4) for q in quality[name]],
+        }
+        for name, entry in bank.entries.items()
     }
     blocks, width = bank_shape(bank)
     return {
         "path": str(path),
+        "fingerprint": bank.fingerprint,
         **asdict(bank.info),
         "blocks": blocks,
         "width": width,

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vispa.cli.bank.finding import BankName, bank_shape, load_bank
+from vispa.cli.bank.finding import BankName, bank_shape, fitted_on, matching_banks, the_one
 from vispa.cli.console import print_json, print_line
 from vispa.cli.options import AsJson
+from vispa.errors import BankError
 
 if TYPE_CHECKING:
     from vispa.steering.bank import VectorBank
@@ -21,18 +22,15 @@ def verify(
     taxonomy: Annotated[Path | None, typer.Option(help="Also check that it belongs to this folder's values.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a bank's file and numbers, and whether it belongs to a model and a taxonomy.
+    """Check a bank's file against its checksums, its numbers, and whether it belongs to a model and a taxonomy.
 
     Ends with exit code 2 if anything is wrong. Example: `vispa bank verify embedded --model embedded`
     """
-    from vispa.steering.soundness import bank_problems
-
-    path, loaded = load_bank(bank)
-    problems = bank_problems(loaded)
-    if taxonomy is not None:
-        problems += _taxonomy_problems(loaded, taxonomy)
-    if model is not None:
-        problems += _model_problems(loaded, model)
+    found = matching_banks(bank)
+    if taxonomy is not None and len(found) > 1:
+        found = fitted_on(found, taxonomy) or found
+    path = the_one(bank, found)
+    problems = _problems(path, model, taxonomy)
     if as_json:
         print_json({"path": str(path), "sound": not problems, "problems": problems})
     else:
@@ -41,6 +39,22 @@ def verify(
         print_line(f"{path}: {'sound' if not problems else f'{len(problems)} problems'}")
     if problems:
         raise typer.Exit(2)
+
+
+def _problems(path: Path, model: str | None, taxonomy: Path | None) -> list[str]:
+    from vispa.steering.bank import VectorBank
+    from vispa.steering.soundness import bank_problems
+
+    try:
+        bank = VectorBank.load(path)
+    except BankError as error:
+        return [f"file: {error.problem} {error.advice}"]
+    problems = bank_problems(bank)
+    if taxonomy is not None:
+        problems += _taxonomy_problems(bank, taxonomy)
+    if model is not None:
+        problems += _model_problems(bank, model)
+    return problems
 
 
 def _taxonomy_problems(bank: VectorBank, folder: Path) -> list[str]:
