@@ -73,6 +73,17 @@ def test_commands_print_through_one_door() -> None:
             assert not ways.search(path.read_text(encoding="utf-8")), path
 
 
+def test_files_are_read_through_one_door() -> None:
+    """Only `files/` opens files to read them: regular ones up to a limit, as text that is checked."""
+    ways = re.compile(r"\.read_(text|bytes)\(|json\.load\(|\btomllib\b|csv\.(Dict)?[rR]eader|stdin\.(buffer|read)")
+    # Tensors, of any size, which their own checksums guard.
+    tensors = {"steering/sealing.py", "models/encoder.py"}
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        if not name.startswith("files/") and name not in tensors:
+            assert not ways.search(path.read_text(encoding="utf-8")), path
+
+
 def test_public_names_exist() -> None:
     for name in vispa.__all__:
         assert getattr(vispa, name).__name__ == name

@@ -62,7 +62,7 @@ def test_plain_formats(tmp_path: Path) -> None:
         ("a.jsonl", "[1]\n", "line 1: is neither an object nor a text"),
         ("a.jsonl", '{"id": 3}\n', "line 1: has no text"),
         ("a.jsonl", '{"text": "   "}\n', "line 1: has no text"),
-        ("a.jsonl", '{"text": "a", "id": [1]}\n', "has the id"),
+        ("a.jsonl", '{"text": "a", "id": [1]}\n', r"field id: is \[1\]"),
         ("a.jsonl", '{"text": "a", "id": 1}\n{"text": "b", "id": 1}\n', "holds the id 1 twice"),
         ("a.csv", "name\nx\n", "has the columns name"),
         ("a.txt", " \n\n", "holds no item"),
@@ -71,6 +71,38 @@ def test_plain_formats(tmp_path: Path) -> None:
 def test_faults_name_the_place(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_items(write(tmp_path, name, text))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"id": 1.5}, "field id: is 1.5"),
+        ({"id": True}, "field id: is True"),
+        ({"input": 5}, "field input: is 5"),
+        ({"attribute": ["Chile"]}, "field attribute: is "),
+        ({"vrd": 3}, "field vrd: is 3"),
+        ({"vrd": ["Care", 3]}, r"field vrd\[1\]: is 3"),
+        ({"vrd": ["Care", " "]}, r"field vrd\[1\]: is empty"),
+        ({"options": "Yes|No"}, "field options: is 'Yes|No'"),
+        ({"options": ["Yes", None]}, r"field options\[1\]: is None"),
+        ({"options": ["Yes", " "]}, r"field options\[1\]: is empty"),
+        ({"gold_distribution": [0.5, True]}, r"field gold_distribution\[1\]: is True"),
+        ({"gold_distribution": {"Yes": 1}}, "field gold_distribution: is "),
+        ({"gold_distribution": [float("inf")]}, r"field gold_distribution\[0\]: is no finite number"),
+        ({"extra": {"deep": ["\ud800"]}}, r"field extra.deep\[0\]: holds half a surrogate pair"),
+    ],
+)
+def test_fields_of_other_types_are_refused_by_name(tmp_path: Path, fields: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=rf"a\.json item 1 {message}"):
+        read_items(write(tmp_path, "a.json", json.dumps([{"text": "Feeding pigeons", **fields}])))
+
+
+def test_empty_fields_are_as_good_as_none(tmp_path: Path) -> None:
+    fields = {"id": "", "input": " ", "attribute": None, "vrd": [], "options": [], "gold_distribution": None}
+    path = write(tmp_path, "a.jsonl", json.dumps({"situation": "", "text": "Feeding pigeons", **fields}))
+    assert read_items(path) == [Item(1, "Feeding pigeons")]
+    path = write(tmp_path, "a.csv", "id,situation,text,vrd,options\n,,Feeding pigeons,,\n")
+    assert read_items(path) == [Item(1, "Feeding pigeons")]
 
 
 def test_missing_and_undecodable_files(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def write_report(folder: Path, *, data: Path | None = None) -> Path:
     environment.filters |= _FILTERS
     found = _signatures(folder)
     machine = folder / "environment.json"
-    page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    page = environment.from_string(read_text(_TEMPLATE, "settings")).render(
         scores=scores,
         facts=_facts(run, scores),
         methods={method: report_words.method_meaning(method) for method in run.records},

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from vispa.errors import InputError, OutputError
+from vispa.files.door import read_bytes
 from vispa.files.writing import replacing, unwritten
 
 #: What an item is called in a file: text or a whole number, never the same.
@@ -52,13 +53,7 @@ class AppendLog:
         Raises:
             InputError: it cannot be read.
         """
-        lines = []
-        try:
-            lines = whole_lines(self.path.read_bytes())
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise InputError(str(self.path), f"cannot be read ({error.strerror}).", "Check its permissions.") from error
+        lines = whole_lines(read_bytes(self.path, "run")) if os.path.lexists(self.path) else []
         self._lines = len(lines)
         self._left = self._now()
         return lines

@@ -92,8 +92,13 @@ def refusal(
     error: type[ErrorT],
 ) -> ErrorT:
     """The first fault that pydantic found, in this package's words; see `validated`."""
-    first = fault.errors(include_url=False)[0]
-    kind, path = first["type"], _path(first["loc"], data, missing=first["type"] == "missing")
+    found = [
+        (_path(one["loc"], data, missing=one["type"] == "missing"), one) for one in fault.errors(include_url=False)
+    ]
+    # Where a field may be one thing or another, each complains: the one that came farthest is meant.
+    beneath = [(path, one) for path, one in found if path[: len(found[0][0])] == found[0][0]]
+    path, first = max(beneath, key=lambda pair: len(pair[0]))
+    kind = first["type"]
     if names and path and isinstance(path[0], str):
         path = (names.get(path[0], path[0]), *path[1:])
     where = field_place(place, path)

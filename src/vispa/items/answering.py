@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from vispa.errors import InputError
 from vispa.files.append_log import AnswerLog, retried_path
 from vispa.files.destination import Destination, differing_settings
+from vispa.files.reading import read_object
 from vispa.files.writing import check_output, replacing
 from vispa.items.reading import Item
 from vispa.readers.base import Failure
@@ -124,10 +126,9 @@ def record_line(item: Item, response: Response | Failure) -> bytes:
 def _earlier_settings(path: Path) -> dict[str, Any] | None:
     """What an earlier call wrote there; None where there is nothing of the kind."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(path, "settings")
+    except InputError:
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _digest(items: Sequence[Item]) -> str:

@@ -89,10 +89,15 @@ def _from_table(path: Path) -> Iterator[Item]:
         columns = ", ".join(table.columns)
         raise InputError(str(path), f"has the columns {columns}.", f"Name one of them {TEXT_FIELDS[0]}.")
     for number, row in enumerate(table.rows, 1):
-        yield _item(row.fields, number, row.place)
+        # An empty field of a table is one that is not there.
+        yield _item({column: text for column, text in row.fields.items() if text.strip()}, number, row.place)
 
 
 def _item(entry: object, number: int, place: str) -> Item:
+    # pydantic is loaded where a file is read, not where the command line is.
+    from vispa.files.validation import validated
+    from vispa.items.fields import ItemFields
+
     if isinstance(entry, str):
         entry = {"text": entry}
     if not isinstance(entry, Mapping):
@@ -100,41 +105,13 @@ def _item(entry: object, number: int, place: str) -> Item:
     name = next((name for name in TEXT_FIELDS if entry.get(name)), None)
     if name is None or not isinstance(entry[name], str) or not entry[name].strip():
         raise InputError(place, "has no text.", f"Give one of the fields {', '.join(TEXT_FIELDS)}.")
-    identifier = entry.get("id")
-    if identifier is None or identifier == "":
-        identifier = number
-    if isinstance(identifier, bool) or not isinstance(identifier, str | int):
-        raise InputError(place, f"has the id {identifier!r}.", "Write the id as text or a whole number.")
+    found = validated(ItemFields, {field: entry[field] for field in ItemFields.model_fields if field in entry}, place)
     return Item(
-        identifier,
+        number if found.id is None or found.id == "" else found.id,
         entry[name].strip(),
-        prompt=_optional_text(entry.get("input")),
-        options=_texts(entry.get("options"), f"{place} options"),
-        target=_target(entry.get("vrd"), f"{place} vrd"),
-        attribute=_optional_text(entry.get("attribute")),
-        gold=_numbers(entry.get("gold_distribution"), f"{place} gold_distribution"),
+        prompt=found.input,
+        options=found.options or (),
+        target=", ".join(found.vrd) or None if isinstance(found.vrd, tuple) else found.vrd,
+        attribute=found.attribute,
+        gold=found.gold_distribution or (),
     )
-
-
-def _optional_text(value: object) -> str | None:
-    return value.strip() if isinstance(value, str) and value.strip() else None
-
-
-def _target(value: object, place: str) -> str | None:
-    return ", ".join(_texts(value, place)) or None if isinstance(value, list) else _optional_text(value)
-
-
-def _texts(value: object, place: str) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not all(isinstance(text, str) and text.strip() for text in value):
-        raise InputError(place, f"is {value!r}.", "Give a list of texts.")
-    return tuple(text.strip() for text in value)
-
-
-def _numbers(value: object, place: str) -> tuple[float, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not all(isinstance(n, int | float) and n >= 0 for n in value):
-        raise InputError(place, f"is {value!r}.", "Give a list of numbers from 0.")
-    return tuple(float(number) for number in value)

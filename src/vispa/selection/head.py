@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vispa.errors import VispaError
+from vispa.files.tables import read_table
 from vispa.files.writing import replacing
 from vispa.models.encoder import FloatArray
 
@@ -31,10 +31,9 @@ class Labelled:
 
 def load_situations(folder: Path = SITUATIONS) -> Labelled:
     """The labelled situations that ship with the package (`situation,domain,stances` CSV files)."""
-    rows: list[dict[str, str]] = []
-    for path in sorted(folder.glob("*.csv")):
-        with path.open(encoding="utf-8", newline="") as file:
-            rows += csv.DictReader(file)
+    files = sorted(folder.glob("*.csv"))
+    needed = ("situation", "domain", "stances")
+    rows = [row.fields for path in files for row in read_table(path, needed).rows]
     return Labelled(
         tuple(row["situation"] for row in rows),
         tuple(row["domain"] for row in rows),

@@ -13,6 +13,7 @@ import numpy as np
 
 from vispa.errors import VispaError
 from vispa.files.caching import say_unused
+from vispa.files.door import read_bytes
 from vispa.files.folders import cache_folder
 from vispa.models.encoder import BUNDLED, Encoder, FloatArray
 from vispa.selection.head import (
@@ -162,7 +163,7 @@ def _path(encoder: str, about: str) -> Path:
     """Named after all that a head depends on, but for the encoder's weights, which the probe stands for."""
     digest = hashlib.sha256(json.dumps([_FORMAT, encoder, about]).encode())
     for file in sorted(SITUATIONS.glob("*.csv")):
-        digest.update(file.read_bytes())
+        digest.update(read_bytes(file, "table"))
     return cache_folder() / "heads" / f"{digest.hexdigest()[:40]}.safetensors"
 
 

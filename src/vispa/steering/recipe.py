@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from vispa.errors import InputError, check_choice
+from vispa.files.reading import read_toml
 
 if TYPE_CHECKING:
     from vispa.files.validation import FileModel
@@ -199,10 +199,10 @@ def check_types(given: Mapping[str, Any]) -> None:
 @cache
 def published_tables() -> dict[str, dict[str, float]]:
     """Published magnitudes: table name → value slug (or `other`) → amount."""
-    return tomllib.loads(_PUBLISHED.read_text(encoding="utf-8"))
+    return read_toml(_PUBLISHED)
 
 
 @cache
 def embedded_recipe() -> Recipe:
     """The recipe chosen for the model that ships with the package; see its model card."""
-    return Recipe.from_mapping(tomllib.loads(_EMBEDDED_RECIPE.read_text(encoding="utf-8")), _EMBEDDED_RECIPE.name)
+    return Recipe.from_mapping(read_toml(_EMBEDDED_RECIPE), _EMBEDDED_RECIPE.name)

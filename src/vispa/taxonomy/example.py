@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vispa.errors import InputError
+from vispa.files.door import read_bytes
 from vispa.files.writing import replacing, unwritten
 
 _EXAMPLE = Path(__file__).parent / "examples"
@@ -36,5 +37,5 @@ def write_example(folder: Path) -> list[Path]:
     written = [folder / name for name in _FILES]
     for name, path in zip(_FILES, written, strict=True):
         with replacing(path) as temporary:
-            temporary.write_bytes((_EXAMPLE / name).read_bytes())
+            temporary.write_bytes(read_bytes(_EXAMPLE / name, "table"))
     return written

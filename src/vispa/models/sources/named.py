@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from filelock import FileLock
 
 from vispa.errors import ModelError
 from vispa.files.folders import cache_folder
+from vispa.files.reading import read_toml
 from vispa.models.sources.gguf import convert
 from vispa.models.sources.progress import Progress
 from vispa.models.sources.wheels import Piece, fetch
@@ -93,7 +93,7 @@ class NamedModel:
 @cache
 def named_models() -> dict[str, NamedModel]:
     """All of them by name."""
-    table = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+    table = read_toml(_FILE)
     return {
         name: NamedModel(name=name, pieces=tuple(Piece(**piece) for piece in entry.pop("pieces")), **entry)
         for name, entry in table.items()
