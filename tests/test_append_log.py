@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vispa.errors import InputError, OutputError
+from vispa.errors import InputError, NumericalError, OutputError
 from vispa.files.append_log import AnswerLog, AppendLog, retried_path, unfinished_chunks, whole_lines
 from vispa.files.destination import Destination, differing_settings
 from vispa.items import answering as batch
@@ -275,6 +275,21 @@ def test_a_stop_while_asking_again_loses_nothing(tmp_path: Path, answer: Answeri
         assert (run.run(answer), run.failed) == (7 - whole, 0)
         assert len(answers(output)) == 7 and not any(one["error"] for one in answers(output).values())
         assert not retried_path(output).exists()
+
+
+def test_an_item_without_finite_numbers_fails_alone(tmp_path: Path, answer: Answering) -> None:
+    def overflowing(chunk: Sequence[Item]) -> list[Failure | Good]:
+        if "i2" in [item.id for item in chunk]:
+            raise NumericalError("row 0: a logit is not finite")
+        return answer(chunk)
+
+    output = tmp_path / "out.jsonl"
+    run = BatchRun(ITEMS, output, {})
+    assert (run.run(overflowing), run.failed) == (7, 1)
+    found = answers(output)
+    assert len(found) == 7 and found["i2"]["error"] == "row 0: a logit is not finite"
+    run = BatchRun(ITEMS, output, {})
+    assert (run.run(answer), run.failed) == (1, 0)
 
 
 def test_overwriting_forgets_what_was_asked_again(tmp_path: Path, answer: Answering) -> None:

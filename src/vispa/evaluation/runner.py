@@ -16,6 +16,7 @@ from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods import Bench, Method, make_methods
 from vispa.evaluation.runs.folder import MethodAnswer, RunFolder, record_line
 from vispa.evaluation.tasks import find_task, load_task
+from vispa.items.answering import answered_each
 from vispa.versions import versions
 
 #: Items answered together. Part of a run's settings: the same items meet in the same chunk after a
@@ -145,21 +146,15 @@ def _run_method(
     return fresh, len(records.failed)
 
 
-def _answers(method: Method, chunk: Sequence[TaskItem]) -> list[MethodAnswer]:
-    """A chunk's answers; where the chunk cannot be answered as a whole, each item's on its own.
+def _answers(method: Method, chunk: Sequence[TaskItem]) -> Sequence[MethodAnswer]:
+    """A chunk's answers; whatever a single item raises becomes its record.
 
     Raises:
         InputError: the caller's settings are at fault, which every item would show.
     """
-    try:
-        return _checked(method, chunk)
-    except InputError:
-        raise
-    except Exception as error:
-        # One item must not end a run of hours: whatever it raises becomes its record.
-        if len(chunk) == 1:
-            return [MethodAnswer(error=_in_one_line(error))]
-    return [answer for item in chunk for answer in _answers(method, [item])]
+    return answered_each(
+        lambda items: _checked(method, items), chunk, lambda error: MethodAnswer(error=_in_one_line(error)), Exception
+    )
 
 
 def _checked(method: Method, chunk: Sequence[TaskItem]) -> list[MethodAnswer]:

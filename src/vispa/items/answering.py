@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from vispa.errors import InputError
+from vispa.errors import InputError, NumericalError
 from vispa.files.append_log import AnswerLog, retried_path
 from vispa.files.destination import Destination, differing_settings
 from vispa.files.reading import read_object
@@ -21,6 +21,8 @@ from vispa.records import Response
 #: after a resume, so that batched arithmetic gives the same bytes.
 CHUNK = 32
 
+T = TypeVar("T")
+A = TypeVar("A")
 Answer = Callable[[Sequence[Item]], Sequence[Response | Failure]]
 
 
@@ -77,7 +79,8 @@ class BatchRun:
             self._prepare()
             told(self.log.done - len(self.log.failed))
             for chunk, answered, log in self.log.unfinished(self.items, CHUNK):
-                fresh = list(zip(chunk, answer(chunk), strict=True))[answered:]
+                found = answered_each(answer, chunk, lambda error: Failure(str(error)), NumericalError)
+                fresh = list(zip(chunk, found, strict=True))[answered:]
                 log.append(record_line(item, response) for item, response in fresh)
                 asked += len(fresh)
                 told(len(fresh))
@@ -97,6 +100,32 @@ class BatchRun:
         with replacing(settings_file) as temporary:
             temporary.write_text(json.dumps(self.settings, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         self.log.resume(self.items)
+
+
+def answered_each(
+    answer: Callable[[Sequence[T]], Sequence[A]],
+    chunk: Sequence[T],
+    failed: Callable[[Exception], A],
+    fault: type[Exception],
+) -> Sequence[A]:
+    """A chunk's answers; where the chunk cannot be answered as a whole, each item's on its own.
+
+    One item must not end a run of hours. A fault of the caller's input would show at every item, and comes through.
+
+    Args:
+        answer: called with items.
+        chunk: the items.
+        failed: makes an answer of what was raised for a single item.
+        fault: what a single item may raise.
+    """
+    try:
+        return answer(chunk)
+    except InputError:
+        raise
+    except fault as error:
+        if len(chunk) == 1:
+            return [failed(error)]
+    return [one for item in chunk for one in answered_each(answer, [item], failed, fault)]
 
 
 def check_batch_output(output: Path, inputs: Iterable[Path | None]) -> None:
