@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fake_api import FakeApi, Reply, failed, said
 
 COMMAND = [sys.executable, "-m", "vispa"]
 TEXT = "Telling my grandmother a comforting lie about her illness"
@@ -190,24 +194,63 @@ def test_batch_joins_by_identifier(environment: dict[str, str], tmp_path: Path) 
     assert {i: a["text"] for i, a in answers[0].items()} == {row["id"]: row["situation"] for row in rows}
 
 
-def test_batch_survives_kills(environment: dict[str, str], tmp_path: Path) -> None:
-    """kill -9 at random moments, then resume: the same bytes as an uninterrupted run."""
-    source = situations(tmp_path, 80)
-    whole, torn = tmp_path / "whole.jsonl", tmp_path / "torn.jsonl"
+#: How often a batch is stopped by each means.
+ROUNDS = int(os.environ.get("VISPA_TEST_KILLS", "3"))
+
+
+def kill(process: subprocess.Popen[bytes], output: Path, moments: random.Random) -> None:
+    process.send_signal(signal.SIGKILL)
+
+
+def fill_the_disk(process: subprocess.Popen[bytes], output: Path, moments: random.Random) -> None:
+    """From now on the output may grow by a few bytes only, and nothing else beyond its length."""
+    with contextlib.suppress(ProcessLookupError):
+        size = output.stat().st_size + moments.randrange(2000)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """A file of items, and the output of a batch that nothing stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    source, whole = situations(folder, 80), folder / "whole.jsonl"
     subprocess.run(batch(environment, source, whole), env=environment, check=True, capture_output=True, timeout=300)
-    moments = random.Random(0)
-    for _ in range(int(os.environ.get("VISPA_TEST_KILLS", "4"))):
+    return source, whole.read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of other processes are Linux's")
+@pytest.mark.parametrize("stop", [kill, fill_the_disk])
+def test_batch_survives(
+    environment: dict[str, str],
+    uninterrupted: tuple[Path, bytes],
+    tmp_path: Path,
+    stop: Callable[[subprocess.Popen[bytes], Path, random.Random], None],
+) -> None:
+    """Stopped at random moments, then resumed: the same bytes as an uninterrupted run."""
+    (source, whole), torn = uninterrupted, tmp_path / "torn.jsonl"
+    moments = random.Random(stop.__name__)
+    for _ in range(ROUNDS):
         process = subprocess.Popen(
-            batch(environment, source, torn), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            batch(environment, source, torn), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
         deadline = time.monotonic() + 60
         while not torn.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(moments.uniform(0, 1.5))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        stop(process, torn, moments)
+        _, errors = process.communicate(timeout=300)
+        found = torn.read_bytes()
+        assert whole.startswith(found)
+        if process.returncode == 1:
+            assert b"cannot be written (File too large)" in errors and b"make room and repeat" in errors
+            assert errors.count(b"\n") == 1 and (found == b"" or found.endswith(b"\n"))
+        elif process.returncode != -signal.SIGKILL:
+            assert (process.returncode, found) == (0, whole)
+            # Done before it could be stopped; the next round begins anew.
+            torn.unlink()
     subprocess.run(batch(environment, source, torn), env=environment, check=True, capture_output=True, timeout=300)
-    assert torn.read_bytes() == whole.read_bytes()
+    assert torn.read_bytes() == whole
+    assert len({json.loads(line)["id"] for line in whole.splitlines()}) == whole.count(b"\n") == 80
 
 
 def test_batch_mends_a_torn_line(environment: dict[str, str], tmp_path: Path) -> None:
@@ -217,6 +260,37 @@ def test_batch_mends_a_torn_line(environment: dict[str, str], tmp_path: Path) ->
     output.write_bytes(whole[: len(whole) - 40])
     subprocess.run(batch(environment, source, output), env=environment, check=True, capture_output=True)
     assert output.read_bytes() == whole
+
+
+def test_batch_ends_with_1_until_every_item_is_answered(environment: dict[str, str], tmp_path: Path) -> None:
+    source, output = tmp_path / "items.jsonl", tmp_path / "out.jsonl"
+    texts = ["Feeding the ducks", "Selling a boat", "Mending a fence"]
+    source.write_text("".join(json.dumps({"id": n, "text": text}) + "\n" for n, text in enumerate(texts)))
+    deaf_to = {texts[0], texts[2]}
+
+    def reply(prompt: str, earlier: int) -> Reply:
+        return failed(400, "no") if any(text in prompt for text in deaf_to) else said("It is said.")
+
+    def run() -> tuple[int, dict[str, object], str]:
+        command = [sys.executable, "-m", "vispa", "batch", str(source), "-o", str(output), "--json", "--k", "1"]
+        command += ["--max-new-tokens", "8", "--aggregator", "api:m", "--api-url", api.url, "--api-key-variable", ""]
+        found = subprocess.run(command, env=environment, capture_output=True, timeout=300, check=False)
+        return found.returncode, json.loads(found.stdout), found.stderr.decode()
+
+    with FakeApi(reply) as api:
+        code, summary, errors = run()
+        assert (code, summary["failed"], summary["answered_now"]) == (1, 2, 3)
+        assert "2 of 3 items have no answer" in errors and "Repeat the command" in errors
+        deaf_to.remove(texts[2])
+        code, summary, _ = run()
+        assert (code, summary["failed"], summary["answered_now"]) == (1, 1, 2)
+        code, summary, _ = run()
+        assert (code, summary["failed"], summary["answered_now"]) == (1, 1, 1)
+        deaf_to.clear()
+        code, summary, errors = run()
+        assert (code, summary["failed"], errors) == (0, 0, "")
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [line["id"] for line in lines] == [0, 1, 2] and all(line["response"] == "It is said." for line in lines)
 
 
 # ---------------------------------------------------------------- bad input

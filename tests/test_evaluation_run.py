@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from vispa.cli import evaluate as commands
-from vispa.errors import InputError
+from vispa.errors import InputError, OutputError, VispaError
 from vispa.evaluation import runner
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods import METHODS, Bench, check_methods, make_methods
@@ -411,6 +411,42 @@ def test_one_failing_item_does_not_end_the_run(bench, tmp_path, echo, monkeypatc
     assert echo.asked == [3, 1, 1, 1, 2]
 
 
+def test_items_that_failed_are_asked_again_and_keep_their_places(bench, tmp_path, echo, monkeypatch):
+    monkeypatch.setattr(runner, "CHUNK", 3)
+    task, output = write_task(tmp_path, "overton", rows("overton", 5)), tmp_path / "run"
+    run(task, None, ["echo"], bench, tmp_path / "whole")
+    echo.trouble = (0, "i3")
+    assert run(task, None, ["echo"], bench, output).failed == {"echo": 2}
+    for trouble, failed in (((0, "i3"), 2), (("i3",), 1), ((), 0), ((), 0)):
+        echo.trouble = trouble
+        told: list[int] = []
+        summary = run(task, None, ["echo"], bench, output, progress=lambda _, done, __, told=told: told.append(done))
+        assert summary.failed == {"echo": failed} and sum(told) == 5
+        found = RunFolder(output).records("echo")
+        assert [record.id for record in found] == [0, "i1", 2, "i3", 4]
+        assert sum(record.error is not None for record in found) == failed
+    assert summary.answered == 0
+    assert [path.name for path in (output / "records").iterdir()] == ["echo.jsonl"]
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_text("")])
+def test_records_that_are_touched_in_mid_run_are_noticed(bench, tmp_path, echo, monkeypatch, harm):
+    monkeypatch.setattr(runner, "CHUNK", 2)
+    task, output = write_task(tmp_path, "overton", rows("overton", 5)), tmp_path / "run"
+    path = RunFolder(output).records_path("echo")
+    told: list[int] = []
+
+    def progress(method, done, total):
+        told.append(done)
+        if sum(told) == 4:
+            harm(path)
+
+    with pytest.raises(OutputError, match=r"echo.jsonl: was .* while it was being written, after 4 lines"):
+        run(task, None, ["echo"], bench, output, progress=progress)
+    run(task, None, ["echo"], bench, output)
+    assert [record.id for record in RunFolder(output).records("echo")] == [0, "i1", 2, "i3", 4]
+
+
 def test_a_fault_of_the_settings_ends_the_run(bench, tmp_path, echo):
     def refuse(items):
         raise InputError("key", "is wrong.", "Set it.")
@@ -561,6 +597,18 @@ def test_eval_runs_scores_and_reports(command, tmp_path, monkeypatch):
     assert config["folder"] == str(tmp_path.resolve()) and Path(config["task"]).is_absolute()
     environment = json.loads((output / "environment.json").read_text())
     assert {"versions", "platform", "cores", "device"} <= set(environment)
+
+
+def test_eval_ends_with_a_fault_until_every_item_is_answered(command, tmp_path, echo):
+    task = write_task(tmp_path, "overton", rows("overton", 3))
+    options = ("eval", "--task", str(task), "-o", str(tmp_path / "run"), "--methods", "echo", "--no-score")
+    for trouble, failed in (((0, 2), "2 of echo"), ((0, 2), "2 of echo"), ((2,), "1 of echo")):
+        echo.trouble = trouble
+        with pytest.raises(VispaError, match=rf"items have no answer \({failed}\).* Repeat the command") as caught:
+            command(*options)
+        assert not isinstance(caught.value, InputError)
+    echo.trouble = ()
+    assert "3 items, 1 answers now" in command(*options)
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ class VectorBank:
 
         Raises:
             InputError: the folder cannot be written to, or a value or estimator has no proper name.
-            VispaError: the file cannot be written.
+            OutputError: there is no room.
         """
         for name in (*self.info.values, *self.entries):
             check_name("bank", name)

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
-from vispa.errors import BankError, VispaError
+from vispa.errors import BankError
 from vispa.files.writing import replacing
 from vispa.steering.bank_header import BANK_ADVICE
 
@@ -49,17 +49,12 @@ def write_sealed(path: Path, header: Mapping[str, Any], tensors: Mapping[str, to
 
     Raises:
         InputError: the folder cannot be written to.
-        VispaError: the disk is full, or the file cannot be written for another reason.
+        OutputError: there is no room.
     """
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = canonical({**header, "digests": digests(stored)})
     with replacing(path) as temporary:
-        try:
-            save_file(stored, temporary, metadata={_HEADER: text, _CHECKSUM: _sha256(text.encode())})
-        except (SafetensorError, OSError) as error:
-            raise VispaError(
-                f"{path}: cannot be written ({error}). Free some space, or choose another place."
-            ) from error
+        save_file(stored, temporary, metadata={_HEADER: text, _CHECKSUM: _sha256(text.encode())})
 
 
 def read_sealed(path: Path) -> Sealed:
