@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -108,7 +109,7 @@ def answer(mode: str, text: str) -> SimpleNamespace:
     return SimpleNamespace(
         mode=mode,
         values=[SimpleNamespace(value=text, score=0.5)],
-        comments=[SimpleNamespace(value=text, text=text)],
+        comments=[SimpleNamespace(value=text, text=text, steered=True)],
         response=text,
         claims=[SimpleNamespace(text=text, supported=False)],
         target=text,
@@ -261,3 +262,29 @@ def test_options_that_are_none_are_refused_in_one_line() -> None:
         found = vispa(*arguments, stdout=subprocess.PIPE)
         assert found.returncode == 2 and found.stdout == b""
         assert found.stderr.startswith(b"vispa: ") and found.stderr.count(b"\n") == 1 and b"\x1b" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/far/away\x1b"),
+            r"/far/away\x1b: cannot be written (No space",
+        ),
+        (OSError(errno.EFBIG, "File too large"), "a file: cannot be written (File too large). What was written before"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "cannot be written (Disk quota exceeded)"),
+        (OutputError("out.jsonl", "was deleted.", "Repeat."), "vispa: out.jsonl: was deleted. Repeat."),
+        (ValueError("[/x]\x1b[31m"), r"internal error: ValueError: [/x]\x1b[31m (run with"),
+        (ConnectionError("reset"), "internal error: ConnectionError: reset"),
+    ],
+)
+def test_a_full_disk_is_no_internal_error(
+    error: Exception, words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(main, "app", fail)
+    monkeypatch.setattr(main, "_leave_output", lambda: None)
+    assert main._run() == 1
+    assert words in capsys.readouterr().err

@@ -15,6 +15,12 @@ class _PlainFormatter(logging.Formatter):
         return visible_line(super().format(record))
 
 
+def show_warnings_plainly() -> None:
+    """See that warnings, which are shown where nothing else was asked for, are plain lines too."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_PlainFormatter("vispa: %(message)s"))
+
+
 def log_to_stderr(level: int) -> None:
     """Show this package's messages of at least a level."""
     logger = logging.getLogger("vispa")

@@ -31,7 +31,9 @@ from vispa.cli import (
 )
 from vispa.cli.console import ReaderGone, flush_output, print_line, print_note
 from vispa.cli.defaults import set_defaults
+from vispa.cli.logs import log_to_stderr, show_warnings_plainly
 from vispa.errors import InputError, OutputError, VispaError
+from vispa.files.writing import is_exhausted
 
 app = typer.Typer(
     name="vispa",
@@ -66,8 +68,6 @@ def options(
     if debug:
         os.environ["VISPA_DEBUG"] = "1"
     if debug or verbose:
-        from vispa.cli.logs import log_to_stderr
-
         log_to_stderr(logging.DEBUG if debug else logging.INFO)
     set_defaults(context)
 
@@ -105,6 +105,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A character that the console does not have is written as an escape, and the rest is not lost.
             stream.reconfigure(errors="backslashreplace")
+    show_warnings_plainly()
     sys.exit(_run())
 
 
@@ -125,13 +126,18 @@ def _run() -> int:
         return _failed(str(error), 1)
     except KeyboardInterrupt:
         return _failed("interrupted.", 130)
+    except OSError as error:
+        if not is_exhausted(error):
+            return _internal(error)
+        place = error.filename or "a file"
+        kept = "What was written before is kept; make room and repeat the command."
+        return _failed(f"{place}: cannot be written ({error.strerror}). {kept}", 1)
     except typer.Abort:
         return _failed("aborted.", 1)
     except Exception as error:
         if hasattr(error, "format_message"):
             return _misused(error)
-        advice = "(run with `vispa --debug …` for the traceback)"
-        return _failed(f"internal error: {type(error).__name__}: {error} {advice}", 1)
+        return _internal(error)
     return _failed("interrupted.", 130) if code == 130 else code or 0
 
 
@@ -140,6 +146,11 @@ def _failed(message: str, code: int) -> int:
         raise
     print_note(f"vispa: {message}")
     return code
+
+
+def _internal(error: Exception) -> int:
+    advice = "(run with `vispa --debug …` for the traceback)"
+    return _failed(f"internal error: {type(error).__name__}: {error} {advice}", 1)
 
 
 def _misused(error: Any) -> int:

@@ -109,9 +109,14 @@ def unwritten(path: Path, error: OSError, kind: str, kept: str) -> VispaError:
         OutputError where there was no room, InputError where the place cannot be written to.
     """
     problem = f"cannot be written ({error.strerror or error})."
-    if error.errno in _EXHAUSTED:
+    if is_exhausted(error):
         return OutputError(str(path), problem, kept)
     return InputError(str(path), problem, f"Choose a {kind} that you may write{' to' if kind == 'folder' else ''}.")
+
+
+def is_exhausted(error: OSError) -> bool:
+    """Whether it is room, or the like, that was lacking: another name would not help."""
+    return error.errno in _EXHAUSTED
 
 
 def _is_file(path: Path, status: os.stat_result) -> bool:
