@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -36,8 +38,11 @@ from vispa.readers.base import ChatModel, Failure, Unfinished
 from vispa.readers.local import LocalChat, said
 from vispa.readers.weighing import weighed
 from vispa.records import (
+    Choosing,
     Comment,
+    Decoding,
     DistributionalResponse,
+    Mixing,
     OvertonResponse,
     Provenance,
     Response,
@@ -45,7 +50,7 @@ from vispa.records import (
     SteerableResponse,
     Steering,
 )
-from vispa.request import Request, Sampling
+from vispa.request import Request, Sampling, resolved_count
 from vispa.selection.choosing import Chooser
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.selector import Selector
@@ -256,12 +261,12 @@ class Vispa:
         requests = [checked(request, self.taxonomy, self.mixture.values) for request in requests]
 
         def together(part: Sequence[Request]) -> list[Response | Failure]:
-            return self._respond_together(part, sampling, seed, progress)
+            return self._respond_together(part, sampling, progress)
 
         return answered_apart(requests, together, lambda error: Failure(str(error)))
 
     def _respond_together(
-        self, requests: Sequence[Request], sampling: Sampling, seed: int, progress: Progress | None
+        self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None
     ) -> list[Response | Failure]:
         clock = _Clock()
         with clock("select"):
@@ -280,8 +285,12 @@ class Vispa:
                 if places:
                     found.update(zip(places, answer([jobs[i] for i in places]), strict=True))
         _logger.info("answered %d texts; seconds by stage: %s", len(requests), clock.seconds)
-        provenance = self._provenance(seed, clock.seconds)
-        return [_response(job, found[i], provenance, self._unsteered(job)) for i, job in enumerate(jobs)]
+        return [
+            one
+            if isinstance(one := found[i], Failure)
+            else _response(job, one, self._provenance(job, sampling, clock.seconds), self._unsteered(job))
+            for i, job in enumerate(jobs)
+        ]
 
     # ---------------------------------------------------------------- selecting and commenting
 
@@ -404,20 +413,50 @@ class Vispa:
     def _unsteered(self, job: _Job) -> tuple[str, ...]:
         return tuple(one.value for one in job.selection if not self.bank.steers(one.value, self.recipe))
 
-    def _provenance(self, seed: int, timings: dict[str, float]) -> Provenance:
-        recipe = self.recipe
+    def _provenance(self, job: _Job, sampling: Sampling, timings: dict[str, float]) -> Provenance:
+        recipe, request = self.recipe, job.request
+        blocks = recipe.chosen_blocks(len(self.model.blocks))
         return Provenance(
             model=self.model.name,
             model_fingerprint=self.model.fingerprint,
-            bank=self.bank.info.taxonomy_fingerprint,
+            dtype=str(self.model.model.dtype).removeprefix("torch."),
+            device=self.model.device.type,
+            bank=self.bank.fingerprint,
+            taxonomy=self.taxonomy.fingerprint,
             selector=self.selector.name,
-            aggregator=self.aggregator.name,
-            reader=self.reader.name,
-            steering=Steering(**{**vars(recipe), "blocks": recipe.chosen_blocks(len(self.model.blocks))}),
-            seed=seed,
+            choosing=self._choosing(request),
+            steering=Steering(**{**vars(recipe), "blocks": blocks}),
+            sampling=Decoding.model_validate(sampling.effective()) if job.case.comments else None,
+            prompts=self._prompts_digest,
             versions=versions(),
             timings={stage: round(seconds, 4) for stage, seconds in timings.items()},
+            **self._of_mode(job),
         )
+
+    def _choosing(self, request: Request) -> Choosing:
+        if request.values:
+            return Choosing(named=tuple(request.values))
+        return Choosing(
+            k=resolved_count(request.k, len(self.taxonomy)),
+            threshold=request.threshold,
+            diversity=request.diversity,
+            encoder=self.chooser.encoder.name if request.diversity > 0 else None,
+        )
+
+    def _of_mode(self, job: _Job) -> dict[str, Any]:
+        """What only the request's mode asks: its aggregator, picker, reader or mixture."""
+        if job.request.mode == "overton":
+            return {"aggregator": self.aggregator.name}
+        reader = {"reader": self.reader.name} if job.case.comments else {}
+        if job.request.mode == "steerable":
+            return {**reader, **({"picker": self.picker.name} if len(job.case.spoken) > 1 else {})}
+        shares = self.mixture.groups.get(job.case.country or job.case.target, self.mixture.shares)
+        mixing = Mixing(kind=self.mixture.kind, shares=shares or None, temperature=self.mixture.temperature)
+        return {**reader, "mixture": mixing}
+
+    @cached_property
+    def _prompts_digest(self) -> str:
+        return hashlib.sha256(json.dumps(asdict(self.prompts), sort_keys=True).encode()).hexdigest()
 
 
 def _case(request: Request, comments: Sequence[Comment]) -> Case:
@@ -425,11 +464,7 @@ def _case(request: Request, comments: Sequence[Comment]) -> Case:
     return Case(request.text, comments, request.question, tuple(request.options), target, request.country)
 
 
-def _response(
-    job: _Job, answer: _Answer | Failure, provenance: Provenance, unsteered: tuple[str, ...]
-) -> Response | Failure:
-    if isinstance(answer, Failure):
-        return answer
+def _response(job: _Job, answer: _Answer, provenance: Provenance, unsteered: tuple[str, ...]) -> Response:
     common: dict[str, Any] = {
         "text": job.request.text,
         "values": job.selection,

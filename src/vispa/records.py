@@ -90,30 +90,95 @@ class Steering(Record):
     gate: float | None
 
 
+class Choosing(Record):
+    """How the values were chosen; the fields that did not count are None.
+
+    Attributes:
+        named: values that the request, its target or the mixture names; nothing was selected then.
+        k: how many to select.
+        threshold: least relevance.
+        diversity: how much they must differ.
+        encoder: whose similarities diversity goes by.
+    """
+
+    named: tuple[str, ...] | None = None
+    k: int | Literal["auto"] | None = None
+    threshold: float | None = None
+    diversity: float | None = None
+    encoder: str | None = None
+
+
+class Decoding(Record):
+    """How comments were decoded; of greedy ones only the length counts.
+
+    Attributes:
+        max_new_tokens: longest comment.
+        temperature: None is greedy.
+        top_p: share of the probability that the tokens sampled from must hold.
+        seed: of the random numbers.
+    """
+
+    max_new_tokens: int
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+
+
+class Mixing(Record):
+    """How the values' distributions became one.
+
+    Attributes:
+        kind: `mean`, `relevance`, `given`, or `fitted`.
+        shares: value → weight of a given or fitted mixture, for the text's group.
+        temperature: to which every value's distribution was brought.
+    """
+
+    kind: str
+    shares: dict[str, float] | None = None
+    temperature: float
+
+
 class Provenance(Record):
-    """Everything needed to get the same answer again.
+    """Everything that determined the answer, beside the text and what the answer itself holds.
+
+    What had no effect is None: an Overton response has no reader of passages, a distribution no
+    aggregator, a greedy comment no seed.
 
     Attributes:
         model: name of the model.
         model_fingerprint: of configuration and weights.
-        bank: fingerprint of the taxonomy that the bank was fitted on.
-        selector: name of the selector.
-        aggregator: name of the aggregator of Overton responses.
-        reader: name of the model that reads comments as passages.
+        dtype: of the model's weights.
+        device: kind of device that it ran on.
+        bank: fingerprint of the bank's directions.
+        taxonomy: fingerprint of the values.
+        selector: name of the selector, which also scores and orders named values.
+        choosing: how many values were chosen, and by which rule.
         steering: how the model was steered.
-        seed: of the request.
+        sampling: how comments were decoded; None where the model's options were read without any.
+        prompts: SHA-256 of all prompt templates.
+        aggregator: name of the aggregator of an Overton response.
+        picker: name of what picked the comment that fits a target.
+        reader: name of the model that read comments as passages.
+        mixture: of a distributional response.
         versions: of the libraries.
         timings: seconds by stage; of the whole batch where several texts ran together.
     """
 
     model: str
     model_fingerprint: str
+    dtype: str
+    device: str
     bank: str
+    taxonomy: str
     selector: str
-    aggregator: str
-    reader: str
+    choosing: Choosing
     steering: Steering
-    seed: int
+    sampling: Decoding | None
+    prompts: str
+    aggregator: str | None = None
+    picker: str | None = None
+    reader: str | None = None
+    mixture: Mixing | None = None
     versions: dict[str, str]
     timings: dict[str, float]
 

@@ -100,6 +100,7 @@ def batch(
             "mode": mode,
             **{name: list(value) if isinstance(value, tuple) else value for name, value in given.items()},
             "model": vispa.model.fingerprint,
+            "bank": vispa.bank.fingerprint,
             "taxonomy": vispa.taxonomy.fingerprint,
             "recipe": vars(vispa.recipe)
             | {"blocks": list(vispa.recipe.chosen_blocks(len(vispa.model.blocks))), "depth": list(vispa.recipe.depth)},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +23,7 @@ from vispa.evaluation.score_files import load_scores
 from vispa.evaluation.scoring import MethodScores, RunScores
 from vispa.files.writing import write_json
 from vispa.models.encoder import Encoder
+from vispa.modes.prompts import built_in_prompts
 from vispa.records import Record
 from vispa.request import LETTERS
 from vispa.study.fluency import continuation, mean_perplexity, perplexities, repeated_shares
@@ -232,10 +234,18 @@ def _perplexity(
 ) -> Signature:
     if loaded is None:
         return _signature(method, "perplexity", None, limits.perplexity, "above", _INCOHERENT, "no model was given")
-    from vispa.models.encoding import chat_prompt
+    from vispa.evaluation.methods.asking import comment_request
+    from vispa.models.encoding import chat_prompt, recorded_prompt
 
-    prompts = {item.id: chat_prompt(loaded, item.prompt) for item in run.items}
-    rows = [(prompts[record.id], text) for record in sample for _, text in _texts(record)]
+    wording = replace(built_in_prompts(), **run.config.get("prompts", {}))
+    items = {item.id: item for item in run.items}
+    rows = []
+    for record in sample:
+        # What was steered, and what comments from elsewhere, which have no prompt of this model, are read after.
+        own = chat_prompt(loaded, comment_request(items[record.id], wording))
+        for comment in record.comments:
+            asked = own.text if comment.prompt is None else comment.prompt
+            rows.append((own if asked == own.text else recorded_prompt(loaded, asked), comment.text))
     values = perplexities(loaded, [prompt for prompt, _ in rows], [continuation(p.text, text) for p, text in rows])
     figure = float(mean_perplexity(values, (0,)))
     detail = f"comments of {len(sample)} items"

@@ -176,6 +176,7 @@ def _bench_settings(bench: Bench) -> dict[str, Any]:
         "model_fingerprint": vispa.model.fingerprint,
         "dtype": str(vispa.model.model.dtype),
         "device": vispa.model.device.type,
+        "bank": vispa.bank.fingerprint,
         "taxonomy": vispa.taxonomy.fingerprint,
         "reader": vispa.reader.name,
         "aggregator": vispa.aggregator.name,

@@ -61,6 +61,13 @@ def raw_prompt(loaded: LoadedModel, text: str, *, max_tokens: int | None = None)
     return Prompt(text, ids[:max_tokens], plain)
 
 
+def recorded_prompt(loaded: LoadedModel, text: str) -> Prompt:
+    """The prompt of a model that a record keeps as its text alone; all of it counts as the template's."""
+    if loaded.tokenization.scaffold is None:
+        return raw_prompt(loaded, text)
+    return Prompt(text, tuple(loaded.tokenization.encode(text, ())))
+
+
 def continued(loaded: LoadedModel, prompt: Prompt, text: str) -> tuple[int, ...]:
     """Token ids of a prompt and the text that follows it, encoded as they stand side by side.
 

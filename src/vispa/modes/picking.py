@@ -21,6 +21,7 @@ class EmbeddingPicker:
 
     def __init__(self, encoder: Encoder, taxonomy: Taxonomy) -> None:
         self.encoder, self.taxonomy = encoder, taxonomy
+        self.name = f"embedding:{encoder.name}"
 
     def fit(self, cases: Sequence[Case]) -> list[Reading | Failure]:
         """For each case a distribution over its comments: the softmax of the cosine similarities."""

@@ -18,7 +18,13 @@ from vispa.request import LETTERS
 
 
 class Picker(Protocol):
-    """Says how well each comment of a case fits its target."""
+    """Says how well each comment of a case fits its target.
+
+    Attributes:
+        name: goes into the record of an answer.
+    """
+
+    name: str
 
     def fit(self, cases: Sequence[Case]) -> list[Reading | Failure]:
         """For each case a distribution over its comments."""
@@ -42,6 +48,7 @@ class ReaderPicker:
 
     def __init__(self, reader: ChatModel, prompts: Prompts) -> None:
         self.reader, self.prompts = reader, prompts
+        self.name = f"reader:{reader.name}"
 
     def prompt(self, case: Case) -> str:
         """What the reader is asked."""

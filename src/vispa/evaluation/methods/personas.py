@@ -13,6 +13,7 @@ from vispa.evaluation.methods.base import Bench
 from vispa.evaluation.methods.voices import Voice, answer_from_voices, where_spoken
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.generation.rows import Generated
+from vispa.models.encoding import chat_prompt
 from vispa.modes.templates import filled
 from vispa.readers.base import Failure, Unfinished
 
@@ -53,17 +54,18 @@ class Personas:
             for item, mine in zip(items, personas, strict=True)
             for persona in mine
         ]
+        prompts = iter(chat_prompt(self.bench.vispa.model, message).text for message in messages)
         said = iter(self.bench.say(messages, self.bench.max_new_tokens))
         voices: list[list[Voice] | Failure] = []
         for mine in personas:
-            texts = [next(said) for _ in mine]
+            texts, asked = [next(said) for _ in mine], [next(prompts) for _ in mine]
             if any(text.unfinished for text in texts):
                 voices.append(Unfinished())
                 continue
             voices.append(
                 [
-                    Voice(f"person {number}", text.text, persona, text.tokens)
-                    for number, (persona, text) in enumerate(zip(mine, texts, strict=True), 1)
+                    Voice(f"person {number}", text.text, persona, text.tokens, prompt)
+                    for number, (persona, text, prompt) in enumerate(zip(mine, texts, asked, strict=True), 1)
                 ]
             )
         return voices

@@ -14,7 +14,7 @@ from vispa.evaluation.methods.base import Bench
 from vispa.evaluation.runs.folder import CommentRecord, MethodAnswer
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
-from vispa.records import OvertonResponse, Response
+from vispa.records import Comment, DistributionalResponse, OvertonResponse, Response, SteerableResponse
 from vispa.study.inspection import recipe_for
 
 
@@ -81,6 +81,14 @@ def _answer(found: Response) -> MethodAnswer:
         answer=None if isinstance(found, OvertonResponse) else found.answer,
         distribution=None if isinstance(found, OvertonResponse) else found.distribution,
         values=tuple(chosen.value for chosen in found.values),
-        comments=tuple(CommentRecord(value=comment.value, text=comment.text) for comment in found.comments),
+        scores=tuple(chosen.score for chosen in found.values),
+        weights=found.weights if isinstance(found, DistributionalResponse) else (),
+        chosen=found.chosen if isinstance(found, SteerableResponse) else None,
+        comments=tuple(_comment(comment) for comment in found.comments),
         tokens=sum(comment.tokens for comment in found.comments),
     )
+
+
+def _comment(comment: Comment) -> CommentRecord:
+    """The comment as a run keeps it."""
+    return CommentRecord(**comment.model_dump(include=set(CommentRecord.model_fields)))

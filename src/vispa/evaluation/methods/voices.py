@@ -34,12 +34,14 @@ class Voice:
         text: the comment.
         source: goes into the record: the persona, the model or the file.
         tokens: generated for it.
+        prompt: what the model under test continued; None for comments that come from elsewhere.
     """
 
     name: str
     text: str
     source: str
     tokens: int = 0
+    prompt: str | None = None
 
 
 def answer_from_voices(
@@ -77,7 +79,10 @@ def answer_from_voices(
 
 def with_voices(answer: MethodAnswer, voices: Sequence[Voice]) -> MethodAnswer:
     """The answer with the comments it was made from."""
-    comments = tuple(CommentRecord(value=None, text=voice.text, source=voice.source) for voice in voices)
+    comments = tuple(
+        CommentRecord(value=None, text=voice.text, source=voice.source, prompt=voice.prompt, tokens=voice.tokens)
+        for voice in voices
+    )
     return answer.model_copy(update={"comments": comments, "tokens": sum(voice.tokens for voice in voices)})
 
 
