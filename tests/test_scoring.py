@@ -356,15 +356,35 @@ def test_signatures_of_comments(overton):
 
 def test_perplexity_is_that_of_the_unsteered_model(overton, llama):
     from vispa.models.encoding import chat_prompt
-    from vispa.study.fluency import perplexities
+    from vispa.study.fluency import continuation, perplexities
 
     score_run(overton, judge="none")
     found = by_name(check_run(overton, loaded=llama, thresholds=Thresholds(perplexity=1.0)), "vispa")["perplexity"]
-    texts = {"1": ["Same <b>words</b> here."], 1: ["Same words.", "Same words."]}
-    prompts = {item["id"]: chat_prompt(llama, item["text"]) for item in COVERAGE_ITEMS}
-    each = [float(perplexities(llama, [prompts[i]], [f" {t}"])[0]) for i, group in texts.items() for t in group]
+    texts = [("1", "Same <b>words</b> here."), (1, "Same words."), (1, "Same words.")]
+    # The same prompt as the one that is steered, not the data set's own text.
+    prompts = {item["id"]: chat_prompt(llama, asked_to_comment(item["text"])) for item in COVERAGE_ITEMS}
+    each = [float(perplexities(llama, [prompts[i]], [continuation(prompts[i].text, t)])[0]) for i, t in texts]
     assert found.figure == pytest.approx(math.exp(np.mean(np.log(each))), rel=1e-4)
     assert found.fired
+
+
+def test_perplexity_is_read_after_each_comments_own_prompt(tmp_path, llama):
+    from vispa.models.encoding import chat_prompt
+    from vispa.study.fluency import continuation, perplexities
+
+    task = write_task(tmp_path / "data", COVERAGE_ITEMS[:1], "overton", "coverage")
+    name = COVERAGE_ITEMS[0]["id"]
+    prompts = [chat_prompt(llama, message) for message in (asked_to_comment(COVERAGE_ITEMS[0]["text"]), "As a nurse:")]
+    said = [comment("honor", "So it is."), comment(None, "Not so.", "nurse") | {"prompt": prompts[1].text}]
+    run = write_run(tmp_path / "run", task, {"vispa": [record(name, response="x", comments=said)]})
+    score_run(run, judge="none")
+    found = by_name(check_run(run, loaded=llama), "vispa")["perplexity"]
+    texts = [continuation(p.text, c["text"]) for p, c in zip(prompts, said, strict=True)]
+    assert found.figure == pytest.approx(math.exp(np.mean(np.log(perplexities(llama, prompts, texts)))), rel=1e-4)
+
+
+def asked_to_comment(text):
+    return built_in_prompts().comment.format(text=text)
 
 
 def test_repetition_is_the_share_of_repeated_grams(tmp_path):
