@@ -33,6 +33,7 @@ from vispa.evaluation.runs.folder import FORMAT
 from vispa.evaluation.runs.run import read_run
 from vispa.evaluation.score_files import load_item_scores, load_scores
 from vispa.evaluation.scoring import score_run
+from vispa.modes.prompts import built_in_prompts
 
 STANCES = ["Support", "Oppose", "Either"]
 
