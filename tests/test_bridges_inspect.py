@@ -258,6 +258,18 @@ def test_distributions_from_letters_and_log_probabilities(data, tmp_path):
     assert means["most_likely"]["mean"] == pytest.approx(4 / 6)
 
 
+def test_thoughts_are_not_scored_and_unfinished_ones_are_errors(data, tmp_path):
+    said = ["<think>B?</think>A", "<think>A.\n</think>\n**(c)**", "[THINK]C[/THINK]B", "<think>A", "A.</think>B", "C"]
+    # The first token of a thought is no letter; what follows the thought counts.
+    shares = {0: {"<think>": 0.99, "B": 0.01}, 2: {"[THINK]": 1.0}}
+    task = TASKS["vital/globalopinionqa"](data=data)
+    log = run(task, tmp_path, model=saying(said, shares), fail_on_error=False)
+    errors = {sample.id: sample.error.message for sample in log.samples if sample.error}
+    assert list(errors) == [3] and "more new tokens" in errors[3]
+    answers = {sample.id: sample.scores["option_distribution"].answer for sample in log.samples if not sample.error}
+    assert answers == {"item 0": "A", 1: "C", "item 2": "B", "item 4": "B", 5: "C"}
+
+
 # ---------------------------------------------------------------- solver
 
 

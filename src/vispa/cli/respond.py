@@ -125,8 +125,7 @@ def _print_steerable(answer: SteerableResponse) -> None:
     _print_heading("Toward", f" {answer.target}: the comment of {comment.value}")
     if answer.distribution is not None:
         _print_bars(answer.options, answer.distribution)
-    said = answer.response if answer.answer else f"cannot be read: {answer.response!r}"
-    print_drawn(cell("Answer", "bold") + cell(f" {said}"))
+    print_drawn(cell("Answer", "bold") + cell(f" {answer.response}"))
 
 
 def _print_heading(heading: str, more: str = "") -> None:
