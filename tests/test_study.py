@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 
 from vispa.cli.inspect import inspect
 from vispa.errors import InputError
-from vispa.generation import engine
 from vispa.generation.engine import generate
 from vispa.generation.rows import Row, Sampling
+from vispa.models.batching import DECODING, Budget
 from vispa.models.encoding import Prompt, raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
@@ -194,7 +194,7 @@ def test_unknown_estimator_is_refused(bank: VectorBank) -> None:
 def test_perplexity_equals_one_token_at_a_time(
     kind: str, budget: int, make_model: Callable[..., LoadedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_TOKENS_PER_BATCH", budget)
+    monkeypatch.setattr(fluency, "DECODING", Budget(budget, rows=256))
     loaded = make_model(kind, initializer_range=0.1)
     prompts = [*PROMPTS, "A walk", "A longer prompt than all the others, to pad them"]
     texts = [" No.", "x", "A text of many words, more than the rest", " ü", " y z"]
@@ -216,7 +216,7 @@ def test_large_vocabularies_make_small_batches(llama: LoadedModel, monkeypatch: 
     handle = llama.model.get_output_embeddings().register_forward_hook(lambda _m, _i, out: sizes.append(out.numel()))
     found = perplexities(llama, raw(llama) * 10, ["some text", "x", "another"] * 10)
     handle.remove()
-    assert len(sizes) > 1 and max(sizes) <= engine._TOKENS_PER_BATCH
+    assert len(sizes) > 1 and max(sizes) <= (DECODING.tokens or 0)
     monkeypatch.undo()
     np.testing.assert_allclose(
         found, perplexities(llama, raw(llama) * 10, ["some text", "x", "another"] * 10), rtol=1e-5

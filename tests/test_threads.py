@@ -17,6 +17,7 @@ from vispa.generation import engine
 from vispa.generation.engine import generate
 from vispa.generation.options import option_masses
 from vispa.generation.rows import Row, Sampling
+from vispa.models.batching import Budget
 from vispa.models.encoder import BundledEncoder
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
@@ -126,7 +127,7 @@ def test_another_thread_waits_for_a_steered_batch(llama: LoadedModel, small_taxo
 
 def test_threads_take_turns_between_batches(llama: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short job that comes while a long one runs does not wait for its end."""
-    monkeypatch.setattr(engine, "_ROWS_PER_BATCH", 1)
+    monkeypatch.setattr(engine, "DECODING", Budget(rows=1))
     rows = [Row(raw_prompt(llama, f"Number {n}")) for n in range(30)]
     left: list[int] = []
     done: list[int] = []

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from vispa.generation.engine import pad_left
+from vispa.models.batching import pad_left
 from vispa.models.encoding import Prompt, raw_prompt
 from vispa.models.loading import LoadedModel
 
@@ -19,8 +19,7 @@ Generate = Callable[[LoadedModel, Sequence[Prompt], Vectors, int], list[str]]
 
 def transformers_batch(loaded: LoadedModel, prompts: Sequence[Prompt], new_tokens: int) -> list[str]:
     """Greedy texts of all prompts in one batch, padded on the left, by transformers' `generate`."""
-    encoded = [prompt.ids for prompt in prompts]
-    ids, mask = pad_left(encoded, int(loaded.tokenizer.pad_token_id), loaded.device)
+    ids, mask, _ = pad_left(loaded, [prompt.ids for prompt in prompts])
     output: Any = loaded.model.generate(  # type: ignore[operator]
         ids, attention_mask=mask, max_new_tokens=new_tokens, do_sample=False
     )

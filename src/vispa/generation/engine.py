@@ -17,13 +17,11 @@ from transformers import DynamicCache
 from vispa.errors import NumericalError
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.thoughts import answer_text
+from vispa.models.batching import DECODING, pad_left, token_batches
 from vispa.models.context import check_context
 from vispa.models.loading import LoadedModel
 from vispa.steering.intervention import ActiveSteering, steering
 from vispa.steering.plan import SteeringPlan
-
-_TOKENS_PER_BATCH = 16384
-_ROWS_PER_BATCH = 256
 
 
 def generate(
@@ -49,9 +47,8 @@ def generate(
     encoded = [row.prompt.ids for row in rows]
     for ids in encoded:
         check_context(loaded, len(ids), sampling.max_new_tokens)
-    order = sorted(range(len(rows)), key=lambda index: len(encoded[index]))
     results: dict[int, Generated] = {}
-    for batch in token_batches(order, [len(ids) + sampling.max_new_tokens for ids in encoded]):
+    for batch in token_batches([len(ids) + sampling.max_new_tokens for ids in encoded], DECODING):
         texts = _generate_batch(loaded, [rows[i] for i in batch], sampling, plan)
         results.update(zip(batch, texts, strict=True))
         if progress is not None:
@@ -87,8 +84,7 @@ def _decode(loaded: LoadedModel, rows: Sequence[Row], sampling: Sampling, active
     draws = None if sampling.is_greedy else _draws(rows, sampling).to(device)
     texts: list[list[int]] = [[] for _ in rows]
     alive = list(range(len(rows)))
-    ids, mask = pad_left([row.prompt.ids for row in rows], int(loaded.tokenizer.pad_token_id), device)
-    positions = (mask.cumsum(-1) - 1).clamp_min(0)
+    ids, mask, positions = pad_left(loaded, [row.prompt.ids for row in rows])
     cache = DynamicCache(config=loaded.model.config)
     for step in range(sampling.max_new_tokens):
         logits = next_logits(loaded, ids, mask, positions, past_key_values=cache, use_cache=True)
@@ -176,26 +172,7 @@ def _draw(logits: torch.Tensor, sampling: Sampling, draws: torch.Tensor) -> torc
     return tokens.gather(-1, place.clamp_max((probabilities > 0).sum(-1, keepdim=True) - 1))[:, 0]
 
 
-def pad_left(prompts: Sequence[Sequence[int]], padding: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask [B, T] of prompts padded on the left."""
-    width = max(map(len, prompts))
-    ids = torch.tensor([[padding] * (width - len(prompt)) + list(prompt) for prompt in prompts])
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    return ids.to(device), mask.to(device)
-
-
 def _end_tokens(loaded: LoadedModel) -> set[int]:
     configured = getattr(loaded.model.generation_config, "eos_token_id", None)
     found = configured if isinstance(configured, list) else [configured]
     return {int(token) for token in [*found, loaded.tokenizer.eos_token_id] if token is not None}
-
-
-def token_batches(order: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
-    """Cut length-sorted indices into batches under the budget of padded tokens and rows."""
-    batches: list[list[int]] = [[]]
-    for index in order:
-        full = (len(batches[-1]) + 1) * lengths[index] > _TOKENS_PER_BATCH or len(batches[-1]) >= _ROWS_PER_BATCH
-        if batches[-1] and full:
-            batches.append([])
-        batches[-1].append(index)
-    return batches if order else []

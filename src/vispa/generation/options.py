@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from vispa.errors import InputError
-from vispa.generation.engine import next_logits, pad_left, token_batches
+from vispa.generation.engine import next_logits
 from vispa.generation.letters import Masses, letter_tokens
+from vispa.models.batching import DECODING, pad_left, token_batches
 from vispa.models.context import check_context
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
@@ -57,10 +58,8 @@ def option_masses(
     for prompt_ids in encoded:
         check_context(loaded, len(prompt_ids))
     out: list[Masses] = [np.empty(0)] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]))
-    for batch in token_batches(order, [len(ids) for ids in encoded]):
-        ids, mask = pad_left([encoded[i] for i in batch], int(loaded.tokenizer.pad_token_id), loaded.device)
-        positions = (mask.cumsum(-1) - 1).clamp_min(0)
+    for batch in token_batches([len(ids) for ids in encoded], DECODING):
+        ids, mask, positions = pad_left(loaded, [encoded[i] for i in batch])
         with steering(loaded, plan, [steers[i] for i in batch]):
             logits = next_logits(loaded, ids, mask, positions, use_cache=False)
         probabilities = logits.double().softmax(-1).cpu().numpy()

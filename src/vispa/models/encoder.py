@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.errors import ModelError
+from vispa.models.batching import ENCODING, token_batches
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -20,7 +21,6 @@ FloatArray = npt.NDArray[np.float32]
 BUNDLED = "all-MiniLM-L6-v2"
 _BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MAX_TOKENS = 256
-_BATCH = 64
 
 
 class Encoder(Protocol):
@@ -78,10 +78,9 @@ class BundledEncoder:
         """See `Encoder.encode`: mean over tokens, then unit length."""
         import torch
 
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         out = np.empty((len(texts), self._model.config.hidden_size), dtype=np.float32)
-        for start in range(0, len(order), _BATCH):
-            batch = order[start : start + _BATCH]
+        # By characters: tokens are counted only when a batch is made.
+        for batch in token_batches([len(text) for text in texts], ENCODING):
             rows = [texts[i] for i in batch]
             with self._tokenizing:
                 tokens = self._tokenizer(
@@ -121,7 +120,7 @@ class SentenceTransformersEncoder:
         with self._lock:
             vectors = self._model.encode(
                 list(texts),
-                batch_size=_BATCH,
+                batch_size=ENCODING.rows or len(texts),
                 normalize_embeddings=True,
                 convert_to_numpy=True,
                 show_progress_bar=False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from vispa.errors import NumericalError
+from vispa.models.batching import pad_right, reading_budget, token_batches
 from vispa.models.context import context_length
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
@@ -18,9 +19,6 @@ from vispa.models.loading import LoadedModel
 Reading = Literal["last", "mean"]
 
 MAX_TOKENS = 256
-# Padded tokens a batch: on a CPU larger ones outgrow its caches, on a GPU smaller ones leave it idle.
-_TOKENS_PER_BATCH = {"cpu": 1024}
-_TOKENS_PER_BATCH_ELSEWHERE = 8192
 
 
 def block_output(output: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
@@ -86,44 +84,43 @@ def read_activations(
     Raises:
         NumericalError: an activation is NaN or infinite; names text and block.
     """
-    tokenizer, blocks = loaded.tokenizer, loaded.blocks
+    blocks = loaded.blocks
     max_tokens = min(max_tokens, context_length(loaded.model.config) or max_tokens)
     encoded = [raw_prompt(loaded, text, max_tokens=max_tokens).ids for text in texts]
     out = {reading: torch.empty(len(texts), len(blocks), loaded.hidden_size) for reading in readings}
-    order = sorted(range(len(texts)), key=lambda index: len(encoded[index]))
-    budget = _TOKENS_PER_BATCH.get(loaded.device.type, _TOKENS_PER_BATCH_ELSEWHERE)
-    for batch in _budgeted(order, [len(ids) for ids in encoded], budget):
-        lengths = torch.tensor([len(encoded[index]) for index in batch])
-        width = int(lengths.max())
-        ids = torch.full((len(batch), width), int(tokenizer.pad_token_id))
-        for row, index in enumerate(batch):
-            ids[row, : len(encoded[index])] = torch.tensor(encoded[index])
-        mask = torch.arange(width)[None, :] < lengths[:, None]
-        rows = torch.tensor(batch)
-        device = loaded.device
-        last, weights = (lengths - 1).to(device), (mask / lengths[:, None]).to(device, torch.float32)
-
-        def read(
-            number: int,
-            hidden: torch.Tensor,
-            rows: torch.Tensor = rows,
-            last: torch.Tensor = last,
-            weights: torch.Tensor = weights,
-        ) -> None:
-            if "last" in out:
-                place = last.to(hidden.device)
-                out["last"][rows, number] = hidden[torch.arange(len(rows), device=hidden.device), place].float().cpu()
-            if "mean" in out:
-                out["mean"][rows, number] = torch.einsum("bth,bt->bh", hidden.float(), weights.to(hidden.device)).cpu()
-
-        with loaded.passes(), hooks_on(blocks, read):
+    for batch in token_batches([len(ids) for ids in encoded], reading_budget(loaded.device)):
+        padded = pad_right(loaded, [encoded[place] for place in batch])
+        with loaded.passes(), hooks_on(blocks, _reader(out, torch.tensor(batch), padded.mask)):
             # The base model leaves out the output head, which nobody reads here.
-            loaded.model.base_model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
+            loaded.model.base_model(input_ids=padded.ids, attention_mask=padded.mask, use_cache=False)
         if progress is not None:
             progress(len(batch))
     for states in out.values():
         check_finite(states, texts)
     return out
+
+
+def _reader(
+    out: Mapping[Reading, torch.Tensor], rows: torch.Tensor, mask: torch.Tensor
+) -> Callable[[int, torch.Tensor], None]:
+    """A hook that writes what it reads of a batch, padded on the right, into `out`.
+
+    Args:
+        out: reading → [N, L, H].
+        rows: [B] places of the batch's texts in `out`.
+        mask: [B, T], 1 where a token is.
+    """
+    lengths = mask.sum(-1)
+    weights = mask / lengths[:, None]
+
+    def read(block: int, hidden: torch.Tensor) -> None:
+        if "last" in out:
+            last = (lengths - 1).to(hidden.device)
+            out["last"][rows, block] = hidden[torch.arange(len(rows), device=hidden.device), last].float().cpu()
+        if "mean" in out:
+            out["mean"][rows, block] = torch.einsum("bth,bt->bh", hidden.float(), weights.to(hidden.device)).cpu()
+
+    return read
 
 
 def check_finite(states: torch.Tensor, texts: Sequence[str]) -> None:
@@ -135,15 +132,3 @@ def check_finite(states: torch.Tensor, texts: Sequence[str]) -> None:
             f"The activation of text {text} ({texts[text][:60]!r}) after block {block} is not finite; "
             "load the model in float32 or bfloat16."
         )
-
-
-def _budgeted(order: Sequence[int], lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Cut length-sorted indices into batches of at most `budget` padded tokens."""
-    batch: list[int] = []
-    for index in order:
-        if batch and (len(batch) + 1) * lengths[index] > budget:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch

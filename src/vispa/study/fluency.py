@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 
 from vispa.errors import InputError
-from vispa.generation.engine import check_logits, pad_left, token_batches
+from vispa.generation.engine import check_logits
+from vispa.models.batching import DECODING, pad_left, token_batches
 from vispa.models.context import context_length
 from vispa.models.encoding import Prompt, common, continued
 from vispa.models.loading import LoadedModel
@@ -59,8 +60,9 @@ def perplexities(
     out = np.full(len(texts), np.nan)
     vocabulary = len(loaded.tokenizer)
     costs = [max(len(i), (c + 1) * vocabulary // _LOGITS_PER_TOKEN) for i, c in zip(joined, counts, strict=True)]
-    scored = sorted((index for index, count in enumerate(counts) if count), key=lambda index: costs[index])
-    for batch in token_batches(scored, costs) if scored else []:
+    scored = [index for index, count in enumerate(counts) if count]
+    for places in token_batches([costs[i] for i in scored], DECODING):
+        batch = [scored[place] for place in places]
         out[batch] = _batch_perplexities(loaded, [joined[i] for i in batch], [counts[i] for i in batch])
         if progress is not None:
             progress(len(batch))
@@ -115,8 +117,7 @@ def _batch_perplexities(
     loaded: LoadedModel, rows: Sequence[Sequence[int]], counts: Sequence[int]
 ) -> npt.NDArray[np.float64]:
     """Perplexity [B] of the last `counts[i]` tokens of row i."""
-    ids, mask = pad_left(rows, int(loaded.tokenizer.pad_token_id), loaded.model.device)
-    positions = (mask.cumsum(-1) - 1).clamp_min(0)
+    ids, mask, positions = pad_left(loaded, rows)
     most = max(counts)
     with loaded.passes():
         logits = loaded.model(

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 
 from vispa.errors import InputError
-from vispa.generation.engine import pad_left, token_batches
 from vispa.generation.rows import Row
+from vispa.models.batching import DECODING, pad_left, token_batches
 from vispa.models.context import check_context
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import hooks_on
@@ -68,8 +68,7 @@ def probe_logits(
     for ids in encoded:
         check_context(loaded, len(ids))
     out = np.empty((len(rows), len(weight)))
-    order = sorted(range(len(rows)), key=lambda index: len(encoded[index]))
-    for batch in token_batches(order, [len(ids) for ids in encoded]):
+    for batch in token_batches([len(ids) for ids in encoded], DECODING):
         last = _last_states(loaded, [encoded[i] for i in batch], [rows[i] for i in batch], plan, block)
         out[batch] = (last @ weight.T + directions.bias[:, block]).double().numpy()
         if progress is not None:
@@ -81,8 +80,7 @@ def _last_states(
     loaded: LoadedModel, prompts: Sequence[Sequence[int]], rows: Sequence[Row], plan: SteeringPlan, block: int
 ) -> torch.Tensor:
     """Residual stream [B, H] after a block at the last token of prompts, float32 on the CPU."""
-    ids, mask = pad_left(prompts, int(loaded.tokenizer.pad_token_id), loaded.model.device)
-    positions = (mask.cumsum(-1) - 1).clamp_min(0)
+    ids, mask, positions = pad_left(loaded, prompts)
     states: list[torch.Tensor] = []
     with (
         steering(loaded, plan, [row.steers for row in rows], orthogonal=[row.orthogonal for row in rows]),

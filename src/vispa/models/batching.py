@@ -1,0 +1,106 @@
+"""Batches of rows of similar length under a budget, and their padding: one way for all that runs a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+
+    from vispa.models.loading import LoadedModel
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one batch may hold; None sets no limit.
+
+    Attributes:
+        tokens: most tokens, padding included. A longer row is a batch of its own.
+        rows: most rows.
+    """
+
+    tokens: int | None = None
+    rows: int | None = None
+
+
+#: Of prompts that a language model reads or continues.
+DECODING = Budget(tokens=16384, rows=256)
+#: Of pairs that a classifier judges.
+CLASSIFYING = Budget(tokens=8192, rows=256)
+#: Of texts that a sentence encoder embeds.
+ENCODING = Budget(rows=64)
+# Of texts whose every activation is read: on a CPU larger batches outgrow its caches, on a GPU smaller ones leave
+# it idle.
+_READING = {"cpu": Budget(tokens=1024)}
+_READING_ELSEWHERE = Budget(tokens=8192)
+
+
+def reading_budget(device: torch.device) -> Budget:
+    """The budget of texts whose residual stream is read after every block, on a kind of device."""
+    return _READING.get(device.type, _READING_ELSEWHERE)
+
+
+def token_batches(lengths: Sequence[int], budget: Budget, *, longest_first: bool = False) -> Iterator[list[int]]:
+    """Positions of N rows in batches of similar length; rows of one length keep their order.
+
+    Args:
+        lengths: tokens of each row, or any other measure of what a row costs, [N].
+        budget: of a batch.
+        longest_first: begin with the longest rows, so that memory that does not suffice shows at the start.
+
+    Example:
+        >>> list(token_batches([3, 1, 2, 9], Budget(tokens=6)))
+        [[1, 2], [0], [3]]
+    """
+    order = sorted(range(len(lengths)), key=lambda place: -lengths[place] if longest_first else lengths[place])
+    batch: list[int] = []
+    for place in order:
+        width = lengths[batch[0] if longest_first and batch else place]
+        count = len(batch) + 1
+        over_tokens = budget.tokens is not None and count * width > budget.tokens
+        if batch and (over_tokens or (budget.rows is not None and count > budget.rows)):
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
+
+
+class Padded(NamedTuple):
+    """Rows of token ids, brought to one length T.
+
+    Attributes:
+        ids: [B, T] int64.
+        mask: [B, T] int64, 1 where a token is and 0 where padding is.
+        positions: [B, T] int64, each token's place in its own row.
+    """
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    positions: torch.Tensor
+
+
+def pad_left(loaded: LoadedModel, rows: Sequence[Sequence[int]]) -> Padded:
+    """B rows of token ids that end together, on the model's device: the next token follows at the last place."""
+    return _padded(loaded, rows, left=True)
+
+
+def pad_right(loaded: LoadedModel, rows: Sequence[Sequence[int]]) -> Padded:
+    """B rows of token ids that begin together, on the model's device: no position depends on the neighbours."""
+    return _padded(loaded, rows, left=False)
+
+
+def _padded(loaded: LoadedModel, rows: Sequence[Sequence[int]], *, left: bool) -> Padded:
+    import torch
+
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), int(loaded.tokenizer.pad_token_id))
+    mask = torch.zeros_like(ids)
+    for number, row in enumerate(rows):
+        place = slice(width - len(row), None) if left else slice(len(row))
+        ids[number, place] = torch.tensor(row, dtype=ids.dtype)
+        mask[number, place] = 1
+    mask = mask.to(loaded.device)
+    return Padded(ids.to(loaded.device), mask, (mask.cumsum(-1) - 1).clamp_min(0))
