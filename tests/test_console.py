@@ -104,14 +104,22 @@ def test_a_text_with_one_is_not(text: str) -> None:
 # ---------------------------------------------------------------- what the commands print
 
 
-def answer(mode: str, text: str) -> SimpleNamespace:
+class Said(SimpleNamespace):
+    """A record of which only what holds texts is given; all else is empty."""
+
+    def __getattr__(self, name: str) -> tuple[()]:
+        return ()
+
+
+def answer(mode: str, text: str) -> Said:
     """An answer in which every text is the same."""
-    return SimpleNamespace(
+    return Said(
         mode=mode,
         values=[SimpleNamespace(value=text, score=0.5)],
         comments=[SimpleNamespace(value=text, text=text, steered=True)],
         response=text,
         claims=[SimpleNamespace(text=text, supported=False)],
+        silent=(text,),
         target=text,
         chosen=0,
         options=(text, "No"),
