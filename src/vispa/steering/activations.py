@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from torch import nn
@@ -14,9 +13,7 @@ from vispa.models.batching import pad_right, reading_budget, token_batches
 from vispa.models.context import context_length
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
-
-#: How one vector is read from a sentence's tokens: the last one (the paper) or the mean.
-Reading = Literal["last", "mean"]
+from vispa.steering.readings import READINGS, Reading
 
 MAX_TOKENS = 256
 
@@ -74,7 +71,7 @@ def read_activations(
     Args:
         loaded: the model.
         texts: N non-empty texts.
-        readings: which vectors to read.
+        readings: which vectors to read; see `vispa.steering.readings`.
         max_tokens: longest text in tokens (the paper: 256), at most the model's context.
         progress: called with the number of texts just finished.
 
@@ -110,15 +107,11 @@ def _reader(
         rows: [B] places of the batch's texts in `out`.
         mask: [B, T], 1 where a token is.
     """
-    lengths = mask.sum(-1)
-    weights = mask / lengths[:, None]
+    tokens = mask.bool()
 
     def read(block: int, hidden: torch.Tensor) -> None:
-        if "last" in out:
-            last = (lengths - 1).to(hidden.device)
-            out["last"][rows, block] = hidden[torch.arange(len(rows), device=hidden.device), last].float().cpu()
-        if "mean" in out:
-            out["mean"][rows, block] = torch.einsum("bth,bt->bh", hidden.float(), weights.to(hidden.device)).cpu()
+        for reading, states in out.items():
+            states[rows, block] = READINGS[reading](hidden, tokens.to(hidden.device)).cpu()
 
     return read
 

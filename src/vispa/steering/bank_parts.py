@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from vispa.errors import BankError
-from vispa.steering.activations import Reading
 from vispa.steering.bank_header import BANK_ADVICE, EntryHeader
 from vispa.steering.estimators import Contrast, Directions
+from vispa.steering.readings import Reading
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 
 import torch
 
-from vispa.steering.activations import Reading
 from vispa.steering.logistic import fit_logistic
+from vispa.steering.readings import Reading
 
 #: What a value's expressing sentences are compared with: the opposing sentences of its pairs,
 #: or the expressing sentences of all values.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from vispa.models.loading import LoadedModel
-from vispa.steering.activations import Reading, read_activations
+from vispa.steering.activations import read_activations
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry
 from vispa.steering.estimators import (
@@ -18,6 +18,7 @@ from vispa.steering.estimators import (
     ProbeMeanDifference,
     Projection,
 )
+from vispa.steering.readings import Reading
 from vispa.steering.recipe import Recipe, embedded_recipe
 from vispa.taxonomy import Taxonomy
 from vispa.versions import versions
@@ -35,6 +36,7 @@ def default_estimators() -> tuple[Estimator, ...]:
         ProbeMeanDifference("probe_mean_difference", "last"),
         OneVersusOthers("one_versus_others", "mean"),
         OneVersusOthers("one_versus_others_last", "last"),
+        OneVersusOthers("one_versus_others_sink_free", "sink_free_mean"),
     )
 
 

@@ -1,0 +1,69 @@
+"""Readings of a sentence's activations, attention sinks left out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vispa.models.loading import LoadedModel
+from vispa.steering.activations import read_activations
+from vispa.steering.readings import READINGS, content_tokens, sink_free_mean, token_mean
+
+
+def sentences(lengths: list[int], width: int = 6, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(seed)
+    mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+    return torch.randn(len(lengths), max(lengths), width), mask
+
+
+def test_readings_equal_a_slow_reference() -> None:
+    lengths = [1, 2, 5, 9]
+    hidden, mask = sentences(lengths)
+    hidden[3, 4] *= 500  # a second sink, in mid-sentence
+    for row, length in enumerate(lengths):
+        tokens = [hidden[row, place] for place in range(length)]
+        content = [token for place, token in enumerate(tokens[1:], 1) if (row, place) != (3, 4)] or tokens
+        expected = {
+            "last": tokens[-1],
+            "mean": sum(tokens, torch.zeros(6)) / length,
+            "sink_free_mean": sum(content, torch.zeros(6)) / len(content),
+        }
+        for name, read in READINGS.items():
+            assert torch.allclose(read(hidden, mask)[row], expected[name], atol=1e-5), (name, row)
+
+
+@pytest.mark.parametrize("size", [11.0, 200.0, 1e4])
+def test_a_sink_does_not_move_the_reading(size: float) -> None:
+    hidden, mask = sentences([7, 4])
+    before = sink_free_mean(hidden, mask)
+    moved = hidden.clone()
+    moved[:, 0] *= size
+    assert torch.equal(sink_free_mean(moved, mask), before)
+    assert not torch.allclose(token_mean(moved, mask), token_mean(hidden, mask), atol=0.1)
+
+
+def test_padding_and_neighbours_change_nothing() -> None:
+    hidden, mask = sentences([6, 3])
+    alone = content_tokens(hidden[1:, :3].norm(dim=-1), mask[1:, :3])
+    together = content_tokens(hidden.norm(dim=-1), mask)
+    assert torch.equal(together[1:, :3], alone)
+    assert not together[1, 3:].any()
+
+
+def test_a_model_with_an_artificial_sink(llama: LoadedModel) -> None:
+    texts = ["A short one.", "Another sentence, of more words than the first.", "Third."]
+    plain = read_activations(llama, texts, readings=("mean", "sink_free_mean", "last"))
+
+    def sink(_module: object, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+        changed = output.clone()
+        changed[:, 0] += 1e4
+        return changed
+
+    handle = llama.blocks[-1].register_forward_hook(sink)
+    try:
+        sunk = read_activations(llama, texts, readings=("mean", "sink_free_mean", "last"))
+    finally:
+        handle.remove()
+    assert torch.equal(sunk["sink_free_mean"], plain["sink_free_mean"])
+    assert torch.equal(sunk["last"], plain["last"])
+    assert ((sunk["mean"] - plain["mean"])[:, -1].norm(dim=-1) > 100).all()
