@@ -86,6 +86,17 @@ def test_nothing_is_logged_unless_an_application_asks(caplog: pytest.LogCaptureF
     assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("vispa").handlers)
 
 
+def test_warnings_reach_whoever_uses_the_command_line() -> None:
+    code = r"""
+import logging, sys, vispa.cli.main as main
+main.set_defaults = lambda context: logging.getLogger('vispa.steering').warning('the \x1b[31mbank\nis damaged')
+sys.argv = ['vispa', 'values', '--json']
+main.main()
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, "vispa: the \\x1b[31mbank\\nis damaged\n")
+
+
 def test_a_model_may_be_a_path(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "vispa"):
         loaded = Vispa.from_pretrained(Path(EMBEDDED_PATH))

@@ -1,4 +1,4 @@
-"""The package's log messages on standard error, where `--verbose` or `--debug` ask for them."""
+"""The package's log messages on standard error: warnings always, others where `--verbose` or `--debug` ask."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ class _PlainFormatter(logging.Formatter):
 
 
 def show_warnings_plainly() -> None:
-    """See that warnings, which are shown where nothing else was asked for, are plain lines too."""
+    """Show warnings, this package's and others', as plain lines where nothing more was asked for."""
+    _show(logging.WARNING, "vispa: %(message)s")
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_PlainFormatter("vispa: %(message)s"))
 
 
 def log_to_stderr(level: int) -> None:
     """Show this package's messages of at least a level."""
+    _show(level, "vispa: %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("vispa").setLevel(level)
+
+
+def _show(level: int, form: str) -> None:
     logger = logging.getLogger("vispa")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_PlainFormatter("vispa: %(levelname)s %(name)s: %(message)s"))
+    handler.setLevel(level)
+    handler.setFormatter(_PlainFormatter(form))
     logger.handlers = [one for one in logger.handlers if not isinstance(one, logging.StreamHandler)] + [handler]
-    logger.setLevel(level)
