@@ -29,8 +29,12 @@ class ModelError(InputError):
     """A model cannot be loaded, or is not one that can be steered."""
 
 
-class ContextError(VispaError):
-    """A text is longer than what a model reads; of many that are answered together, it fails alone."""
+class TextError(VispaError):
+    """A model cannot take a text; of many that are answered together, it fails alone."""
+
+
+class ContextError(TextError):
+    """A text is longer than what a model reads."""
 
 
 class BankError(InputError):

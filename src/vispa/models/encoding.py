@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from vispa.errors import ModelError, TextError
 from vispa.models.loading import LoadedModel
 from vispa.models.tokenization import Span
 
@@ -36,14 +38,15 @@ def chat_prompt(loaded: LoadedModel, message: str) -> Prompt:
         message: what the user says; text, whatever stands in it.
 
     Raises:
-        ModelError: the template cannot be used, or drops the message.
+        TextError: the template refuses, drops or changes this message.
     """
     scaffold = loaded.tokenization.scaffold
     if scaffold is None:
         return raw_prompt(loaded, message)
-    text = scaffold.render(message)
-    plain = scaffold.locate(text, message)
-    return Prompt(text, tuple(loaded.tokenization.encode(text, plain)), tuple(plain))
+    with _of_this_text():
+        text = scaffold.render(message)
+        plain = scaffold.locate(text, message)
+        return Prompt(text, tuple(loaded.tokenization.encode(text, plain)), tuple(plain))
 
 
 def raw_prompt(loaded: LoadedModel, text: str, *, max_tokens: int | None = None) -> Prompt:
@@ -55,9 +58,13 @@ def raw_prompt(loaded: LoadedModel, text: str, *, max_tokens: int | None = None)
         loaded: the model.
         text: text, whatever stands in it; control tokens' names are characters.
         max_tokens: cut the tokens after so many.
+
+    Raises:
+        TextError: the tokenizer cannot keep the text apart from control tokens.
     """
     plain = ((0, len(text)),)
-    ids = (*loaded.tokenization.start, *loaded.tokenization.encode(text, plain))
+    with _of_this_text():
+        ids = (*loaded.tokenization.start, *loaded.tokenization.encode(text, plain))
     return Prompt(text, ids[:max_tokens], plain)
 
 
@@ -84,3 +91,12 @@ def common(first: Sequence[int], second: Sequence[int]) -> int:
     """Length of the longest common beginning."""
     shorter = min(len(first), len(second))
     return next((place for place in range(shorter) if first[place] != second[place]), shorter)
+
+
+@contextmanager
+def _of_this_text() -> Iterator[None]:
+    """The model was checked when it was loaded: what fails now fails for this text."""
+    try:
+        yield
+    except ModelError as error:
+        raise TextError(str(error)) from error

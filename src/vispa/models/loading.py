@@ -16,7 +16,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from vispa.errors import ModelError
 from vispa.models.blocks import decoder_blocks, residual_width
+from vispa.models.checking import check_config, check_vocabulary, check_weights
 from vispa.models.fingerprint import model_fingerprint
+from vispa.models.quiet import quietly
 from vispa.models.sources import model_folder
 from vispa.models.sources.progress import Progress
 from vispa.models.tokenization import Tokenization
@@ -130,8 +132,9 @@ def load_model(
         progress: told of fetching and converting, where the model needs it.
 
     Raises:
-        ModelError: missing or damaged files, a model that cannot be steered, a device that is not
-            there, or a package that `device_map` or `quantization` needs and that is not installed.
+        ModelError: missing or damaged files, files that do not belong together, a chat template that
+            cannot be used, a model that cannot be steered, a device that is not there, or a package that
+            `device_map` or `quantization` needs and that is not installed.
     """
     is_embedded = name == EMBEDDED
     path = str(EMBEDDED_PATH if is_embedded else model_folder(name, progress) or name)
@@ -141,26 +144,8 @@ def load_model(
     target = None if device_map is not None else _device(device)
     placement = _placement(target, device_map, quantization, dtype)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": is_embedded}
-    try:
-        config = AutoConfig.from_pretrained(path, **options)
-        if getattr(config, "is_encoder_decoder", False):
-            raise ModelError(
-                "model", f"{name} is an encoder-decoder model.", "Steering needs a decoder-only causal LM."
-            )
-        tokenizer = AutoTokenizer.from_pretrained(path, **options)
-        model = AutoModelForCausalLM.from_pretrained(
-            path,
-            config=config,
-            dtype=torch.float32 if is_embedded and dtype == "auto" else dtype,
-            use_safetensors=True,
-            **placement,
-            **options,
-        )
-    except ModelError:
-        raise
-    except Exception as error:
-        # transformers raises a dozen kinds of errors here; all mean that these files cannot serve.
-        raise ModelError("model", f"{name} cannot be loaded: {_first_line(error)}.", _ADVICE) from error
+    dtype = torch.float32 if is_embedded and dtype == "auto" else dtype
+    model, tokenizer = _read(name, path, dtype, placement, options)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
@@ -171,6 +156,8 @@ def load_model(
         model.to(target)  # type: ignore[arg-type]
     least = EMBEDDED_LEAST_OPTION_MASS if is_embedded else LEAST_OPTION_MASS
     loaded = LoadedModel(name, model, tokenizer, decoder_blocks(model, blocks), least)
+    if not is_embedded and loaded.tokenization.scaffold is not None:
+        loaded.tokenization.scaffold.check()
     if quantization is not None:
         # Passes may rearrange quantised weights in memory: the fingerprint is taken (and kept) before.
         _ = loaded.fingerprint
@@ -179,6 +166,37 @@ def load_model(
 
 def _in_one_piece(_head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(part.contiguous() if isinstance(part, torch.Tensor) else part for part in inputs)
+
+
+def _read(
+    name: str, path: str, dtype: str | torch.dtype, placement: dict[str, Any], options: dict[str, Any]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model and tokenizer of a folder or hub id, refused where they do not belong together."""
+    try:
+        with quietly():
+            config = AutoConfig.from_pretrained(path, **options)
+            check_config(name, config)
+            tokenizer = AutoTokenizer.from_pretrained(path, **options)
+            found: Any = AutoModelForCausalLM.from_pretrained(
+                path,
+                config=config,
+                dtype=dtype,
+                use_safetensors=True,
+                # Reported, so that our own message can say what does not fit.
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **placement,
+                **options,
+            )
+    except ModelError:
+        raise
+    except Exception as error:
+        # transformers raises a dozen kinds of errors here; all mean that these files cannot serve.
+        raise ModelError("model", f"{name} cannot be loaded: {_first_line(error)}.", _ADVICE) from error
+    model, report = found
+    check_weights(name, model, report)
+    check_vocabulary(name, model, tokenizer)
+    return model, tokenizer
 
 
 def _freeze(model: nn.Module) -> nn.Module:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import re
+import subprocess
+import sys
 import threading
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from vispa.errors import ModelError
+from vispa.models import template_probe
 from vispa.models.control_tokens import secret_name
 
 if TYPE_CHECKING:
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
 
 # A template takes a millisecond.
 _SECONDS = 5.0
+# The same in the time of a busy machine, the start of a process included.
+_PROBE_SECONDS = 6 * _SECONDS
 # What a template may write around a message: system prompts and descriptions of tools are far shorter.
 _CHARACTERS = 1_000_000
 _ADVICE = "Mend the model's chat template, or take it out: prompts then go without."
@@ -35,8 +41,15 @@ class Scaffold:
 
     @property
     def source(self) -> str:
-        """The template."""
-        return str(self._tokenizer.get_chat_template())
+        """The template.
+
+        Raises:
+            ModelError: there are several, and none is named `default`.
+        """
+        try:
+            return str(self._tokenizer.get_chat_template())
+        except ValueError as error:
+            raise _unusable(error) from error
 
     @property
     def written(self) -> str:
@@ -56,6 +69,14 @@ class Scaffold:
         Raises:
             ModelError: it is broken, raises an error, does not end, or drops the message.
         """
+        variables = {
+            **self._tokenizer.special_tokens_map,
+            "messages": [{"role": "user", "content": self._sentinel}],
+            "add_generation_prompt": True,
+            "tools": None,
+            "documents": None,
+        }
+        _check_end(json.dumps({"source": self.source, "variables": variables}))
         _ = self._around
 
     def render(self, message: str) -> str:
@@ -77,11 +98,10 @@ class Scaffold:
         worker.join(_SECONDS)
         if not found:
             _interrupt(worker)
-            raise ModelError("model", f"its chat template does not end within {_SECONDS:g} seconds.", _ADVICE)
+            raise _endless()
         text = found[0]
         if isinstance(text, BaseException):
-            said = (str(text).strip().splitlines() or [type(text).__name__])[0].rstrip(".")[:200]
-            raise ModelError("model", f"its chat template cannot be used: {said}.", _ADVICE) from text
+            raise _unusable(text) from text
         if len(text) > _CHARACTERS + 4 * len(message):
             raise ModelError("model", f"its chat template writes {len(text):,} characters.", _ADVICE)
         return text
@@ -111,6 +131,34 @@ def _apply(tokenizer: PreTrainedTokenizerBase, message: str) -> str:
             [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
         )
     )
+
+
+@cache
+def _check_end(given: str) -> None:
+    """Let a process that can be killed render the template once.
+
+    A template may loop, or double a text, in one step that nothing in this process could stop.
+    """
+    probe = [sys.executable, "-I", template_probe.__file__]
+    try:
+        ended = subprocess.run(probe, input=given.encode(), capture_output=True, timeout=_PROBE_SECONDS, check=False)
+    except OSError:
+        return  # No processes here: the clock of `Scaffold.render` is what there is.
+    except subprocess.TimeoutExpired as error:
+        raise _endless() from error
+    if ended.returncode == template_probe.TOO_LARGE:
+        raise ModelError("model", "its chat template writes without bounds.", _ADVICE)
+    if ended.returncode < 0:
+        raise _endless()
+
+
+def _endless() -> ModelError:
+    return ModelError("model", "its chat template does not end, and was stopped after seconds.", _ADVICE)
+
+
+def _unusable(error: BaseException) -> ModelError:
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
+    return ModelError("model", f"its chat template cannot be used: {said}.", _ADVICE)
 
 
 def _interrupt(worker: threading.Thread) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from vispa.errors import ContextError
+from vispa.errors import TextError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -14,11 +14,11 @@ Answer = TypeVar("Answer")
 def answered_apart(
     items: Sequence[Item],
     answer: Callable[[Sequence[Item]], Sequence[Answer]],
-    failed: Callable[[ContextError], Answer],
+    failed: Callable[[TextError], Answer],
 ) -> list[Answer]:
     """Answers to items that are answered together, those that cannot be answered parted from the others.
 
-    Items of which one is too long for a model are halved until it stands alone. The parts depend
+    Items of which one is a text that a model cannot take are halved until it stands alone. The parts depend
     on the items only, so that the same items give the same batches again.
 
     Args:
@@ -31,7 +31,7 @@ def answered_apart(
     """
     try:
         return list(answer(items))
-    except ContextError as error:
+    except TextError as error:
         if len(items) == 1:
             return [failed(error)]
     half = len(items) // 2
