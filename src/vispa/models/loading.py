@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from vispa.errors import ModelError
 from vispa.models.blocks import decoder_blocks, residual_width
-from vispa.models.checking import check_config, check_vocabulary, check_weights
+from vispa.models.checking import check_config, check_tokens, check_vocabulary, check_weights, known_tokens
 from vispa.models.fingerprint import model_fingerprint
 from vispa.models.quiet import quietly
 from vispa.models.sources import model_folder
@@ -146,18 +146,14 @@ def load_model(
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": is_embedded}
     dtype = torch.float32 if is_embedded and dtype == "auto" else dtype
     model, tokenizer = _read(name, path, dtype, placement, options)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.pad_token_id is None:
-        # Neither a padding nor an end token: padding is masked, so any token serves.
-        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)
+    _set_padding(tokenizer, known_tokens(model))
     _freeze(model)
     if not placement and target is not None:
         model.to(target)  # type: ignore[arg-type]
     least = EMBEDDED_LEAST_OPTION_MASS if is_embedded else LEAST_OPTION_MASS
     loaded = LoadedModel(name, model, tokenizer, decoder_blocks(model, blocks), least)
-    if not is_embedded and loaded.tokenization.scaffold is not None:
-        loaded.tokenization.scaffold.check()
+    if not is_embedded:
+        _check_prompts(loaded)
     if quantization is not None:
         # Passes may rearrange quantised weights in memory: the fingerprint is taken (and kept) before.
         _ = loaded.fingerprint
@@ -197,6 +193,23 @@ def _read(
     check_weights(name, model, report)
     check_vocabulary(name, model, tokenizer)
     return model, tokenizer
+
+
+def _set_padding(tokenizer: PreTrainedTokenizerBase, known: int) -> None:
+    """Padding is masked, so any token serves where there is none, or one that the weights do not know."""
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= known:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= known:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)
+
+
+def _check_prompts(loaded: LoadedModel) -> None:
+    """Refuse a chat template that cannot be used, and tokens before or around texts that the weights do not know."""
+    tokenization = loaded.tokenization
+    check_tokens(loaded.name, loaded.model, tokenization.start)
+    if tokenization.scaffold is not None:
+        tokenization.scaffold.check()
+        check_tokens(loaded.name, loaded.model, tokenization.encode(tokenization.scaffold.written, ()))
 
 
 def _freeze(model: nn.Module) -> nn.Module:

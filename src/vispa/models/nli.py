@@ -11,6 +11,7 @@ import numpy.typing as npt
 from vispa.errors import ModelError, NumericalError, check_choice
 from vispa.files.folders import cache_folder
 from vispa.files.score_cache import ScoreCache, pair_key
+from vispa.models.quiet import quietly
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -66,6 +67,7 @@ class NliJudge:
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+        from vispa.models.checking import check_weights
         from vispa.models.fingerprint import model_fingerprint
 
         check_choice("dtype", dtype, _DTYPES)
@@ -73,14 +75,22 @@ class NliJudge:
             revision = _PUBLISHED_REVISION
         options: dict[str, Any] = {"trust_remote_code": False} | ({"revision": revision} if revision else {})
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(model, **options)
-            loaded = AutoModelForSequenceClassification.from_pretrained(
-                model, dtype=getattr(torch, dtype), use_safetensors=True, **options
-            )
+            with quietly():
+                self._tokenizer = AutoTokenizer.from_pretrained(model, **options)
+                loaded, report = AutoModelForSequenceClassification.from_pretrained(
+                    model,
+                    dtype=getattr(torch, dtype),
+                    use_safetensors=True,
+                    ignore_mismatched_sizes=True,
+                    output_loading_info=True,
+                    **options,
+                )
         except Exception as error:
             # transformers raises a dozen kinds of errors here; all mean that these files cannot serve.
             first_line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ModelError("judge", f"{model} cannot be loaded: {first_line}.", _ADVICE) from error
+        # A classifier leaves the head of its pretraining behind.
+        check_weights(model, loaded, {**report, "unexpected_keys": ()})
         self.name = model
         self._entailment = entailment_label(loaded.config.id2label)
         self._model = loaded.eval().requires_grad_(False)

@@ -26,6 +26,7 @@ from vispa.files.folders import cache_folder
 from vispa.files.score_cache import ScoreCache
 from vispa.models.encoder import FloatArray
 from vispa.models.fingerprint import model_fingerprint
+from vispa.models.quiet import quietly
 from vispa.taxonomy import Taxonomy
 
 #: The paper's model.
@@ -280,12 +281,13 @@ def _load(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     try:
-        config = AutoConfig.from_pretrained(name, **options)
-        nli_positions(config, name)
-        tokenizer = AutoTokenizer.from_pretrained(name, **options)
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            name, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
-        )
+        with quietly():
+            config = AutoConfig.from_pretrained(name, **options)
+            nli_positions(config, name)
+            tokenizer = AutoTokenizer.from_pretrained(name, **options)
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                name, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+            )
         model.eval().requires_grad_(False).to(device)
     except ModelError:
         raise

@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from vispa.errors import ModelError
 from vispa.files.folders import cache_folder
+from vispa.models.quiet import quietly
 from vispa.models.sources.progress import Progress, Steps
 
 _CHUNK = 1 << 22
@@ -82,12 +83,10 @@ def convert(path: Path, target: Path, progress: Progress | None = None) -> None:
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     steps = Steps("converting", 3, progress)
     source = {"gguf_file": path.name, "local_files_only": True}
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
+    with quietly(), tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
         place = Path(temporary) / "model"
         try:
             tokenizer = AutoTokenizer.from_pretrained(path.parent, **source)
