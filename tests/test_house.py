@@ -80,7 +80,8 @@ def test_files_are_read_through_one_door() -> None:
     tensors = {"steering/sealing.py", "models/encoder.py"}
     for path in PACKAGE.rglob("*.py"):
         name = path.relative_to(PACKAGE).as_posix()
-        if not name.startswith("files/") and name not in tensors:
+        # A script in a process of its own, fed by this package alone.
+        if not name.startswith("files/") and name not in tensors | {"models/template_probe.py"}:
             assert not ways.search(path.read_text(encoding="utf-8")), path
 
 
