@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from vispa.errors import ModelError
-from vispa.models import loading
+from vispa.models import placement
 from vispa.models.blocks import decoder_blocks, residual_width
 from vispa.models.fingerprint import SAMPLE, model_fingerprint, sample_places
 from vispa.models.loading import LoadedModel, load_model
@@ -212,7 +212,7 @@ def test_placements_that_cannot_be(options: dict[str, str], message: str, folder
 def test_packages_that_are_missing(
     options: dict[str, str], missing: str, message: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "find_spec", lambda name: None if name == missing else object())
+    monkeypatch.setattr(placement, "find_spec", lambda name: None if name == missing else object())
     with pytest.raises(ModelError, match=message):
         load_model(str(folder), **options)
 

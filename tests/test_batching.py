@@ -5,9 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from vispa.errors import InputError
 from vispa.models.batching import Budget, pad_left, pad_right, reading_budget, token_batches
 from vispa.models.loading import LoadedModel
+
+
+@given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 100), st.booleans())
+def test_batches_hold_every_row_once(lengths: list[int], tokens: int, longest_first: bool) -> None:
+    found = list(token_batches(lengths, Budget(tokens), longest_first=longest_first))
+    assert sorted(place for batch in found for place in batch) == list(range(len(lengths)))
+    for batch in found:
+        assert len(batch) == 1 or len(batch) * max(lengths[place] for place in batch) <= tokens
+
+
+@pytest.mark.parametrize("limits", [{"tokens": 0}, {"rows": -1}])
+def test_a_batch_that_holds_nothing_is_refused(limits: dict[str, int]) -> None:
+    with pytest.raises(InputError) as caught:
+        Budget(**limits)
+    assert caught.value.field == next(iter(limits))
 
 
 @pytest.mark.parametrize("longest_first", [False, True])

@@ -20,8 +20,9 @@ from vispa.evaluation.coverage import (
     entailment_scores,
 )
 from vispa.files import caching
-from vispa.models import nli
-from vispa.models.nli import CACHE_FILE, NliJudge, entailment_label
+from vispa.models.batching import Budget
+from vispa.models.nli import CACHE_FILE, NliJudge
+from vispa.models.nli_labels import nli_labels
 from vispa.modes.sentences import split_sentences
 
 RESPONSES = [
@@ -133,15 +134,15 @@ def test_scores_are_those_of_the_slow_loop(judge_folder, cache):
 def test_pairs_are_judged_once(judge_folder, cache, monkeypatch):
     judge = NliJudge(str(judge_folder), device="cpu")
     judged = []
-    original = judge._judge
-    monkeypatch.setattr(judge, "_judge", lambda rows: judged.append(len(rows)) or original(rows))
+    original = judge._judged
+    monkeypatch.setattr(judge, "_judged", lambda rows: judged.append(len(rows)) or original(rows))
     pairs = [("a b", "c"), ("a", "b c"), ("a b", "c")]
     seen = []
     first = judge.entailment(pairs, seen.append)
     assert (sum(judged), sum(seen)) == (2, 2)
     assert first[0] == first[2] != first[1]
     again = NliJudge(str(judge_folder), device="cpu")
-    monkeypatch.setattr(again, "_judge", lambda rows: pytest.fail("judged again"))
+    monkeypatch.setattr(again, "_judged", lambda rows: pytest.fail("judged again"))
     np.testing.assert_array_equal(again.entailment(pairs[::-1], seen.append), first[::-1])
     assert sum(seen) == 4
     assert [path.name for path in cache.iterdir()] == ["judged-pairs.sqlite"]
@@ -152,12 +153,12 @@ def test_batches_do_not_change_the_result(judge_folder, monkeypatch):
     pairs = [(e, s) for e in EXPLANATIONS[2] for s in ("Yes.", "No, not at all.", "Perhaps " * 9)]
     whole = judge.entailment(pairs)
     sizes = []
-    original = judge._judge
-    monkeypatch.setattr(judge, "_judge", lambda rows: sizes.append(len(rows)) or original(rows))
-    monkeypatch.setattr(nli, "_TOKENS_PER_BATCH", 300)
+    original = judge._judged
+    monkeypatch.setattr(judge, "_judged", lambda rows: sizes.append(len(rows)) or original(rows))
+    judge.budget = Budget(300)
     np.testing.assert_allclose(judge.entailment(pairs), whole, atol=1e-5)
     assert len(sizes) > 2
-    monkeypatch.setattr(nli, "_PAIRS_PER_BATCH", 1)
+    judge.budget = Budget(rows=1)
     np.testing.assert_allclose(judge.entailment(pairs), whole, atol=1e-5)
     assert judge.entailment([]).shape == (0,)
 
@@ -174,19 +175,19 @@ def test_the_cache_keeps_judges_apart(judge_folder, cache):
 
 def test_a_failing_batch_keeps_what_was_judged_before(judge_folder, cache, monkeypatch):
     judge = NliJudge(str(judge_folder), device="cpu")
-    monkeypatch.setattr(nli, "_PAIRS_PER_BATCH", 1)
+    judge.budget = Budget(rows=1)
     with torch.no_grad():
-        good = judge._model.classifier.bias.clone()
+        good = judge.model.classifier.bias.clone()
     calls = iter([None, torch.full_like(good, float("nan"))])
-    original = judge._judge
+    original = judge._judged
 
     def break_second(rows):
         broken = next(calls)
         if broken is not None:
-            judge._model.classifier.bias.data = broken
+            judge.model.classifier.bias.data = broken
         return original(rows)
 
-    monkeypatch.setattr(judge, "_judge", break_second)
+    monkeypatch.setattr(judge, "_judged", break_second)
     with pytest.raises(NumericalError, match="finite"):
         judge.entailment([("long premise", "b"), ("a", "b")])
     with sqlite3.connect(cache / "judged-pairs.sqlite") as connection:
@@ -194,11 +195,16 @@ def test_a_failing_batch_keeps_what_was_judged_before(judge_folder, cache, monke
 
 
 def test_the_label_is_found_whatever_its_number():
-    assert entailment_label({0: "entailment", 1: "neutral", 2: "contradiction"}) == 0
-    assert entailment_label({0: "CONTRADICTION", 1: "NEUTRAL", 2: "ENTAILMENT"}) == 2
-    assert entailment_label({0: "not_entailment", 1: "entailment"}) == 1
+    def entailment(*labels):
+        config = DebertaV2Config(id2label=dict(enumerate(labels)), label2id={})
+        return nli_labels(config, "judge", contrast=False).entailment
+
+    assert entailment("entailment", "neutral", "contradiction") == 0
+    assert entailment("CONTRADICTION", "NEUTRAL", "ENTAILMENT") == 2
+    assert entailment("not_entailment", "entailment") == 1
+    assert entailment("neutral", "ENTAILMENT") == 1
     with pytest.raises(ModelError, match="LABEL_0, LABEL_1"):
-        entailment_label({0: "LABEL_0", 1: "LABEL_1"})
+        entailment("LABEL_0", "LABEL_1")
 
 
 def test_unusable_judges_are_refused(tmp_path, judge_folder):

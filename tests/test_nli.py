@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoConfig,
@@ -24,7 +22,9 @@ from transformers import (
 
 from vispa.errors import InputError, ModelError, NumericalError
 from vispa.files.score_cache import ScoreCache
-from vispa.selection.nli import HYPOTHESIS, NliSelector, batches, nli_positions
+from vispa.models.batching import Budget
+from vispa.models.nli_labels import nli_labels
+from vispa.selection.nli import HYPOTHESIS, NliSelector
 from vispa.taxonomy import Taxonomy, Value
 
 LABELS = ["calm", "long-term thrift", "candor", "care for nature and animals"]
@@ -117,7 +117,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def pipeline_scores(selector: NliSelector, texts: list[str], template: str = HYPOTHESIS) -> np.ndarray:
-    pipeline = ZeroShotClassificationPipeline(model=selector._model, tokenizer=selector._tokenizer)
+    pipeline = ZeroShotClassificationPipeline(model=selector.classifier.model, tokenizer=selector.classifier.tokenizer)
     rows = []
     for text in texts:
         said = pipeline(
@@ -133,7 +133,7 @@ class CountingPasses:
 
     def __init__(self, selector: NliSelector) -> None:
         self.shapes: list[tuple[int, ...]] = []
-        selector._model.register_forward_pre_hook(self._count, with_kwargs=True)
+        selector.classifier.model.register_forward_pre_hook(self._count, with_kwargs=True)
 
     def _count(self, model: object, args: object, kwargs: dict[str, torch.Tensor]) -> None:
         self.shapes.append(tuple(kwargs["input_ids"].shape))
@@ -157,7 +157,7 @@ def test_scores_equal_the_zero_shot_pipeline(labels: list[str], tmp_path: Path) 
     [("deberta-v2", {}), ("roberta", {"max_position_embeddings": LONGEST + 1}), ("llama", {"pad_token_id": None})],
 )
 def test_other_architectures_equal_the_pipeline(kind: str, extra: dict[str, object], tmp_path: Path) -> None:
-    selector = NliSelector(TAXONOMY, str(save_model(tmp_path, kind, **extra)), cache=None, tokens_per_batch=300)
+    selector = NliSelector(TAXONOMY, str(save_model(tmp_path, kind, **extra)), cache=None, budget=Budget(300))
     found = selector.scores(TEXTS)
     assert found.std() > 0.001
     np.testing.assert_allclose(found, pipeline_scores(selector, TEXTS), atol=1e-5)
@@ -167,8 +167,8 @@ def test_labels_between_others_are_read_by_name(tmp_path: Path) -> None:
     """Where the pipeline would take the first or last logit for the contradiction, whatever its name."""
     folder = save_model(tmp_path, labels=["neutral", "entailment", "contradiction"])
     selector = NliSelector(TAXONOMY, str(folder), cache=None)
-    pair = selector._tokenizer(TEXTS[0], HYPOTHESIS.format(label=LABELS[2]), return_tensors="pt")
-    _, entailment, contradiction = selector._model(**pair).logits[0].exp().tolist()
+    pair = selector.classifier.tokenizer(TEXTS[0], HYPOTHESIS.format(label=LABELS[2]), return_tensors="pt")
+    _, entailment, contradiction = selector.classifier.model(**pair).logits[0].exp().tolist()
     assert selector.scores(TEXTS[:1])[0, 2] == pytest.approx(entailment / (entailment + contradiction), abs=1e-5)
 
 
@@ -179,7 +179,7 @@ def test_own_template(bert: str) -> None:
 
 
 def test_batches_stay_within_their_budget_and_change_nothing(bert: str) -> None:
-    whole, small = (NliSelector(TAXONOMY, bert, cache=None, tokens_per_batch=budget) for budget in (10_000, 250))
+    whole, small = (NliSelector(TAXONOMY, bert, cache=None, budget=Budget(budget)) for budget in (10_000, 250))
     passes = CountingPasses(small)
     np.testing.assert_allclose(small.scores(TEXTS), whole.scores(TEXTS), atol=1e-5)
     assert all(rows * width <= 250 for rows, width in passes.shapes)
@@ -189,7 +189,7 @@ def test_batches_stay_within_their_budget_and_change_nothing(bert: str) -> None:
 
 
 def test_a_pair_beyond_the_budget_runs_alone(bert: str) -> None:
-    selector = NliSelector(TAXONOMY, bert, cache=None, tokens_per_batch=1)
+    selector = NliSelector(TAXONOMY, bert, cache=None, budget=Budget(1))
     passes = CountingPasses(selector)
     selector.scores(TEXTS[:2])
     assert [rows for rows, _ in passes.shapes] == [1] * 8
@@ -198,13 +198,15 @@ def test_a_pair_beyond_the_budget_runs_alone(bert: str) -> None:
 def test_only_the_text_is_cut(bert: str) -> None:
     selector = NliSelector(TAXONOMY, bert, cache=None)
     seen: list[torch.Tensor] = []
-    selector._model.register_forward_pre_hook(lambda _, __, given: seen.append(given["input_ids"]), with_kwargs=True)
+    selector.classifier.model.register_forward_pre_hook(
+        lambda _, __, given: seen.append(given["input_ids"]), with_kwargs=True
+    )
     selector.scores([TEXTS[1]])
     (tokens,) = seen
     assert tokens.shape == (len(LABELS), LONGEST)
     for row, label in zip(tokens, LABELS, strict=True):
         ends = HYPOTHESIS.format(label=label)
-        expected = [2, *selector._tokenizer(ends, add_special_tokens=False)["input_ids"], 2]
+        expected = [2, *selector.classifier.tokenizer(ends, add_special_tokens=False)["input_ids"], 2]
         assert row[-len(expected) :].tolist() == expected
 
 
@@ -220,7 +222,7 @@ def test_the_models_limit_counts_where_the_tokenizer_has_none(tmp_path: Path) ->
 
 
 def test_repeated_texts_are_scored_once_and_progress_counts_all(bert: str) -> None:
-    selector = NliSelector(TAXONOMY, bert, cache=None, tokens_per_batch=300)
+    selector = NliSelector(TAXONOMY, bert, cache=None, budget=Budget(300))
     passes = CountingPasses(selector)
     done: list[int] = []
     found = selector.scores([TEXTS[0], TEXTS[3], TEXTS[0]], done.append)
@@ -233,17 +235,9 @@ def test_repeated_texts_are_scored_once_and_progress_counts_all(bert: str) -> No
 
 def test_scores_that_are_not_finite_are_reported(bert: str) -> None:
     selector = NliSelector(TAXONOMY, bert, cache=None)
-    selector._model.classifier.bias.data[0] = float("nan")
-    with pytest.raises(NumericalError, match="calm"):
+    selector.classifier.model.classifier.bias.data[0] = float("nan")
+    with pytest.raises(NumericalError, match="|".join(LABELS)):
         selector.scores(TEXTS[:1])
-
-
-@given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 100))
-def test_batches_hold_every_item_once(lengths: list[int], budget: int) -> None:
-    found = list(batches(np.array(lengths, dtype=np.int64), budget))
-    assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
-    for batch in found:
-        assert len(batch) == 1 or len(batch) * max(1, *(lengths[index] for index in batch)) <= budget
 
 
 # ---------------------------------------------------------------- refusals
@@ -259,19 +253,19 @@ def test_names_without_entailment_are_refused_with_what_was_found(tmp_path: Path
 def test_one_missing_label_is_refused(labels: list[str]) -> None:
     config = AutoConfig.for_model("bert", id2label=dict(enumerate(labels)), label2id={})
     with pytest.raises(ModelError, match=labels[0]):
-        nli_positions(config, "some-model")
+        nli_labels(config, "some-model")
 
 
 def test_either_table_of_labels_is_enough_but_they_must_agree() -> None:
     config = AutoConfig.for_model("bert")
     names = {"contradiction": 0, "neutral": 1, "entailment": 2}
     config.id2label, config.label2id = {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}, names
-    assert nli_positions(config, "m") == (0, 2)
+    assert nli_labels(config, "m") == (0, 2)
     config.id2label, config.label2id = {2: "Contra", 1: "n", 0: "ENTAIL"}, None
-    assert nli_positions(config, "m") == (2, 0)
+    assert nli_labels(config, "m") == (2, 0)
     config.label2id = names
     with pytest.raises(ModelError, match="differ"):
-        nli_positions(config, "m")
+        nli_labels(config, "m")
 
 
 def test_a_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,8 +301,7 @@ def test_a_model_without_its_classifier_is_refused(tmp_path: Path) -> None:
     [
         ({"template": "This text is about values."}, "template"),
         ({"template": "very " * 30 + "{label}"}, "template"),
-        ({"tokens_per_batch": 0}, "tokens-per-batch"),
-        ({"device": "abacus"}, "model"),
+        ({"device": "abacus"}, "device"),
         ({"dtype": "roman"}, "model"),
     ],
 )
@@ -333,7 +326,7 @@ def open_selector(bert: str, tmp_path: Path) -> Iterator[Callable[..., tuple[Nli
 def test_the_second_call_runs_no_pass(open_selector) -> None:
     first, _ = open_selector()
     expected = first.scores(TEXTS)
-    for selector, passes in [open_selector(), open_selector(tokens_per_batch=100)]:
+    for selector, passes in [open_selector(), open_selector(budget=Budget(100))]:
         done: list[int] = []
         np.testing.assert_array_equal(selector.scores(TEXTS[::-1], done.append), expected[::-1])
         assert passes.shapes == []
@@ -356,10 +349,10 @@ def test_an_interrupted_run_keeps_what_it_finished(open_selector) -> None:
     def stop(count: int) -> None:
         raise StopError
 
-    selector, _ = open_selector(tokens_per_batch=LONGEST)
+    selector, _ = open_selector(budget=Budget(LONGEST))
     with pytest.raises(StopError):
         selector.scores(TEXTS, stop)
-    again, passes = open_selector(tokens_per_batch=LONGEST)
+    again, passes = open_selector(budget=Budget(LONGEST))
     again.scores(TEXTS)
     assert 0 < sum(rows for rows, _ in passes.shapes) < len(TEXTS) * len(LABELS)
 

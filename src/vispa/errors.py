@@ -63,3 +63,9 @@ def check_choice(field: str, given: str, allowed: tuple[str, ...]) -> None:
     """Refuse a word that is not one of those allowed."""
     if given not in allowed:
         raise InputError(field, f"is {given!r}.", f"Choose {' or '.join(allowed)}.")
+
+
+def first_line(error: BaseException | str) -> str:
+    """The first line of what another library's error says, without its full stop; its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from vispa.errors import InputError
+
 if TYPE_CHECKING:
     import torch
 
@@ -23,6 +25,16 @@ class Budget:
 
     tokens: int | None = None
     rows: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a batch that can hold nothing.
+
+        Raises:
+            InputError: a limit under 1.
+        """
+        for name, most in (("tokens", self.tokens), ("rows", self.rows)):
+            if most is not None and most < 1:
+                raise InputError(name, f"are {most} a batch.", "Give at least 1.")
 
 
 #: Of prompts that a language model reads or continues.

@@ -32,10 +32,7 @@ def decoder_blocks(model: nn.Module, name: str | None = None) -> nn.ModuleList:
         ModelError: an encoder-decoder model, an unknown `name`, no such list, or several.
     """
     config = getattr(model, "config", None)
-    if getattr(config, "is_encoder_decoder", False):
-        raise ModelError(
-            "model", f"{type(model).__name__} is an encoder-decoder model.", "Steering needs a decoder-only causal LM."
-        )
+    check_decoder_only(config, type(model).__name__)
     lists = {path: module for path, module in model.named_modules() if isinstance(module, nn.ModuleList)}
     if name is not None:
         if name not in lists:
@@ -62,6 +59,20 @@ def decoder_blocks(model: nn.Module, name: str | None = None) -> nn.ModuleList:
         f"{type(model).__name__} has no list of {' or '.join(map(str, counts)) or 'a known number of'} decoder blocks.",
         f"Name the list by hand; its lists: {_outer(lists)}.",
     )
+
+
+def check_decoder_only(config: Any, name: str) -> None:
+    """Refuse a model that reads with one stack of blocks and writes with another.
+
+    Args:
+        config: of the model.
+        name: of the model, for the message.
+
+    Raises:
+        ModelError: it is an encoder-decoder model.
+    """
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError("model", f"{name} is an encoder-decoder model.", "Steering needs a decoder-only causal LM.")
 
 
 def residual_width(model: nn.Module) -> int:

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from vispa.errors import ModelError
+from vispa.models.blocks import check_decoder_only
 
 # Tables that are computed and not trained; older checkpoints hold them.
 _COMPUTED = re.compile(r"(rotary_emb\.inv_freq|masked_bias|attn\.bias|attention\.bias)$")
@@ -27,15 +28,16 @@ def check_config(name: str, config: PreTrainedConfig) -> None:
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-    if getattr(config, "is_encoder_decoder", False):
-        raise ModelError("model", f"{name} is an encoder-decoder model.", "Steering needs a decoder-only causal LM.")
+    check_decoder_only(config, name)
     if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False):
         raise ModelError(
             "model", f"{name} is an encoder ({config.model_type}).", "Steering needs a decoder-only causal LM."
         )
 
 
-def check_weights(name: str, model: PreTrainedModel, report: Mapping[str, Iterable[Any]]) -> None:
+def check_weights(
+    name: str, model: PreTrainedModel, report: Mapping[str, Iterable[Any]], *, field: str = "model"
+) -> None:
     """Refuse weights that are not those of the configuration.
 
     Heads tied to the embedding need no weights of their own. Weights of parts that the language
@@ -45,6 +47,7 @@ def check_weights(name: str, model: PreTrainedModel, report: Mapping[str, Iterab
         name: of the model.
         model: as transformers has made it.
         report: its loading info: missing, unexpected and mismatched keys.
+        field: what the caller named the model in, for the message.
 
     Raises:
         ModelError: a weight is missing, left over, or of another shape.
@@ -57,7 +60,7 @@ def check_weights(name: str, model: PreTrainedModel, report: Mapping[str, Iterab
     }
     problems = "; ".join(f"{kind}: {_some(keys)}" for kind, keys in kinds.items() if keys)
     if problems:
-        raise ModelError("model", f"the weights of {name} do not fit its config.json. {problems}.", _ADVICE)
+        raise ModelError(field, f"the weights of {name} do not fit its config.json. {problems}.", _ADVICE)
 
 
 def check_vocabulary(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from vispa.errors import ModelError
+from vispa.errors import ModelError, first_line
 from vispa.models.blocks import decoder_blocks, residual_width
 from vispa.models.checking import check_config, check_tokens, check_vocabulary, check_weights, known_tokens
 from vispa.models.fingerprint import model_fingerprint
+from vispa.models.placement import DeviceMap, Quantization, placement
 from vispa.models.quiet import quietly
 from vispa.models.sources import model_folder
 from vispa.models.sources.progress import Progress
@@ -32,10 +32,7 @@ EMBEDDED_PATH = Path(__file__).parent / "embedded"
 #: See `LEAST_OPTION_MASS`: the embedded model was trained on three options, and gives C its share where there are two.
 EMBEDDED_LEAST_OPTION_MASS = 0.25
 
-#: How weights are stored in memory to save it, with bitsandbytes.
-Quantization = Literal["4bit", "8bit"]
-#: Where the parts of a model go: a rule of accelerate (`auto`, …), or part → device.
-DeviceMap = str | dict[str, str | int | torch.device]
+_ADVICE = "Name a folder with config.json, tokenizer and *.safetensors, a hub id that can be reached, or `embedded`."
 
 
 @dataclass(frozen=True)
@@ -139,16 +136,11 @@ def load_model(
     is_embedded = name == EMBEDDED
     path = str(EMBEDDED_PATH if is_embedded else model_folder(name, progress) or name)
     _check_folder(name, path)
-    if device is not None and device_map is not None:
-        raise ModelError("device", "cannot go together with a device map.", "Give one of the two.")
-    target = None if device_map is not None else _device(device)
-    placement = _placement(target, device_map, quantization, dtype)
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": is_embedded}
-    dtype = torch.float32 if is_embedded and dtype == "auto" else dtype
-    model, tokenizer = _read(name, path, dtype, placement, options)
-    _set_padding(tokenizer, known_tokens(model))
-    _freeze(model)
-    if not placement and target is not None:
+    target, placed = placement(device, device_map, quantization, dtype)
+    placed["dtype"] = torch.float32 if is_embedded and dtype == "auto" else dtype
+    options = {"trust_remote_code": trust_remote_code, "local_files_only": is_embedded}
+    model, tokenizer = _read(name, path, options, placed)
+    if target is not None:
         model.to(target)  # type: ignore[arg-type]
     least = EMBEDDED_LEAST_OPTION_MASS if is_embedded else LEAST_OPTION_MASS
     loaded = LoadedModel(name, model, tokenizer, decoder_blocks(model, blocks), least)
@@ -165,9 +157,9 @@ def _in_one_piece(_head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _read(
-    name: str, path: str, dtype: str | torch.dtype, placement: dict[str, Any], options: dict[str, Any]
+    name: str, path: str, options: dict[str, Any], placed: dict[str, Any]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model and tokenizer of a folder or hub id, refused where they do not belong together."""
+    """Model, in evaluation mode, and tokenizer of a folder or hub id, refused where they do not belong together."""
     try:
         with quietly():
             config = AutoConfig.from_pretrained(path, **options)
@@ -176,23 +168,23 @@ def _read(
             found: Any = AutoModelForCausalLM.from_pretrained(
                 path,
                 config=config,
-                dtype=dtype,
                 use_safetensors=True,
                 # Reported, so that our own message can say what does not fit.
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
-                **placement,
+                **placed,
                 **options,
             )
     except ModelError:
         raise
     except Exception as error:
         # transformers raises a dozen kinds of errors here; all mean that these files cannot serve.
-        raise ModelError("model", f"{name} cannot be loaded: {_first_line(error)}.", _ADVICE) from error
+        raise ModelError("model", f"{name} cannot be loaded: {first_line(error)}.", _ADVICE) from error
     model, report = found
     check_weights(name, model, report)
     check_vocabulary(name, model, tokenizer)
-    return model, tokenizer
+    _set_padding(tokenizer, known_tokens(model))
+    return model.eval().requires_grad_(False), tokenizer
 
 
 def _set_padding(tokenizer: PreTrainedTokenizerBase, known: int) -> None:
@@ -212,59 +204,6 @@ def _check_prompts(loaded: LoadedModel) -> None:
         check_tokens(loaded.name, loaded.model, tokenization.encode(tokenization.scaffold.written, ()))
 
 
-def _freeze(model: nn.Module) -> nn.Module:
-    return model.eval().requires_grad_(False)
-
-
-_ADVICE = "Name a folder with config.json, tokenizer and *.safetensors, a hub id that can be reached, or `embedded`."
-
-
-def _device(device: str | None) -> torch.device:
-    """The device asked for, by default a GPU where there is one; refused if it is not there."""
-    try:
-        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ModelError(
-            "device",
-            f"{device!r} cannot be used: {_first_line(error)}.",
-            "Name one that is there, such as cpu or cuda:0.",
-        ) from error
-    return found
-
-
-def _placement(
-    target: torch.device | None,
-    device_map: DeviceMap | None,
-    quantization: Quantization | None,
-    dtype: str | torch.dtype,
-) -> dict[str, Any]:
-    """Arguments for loading that say where and how weights are kept; none for a plain model on one device."""
-    if quantization not in (None, *get_args(Quantization)):
-        raise ModelError("quantization", f"is {quantization!r}.", "Choose 4bit or 8bit, or leave it out.")
-    if quantization is None and device_map is None:
-        return {}
-    field = "device_map" if quantization is None else "quantization"
-    for package in ("accelerate",) if quantization is None else ("bitsandbytes", "accelerate"):
-        if find_spec(package) is None:
-            raise ModelError(field, f"needs the package {package}.", f"Install it with `pip install {package}`.")
-    # Quantised weights cannot be moved later: they are made where they stay.
-    placement: dict[str, Any] = {"device_map": {"": target} if device_map is None else device_map}
-    if quantization is not None:
-        placement["quantization_config"] = _quantization_config(quantization, dtype)
-    return placement
-
-
-def _quantization_config(quantization: Quantization, dtype: str | torch.dtype) -> Any:
-    from transformers import BitsAndBytesConfig
-
-    options: dict[str, Any] = {"load_in_8bit": True}
-    if quantization == "4bit":
-        compute = torch.bfloat16 if dtype == "auto" else dtype
-        options = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": compute}
-    return BitsAndBytesConfig(**options)  # type: ignore[no-untyped-call]
-
-
 def _check_folder(name: str, path: str) -> None:
     folder = Path(path)
     looks_local = name.startswith((".", "/", "~")) or folder.exists() or name.count("/") > 1
@@ -272,8 +211,3 @@ def _check_folder(name: str, path: str) -> None:
         raise ModelError("model", f"{name} is not a folder.", _ADVICE)
     if looks_local and not (folder / "config.json").is_file():
         raise ModelError("model", f"{name} holds no config.json.", _ADVICE)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")

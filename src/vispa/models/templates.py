@@ -11,7 +11,7 @@ import threading
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from vispa.errors import ModelError
+from vispa.errors import ModelError, first_line
 from vispa.models import template_probe
 from vispa.models.control_tokens import secret_name
 
@@ -157,8 +157,7 @@ def _endless() -> ModelError:
 
 
 def _unusable(error: BaseException) -> ModelError:
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
-    return ModelError("model", f"its chat template cannot be used: {said}.", _ADVICE)
+    return ModelError("model", f"its chat template cannot be used: {first_line(error)[:200]}.", _ADVICE)
 
 
 def _interrupt(worker: threading.Thread) -> None:
