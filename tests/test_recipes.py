@@ -127,12 +127,15 @@ class Fixed:
 
     name = "fixed"
 
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        self.taxonomy = taxonomy
+
     def scores(self, texts: list[str], progress: object = None) -> np.ndarray:
         return np.full((len(texts), len(VALUES)), 0.5, dtype=np.float32)
 
 
 def vispa(llama: LoadedModel, bank: VectorBank, taxonomy: Taxonomy, recipe: Recipe | None = None) -> Vispa:
-    return Vispa(llama, bank, Fixed(), taxonomy=taxonomy, recipe=recipe)
+    return Vispa(llama, bank, Fixed(taxonomy), taxonomy=taxonomy, recipe=recipe)
 
 
 @pytest.fixture(scope="module")

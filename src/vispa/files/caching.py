@@ -29,6 +29,6 @@ def say_unused(path: Path, reason: BaseException | str) -> None:
         "%s cannot be used as a cache (%s): what belongs there is computed again every time. "
         "Set %s to a folder that you may write to.",
         path,
-        getattr(reason, "strerror", None) or reason,
+        getattr(reason, "strerror", None) or str(getattr(reason, "problem", reason)).rstrip("."),
         CACHE_VARIABLE,
     )
