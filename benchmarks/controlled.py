@@ -43,7 +43,6 @@ from benchmarks.stance_shift import (
 from training.judge import Judge
 from training.sources import Scene, Sources, load_sources
 from vispa.evaluation.intervals import Interval, bootstrap_mean
-from vispa.generation.engine import generate
 from vispa.generation.rows import Row, Sampling
 from vispa.models.encoding import chat_prompt
 from vispa.modes.case import Aggregated, Case
@@ -225,7 +224,7 @@ class Outputs:
         """For each act the unsteered model's texts to its messages; the i-th message is sampled with seed i."""
         asked = [messages(text) for text in self.texts]
         rows = [Row(chat_prompt(self.vispa.model, m), seed=i) for row in asked for i, m in enumerate(row)]
-        texts = iter(generate(self.vispa.model, rows, Sampling(SAMPLING.max_new_tokens, temperature)) if rows else [])
+        texts = iter(self.vispa.engine.generate(rows, Sampling(SAMPLING.max_new_tokens, temperature)))
         return [[next(texts).text for _ in row] for row in asked]
 
     def aggregated(self, comments: Sequence[Sequence[Comment]]) -> list[list[str]]:

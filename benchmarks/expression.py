@@ -27,8 +27,8 @@ from benchmarks.unseen import unseen_situations
 from training.corpus import Grammar
 from training.judge import Judge, Verdict
 from training.sources import Sources, load_sources
-from vispa.generation.engine import generate
 from vispa.generation.rows import Row, Sampling
+from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoding import chat_prompt
 from vispa.models.loading import EMBEDDED, LoadedModel, load_model
 from vispa.modes.prompts import built_in_prompts
@@ -68,8 +68,7 @@ def comments(
             steers = (Steer(value),) if recipe is not None else ()
             asked = message if personas is None else f"{personas[number]}\n{message}"
             rows.append(Row(chat_prompt(loaded, asked), steers))
-    plan = None if recipe is None else bank.plan(values, recipe)
-    texts = [generated.text for generated in generate(loaded, rows, _SAMPLING, plan)]
+    texts = [generated.text for generated in TransformersEngine(loaded, bank, recipe).generate(rows, _SAMPLING)]
     return [texts[start : start + len(values)] for start in range(0, len(texts), len(values))]
 
 

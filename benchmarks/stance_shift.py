@@ -25,9 +25,8 @@ import numpy.typing as npt
 from benchmarks.expression import with_random_vectors
 from training.sources import Scene, Sources, Stance, load_acts, load_sources
 from vispa.evaluation.intervals import Interval, bootstrap_mean
-from vispa.generation.engine import generate
-from vispa.generation.options import option_masses
 from vispa.generation.rows import Row, Sampling
+from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoding import chat_prompt
 from vispa.modes.case import Case
 from vispa.modes.questions import option_prompt
@@ -105,10 +104,12 @@ def option_table(
     """Probabilities [N, 3] of Support, Oppose and Either, steered with the bank toward each prompt's value."""
     counts = [len(STANCE_OPTIONS)] * len(prompts)
     if bank is None or values is None:
-        return _distributions(option_masses(vispa.model, prompts, counts))
-    steers = [(Steer(value),) for value in values]
-    plan = bank.plan([steer for (steer,) in steers], vispa.recipe)
-    return _distributions(option_masses(vispa.model, prompts, counts, plan=plan, steers=steers))
+        return _distributions(
+            vispa.engine.options([Row(vispa.engine.raw_prompt(prompt)) for prompt in prompts], counts)
+        )
+    engine = TransformersEngine(vispa.model, bank, vispa.recipe)
+    rows = [Row(engine.raw_prompt(p), (Steer(value),)) for p, value in zip(prompts, values, strict=True)]
+    return _distributions(engine.options(rows, counts))
 
 
 def _distributions(masses: Sequence[FloatArray]) -> FloatArray:
@@ -137,8 +138,7 @@ def written_comments(
     steers = [()] * len(texts) if values is None else [(Steer(value),) for value in values]
     asked = [chat_prompt(vispa.model, filled(vispa.prompts.comment, text=text)) for text in texts]
     rows = [Row(prompt, steer) for prompt, steer in zip(asked, steers, strict=True)]
-    plan = None if bank is None or values is None else bank.plan([Steer(value) for value in values], vispa.recipe)
-    return [one.text for one in generate(vispa.model, rows, SAMPLING, plan)]
+    return [one.text for one in TransformersEngine(vispa.model, bank, vispa.recipe).generate(rows, SAMPLING)]
 
 
 def moved(before: FloatArray, after: FloatArray) -> FloatArray:

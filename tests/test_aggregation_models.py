@@ -9,7 +9,8 @@ import string
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -21,10 +22,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vispa.errors import InputError
-from vispa.generation.engine import generate
-from vispa.generation.options import option_masses
-from vispa.generation.rows import Row, Sampling
-from vispa.models.encoding import chat_prompt
+from vispa.generation.transformers import TransformersEngine
 from vispa.models.loading import LoadedModel
 from vispa.readers.api import ApiChat, _pause, _retry_after
 from vispa.readers.base import ChatModel, Failure, Unweighable
@@ -71,11 +69,7 @@ def reason(found: object) -> str:
 
 @pytest.fixture
 def local(llama: LoadedModel) -> LocalChat:
-    def write(prompts: Sequence[str], max_new_tokens: int, progress: Callable[[int], None] | None) -> list[str]:
-        rows = [Row(chat_prompt(llama, prompt)) for prompt in prompts]
-        return [row.text for row in generate(llama, rows, Sampling(max_new_tokens), None, progress)]
-
-    return LocalChat(llama.name, write, lambda prompts, counts: option_masses(llama, prompts, counts), 0.0)
+    return LocalChat(TransformersEngine(replace(llama, least_option_mass=0.0)))
 
 
 def test_local_model_writes_what_it_would_write_alone(local: LocalChat, llama: LoadedModel) -> None:

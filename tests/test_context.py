@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from engines import generate, option_masses
 from transformers import AutoConfig
 
 from vispa.errors import ContextError, VispaError
-from vispa.generation.engine import generate
-from vispa.generation.options import option_masses
 from vispa.generation.rows import Row, Sampling
 from vispa.items.answering import BatchRun
 from vispa.items.reading import Item

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from vispa import pipeline
 from vispa.errors import VispaError
 from vispa.evaluation.methods.base import Bench
 from vispa.evaluation.methods.community import _with_words
 from vispa.evaluation.methods.voices import Voice
 from vispa.generation.rows import Generated
+from vispa.generation.transformers import TransformersEngine
 from vispa.models.loading import LoadedModel
 from vispa.modes.case import Aggregated, Case
 from vispa.modes.distributional import mix, read_comments
@@ -165,10 +165,10 @@ def vispa(llama: LoadedModel, small_taxonomy: Taxonomy) -> Vispa:
 
 
 def saying(monkeypatch: pytest.MonkeyPatch, **texts: str) -> None:
-    def generate(loaded, rows, sampling, plan=None, progress=None):
+    def generate(engine, rows, sampling, progress=None):
         return [Generated(texts.get(row.steers[0].value, "") if row.steers else "A", 1) for row in rows]
 
-    monkeypatch.setattr(pipeline, "generate", generate)
+    monkeypatch.setattr(TransformersEngine, "generate", generate)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -195,6 +195,6 @@ def test_a_community_member_that_says_nothing_is_not_picked(vispa: Vispa) -> Non
 def test_an_unsteered_response_without_words_is_an_error(vispa: Vispa, monkeypatch: pytest.MonkeyPatch) -> None:
     from vispa.evaluation.methods import base
 
-    monkeypatch.setattr(base, "generate", lambda loaded, rows, sampling: [Generated("\n", 2) for _ in rows])
+    monkeypatch.setattr(TransformersEngine, "generate", lambda _, rows, sampling: [Generated("\n", 2) for _ in rows])
     (answer,) = base.written_answers(Bench(vispa), ["Why?"])
     assert answer.response is None and answer.error == "The model wrote nothing." and answer.tokens == 2

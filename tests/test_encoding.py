@@ -308,8 +308,8 @@ def test_what_follows_is_text_too() -> None:
 @pytest.mark.skipif("VISPA_TEST_SMOLLM2" not in os.environ, reason="VISPA_TEST_SMOLLM2 names no SmolLM2 folder")
 def test_greedy_texts_of_smollm2_are_those_of_transformers() -> None:
     import torch
+    from engines import generate
 
-    from vispa.generation.engine import generate
     from vispa.generation.rows import Generated, Row, Sampling
 
     loaded = load_model(os.environ["VISPA_TEST_SMOLLM2"], dtype="float32")

@@ -380,16 +380,15 @@ def test_own_option_probabilities_are_the_steered_models(vispa: Vispa) -> None:
     """Without passages: one slow steered forward pass a value."""
     import torch
 
-    from vispa.generation.options import option_masses
+    from vispa.generation.rows import Row
     from vispa.steering.recipe import Steer
 
     answer = vispa.respond(QUESTION, mode="distributional", options=("Yes", "No"), passages=False, k=3)
     assert answer.mode == "distributional"
     for chosen, found in zip(answer.values, answer.by_value, strict=True):
-        steers = [(Steer(chosen.value),)]
-        plan = vispa.bank.plan([chosen.value], vispa.recipe)
+        row = Row(vispa.engine.raw_prompt(QUESTION), (Steer(chosen.value),))
         with torch.no_grad():
-            masses = option_masses(vispa.model, [QUESTION], [2], plan=plan, steers=steers)[0]
+            masses = vispa.engine.options([row], [2])[0]
         assert found == pytest.approx(tuple(masses / masses.sum()), abs=1e-5)
 
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from engines import generate, option_masses
 from torch import nn
 
 from vispa.errors import NumericalError
-from vispa.generation.engine import check_logits, generate
-from vispa.generation.options import option_masses
 from vispa.generation.rows import Row, Sampling
+from vispa.generation.transformers import check_logits
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.study.fluency import perplexities

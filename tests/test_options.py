@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import torch
+from engines import option_masses
 from fake_api import FakeApi, Reply, said, weighed
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vispa.generation.letters import letter_masses, letter_position, letter_tokens
-from vispa.generation.options import option_masses
+from vispa.generation.rows import Generated, Row
+from vispa.models.encoding import Prompt
 from vispa.models.loading import LoadedModel
 from vispa.modes.case import Case
 from vispa.modes.distributional import mix, read_comments
@@ -29,6 +31,7 @@ from vispa.readers.base import Failure, Unfinished, Unweighable
 from vispa.readers.local import LocalChat
 from vispa.readers.weighing import weighed as distribution_of
 from vispa.records import Comment
+from vispa.request import LEAST_OPTION_MASS
 from vispa.taxonomy import Taxonomy
 
 PROMPTS = built_in_prompts()
@@ -233,9 +236,22 @@ def test_api_and_local_models_are_weighed_alike(table: dict[str, float], monkeyp
     with FakeApi(answer) as api:
         chat = ApiChat("m", base_url=api.url)
         by_api = read_options(chat, [QUESTION], [("Yes", "No")], PROMPTS)[0]
-    local = LocalChat(
-        "local", lambda prompts, *_: ["I would say B"] * len(prompts), lambda *_: [letter_masses(table.items(), 2)]
-    )
+
+    class Engine:
+        name, least_option_mass = "local", LEAST_OPTION_MASS
+
+        def chat_prompt(self, message: str) -> Prompt:
+            return Prompt(message, (1,))
+
+        raw_prompt = chat_prompt
+
+        def generate(self, rows: Sequence[Row], *_: object) -> list[Generated]:
+            return [Generated("I would say B", 4)] * len(rows)
+
+        def options(self, rows: Sequence[Row], counts: Sequence[int]) -> list[np.ndarray]:
+            return [letter_masses(table.items(), 2)]
+
+    local = LocalChat(Engine())
     here = read_options(local, [QUESTION], [("Yes", "No")], PROMPTS)[0]
     assert isinstance(by_api, Failure) == isinstance(here, Failure)
     if isinstance(by_api, Reading) and isinstance(here, Reading):

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from engines import generate
 
 from vispa.errors import InputError
 from vispa.generation import engine
-from vispa.generation.engine import generate
 from vispa.generation.rows import Row, Sampling
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from engines import generate
 
 from vispa.errors import InputError, NumericalError
-from vispa.generation.engine import generate
 from vispa.generation.rows import Row, Sampling
+from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import hooks_on, read_activations
@@ -137,14 +138,15 @@ def test_one_pass_calibration_equals_block_by_block(
     # Smaller weights where the default ones give activations of which 1e-4 is below float32's resolution.
     options = {"initializer_range": 0.1} if "moe" in kind else {}
     loaded = make_model(kind, **options, **({"head_dim": 8} if "gemma" in kind or kind == "qwen3" else {}))
-    plan = fit_bank(loaded, small_taxonomy).plan(small_taxonomy, CALIBRATED)
+    bank = fit_bank(loaded, small_taxonomy)
+    plan = bank.plan(small_taxonomy, CALIBRATED)
     values = ["calm", "thrift", "candor", "calm"]
     rows = [Row(raw_prompt(loaded, prompt), (Steer(value),)) for prompt, value in zip(PROMPTS, values, strict=True)]
-    together = generate(loaded, rows, Sampling(12), plan)
+    together = generate(loaded, rows, Sampling(12), bank, CALIBRATED)
     assert any(shift > 0 for text in together for shift in text.shift.values())
     for row, batched in zip(rows, together, strict=True):
         shifts = reference_calibration(loaded, row.prompt.text, plan, row.steers[0].value)
-        alone = generate(loaded, [row], Sampling(12), plan)[0]
+        alone = generate(loaded, [row], Sampling(12), bank, CALIBRATED)[0]
         for block, shift in shifts.items():
             assert abs(batched.shift[block] - float(shift.norm())) <= 1e-4
             assert abs(alone.shift[block] - float(shift.norm())) <= 1e-4
@@ -179,14 +181,13 @@ def test_target_must_be_a_probability() -> None:
 
 
 def test_unsteered_rows_give_the_plain_tokens(llama: LoadedModel, bank: VectorBank) -> None:
-    plan = bank.plan(["calm"], coefficient(30.0))
     mixed = [
         Row(raw_prompt(llama, PROMPTS[0]), (Steer("calm"),)),
         Row(raw_prompt(llama, PROMPTS[1])),
         Row(raw_prompt(llama, PROMPTS[3]), (Steer("calm"),)),
         Row(raw_prompt(llama, PROMPTS[1])),
     ]
-    texts = generate(llama, mixed, Sampling(16), plan)
+    texts = generate(llama, mixed, Sampling(16), bank, coefficient(30.0))
     plain = generate(llama, [Row(row.prompt) for row in mixed], Sampling(16))
     assert texts[1].text == texts[3].text == plain[1].text
     assert texts[1].shift == {}
@@ -194,8 +195,8 @@ def test_unsteered_rows_give_the_plain_tokens(llama: LoadedModel, bank: VectorBa
 
 
 def test_zero_magnitude_gives_the_plain_tokens(llama: LoadedModel, bank: VectorBank) -> None:
-    plan = bank.plan(["calm"], coefficient(0.0))
-    steered = generate(llama, [Row(raw_prompt(llama, p), (Steer("calm"),)) for p in PROMPTS], Sampling(16), plan)
+    rows = [Row(raw_prompt(llama, p), (Steer("calm"),)) for p in PROMPTS]
+    steered = generate(llama, rows, Sampling(16), bank, coefficient(0.0))
     plain = generate(llama, [Row(raw_prompt(llama, p)) for p in PROMPTS], Sampling(16))
     assert [t.text for t in steered] == [t.text for t in plain]
 
@@ -215,15 +216,19 @@ def test_hooks_come_off_after_an_exception(llama: LoadedModel, bank: VectorBank,
     assert not any(block._forward_hooks for block in llama.blocks)
 
 
-def test_infinite_shift_names_row_value_and_block(llama: LoadedModel, bank: VectorBank) -> None:
+def test_infinite_shift_names_row_value_and_block(
+    llama: LoadedModel, bank: VectorBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = bank.plan(["calm", "thrift"], coefficient(1.0, blocks=(1,)))
     plan.blocks[1].direction[1].fill_(float("inf"))
+    monkeypatch.setattr(TransformersEngine, "plan", lambda self, rows: plan)
     with pytest.raises(NumericalError, match=r"row 1 \(toward thrift\) after block 1"):
         generate(
             llama,
             [Row(raw_prompt(llama, "a"), (Steer("calm"),)), Row(raw_prompt(llama, "b"), (Steer("thrift"),))],
             Sampling(2),
-            plan,
+            bank,
+            coefficient(1.0, blocks=(1,)),
         )
 
 
@@ -325,7 +330,7 @@ def test_gate_leaves_expressed_values_alone(llama: LoadedModel, bank: VectorBank
     rows = [
         Row(raw_prompt(llama, p), (Steer("calm", recipe=coefficient(5.0, blocks=(1, 2), gate=gate)),)) for p in PROMPTS
     ]
-    texts = generate(llama, rows, Sampling(3), bank.plan(s for row in rows for s in row.steers))
+    texts = generate(llama, rows, Sampling(3), bank)
     for text, probability in zip(texts, probabilities, strict=True):
         assert all((shift == 0) == (probability >= gate) for shift in text.shift.values())
     assert {p >= gate for p in probabilities} == {True, False}
@@ -350,10 +355,9 @@ def test_rows_of_many_kinds_share_a_batch(llama: LoadedModel, bank: VectorBank) 
         for i in range(12)
     ]
     for sampling in (Sampling(10), Sampling(10, temperature=0.8, top_p=0.9)):
-        plan = bank.plan(steer for row in rows for steer in row.steers)
-        together = generate(llama, rows, sampling, plan)
+        together = generate(llama, rows, sampling, bank)
         for row, text in zip(rows, together, strict=True):
-            alone = generate(llama, [row], sampling, bank.plan(row.steers))[0]
+            alone = generate(llama, [row], sampling, bank)[0]
             assert alone.text == text.text
             assert alone.shift == pytest.approx({b: s for b, s in text.shift.items() if b in alone.shift}, abs=1e-3)
 
@@ -365,9 +369,8 @@ def test_half_precision_steers(
     loaded = make_model("llama", seed=3)
     loaded.model.to(dtype)
     bank = fit_bank(loaded, small_taxonomy)
-    text = generate(
-        loaded, [Row(raw_prompt(loaded, PROMPTS[0]), (Steer("calm"),))], Sampling(4), bank.plan(["calm"], CALIBRATED)
-    )[0]
+    rows = [Row(raw_prompt(loaded, PROMPTS[0]), (Steer("calm"),))]
+    text = generate(loaded, rows, Sampling(4), bank, CALIBRATED)[0]
     assert text.tokens and all(shift >= 0 for shift in text.shift.values())
 
 
@@ -375,9 +378,7 @@ def test_nan_activation_names_row_value_and_block(make_model: Callable[..., Load
     broken = make_model("llama")
     broken.blocks[1].mlp.down_proj.weight.data.fill_(float("nan"))
     with pytest.raises(NumericalError, match=r"activation of row 0 \(toward calm\) after block 1"):
-        generate(
-            broken, [Row(raw_prompt(broken, "a"), (Steer("calm"),))], Sampling(2), bank.plan(["calm"], coefficient(1.0))
-        )
+        generate(broken, [Row(raw_prompt(broken, "a"), (Steer("calm"),))], Sampling(2), bank, coefficient(1.0))
 
 
 # ---------------------------------------------------------------- recipes
@@ -394,10 +395,9 @@ def test_unknown_block_is_refused() -> None:
 
 def test_blocks_that_do_not_separate_are_left_out(llama: LoadedModel, bank: VectorBank) -> None:
     strict = Recipe("probe", (1, 2), minimal_quality=1.01)
-    text = generate(
-        llama, [Row(raw_prompt(llama, PROMPTS[0]), (Steer("calm"),))], Sampling(4), bank.plan(["calm"], strict)
-    )[0]
-    assert text.shift == {}
+    rows = [Row(raw_prompt(llama, PROMPTS[0]), (Steer("calm"),))]
+    text = generate(llama, rows, Sampling(4), bank, strict)[0]
+    assert text.shift == {} and text.left_out == (1, 2)
     assert bank.plan(["calm"], strict).left_out == ((1, 2),)
 
 

@@ -15,14 +15,15 @@ import pytest
 import torch
 import typer
 from conftest import write_taxonomy
+from engines import generate
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from vispa.cli.inspect import inspect
 from vispa.errors import InputError
-from vispa.generation.engine import generate
 from vispa.generation.rows import Row, Sampling
+from vispa.generation.transformers import TransformersEngine
 from vispa.models.batching import DECODING, Budget
 from vispa.models.encoding import Prompt, raw_prompt
 from vispa.models.loading import LoadedModel
@@ -270,7 +271,7 @@ def test_probes_equal_one_row_at_a_time(
 ) -> None:
     values: list[str | None] = [None, "calm", "candor"]
     rows = [Row(p, () if v is None else (Steer(v),)) for p in raw(llama) for v in values]
-    found = probe_logits(llama, bank, rows, bank.plan(["calm", "candor"]), 2)
+    found = probe_logits(TransformersEngine(llama, bank), rows, 2)
     assert forward_passes() == 1
     for row, logits in zip(rows, found, strict=True):
         shifts = residual_shifts(bank, row.steers[0].value, 0.4) if row.steers else {}
@@ -283,7 +284,7 @@ def test_probes_need_prompts_and_a_probe(llama: LoadedModel, bank: VectorBank, s
     for estimators, message in (([MeanDifference()], "'probe' is not"), ([MeanDifference("probe")], "no probability")):
         other = fit_bank(llama, small_taxonomy, estimators=estimators, recipe=RECIPE)
         with pytest.raises(InputError, match=message):
-            probe_logits(llama, other, [Row(raw_prompt(llama, "a"))], bank.plan([]), 1)
+            probe_logits(TransformersEngine(llama, other), [Row(raw_prompt(llama, "a"))], 1)
 
 
 def test_leakage_is_steered_minus_unsteered(
@@ -330,7 +331,7 @@ def test_dose_rows_equal_rows_alone(llama: LoadedModel, bank: VectorBank, forwar
         assert row.probability == pytest.approx(logistic(logit), abs=1e-3)
         recipe = Recipe("one_versus_others", (1, 2), magnitude="residual", amount=amount, minimal_quality=0.0)
         steers = () if row.magnitude is None else (Steer(row.value, recipe=recipe),)
-        alone = generate(llama, [Row(raw_prompt(llama, prompt), steers)], Sampling(8), bank.plan(steers))[0]
+        alone = generate(llama, [Row(raw_prompt(llama, prompt), steers)], Sampling(8), bank)[0]
         assert row.text == alone.text
         assert row.shift == pytest.approx(alone.shift, abs=1e-3)
         if row.text:

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from engines import generate, option_masses
 
 from vispa.generation import engine
-from vispa.generation.engine import generate
-from vispa.generation.options import option_masses
 from vispa.generation.rows import Row, Sampling
+from vispa.generation.transformers import TransformersEngine
 from vispa.models.batching import Budget
 from vispa.models.encoder import BundledEncoder
 from vispa.models.encoding import raw_prompt
@@ -94,13 +94,13 @@ def watched(loaded: LoadedModel) -> Iterator[list[bool]]:
 
 def doors(loaded: LoadedModel, taxonomy: Taxonomy) -> dict[str, Callable[[], object]]:
     bank = fit_bank(loaded, taxonomy, recipe=RECIPE)
-    plan, rows = bank.plan(["calm"]), [Row(raw_prompt(loaded, "Well,"), (Steer("calm"),))]
+    rows = [Row(raw_prompt(loaded, "Well,"), (Steer("calm"),))]
     return {
-        "texts": lambda: generate(loaded, rows, Sampling(2), plan),
+        "texts": lambda: generate(loaded, rows, Sampling(2), bank),
         "options": lambda: option_masses(loaded, ["Answer:"], [2]),
         "activations": lambda: read_activations(loaded, ["A stone."]),
         "perplexity": lambda: perplexities(loaded, [rows[0].prompt], [" so be it"]),
-        "probes": lambda: probe_logits(loaded, bank, rows, plan, 2),
+        "probes": lambda: probe_logits(TransformersEngine(loaded, bank), rows, 2),
     }
 
 

@@ -13,8 +13,8 @@ from benchmarks.steering_speed.other_libraries import transformers_batch, usable
 from benchmarks.steering_speed.report import TOLERANCE, Part
 from benchmarks.steering_speed.rows import many_rows, rows_for, rows_text, run_rows, texts_of
 from benchmarks.steering_speed.setting import Setting
-from vispa.generation.engine import generate
 from vispa.generation.rows import Row, Sampling
+from vispa.generation.transformers import TransformersEngine
 from vispa.steering.bank import VectorBank
 from vispa.steering.exchange.fixed import fixed_vectors
 from vispa.steering.recipe import Recipe, Steer
@@ -80,7 +80,7 @@ def compare_unsteered(setting: Setting, timer: Timer) -> Part:
     times, results = timer.alternate(
         {
             "ours, steered": lambda: texts_of(run_rows(setting, bank, rows, count)),
-            "ours, unsteered": lambda: texts_of(generate(loaded, plain, Sampling(count))),
+            "ours, unsteered": lambda: texts_of(TransformersEngine(loaded).generate(plain, Sampling(count))),
             "transformers, unsteered": lambda: transformers_batch(loaded, prompts, count),
         }
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.steering_speed.setting import Setting
-from vispa.generation.engine import generate
 from vispa.generation.rows import Generated, Row, Sampling
+from vispa.generation.transformers import TransformersEngine
 from vispa.steering.bank import VectorBank
 from vispa.steering.recipe import Steer
 
@@ -25,9 +25,8 @@ def many_rows(setting: Setting, vectors: int) -> list[Row]:
 
 
 def run_rows(setting: Setting, bank: VectorBank, rows: Sequence[Row], new_tokens: int) -> list[Generated]:
-    """What a caller runs: the plan of the rows, then the rows."""
-    plan = bank.plan(steer for row in rows for steer in row.steers)
-    return generate(setting.loaded, rows, Sampling(new_tokens), plan)
+    """What a caller runs."""
+    return TransformersEngine(setting.loaded, bank).generate(rows, Sampling(new_tokens))
 
 
 def texts_of(generated: Sequence[Generated]) -> list[str]:

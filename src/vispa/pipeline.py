@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import logging
@@ -14,11 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from vispa.errors import VispaError
-from vispa.generation.engine import generate
-from vispa.generation.letters import Masses
-from vispa.generation.options import option_masses
 from vispa.generation.rows import Row
-from vispa.models.encoding import chat_prompt
+from vispa.generation.transformers import TransformersEngine
 from vispa.models.loading import EMBEDDED, LoadedModel, load_model
 from vispa.modes.case import Aggregated, Aggregator, Case
 from vispa.modes.checking import checked
@@ -123,11 +121,13 @@ class Vispa:
         bank.require(model_fingerprint=model.fingerprint, taxonomy_fingerprint=taxonomy.fingerprint)
         self.model, self.bank, self.selector, self.taxonomy = model, bank, selector, taxonomy
         self.aggregator: Aggregator = aggregator or ExtractiveAggregator(taxonomy)
-        self.recipe = recipe or bank.recipe
+        self.engine = TransformersEngine(model, bank, recipe or bank.recipe)
         bank.check_steers(self.recipe)
         self.prompts = prompts or built_in_prompts()
         self.mixture = (mixture or Mixture()).renamed(lambda name: taxonomy[name].slug)
-        self.reader: ChatModel = reader or self.own_reader(model)
+        #: The model itself, unsteered, as a reader.
+        self.own_reader: ChatModel = LocalChat(self.engine)
+        self.reader: ChatModel = reader or self.own_reader
         self._picker = picker
         self.chooser = Chooser(selector)
 
@@ -178,20 +178,20 @@ class Vispa:
         """Let a chat model write the Overton responses, instead of the comments' own sentences."""
         self.aggregator = WrittenAggregator(reader, self.prompts.overton, self.chooser.encoder)
 
-    @staticmethod
-    def own_reader(loaded: LoadedModel) -> ChatModel:
-        """A local model, unsteered, as the reader of comments."""
+    @property
+    def recipe(self) -> Recipe:
+        """How comments are steered."""
+        return self.engine.recipe or self.bank.recipe
 
-        def write(
-            prompts: Sequence[str], max_new_tokens: int, progress: Callable[[int], None] | None
-        ) -> list[str | Failure]:
-            rows = [Row(chat_prompt(loaded, prompt)) for prompt in prompts]
-            return [said(one) for one in generate(loaded, rows, Sampling(max_new_tokens), progress=progress)]
-
-        def options(prompts: Sequence[str], counts: Sequence[int]) -> list[Masses]:
-            return option_masses(loaded, prompts, counts)
-
-        return LocalChat(loaded.name, write, options, loaded.least_option_mass)
+    def variant(self, *, recipe: Recipe | None = None, selector: Selector | None = None) -> Self:
+        """The same pipeline with another recipe or selector; it shares everything else."""
+        other = copy.copy(self)
+        if recipe is not None:
+            self.bank.check_steers(recipe)
+            other.engine = TransformersEngine(self.model, self.bank, recipe)
+        if selector is not None:
+            other.selector, other.chooser = selector, Chooser(selector)
+        return other
 
     # ---------------------------------------------------------------- answering
 
@@ -326,19 +326,17 @@ class Vispa:
             if request.mode == "distributional" and not request.passages:
                 continue
             message = request.prompt or filled(self.prompts.comment, text=request.text)
-            prompt = chat_prompt(self.model, message)
+            prompt = self.engine.chat_prompt(message)
             rows += [Row(prompt, (Steer(chosen.value),)) for chosen in selection]
             owners += [number] * len(selection)
-        plan = self.bank.plan((steer for row in rows for steer in row.steers), self.recipe)
-        left_out = {value: blocks for (value, _), blocks in zip(plan.keys, plan.left_out, strict=True)}
 
         def done(count: int) -> None:
             if progress is not None:
                 progress("commenting", count, len(rows))
 
-        texts = generate(self.model, rows, sampling, plan, done)
+        texts = self.engine.generate(rows, sampling, done)
         asked = [requests[owner].text for owner in owners]
-        stances = read_stances(self.own_reader(self.model), asked, [one.text for one in texts], self.prompts)
+        stances = read_stances(self.own_reader, asked, [one.text for one in texts], self.prompts)
         comments: list[list[Comment]] = [[] for _ in requests]
         failures: dict[int, Failure] = {}
         for owner, row, text, stance in zip(owners, rows, texts, stances, strict=True):
@@ -353,7 +351,7 @@ class Vispa:
                     prompt=row.prompt.text,
                     tokens=text.tokens,
                     stance=stance,
-                    left_out=left_out[value],
+                    left_out=text.left_out,
                     steered=any(text.shift.values()),
                 )
             )
@@ -388,12 +386,12 @@ class Vispa:
         steers = [(Steer(chosen.value),) for job in jobs for chosen in job.selection]
         options = [job.case.options for job in jobs for _ in job.selection]
         asked = [option_prompt(job.case, self.prompts, None) for job in jobs for _ in job.selection]
-        plan = self.bank.plan([steer for (steer,) in steers], self.recipe)
-        masses = option_masses(self.model, asked, [len(texts) for texts in options], plan=plan, steers=steers)
+        rows = [Row(self.engine.raw_prompt(text), own) for text, own in zip(asked, steers, strict=True)]
+        masses = self.engine.options(rows, [len(texts) for texts in options])
 
         def write(places: Sequence[int], texts: Sequence[str], tokens: int) -> list[str | Failure]:
-            rows = [Row(chat_prompt(self.model, text), steers[at]) for at, text in zip(places, texts, strict=True)]
-            return [said(one) for one in generate(self.model, rows, Sampling(tokens), plan)]
+            rows = [Row(self.engine.chat_prompt(text), steers[at]) for at, text in zip(places, texts, strict=True)]
+            return [said(one) for one in self.engine.generate(rows, Sampling(tokens))]
 
         found = [weighed(one, self.model.least_option_mass) for one in masses]
         readings = or_written(found, asked, options, self.prompts, write)

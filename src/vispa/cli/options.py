@@ -288,12 +288,14 @@ class Setup:
                 timeout=self.api_timeout,
                 parameters=self.parsed_parameters(),
             )
+        from vispa.generation.transformers import TransformersEngine
         from vispa.models.loading import load_model
-        from vispa.pipeline import Vispa
+        from vispa.readers.local import LocalChat
 
-        return Vispa.own_reader(
-            load_model(self.aggregator, dtype=self.dtype, device=self.device, trust_remote_code=self.trust_remote_code)
+        loaded = load_model(
+            self.aggregator, dtype=self.dtype, device=self.device, trust_remote_code=self.trust_remote_code
         )
+        return LocalChat(TransformersEngine(loaded))
 
 
 def count_option(text: str | None) -> Count | None:

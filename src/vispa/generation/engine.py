@@ -1,178 +1,78 @@
-"""Batched decoding with transformers: prefill, then one token a step for all rows.
-
-Rows are sorted by length, put into batches under a token budget and padded on the left. A row
-that has ended leaves its batch, so long texts are not slowed down by short ones.
-"""
+"""What an engine is: it turns rows into texts, and option questions into masses of their letters."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Protocol
 
-import torch
-from transformers import DynamicCache
-
-from vispa.errors import NumericalError
+from vispa.generation.letters import Masses
 from vispa.generation.rows import Generated, Row, Sampling
-from vispa.generation.thoughts import answer_text
-from vispa.models.batching import DECODING, pad_left, token_batches
-from vispa.models.context import check_context
-from vispa.models.loading import LoadedModel
-from vispa.steering.intervention import ActiveSteering, steering
-from vispa.steering.plan import SteeringPlan
+from vispa.models.encoding import Prompt
 
 
-def generate(
-    loaded: LoadedModel,
-    rows: Sequence[Row],
-    sampling: Sampling,
-    plan: SteeringPlan | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> list[Generated]:
-    """Texts of all rows, in their order.
+class Engine(Protocol):
+    """A language model with the directions that it can be steered by.
 
-    Args:
-        loaded: the model; between batches other threads get their turn.
-        rows: prompts as the model continues them, with their steers.
-        sampling: how to decode.
-        plan: the shifts of the rows' steers; needed if any row has one.
-        progress: called with the number of rows just finished.
+    It holds the model, its bank and the recipe of steers that name none; how rows become batches is its own affair.
 
-    Raises:
-        NumericalError: a logit, activation or shift is not finite.
-        ContextError: a row's prompt and text are longer than the model's context; nothing was computed.
+    Attributes:
+        name: of the model, as the caller asked for it.
+        least_option_mass: what the letters of options must hold together for this model to be weighed by them.
     """
-    encoded = [row.prompt.ids for row in rows]
-    for ids in encoded:
-        check_context(loaded, len(ids), sampling.max_new_tokens)
-    results: dict[int, Generated] = {}
-    for batch in token_batches([len(ids) + sampling.max_new_tokens for ids in encoded], DECODING):
-        texts = _generate_batch(loaded, [rows[i] for i in batch], sampling, plan)
-        results.update(zip(batch, texts, strict=True))
-        if progress is not None:
-            progress(len(batch))
-    return [results[index] for index in range(len(rows))]
 
+    @property
+    def name(self) -> str:
+        """See the class."""
+        ...
 
-def _generate_batch(
-    loaded: LoadedModel,
-    rows: Sequence[Row],
-    sampling: Sampling,
-    plan: SteeringPlan | None,
-) -> list[Generated]:
-    plan = plan or SteeringPlan.empty()
-    with steering(loaded, plan, [row.steers for row in rows], orthogonal=[row.orthogonal for row in rows]) as active:
-        tokens = _decode(loaded, rows, sampling, active)
-    answers = [answer_text(loaded, row.prompt, ids) for row, ids in zip(rows, tokens, strict=True)]
-    return [
-        Generated(
-            text=answers[i] or "",
-            tokens=len(ids),
-            shift={block: float(amount[i]) for block, amount in active.amounts.items()} if row.steers else {},
-            unfinished=answers[i] is None,
-        )
-        for i, (row, ids) in enumerate(zip(rows, tokens, strict=True))
-    ]
+    @property
+    def least_option_mass(self) -> float:
+        """See the class."""
+        ...
 
+    def chat_prompt(self, message: str) -> Prompt:
+        """What the model continues when a user says something: in its chat template, where it has one."""
+        ...
 
-def _decode(loaded: LoadedModel, rows: Sequence[Row], sampling: Sampling, active: ActiveSteering) -> list[list[int]]:
-    """Token ids generated for each row."""
-    device = loaded.device
-    ends = _end_tokens(loaded)
-    draws = None if sampling.is_greedy else _draws(rows, sampling).to(device)
-    texts: list[list[int]] = [[] for _ in rows]
-    alive = list(range(len(rows)))
-    ids, mask, positions = pad_left(loaded, [row.prompt.ids for row in rows])
-    cache = DynamicCache(config=loaded.model.config)
-    for step in range(sampling.max_new_tokens):
-        logits = next_logits(loaded, ids, mask, positions, past_key_values=cache, use_cache=True)
-        chosen = logits.argmax(-1) if draws is None else _draw(logits, sampling, draws[:, step])
-        chosen_list = chosen.tolist()
-        for row, token in zip(alive, chosen_list, strict=True):
-            texts[row].append(token)
-        going = [place for place, token in enumerate(chosen_list) if token not in ends]
-        if not going or step + 1 == sampling.max_new_tokens:
-            break
-        if len(going) < len(alive):
-            keep = torch.tensor(going, device=device)
-            cache.batch_select_indices(keep)
-            active.keep(keep)
-            mask, positions, chosen = mask[keep], positions[keep], chosen[keep]
-            draws = None if draws is None else draws[keep]
-            alive = [alive[place] for place in going]
-        ids = chosen[:, None]
-        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
-        positions = positions[:, -1:] + 1
-    return texts
+    def raw_prompt(self, text: str) -> Prompt:
+        """What the model continues when it is given a bare text."""
+        ...
 
+    def generate(
+        self, rows: Sequence[Row], sampling: Sampling, progress: Callable[[int], None] | None = None
+    ) -> list[Generated]:
+        """The texts that continue the rows' prompts, in their order.
 
-def next_logits(
-    loaded: LoadedModel, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, **options: Any
-) -> torch.Tensor:
-    """Logits [B, vocabulary] of the token after each row; within `LoadedModel.passes`.
+        Args:
+            rows: N prompts with their steers.
+            sampling: how to decode.
+            progress: called with the number of rows just finished.
 
-    Args:
-        loaded: the model.
-        ids: [B, T], padded on the left.
-        mask: [B, T or more] attention mask.
-        positions: [B, T] of the ids.
-        **options: of the model's forward pass, such as its cache.
+        Raises:
+            InputError: a steer whose value, estimator or block the bank does not have.
+            NumericalError: a logit, activation or shift is not finite.
+            ContextError: a row's prompt and text are longer than the model's context; nothing was computed.
+        """
+        ...
 
-    Raises:
-        NumericalError: a logit is not finite.
-    """
-    output = loaded.model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, **options)
-    logits: torch.Tensor = output.logits[:, -1]
-    check_logits(logits)
-    return logits
+    def options(self, rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
+        """For each row the next-token probabilities of its first `counts[i]` letters.
 
+        A letter's mass is summed over all tokens that write it (`vispa.generation.letters`). Masses are
+        not normalised: together they say whether a letter follows at all; `vispa.readers.weighing`
+        makes distributions of them.
 
-def check_logits(logits: torch.Tensor) -> None:
-    """Refuse logits [N, vocabulary] that are no distribution: NaN, infinite, or nowhere finite.
+        Args:
+            rows: N prompts that end where a letter is due (`… Answer:`), raw: without chat template (section 3.3 of
+                the paper).
+            counts: number of options of each row, 1 to 26.
 
-    Some models rule tokens out by a logit of minus infinity, which is none of these.
+        Returns:
+            N arrays of masses, the i-th of shape [counts[i]].
 
-    Raises:
-        NumericalError: names the row.
-    """
-    # The largest one is NaN where any is.
-    bad = ~torch.isfinite(logits.amax(-1))
-    if bool(bad.any()):
-        raise NumericalError(
-            f"The logits of row {int(bad.nonzero()[0])} of a batch are not finite; "
-            "load the model in float32 or bfloat16."
-        )
-
-
-def _draws(rows: Sequence[Row], sampling: Sampling) -> torch.Tensor:
-    """[B, count] uniform numbers, each row's from the seeds, its prompt and its values alone."""
-    generators = (torch.Generator().manual_seed(_row_seed(row, sampling.seed)) for row in rows)
-    return torch.stack([torch.rand(sampling.max_new_tokens, generator=generator) for generator in generators])
-
-
-def _row_seed(row: Row, seed: int) -> int:
-    """A number of 63 bits that differs between prompts, between the values of one prompt, and between seeds."""
-    said = json.dumps([seed, row.seed, row.prompt.ids, [steer.value for steer in row.steers]])
-    return int.from_bytes(hashlib.sha256(said.encode()).digest()[:8], "big") >> 1
-
-
-def _draw(logits: torch.Tensor, sampling: Sampling, draws: torch.Tensor) -> torch.Tensor:
-    """The token [B] at which each row's cumulative probability passes its uniform number."""
-    logits = logits.float()
-    # The likeliest one becomes 0 first: others may fall to minus infinity, but none to NaN.
-    probabilities = ((logits - logits.amax(-1, keepdim=True)) / sampling.temperature).softmax(-1)
-    probabilities, tokens = torch.sort(probabilities, dim=-1, descending=True, stable=True)
-    before = probabilities.cumsum(-1) - probabilities
-    # The likeliest tokens that together hold top_p; the first one always stays.
-    probabilities = probabilities.masked_fill(before >= sampling.top_p, 0.0)
-    cumulative = probabilities.cumsum(-1)
-    place = torch.searchsorted(cumulative, (draws[:, None] * cumulative[:, -1:]).contiguous(), right=True)
-    return tokens.gather(-1, place.clamp_max((probabilities > 0).sum(-1, keepdim=True) - 1))[:, 0]
-
-
-def _end_tokens(loaded: LoadedModel) -> set[int]:
-    configured = getattr(loaded.model.generation_config, "eos_token_id", None)
-    found = configured if isinstance(configured, list) else [configured]
-    return {int(token) for token in [*found, loaded.tokenizer.eos_token_id] if token is not None}
+        Raises:
+            InputError: an unusable number of options, or a steer as in `generate`.
+            NumericalError: a logit, activation or shift is not finite.
+            ContextError: a prompt is longer than the model's context; nothing was computed.
+        """
+        ...

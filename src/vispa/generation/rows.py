@@ -40,10 +40,12 @@ class Generated:
         tokens: generated tokens, the end-of-sequence token included.
         shift: block number → length of the shift added to the residual stream; negative
             where it went against the direction.
+        left_out: blocks of the recipe that were left alone, because the value's direction does not separate there.
         unfinished: the model was still thinking when its tokens ran out; there is no text.
     """
 
     text: str
     tokens: int
     shift: dict[int, float] = field(default_factory=dict)
+    left_out: tuple[int, ...] = ()
     unfinished: bool = False

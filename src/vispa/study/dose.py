@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.errors import InputError
-from vispa.generation.engine import generate
 from vispa.generation.rows import Generated, Row, Sampling
+from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoding import Prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
@@ -159,14 +159,14 @@ def dose_response(
         for prompt in prompts
     ]
     rows = plain + steered
-    plan = bank.plan(steer for row in steered for steer in row.steers)
-    block = last_steered_block(bank, plan, recipe)
+    engine = TransformersEngine(loaded, bank, recipe)
+    block = last_steered_block(bank, steered, recipe)
 
     def stage(name: str) -> Callable[[int], None]:
         return lambda count: None if progress is None else progress(name, count, len(rows))
 
-    probabilities = expit(probe_logits(loaded, bank, rows, plan, block, stage("reading probes")))
-    generated = generate(loaded, rows, sampling or Sampling(60), plan, stage("generating"))
+    probabilities = expit(probe_logits(engine, rows, block, stage("reading probes")))
+    generated = engine.generate(rows, sampling or Sampling(60), stage("generating"))
     texts = [text.text for text in generated]
     joined = [continuation(row.prompt.text, text) for row, text in zip(rows, texts, strict=True)]
     perplexity = perplexities(loaded, [row.prompt for row in rows], joined, stage("scoring texts"))

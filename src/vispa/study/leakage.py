@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.generation.rows import Row
+from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoding import Prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
@@ -73,16 +74,18 @@ def leakage(
     from scipy.special import expit
 
     recipe, values = recipe or bank.recipe, bank.info.values
-    plan = bank.plan(values, recipe)
-    block = last_steered_block(bank, plan, recipe)
     rows = [Row(prompt) for prompt in prompts]
     rows += [Row(prompt, (Steer(value),)) for value in values for prompt in prompts]
+
+    block = last_steered_block(bank, rows, recipe)
 
     def done(count: int) -> None:
         if progress is not None:
             progress("reading leakage", count, len(rows))
 
-    logits = probe_logits(loaded, bank, rows, plan, block, done).reshape(1 + len(values), len(prompts), len(values))
+    logits = probe_logits(TransformersEngine(loaded, bank, recipe), rows, block, done).reshape(
+        1 + len(values), len(prompts), len(values)
+    )
     probability, logit = expit(logits).mean(1), logits.mean(1)
     accuracy = bank.entry(PROBE).directions.quality[:, block].double().numpy()
     return Leakage(block, values, accuracy, probability[0], probability[1:] - probability[0], logit[1:] - logit[0])

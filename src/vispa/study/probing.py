@@ -10,12 +10,11 @@ import torch
 
 from vispa.errors import InputError
 from vispa.generation.rows import Row
+from vispa.generation.transformers import TransformersEngine
 from vispa.models.batching import DECODING, pad_left, token_batches
 from vispa.models.context import check_context
-from vispa.models.loading import LoadedModel
 from vispa.steering.activations import hooks_on
 from vispa.steering.bank import VectorBank
-from vispa.steering.intervention import steering
 from vispa.steering.plan import SteeringPlan
 from vispa.steering.recipe import Recipe
 
@@ -23,16 +22,16 @@ from vispa.steering.recipe import Recipe
 PROBE = "probe"
 
 
-def last_steered_block(bank: VectorBank, plan: SteeringPlan, recipe: Recipe) -> int:
-    """The highest block that any steer of the plan shifts; the recipe's highest where none does."""
-    return max(plan.blocks, default=max(recipe.chosen_blocks(len(bank.residual_norm))))
+def last_steered_block(bank: VectorBank, rows: Sequence[Row], recipe: Recipe) -> int:
+    """The highest block that any row is shifted after; the recipe's highest where none is."""
+    steers = [steer for row in rows for steer in row.steers]
+    blocks = bank.plan(steers, recipe).blocks if steers else {}
+    return max(blocks, default=max(recipe.chosen_blocks(len(bank.residual_norm))))
 
 
 def probe_logits(
-    loaded: LoadedModel,
-    bank: VectorBank,
+    engine: TransformersEngine,
     rows: Sequence[Row],
-    plan: SteeringPlan,
     block: int,
     progress: Callable[[int], None] | None = None,
 ) -> npt.NDArray[np.float64]:
@@ -43,10 +42,8 @@ def probe_logits(
     such a row reads like an unsteered one.
 
     Args:
-        loaded: the model.
-        bank: with an entry `probe` of V values.
+        engine: with a bank that has an entry `probe` of V values.
         rows: N prompts as the model continues them, with their steers.
-        plan: the shifts of the rows' steers.
         block: after which to read.
         progress: called with the number of rows just read.
 
@@ -60,33 +57,42 @@ def probe_logits(
     """
     if not rows:
         raise InputError("prompts", "are none.", "Give at least one.")
-    directions = bank.entry(PROBE).directions
+    directions = bank_of(engine).entry(PROBE).directions
     if directions.bias is None or directions.weight_norm is None:
         raise InputError("estimator", f"{PROBE!r} of the bank has no probability.", "Fit the bank with `Probe`.")
     weight = directions.vectors[:, block] * directions.weight_norm[:, block, None]
-    encoded = [row.prompt.ids for row in rows]
-    for ids in encoded:
-        check_context(loaded, len(ids))
+    for row in rows:
+        check_context(engine.loaded, len(row.prompt.ids))
+    plan = engine.plan(rows)
     out = np.empty((len(rows), len(weight)))
-    for batch in token_batches([len(ids) for ids in encoded], DECODING):
-        last = _last_states(loaded, [encoded[i] for i in batch], [rows[i] for i in batch], plan, block)
+    for batch in token_batches([len(row.prompt.ids) for row in rows], DECODING):
+        last = _last_states(engine, [rows[i] for i in batch], plan, block)
         out[batch] = (last @ weight.T + directions.bias[:, block]).double().numpy()
         if progress is not None:
             progress(len(batch))
     return out
 
 
-def _last_states(
-    loaded: LoadedModel, prompts: Sequence[Sequence[int]], rows: Sequence[Row], plan: SteeringPlan, block: int
-) -> torch.Tensor:
+def _last_states(engine: TransformersEngine, rows: Sequence[Row], plan: SteeringPlan, block: int) -> torch.Tensor:
     """Residual stream [B, H] after a block at the last token of prompts, float32 on the CPU."""
-    ids, mask, positions = pad_left(loaded, prompts)
+    ids, mask, positions = pad_left(engine.loaded, [row.prompt.ids for row in rows])
     states: list[torch.Tensor] = []
     with (
-        steering(loaded, plan, [row.steers for row in rows], orthogonal=[row.orthogonal for row in rows]),
+        engine.steered(rows, plan),
         # Set after the steering's hooks, so that it sees what they made.
-        hooks_on(loaded.blocks, lambda _block, hidden: states.append(hidden[:, -1].float().cpu()), (block,)),
+        hooks_on(engine.loaded.blocks, lambda _block, hidden: states.append(hidden[:, -1].float().cpu()), (block,)),
     ):
         # The base model leaves out the output head, which nobody reads here.
-        loaded.model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
+        engine.loaded.model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
     return states[0]
+
+
+def bank_of(engine: TransformersEngine) -> VectorBank:
+    """The bank that an engine steers by.
+
+    Raises:
+        InputError: it has none.
+    """
+    if engine.bank is None:
+        raise InputError("bank", "is missing.", "Give the engine the model's bank.")
+    return engine.bank

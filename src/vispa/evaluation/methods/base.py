@@ -12,9 +12,7 @@ from vispa.evaluation.methods.asking import item_case
 from vispa.evaluation.methods.prompts import MethodPrompts, method_prompts
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.files.visible import is_blank
-from vispa.generation.engine import generate
 from vispa.generation.rows import Generated, Row
-from vispa.models.encoding import chat_prompt
 from vispa.modes.prompts import Prompts
 from vispa.modes.readings import Reading, read_options
 from vispa.pipeline import Vispa
@@ -106,13 +104,14 @@ class Bench:
 
     def say(self, messages: Sequence[str], max_new_tokens: int) -> list[Generated]:
         """What the unsteered model under test says to each message."""
-        rows = [Row(chat_prompt(self.vispa.model, message)) for message in messages]
-        return generate(self.vispa.model, rows, replace(self.sampling, max_new_tokens=max_new_tokens))
+        engine = self.vispa.engine
+        rows = [Row(engine.chat_prompt(message)) for message in messages]
+        return engine.generate(rows, replace(self.sampling, max_new_tokens=max_new_tokens))
 
     @property
     def reader(self) -> ChatModel:
         """The unsteered model under test."""
-        return self.vispa.own_reader(self.vispa.model)
+        return self.vispa.own_reader
 
 
 def written_answers(bench: Bench, messages: Sequence[str]) -> list[MethodAnswer]:

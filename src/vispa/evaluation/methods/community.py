@@ -24,9 +24,8 @@ from vispa.files.door import read_bytes
 from vispa.files.reading import JSON_LINES, json_entries, read_json
 from vispa.files.validation import validated
 from vispa.files.visible import is_blank
-from vispa.generation.engine import generate
 from vispa.generation.rows import Row
-from vispa.models.encoding import chat_prompt
+from vispa.generation.transformers import TransformersEngine
 from vispa.models.loading import LoadedModel
 from vispa.modes.case import NOTHING_SAID
 from vispa.modes.prompts import Prompts
@@ -90,12 +89,13 @@ class ModelCommunity:
         if name not in self._models:
             self._models[name] = self._load[name]()
         model = self._models[name]
-        rows = [Row(chat_prompt(model, request)) for request in requests]
+        engine = TransformersEngine(model)
+        rows = [Row(engine.chat_prompt(request)) for request in requests]
         return [
             Failure(f"The community model {name} gave no comment: {Unfinished().reason}")
             if one.unfinished
             else Voice(name, one.text, name, one.tokens)
-            for one in generate(model, rows, sampling)
+            for one in engine.generate(rows, sampling)
         ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -64,15 +63,13 @@ def parse(name: str) -> tuple[str | None, str | None]:
 def _variant(bench: Bench, estimator: str | None, selector: str | None) -> Vispa:
     if estimator is None and selector is None:
         return bench.vispa
-    variant = copy.copy(bench.vispa)
-    if estimator is not None:
-        variant.recipe = recipe_for(variant.bank, estimator)
-    if selector is not None:
-        if selector not in bench.selectors:
-            known = ", ".join(bench.selectors) or "none here"
-            raise InputError("methods", f"asks for the selector {selector!r}.", f"Selectors: {known}.")
-        variant.selector = bench.selectors[selector](variant.taxonomy)
-    return variant
+    if selector is not None and selector not in bench.selectors:
+        known = ", ".join(bench.selectors) or "none here"
+        raise InputError("methods", f"asks for the selector {selector!r}.", f"Selectors: {known}.")
+    return bench.vispa.variant(
+        recipe=None if estimator is None else recipe_for(bench.vispa.bank, estimator),
+        selector=None if selector is None else bench.selectors[selector](bench.vispa.taxonomy),
+    )
 
 
 def _answer(found: Response) -> MethodAnswer:

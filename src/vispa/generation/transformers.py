@@ -1,0 +1,213 @@
+"""The engine of transformers: prefill, then one token a step for all rows of a batch.
+
+Rows are sorted by length, put into batches under a token budget and padded on the left. A row
+that has ended leaves its batch, so long texts are not slowed down by short ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import DynamicCache
+
+from vispa.errors import InputError, NumericalError
+from vispa.generation.letters import Masses, letter_tokens
+from vispa.generation.rows import Generated, Row, Sampling
+from vispa.generation.sampling import drawn_tokens, draws
+from vispa.generation.thoughts import answer_text
+from vispa.models.batching import DECODING, pad_left, token_batches
+from vispa.models.context import check_context
+from vispa.models.encoding import Prompt, chat_prompt, raw_prompt
+from vispa.models.loading import LoadedModel
+from vispa.request import LETTERS
+from vispa.steering.bank import VectorBank
+from vispa.steering.intervention import ActiveSteering, steering
+from vispa.steering.plan import SteeringPlan
+from vispa.steering.recipe import Recipe
+
+
+class TransformersEngine:
+    """An `Engine` over a model that transformers has loaded; between batches other threads get their turn.
+
+    Args:
+        loaded: the model.
+        bank: its directions; without one, rows cannot be steered.
+        recipe: of steers that name none; the bank's by default.
+
+    Example:
+        >>> engine = TransformersEngine(loaded, bank)
+        >>> engine.generate([Row(chat_prompt(loaded, "Hello"), (Steer("karma"),))], Sampling(20))
+    """
+
+    def __init__(self, loaded: LoadedModel, bank: VectorBank | None = None, recipe: Recipe | None = None) -> None:
+        self.loaded, self.bank, self.recipe = loaded, bank, recipe
+
+    @property
+    def name(self) -> str:
+        """See `Engine`."""
+        return self.loaded.name
+
+    @property
+    def least_option_mass(self) -> float:
+        """See `Engine`."""
+        return self.loaded.least_option_mass
+
+    def chat_prompt(self, message: str) -> Prompt:
+        """See `Engine.chat_prompt`."""
+        return chat_prompt(self.loaded, message)
+
+    def raw_prompt(self, text: str) -> Prompt:
+        """See `Engine.raw_prompt`."""
+        return raw_prompt(self.loaded, text)
+
+    def generate(
+        self, rows: Sequence[Row], sampling: Sampling, progress: Callable[[int], None] | None = None
+    ) -> list[Generated]:
+        """See `Engine.generate`."""
+        for row in rows:
+            check_context(self.loaded, len(row.prompt.ids), sampling.max_new_tokens)
+        plan = self.plan(rows)
+        results: dict[int, Generated] = {}
+        for batch in token_batches([len(row.prompt.ids) + sampling.max_new_tokens for row in rows], DECODING):
+            results.update(zip(batch, self._texts([rows[i] for i in batch], sampling, plan), strict=True))
+            if progress is not None:
+                progress(len(batch))
+        return [results[index] for index in range(len(rows))]
+
+    def options(self, rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
+        """See `Engine.options`."""
+        for number, count in enumerate(counts):
+            if not 1 <= count <= len(LETTERS):
+                raise InputError("options", f"prompt {number} has {count}.", f"Give 1 to {len(LETTERS)} options.")
+        for row in rows:
+            check_context(self.loaded, len(row.prompt.ids))
+        plan, letters = self.plan(rows), letter_tokens(self.loaded.tokenizer.get_vocab())
+        out: list[Masses] = [np.empty(0)] * len(rows)
+        for batch in token_batches([len(row.prompt.ids) for row in rows], DECODING):
+            ids, mask, positions = pad_left(self.loaded, [rows[i].prompt.ids for i in batch])
+            with self.steered([rows[i] for i in batch], plan):
+                logits = _next_logits(self.loaded, ids, mask, positions, use_cache=False)
+            probabilities = logits.double().softmax(-1).cpu().numpy()
+            for place, index in enumerate(batch):
+                out[index] = np.array([probabilities[place, tokens].sum() for tokens in letters[: counts[index]]])
+        return out
+
+    def plan(self, rows: Sequence[Row]) -> SteeringPlan:
+        """The tables that these rows gather their shifts from.
+
+        Raises:
+            InputError: a steer whose value, estimator or block the bank does not have; or a steer without a bank.
+        """
+        steers = [steer for row in rows for steer in row.steers]
+        if not steers:
+            return SteeringPlan.empty()
+        if self.bank is None:
+            raise InputError("steers", "need a bank, and this engine has none.", "Give it the model's bank.")
+        return self.bank.plan(steers, self.recipe)
+
+    @contextmanager
+    def steered(self, rows: Sequence[Row], plan: SteeringPlan) -> Iterator[ActiveSteering]:
+        """Steer a batch of rows by a plan that covers them while the context lasts; see `steering`."""
+        steers, orthogonal = [row.steers for row in rows], [row.orthogonal for row in rows]
+        with steering(self.loaded, plan, steers, orthogonal=orthogonal) as active:
+            yield active
+
+    def _texts(self, rows: Sequence[Row], sampling: Sampling, plan: SteeringPlan) -> list[Generated]:
+        left_out = dict(zip(plan.keys, plan.left_out, strict=True))
+        with self.steered(rows, plan) as active:
+            written = _decode(self.loaded, rows, sampling, active)
+        texts = []
+        for place, (row, ids) in enumerate(zip(rows, written, strict=True)):
+            answer = answer_text(self.loaded, row.prompt, ids)
+            skipped = {block for steer in row.steers for block in left_out[steer.value, steer.recipe or plan.default]}
+            texts.append(
+                Generated(
+                    text=answer or "",
+                    tokens=len(ids),
+                    shift={block: float(amount[place]) for block, amount in active.amounts.items()}
+                    if row.steers
+                    else {},
+                    left_out=tuple(sorted(skipped)),
+                    unfinished=answer is None,
+                )
+            )
+        return texts
+
+
+def _decode(loaded: LoadedModel, rows: Sequence[Row], sampling: Sampling, active: ActiveSteering) -> list[list[int]]:
+    """Token ids generated for each row."""
+    device = loaded.device
+    ends = _end_tokens(loaded)
+    random = None if sampling.is_greedy else draws(rows, sampling).to(device)
+    texts: list[list[int]] = [[] for _ in rows]
+    alive = list(range(len(rows)))
+    ids, mask, positions = pad_left(loaded, [row.prompt.ids for row in rows])
+    cache = DynamicCache(config=loaded.model.config)
+    for step in range(sampling.max_new_tokens):
+        logits = _next_logits(loaded, ids, mask, positions, past_key_values=cache, use_cache=True)
+        chosen = logits.argmax(-1) if random is None else drawn_tokens(logits, sampling, random[:, step])
+        chosen_list = chosen.tolist()
+        for row, token in zip(alive, chosen_list, strict=True):
+            texts[row].append(token)
+        going = [place for place, token in enumerate(chosen_list) if token not in ends]
+        if not going or step + 1 == sampling.max_new_tokens:
+            break
+        if len(going) < len(alive):
+            keep = torch.tensor(going, device=device)
+            cache.batch_select_indices(keep)
+            active.keep(keep)
+            mask, positions, chosen = mask[keep], positions[keep], chosen[keep]
+            random = None if random is None else random[keep]
+            alive = [alive[place] for place in going]
+        ids = chosen[:, None]
+        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
+        positions = positions[:, -1:] + 1
+    return texts
+
+
+def _next_logits(
+    loaded: LoadedModel, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, **options: Any
+) -> torch.Tensor:
+    """Logits [B, vocabulary] of the token after each row; within `LoadedModel.passes`.
+
+    Args:
+        loaded: the model.
+        ids: [B, T], padded on the left.
+        mask: [B, T or more] attention mask.
+        positions: [B, T] of the ids.
+        **options: of the model's forward pass, such as its cache.
+
+    Raises:
+        NumericalError: a logit is not finite.
+    """
+    output = loaded.model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, **options)
+    logits: torch.Tensor = output.logits[:, -1]
+    check_logits(logits)
+    return logits
+
+
+def check_logits(logits: torch.Tensor) -> None:
+    """Refuse logits [N, vocabulary] that are no distribution: NaN, infinite, or nowhere finite.
+
+    Some models rule tokens out by a logit of minus infinity, which is none of these.
+
+    Raises:
+        NumericalError: names the row.
+    """
+    # The largest one is NaN where any is.
+    bad = ~torch.isfinite(logits.amax(-1))
+    if bool(bad.any()):
+        raise NumericalError(
+            f"The logits of row {int(bad.nonzero()[0])} of a batch are not finite; "
+            "load the model in float32 or bfloat16."
+        )
+
+
+def _end_tokens(loaded: LoadedModel) -> set[int]:
+    configured = getattr(loaded.model.generation_config, "eos_token_id", None)
+    found = configured if isinstance(configured, list) else [configured]
+    return {int(token) for token in [*found, loaded.tokenizer.eos_token_id] if token is not None}
