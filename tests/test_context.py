@@ -102,7 +102,7 @@ def test_a_batch_goes_on(vispa: Vispa, tmp_path: Path) -> None:
 
 
 def test_a_local_reader_fails_single_prompts(vispa: Vispa) -> None:
-    reader = Vispa.own_reader(vispa.model)
+    reader = vispa.own_reader
     written = reader.write(["Summarize the hens.", LONG, "Count them."], max_new_tokens=5)
     assert [isinstance(one, Failure) for one in written] == [False, True, False]
     weighed = reader.option_probabilities([LONG, "Which? Answer:"], [2, 3])

@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 
 from vispa.cli.main import app
 from vispa.errors import ModelError, TextError
+from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoding import chat_prompt
 from vispa.models.loading import EMBEDDED_PATH, LoadedModel, load_model
-from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
+from vispa.readers.local import LocalChat
 
 GOOD = "{% for m in messages %}Q: {{ m['content'] }}\n{% endfor %}A:"
 
@@ -223,7 +224,7 @@ def test_a_template_that_dislikes_one_text_says_so(folder: Path, template: str, 
     assert "Is it fair?" in chat_prompt(loaded, "Is it fair?").text
     with pytest.raises(TextError, match=problem):
         chat_prompt(loaded, "Is it bad karma?")
-    found = Vispa.own_reader(loaded).write(["Is it bad karma?", "Is it fair?"], max_new_tokens=2)
+    found = LocalChat(TransformersEngine(loaded)).write(["Is it bad karma?", "Is it fair?"], max_new_tokens=2)
     assert [isinstance(one, Failure) for one in found] == [True, False]
 
 

@@ -109,7 +109,7 @@ def test_the_embedded_model_is_weighed_by_its_letters() -> None:
     masses = option_masses(vispa.model, asked, [3] * 3)
     assert min(one.sum() for one in masses) > 0.9
     two = option_masses(vispa.model, [QUESTION], [2])[0]
-    reader = vispa.own_reader(vispa.model)
+    reader = vispa.own_reader
     np.testing.assert_allclose(reader.option_probabilities([QUESTION], [2])[0], two / two.sum())
 
 

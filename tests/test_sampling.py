@@ -11,7 +11,7 @@ import torch
 from engines import generate
 
 from vispa.errors import InputError
-from vispa.generation import engine
+from vispa.generation import sampling as drawing
 from vispa.generation.rows import Row, Sampling
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
@@ -71,12 +71,12 @@ def test_values_of_one_text_do_not_share_their_numbers(vispa: Vispa) -> None:
 
 def test_prompts_seeds_and_values_each_have_their_numbers(llama: LoadedModel) -> None:
     rows = [Row(raw_prompt(llama, text), steers) for text in TEXTS for steers in ((), (Steer("calm"),), (Steer("x"),))]
-    draws = engine._draws([*rows, replace(rows[0], seed=1)], SAMPLED)
-    draws = torch.cat([draws, engine._draws(rows, replace(SAMPLED, seed=4))])
+    draws = drawing.draws([*rows, replace(rows[0], seed=1)], SAMPLED)
+    draws = torch.cat([draws, drawing.draws(rows, replace(SAMPLED, seed=4))])
     assert len({tuple(row) for row in draws.tolist()}) == 2 * len(rows) + 1
-    again = engine._draws(rows[:2], SAMPLED)
+    again = drawing.draws(rows[:2], SAMPLED)
     assert torch.equal(again, draws[:2])
-    longer = engine._draws(rows[:2], replace(SAMPLED, max_new_tokens=40))
+    longer = drawing.draws(rows[:2], replace(SAMPLED, max_new_tokens=40))
     assert torch.equal(longer[:, :12], again)
 
 
@@ -107,7 +107,7 @@ def test_tokens_are_drawn_as_often_as_is_likely() -> None:
         (Sampling(temperature=1.0, top_p=0.7), [0.625, 0.375, 0.0]),
         (Sampling(temperature=0.5), [25 / 38, 9 / 38, 4 / 38]),
     ):
-        shares = torch.bincount(engine._draw(logits, sampling, draws), minlength=3) / 6000
+        shares = torch.bincount(drawing.drawn_tokens(logits, sampling, draws), minlength=3) / 6000
         assert shares.tolist() == pytest.approx(expected, abs=0.02)
 
 

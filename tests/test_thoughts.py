@@ -216,7 +216,7 @@ def test_an_unfinished_comment_fails_its_text_alone(vispa: Vispa, monkeypatch: p
 
 def test_a_local_reader_says_that_its_thought_was_cut_off(vispa: Vispa, monkeypatch: pytest.MonkeyPatch) -> None:
     Saying(monkeypatch, vispa.model, lambda prompt: "<think>hm" if "coin" in prompt else "[THINK]a[/THINK]Fine.")
-    reader = vispa.own_reader(vispa.model)
+    reader = vispa.own_reader
     assert reader.write(["a coin", "bread"], max_new_tokens=3) == [Unfinished(), "Fine."]
 
 

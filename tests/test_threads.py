@@ -14,7 +14,7 @@ import pytest
 import torch
 from engines import generate, option_masses
 
-from vispa.generation import engine
+from vispa.generation import transformers as engine
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.batching import Budget
