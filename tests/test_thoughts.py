@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods import Bench, make_methods
-from vispa.generation import engine
+from vispa.generation import transformers as engine
 from vispa.generation.rows import Generated
 from vispa.generation.thoughts import answer_text, without_thoughts
 from vispa.models.encoding import Prompt
