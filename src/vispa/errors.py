@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: Longest part of a message (field, problem, advice), in characters.
+LONGEST_PART = 600
+
 
 class VispaError(Exception):
     """Base of all errors of this package; the command line ends with exit code 1 on it."""
@@ -18,7 +21,7 @@ class InputError(VispaError):
 
     def __init__(self, field: str, problem: str, advice: str) -> None:
         self.field, self.problem, self.advice = field, problem, advice
-        super().__init__(f"{field}: {problem} {advice}")
+        super().__init__(f"{_cut(field)}: {_cut(problem)} {_cut(advice)}")
 
 
 class TaxonomyError(InputError):
@@ -57,6 +60,11 @@ class OutputError(VispaError):
 
 class NumericalError(VispaError):
     """NaN or infinity where a finite number is needed; names row, value and block."""
+
+
+def _cut(text: str) -> str:
+    """A part of a message without its middle where that is long: what somebody wrote stands in messages."""
+    return text if len(text) <= LONGEST_PART else f"{text[: LONGEST_PART // 2]} … {text[-LONGEST_PART // 2 :]}"
 
 
 def check_choice(field: str, given: str, allowed: tuple[str, ...]) -> None:

@@ -36,6 +36,8 @@ MAX_OPTION_CHARACTERS = 1_000
 MAX_OPTIONS = len(LETTERS)
 #: Longest comment, in tokens.
 MAX_NEW_TOKENS = 4_096
+#: Largest seed.
+MAX_SEED = 2**63 - 1
 #: Largest sum of a mixture's weights.
 MAX_WEIGHT_SUM = 1e12
 
@@ -143,8 +145,7 @@ class Sampling:
             raise InputError("temperature", f"is {self.temperature}.", "Give 0 for greedy decoding, or more.")
         if not 0 < self.top_p <= 1:
             raise InputError("top-p", f"is {self.top_p}.", "Give a share above 0, at most 1.")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise InputError("seed", f"is {self.seed!r}.", "Give a whole number.")
+        check_seed(self.seed)
 
     @property
     def is_greedy(self) -> bool:
@@ -309,6 +310,12 @@ def check_max_new_tokens(count: int) -> None:
     """Refuse a length of comments that cannot be."""
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_NEW_TOKENS:
         raise InputError("max-new-tokens", f"is {_shown(count)}.", f"Give a number from 1 to {MAX_NEW_TOKENS}.")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that random number generators do not take."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise InputError("seed", f"is {_shown(seed)}.", f"Give a whole number from 0 to {MAX_SEED}.")
 
 
 def _check_share(field: str, share: float) -> None:

@@ -70,6 +70,8 @@ def confirm(question: str) -> None:
     """Ask, on standard error, whether to go on; anything but yes ends the command."""
     import typer
 
+    if sys.stdin is None:
+        raise typer.Abort
     typer.confirm(visible_line(question), abort=True, err=True)
 
 

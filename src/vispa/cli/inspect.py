@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from vispa.cli.console import cell, names_argument, print_drawn, print_json, print_line, progress_bars
-from vispa.errors import InputError, check_choice
+from vispa.errors import check_choice
+from vispa.files.writing import check_writable
 from vispa.items.reading import check_item_text, read_items
 from vispa.request import check_max_new_tokens
 from vispa.taxonomy import Taxonomy
@@ -54,7 +54,7 @@ def inspect(
     parts = _parts(only)
     check_choice("--figures", figures, _FIGURES)
     check_max_new_tokens(max_new_tokens)
-    _check_folder(output)
+    check_writable(output)
     messages = None if prompts is None else _messages(prompts)
     known = Taxonomy.load(taxonomy) if taxonomy else Taxonomy.built_in()
     from vispa.study.tables import as_json_types, check_folder, write_tables
@@ -103,15 +103,6 @@ def _parts(only: str | None) -> tuple[str, ...]:
     for name in given or [""]:
         check_choice("--only", name, _PARTS)
     return tuple(part for part in _PARTS if part in given)
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse, before anything is computed, a folder that could not be written to."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise InputError("--output", f"{there} is a file.", "Name a folder.")
-    if not os.access(there, os.W_OK):
-        raise InputError("--output", f"{there} cannot be written to.", "Choose a folder that you may write to.")
 
 
 def _messages(path: Path) -> list[str]:

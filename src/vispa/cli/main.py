@@ -127,9 +127,13 @@ def _run() -> int:
     except KeyboardInterrupt:
         return _failed("interrupted.", 130)
     except OSError as error:
-        if not is_exhausted(error):
-            return _internal(error)
         place = error.filename or "a file"
+        if not is_exhausted(error):
+            # A path that no file can have, a folder that is a file, a cache that cannot be written to.
+            if error.filename is None:
+                return _internal(error)
+            known = InputError(str(place), f"cannot be used ({error.strerror}).", "Check path and permissions.")
+            return _failed(str(known), 2)
         kept = "What was written before is kept; make room and repeat the command."
         return _failed(f"{place}: cannot be written ({error.strerror}). {kept}", 1)
     except typer.Abort:

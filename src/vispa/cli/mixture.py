@@ -13,6 +13,7 @@ from vispa.errors import InputError, VispaError
 from vispa.files.writing import check_output
 from vispa.items.reading import read_items
 from vispa.readers.parameters import DEFAULT_TIMEOUT
+from vispa.request import check_seed
 
 _CHUNK = 32
 
@@ -52,6 +53,7 @@ def mixture(
     Example: `vispa mixture survey.json -o mixture.json`
     """
     _check_output(output, (items_file, recipe))
+    check_seed(seed)
     setup = o.Setup(
         values=values,
         model=model,
@@ -78,9 +80,10 @@ def mixture(
     import numpy as np
 
     from vispa.items.asking import checked_requests, item_request
-    from vispa.modes.mixture import Example, fit_mixture
+    from vispa.modes.mixture import Example, check_folds, fit_mixture
     from vispa.readers.base import Failure
 
+    check_folds(len(items), folds)
     requests = [item_request(item, "distributional", shared, own_stances=setup.own_stances) for item in items]
     checked_requests({item.id: request for item, request in zip(items, requests, strict=True)}, known)
     examples = []

@@ -12,6 +12,7 @@ import typer
 from vispa.cli.console import names_argument, print_note
 from vispa.errors import InputError, check_choice
 from vispa.files.reading import read_toml
+from vispa.files.visible import is_blank
 from vispa.readers.parameters import DEFAULT_TIMEOUT, LONGEST_TIMEOUT, SHORTEST_TIMEOUT, check_parameters
 from vispa.request import (
     DEFAULT_K,
@@ -89,6 +90,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 #: As `vispa.models.loading.EMBEDDED`, which is too heavy to import for `--help`.
 _EMBEDDED = "embedded"
+_DTYPES = ("auto", "float32", "bfloat16", "float16")
 # Parameters that are not called as the fields of a request.
 _PARAMETERS = {"passages": "no_passages"}
 # Parameters of comments and of who reads them.
@@ -164,6 +166,10 @@ class Setup:
         _ = self.sampling
         check_threshold(self.threshold)
         check_diversity(self.diversity)
+        for option, given in (("--model", self.model), ("--aggregator", self.aggregator)):
+            if is_blank(given):
+                raise InputError(option, "is empty.", "Name a model, or leave it out.")
+        check_choice("--dtype", self.dtype, _DTYPES)
         check_choice("--polarity", self.polarity, ("own", "paper"))
         check_choice("--selector", self.selector, ("embedding", "nli"))
         taxonomy = Taxonomy.load(self.taxonomy) if self.taxonomy else Taxonomy.built_in()

@@ -11,6 +11,7 @@ from vispa.evaluation.score_files import load_item_scores, load_scores
 from vispa.evaluation.scoring import RunScores
 from vispa.files.append_log import Identifier
 from vispa.records import Record
+from vispa.request import check_seed
 
 #: Figures of which an item has 0 or 1, so that it can flip.
 FLIPPING = ("accuracy", "most_likely", "covered_share")
@@ -71,6 +72,7 @@ def compare_runs(
         InputError: runs of different tasks, items or judges; no common method; a run that is not
             scored, or of which settings, records or scores are damaged or were changed since.
     """
+    check_seed(seed)
     runs = read_run(first, data), read_run(second, data)
     scores = load_scores(runs[0]), load_scores(runs[1])
     _check_same(first, second, scores)

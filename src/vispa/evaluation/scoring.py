@@ -33,6 +33,7 @@ from vispa.evaluation.runs.run import Outcome, Run, read_run
 from vispa.evaluation.tasks import Metric
 from vispa.files.writing import replacing, write_json
 from vispa.records import Record
+from vispa.request import check_seed
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -133,6 +134,7 @@ def score_run(
         InputError: unknown judge; see `read_run`.
         ModelError: the judge cannot be loaded.
     """
+    check_seed(seed)
     if judge not in ("none", "embedding") and not re.fullmatch(r"nli:\S.*", judge):
         raise InputError("judge", f"is {judge!r}.", "Choose none, embedding or nli:MODEL.")
     run = read_run(folder, data)

@@ -98,6 +98,7 @@ def refusal(
     # Where a field may be one thing or another, each complains: the one that came farthest is meant.
     beneath = [(path, one) for path, one in found if path[: len(found[0][0])] == found[0][0]]
     path, first = max(beneath, key=lambda pair: len(pair[0]))
+    alike = [one["msg"] for other, one in beneath if other == path]
     kind = first["type"]
     if names and path and isinstance(path[0], str):
         path = (names.get(path[0], path[0]), *path[1:])
@@ -112,8 +113,15 @@ def refusal(
     cause = first.get("ctx", {}).get("error")
     if cause is not None:
         return error(where, _sentence(str(cause)), advice or "Repair it.")
-    should = first["msg"].replace("Input should", "It should").rstrip(".")
-    return error(where, f"is {shortened(first['input'])}.", f"{should}. {advice}".strip())
+    return error(where, f"is {shortened(first['input'])}.", f"{_wanted(alike)}. {advice}".strip())
+
+
+def _wanted(messages: list[str]) -> str:
+    """What a field should be; one that may be of several types has pydantic's message of each."""
+    begin = "Input should be "
+    if all(message.startswith(begin) for message in messages):
+        return f"It should be {' or '.join(dict.fromkeys(one.removeprefix(begin) for one in messages))}"
+    return messages[0].replace("Input should", "It should").rstrip(".")
 
 
 def _path(location: tuple[str | int, ...], data: object, *, missing: bool) -> tuple[str | int, ...]:

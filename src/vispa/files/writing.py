@@ -16,6 +16,7 @@ from vispa.errors import InputError, OutputError, VispaError
 
 # What happens to a place that may well be written to: no other name would help.
 _EXHAUSTED = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE))
+_NAME_FOLDER = "Name a folder."
 # Libraries written in Rust give an operating system's error in words, with its number.
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 
@@ -74,12 +75,16 @@ def check_output(path: Path, inputs: Iterable[Path | None] = ()) -> None:
         inputs: the files that are read, None for one that was not given.
 
     Raises:
-        InputError: a folder, a device or pipe, one of the inputs, or standard output.
+        InputError: a folder, a device or pipe, one of the inputs, standard output, or in a folder
+            that cannot be written to.
+        OutputError: there is no room.
     """
     place = str(path)
     try:
         status = path.stat()
     except FileNotFoundError:
+        # A link to nothing is written where it leads to.
+        check_writable(Path(os.path.realpath(path)).parent, place)
         return
     except OSError as error:
         raise unwritten(path, error, "file", "Nothing is written there.") from error
@@ -94,6 +99,31 @@ def check_output(path: Path, inputs: Iterable[Path | None] = ()) -> None:
         with suppress(OSError, ValueError, AttributeError):
             if os.path.samestat(os.fstat(stream.fileno()), status):  # type: ignore[union-attr]
                 raise InputError(place, "is where this command prints.", "Name another file for the output.")
+
+
+def check_writable(folder: Path, place: str | None = None) -> None:
+    """Refuse a folder that no file can be made in, before anything is computed for one.
+
+    Args:
+        folder: it need not be there yet; then the nearest one above it counts.
+        place: what it is called in messages; its own name by default.
+
+    Raises:
+        InputError: it is a file, or cannot be written to.
+        OutputError: there is no room.
+    """
+    place = str(folder) if place is None else place
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise InputError(
+                place, "is a file." if there == folder else f"cannot be ({there} is a file).", _NAME_FOLDER
+            )
+        # Permissions alone do not tell: an administrator has them all.
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise unwritten(Path(place), error, "folder", "Nothing is written there.") from error
 
 
 def unwritten(path: Path, error: OSError, kind: str, kept: str) -> VispaError:

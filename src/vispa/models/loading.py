@@ -14,10 +14,11 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from vispa.errors import ModelError, first_line
+from vispa.files.visible import is_blank
 from vispa.models.blocks import decoder_blocks, residual_width
 from vispa.models.checking import check_config, check_tokens, check_vocabulary, check_weights, known_tokens
 from vispa.models.fingerprint import model_fingerprint
-from vispa.models.placement import DeviceMap, Quantization, placement
+from vispa.models.placement import DeviceMap, Quantization, check_dtype, placement
 from vispa.models.quiet import quietly
 from vispa.models.sources import model_folder
 from vispa.models.sources.progress import Progress
@@ -130,9 +131,12 @@ def load_model(
 
     Raises:
         ModelError: missing or damaged files, files that do not belong together, a chat template that
-            cannot be used, a model that cannot be steered, a device that is not there, or a package that
-            `device_map` or `quantization` needs and that is not installed.
+            cannot be used, a model that cannot be steered, a device that is not there, a type that weights
+            cannot have, or a package that `device_map` or `quantization` needs and that is not installed.
     """
+    if is_blank(name):
+        raise ModelError("model", "is empty.", _ADVICE)
+    check_dtype(dtype)
     is_embedded = name == EMBEDDED
     path = str(EMBEDDED_PATH if is_embedded else model_folder(name, progress) or name)
     _check_folder(name, path)

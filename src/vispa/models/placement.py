@@ -15,6 +15,17 @@ Quantization = Literal["4bit", "8bit"]
 DeviceMap = str | dict[str, str | int | torch.device]
 
 
+def check_dtype(dtype: str | torch.dtype) -> None:
+    """Refuse a type that weights cannot have.
+
+    Raises:
+        ModelError: it is none of torch's types of floating point, nor `auto`.
+    """
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype != "auto" and not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise ModelError("dtype", f"is {str(dtype)!r}.", "Choose auto, float32, bfloat16 or float16.")
+
+
 def usable_device(device: str | None) -> torch.device:
     """The device asked for, by default a GPU where there is one.
 

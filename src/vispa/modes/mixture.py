@@ -16,7 +16,7 @@ from vispa.errors import InputError
 from vispa.files.reading import read_json
 from vispa.files.validation import FileModel, validated
 from vispa.files.writing import replacing
-from vispa.request import MAX_WEIGHT_SUM
+from vispa.request import MAX_WEIGHT_SUM, check_seed
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -182,6 +182,12 @@ class Example:
     group: str | None = None
 
 
+def check_folds(examples: int, folds: int) -> None:
+    """Refuse fewer examples than parts of the cross-validation, or fewer than two parts."""
+    if folds < 2 or examples < folds:
+        raise InputError("examples", f"are {examples:,}.", f"Give at least {max(2, folds):,}, or fewer folds.")
+
+
 def fit_mixture(
     examples: Sequence[Example],
     values: Sequence[str],
@@ -207,8 +213,8 @@ def fit_mixture(
     Raises:
         InputError: fewer examples than folds, or shapes that differ.
     """
-    if folds < 2 or len(examples) < folds:
-        raise InputError("examples", f"are {len(examples)}.", f"Give at least {max(2, folds)}.")
+    check_folds(len(examples), folds)
+    check_seed(seed)
     for number, example in enumerate(examples):
         if example.by_value.shape != (len(values), len(example.gold)):
             raise InputError(f"example {number}", f"has the shape {example.by_value.shape}.", "Give [values, options].")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save_file
 
 from vispa.errors import BankError
@@ -66,6 +66,9 @@ def read_sealed(path: Path) -> Sealed:
     if not path.is_file():
         raise BankError(str(path), "is not there.", "Fit one with `vispa fit`.")
     try:
+        # Header and size are compared before anything is read: a file of any size may be called a bank.
+        with safe_open(path, "pt"):
+            pass
         # A copy in memory: the numbers that were checked stay, whatever becomes of the file.
         data = path.read_bytes()
         metadata = _metadata(data)
@@ -74,6 +77,8 @@ def read_sealed(path: Path) -> Sealed:
         raise BankError(
             str(path), f"is damaged ({str(error).strip() or type(error).__name__}).", BANK_ADVICE
         ) from error
+    except MemoryError as error:
+        raise BankError(str(path), "is larger than the memory.", "Use a machine with more.") from error
     text = metadata.get(_HEADER, "")
     whole = metadata.get(_CHECKSUM) == _sha256(text.encode())
     wanted, found = (_named_digests(text), digests(tensors)) if whole else ({}, {})

@@ -10,6 +10,11 @@ from vispa.files.reading import shortened
 from vispa.files.tables import Row, read_table
 from vispa.files.visible import is_blank
 
+#: Fewest pairs of a value: one is learned from while another tells how well.
+MIN_PAIRS = 2
+#: Longest sentence of a pair, in characters; activations are read from the first tokens only.
+MAX_SENTENCE_CHARACTERS = 2_000
+
 # Column names of our own layout and of the published files (positive, negative).
 _LAYOUTS = (("positive", "negative"), ("question_1", "question_2"))
 
@@ -38,7 +43,8 @@ def read_pairs(path: Path) -> tuple[ContrastivePair, ...]:
 
     Raises:
         TaxonomyError: unreadable, no table (see `vispa.files.tables.read_table`), wrong header, an empty
-            sentence, two equal sentences in a pair, or no pair at all; the message names file and line.
+            or too long sentence, two equal sentences in a pair, or fewer than two pairs; the message names
+            file and line.
     """
     try:
         table = read_table(path, [name for layout in _LAYOUTS for name in layout])
@@ -52,8 +58,9 @@ def read_pairs(path: Path) -> tuple[ContrastivePair, ...]:
             "Write the columns positive,negative or question_1,question_2.",
         )
     pairs = tuple(_pair(row, layout) for row in table.rows)
-    if not pairs:
-        raise TaxonomyError(str(path), "holds no pair.", "Add at least two rows below the header.")
+    if len(pairs) < MIN_PAIRS:
+        count = "one pair" if pairs else "no pair"
+        raise TaxonomyError(str(path), f"holds {count}.", "Write at least two, a row each, below the header.")
     return pairs
 
 
@@ -62,6 +69,9 @@ def _pair(row: Row, layout: tuple[str, str]) -> ContrastivePair:
     for name, sentence in zip(layout, (positive, negative), strict=True):
         if is_blank(sentence):
             raise TaxonomyError(row.place, f"column {name} is empty.", "Give both sentences of the pair.")
+        if len(sentence) > MAX_SENTENCE_CHARACTERS:
+            problem = f"column {name} has {len(sentence):,} characters."
+            raise TaxonomyError(row.place, problem, f"Give at most {MAX_SENTENCE_CHARACTERS:,}.")
     if positive == negative:
         raise TaxonomyError(row.place, "both sentences are the same.", "A pair must differ in the value.")
     extra = {name: row.fields.get(name, "").strip() for name in ("person", "form", "scene")}

@@ -18,7 +18,7 @@ from vispa.evaluation.items import TaskItem
 from vispa.files.door import read_bytes
 from vispa.files.reading import read_object
 from vispa.files.validation import FileModel, validated, validated_line
-from vispa.files.writing import write_json
+from vispa.files.writing import check_writable, write_json
 from vispa.records import Record, Stance
 
 FORMAT = "vispa-run-1"
@@ -198,8 +198,9 @@ class RunFolder:
         """Refuse a folder in which something else than a run is, whether or not it is to be overwritten.
 
         Raises:
-            InputError: there are files, but no run's settings.
+            InputError: there are files, but no run's settings; or it cannot be written to.
         """
+        check_writable(self.path)
         found = sorted(path.name for path in self.path.glob("[!.]*") if not path.is_dir() or any(path.iterdir()))
         if not found:
             return
