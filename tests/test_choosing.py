@@ -17,8 +17,8 @@ from vispa.selection.choosing import (
     Chooser,
     check_diversity,
     choose,
-    definition_similarity,
 )
+from vispa.selection.diversity import definition_similarity
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.taxonomy import Taxonomy, Value
 

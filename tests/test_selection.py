@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
+from typer.testing import CliRunner
 
+from vispa.cli.main import app
 from vispa.errors import InputError, VispaError
 from vispa.models.encoder import BundledEncoder, load_encoder
+from vispa.selection import SELECTORS, SelectorKind, SelectorSettings
 from vispa.selection.choosing import choose
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.head import fit_head, label_matrix, load_head, load_situations
@@ -137,3 +142,39 @@ def test_impossible_k_is_refused(k: int, taxonomy: Taxonomy) -> None:
 def test_equal_scores_keep_the_taxonomys_order(taxonomy: Taxonomy) -> None:
     found = choose(np.full((1, 31), 0.5, dtype=np.float32), taxonomy, k=3)[0]
     assert [s.value for s in found] == list(taxonomy)[:3]
+
+
+# ---------------------------------------------------------------- the registry
+
+
+class LetterSelector:
+    """The first value for texts with its first letter."""
+
+    name = "letters"
+
+    def __init__(self, taxonomy: Taxonomy, settings: SelectorSettings) -> None:
+        self.taxonomy, self.settings = taxonomy, settings
+
+    def scores(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
+        return np.array([[float(slug[0] in text) for slug in self.taxonomy] for text in texts], dtype=np.float32)
+
+
+def test_a_selector_in_the_registry_is_one_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SELECTORS, "letters", SelectorKind(LetterSelector, idle=("device",)))  # type: ignore[arg-type]
+    found = CliRunner().invoke(app, ["select", "jjj", "--selector", "letters", "--json"])
+    said = json.loads(found.stdout)
+    assert said["selector"] == "letters"
+    assert said["values"][0] == {"value": "justice", "score": 1.0}
+    with pytest.raises(InputError, match="--device: has no effect with the letters selector"):
+        CliRunner().invoke(app, ["select", "x", "--selector", "letters", "--device", "cpu"], catch_exceptions=False)
+
+
+def test_an_unknown_selector_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"--selector: is 'tea leaves'\. Choose embedding or nli\."):
+        CliRunner().invoke(app, ["select", "x", "--selector", "tea leaves"], catch_exceptions=False)
+
+
+def test_an_embedding_selector_is_made_ready(taxonomy: Taxonomy) -> None:
+    selector = SELECTORS["embedding"].make(taxonomy, SelectorSettings())
+    assert isinstance(selector, EmbeddingSelector)
+    assert selector._head is not None

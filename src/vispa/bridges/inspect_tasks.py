@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from vispa.evaluation.items import TaskItem
 from vispa.evaluation.tasks import Task, built_in_tasks, load_task
 from vispa.modes.templates import filled
 from vispa.request import LETTERS, Sampling
+from vispa.selection import SELECTORS, SelectorSettings
 
 if TYPE_CHECKING:
     from vispa.evaluation.runs.folder import MethodAnswer
@@ -86,7 +87,7 @@ def _members(items: list[TaskItem], task: Task, group: str | None) -> list[TaskI
 def _scorer(task: Task, judge: str) -> Scorer:
     if task.metric == "coverage":
         kind, _, model = judge.partition(":")
-        check_choice("judge", kind, ("embedding", "nli"))
+        check_choice("judge", kind, tuple(SELECTORS))
         return scorers.embedding_likeness() if kind == "embedding" else scorers.entailment_coverage(model or None)
     if task.metric == "agreement":
         return scorers.chosen_stance()
@@ -151,7 +152,7 @@ def vispa_solver(
     Raises:
         InputError: an unknown selector or aggregator.
     """
-    check_choice("selector", selector.partition(":")[0], ("embedding", "nli"))
+    check_choice("selector", selector.partition(":")[0], tuple(SELECTORS))
     check_choice("aggregator", aggregator, ("extractive", "self"))
 
     @cache
@@ -179,11 +180,12 @@ def vispa_solver(
 
 def _load(model: str, selector: str, aggregator: str, dtype: str, device: str | None) -> Vispa:
     from vispa.pipeline import Vispa
-    from vispa.selection.nli import DEFAULT_NLI_MODEL, NliSelector
 
-    named = selector.partition(":")[2] or DEFAULT_NLI_MODEL
-    make = None if selector == "embedding" else partial(NliSelector, model=named, device=device)
-    vispa = Vispa.from_pretrained(model, dtype=dtype, device=device, selector=make)
+    kind, _, named = selector.partition(":")
+    settings = SelectorSettings(named or None, device)
+    vispa = Vispa.from_pretrained(
+        model, dtype=dtype, device=device, selector=lambda taxonomy: SELECTORS[kind].make(taxonomy, settings)
+    )
     if aggregator == "self":
         vispa.write_with(vispa.reader)
     return vispa

@@ -13,6 +13,7 @@ from vispa.cli import options as o
 from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.errors import InputError, VispaError, check_choice
 from vispa.readers.parameters import DEFAULT_TIMEOUT
+from vispa.selection import SELECTORS
 
 if TYPE_CHECKING:
     from vispa.evaluation.methods import Bench
@@ -112,7 +113,7 @@ def evaluate(
             max_new_tokens=max_new_tokens,
             personas=personas,
             community=_community(community, setup),
-            selectors={"embedding": partial(_selector, setup, "embedding"), "nli": partial(_selector, setup, "nli")},
+            selectors={kind: partial(_selector, setup, kind) for kind in SELECTORS},
             temperature=temperature,
             top_p=top_p,
             seed=seed,

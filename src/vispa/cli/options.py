@@ -24,6 +24,7 @@ from vispa.request import (
     resolved_count,
     texts,
 )
+from vispa.selection import SELECTORS, SelectorSettings
 from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class Setup:
                 raise InputError(option, "is empty.", "Name a model, or leave it out.")
         check_choice("--dtype", self.dtype, _DTYPES)
         check_choice("--polarity", self.polarity, ("own", "paper"))
-        check_choice("--selector", self.selector, ("embedding", "nli"))
+        check_choice("--selector", self.selector, tuple(SELECTORS))
         taxonomy = Taxonomy.load(self.taxonomy) if self.taxonomy else Taxonomy.built_in()
         resolved_count(count_option(self.k), len(taxonomy))
         if self.k is None and self.values is None and len(taxonomy) < DEFAULT_K:
@@ -264,21 +265,8 @@ class Setup:
 
     def make_selector(self, taxonomy: Taxonomy, progress: Progress | None = None) -> Selector:
         """The selector of a taxonomy's values, ready to select."""
-        if self.selector == "nli":
-            from vispa.selection.nli import DEFAULT_NLI_MODEL, NliSelector
-
-            return NliSelector(
-                taxonomy,
-                self.selector_model or DEFAULT_NLI_MODEL,
-                device=self.device,
-                trust_remote_code=self.trust_remote_code,
-            )
-        from vispa.models.encoder import BUNDLED
-        from vispa.selection.embedding import EmbeddingSelector
-
-        embedding = EmbeddingSelector(taxonomy, self.selector_model or BUNDLED)
-        embedding.prepare(progress)
-        return embedding
+        settings = SelectorSettings(self.selector_model, self.device, self.trust_remote_code, progress)
+        return SELECTORS[self.selector].make(taxonomy, settings)
 
     def _reader(self) -> ChatModel | None:
         """The aggregating model, where it is not the steered model itself."""

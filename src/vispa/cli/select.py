@@ -12,6 +12,7 @@ from vispa.cli.console import print_json, print_line, progress_bars, text_argume
 from vispa.errors import InputError
 from vispa.items.reading import check_item_text, read_items
 from vispa.request import check_text
+from vispa.selection import SELECTORS
 
 _CHUNK = 1024
 
@@ -48,10 +49,8 @@ def select(
         device=device,
         trust_remote_code=trust_remote_code,
     )
-    if selector == "embedding":
-        # Sentence embeddings are computed where they are; the options are those of the NLI model.
-        o.refuse_idle(context, dict.fromkeys(("device", "trust_remote_code"), "with the embedding selector"))
     values = setup.check()
+    o.refuse_idle(context, dict.fromkeys(SELECTORS[selector].idle, f"with the {selector} selector"))
     if input_file is not None:
         items = read_items(input_file)
         for item in items:

@@ -1,1 +1,62 @@
-"""Which values matter for a text."""
+"""Which values matter for a text: selectors, by the names that users ask for them, and the choice from their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vispa.models.sources.progress import Progress
+    from vispa.selection.selector import Selector
+    from vispa.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True)
+class SelectorSettings:
+    """What a selector is made with beside its values.
+
+    Attributes:
+        model: name or path of its encoder or classifier; None for its default.
+        device: as in torch; by default a GPU where there is one.
+        trust_remote_code: run code that comes with the model.
+        progress: told of the work before the first text.
+    """
+
+    model: str | None = None
+    device: str | None = None
+    trust_remote_code: bool = False
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class SelectorKind:
+    """A kind of selector.
+
+    Attributes:
+        make: a selector that is ready to select.
+        idle: names of settings that change nothing.
+    """
+
+    make: Callable[[Taxonomy, SelectorSettings], Selector]
+    idle: tuple[str, ...] = ()
+
+
+def _embedding(taxonomy: Taxonomy, settings: SelectorSettings) -> Selector:
+    from vispa.selection.embedding import make
+
+    return make(taxonomy, settings)
+
+
+def _nli(taxonomy: Taxonomy, settings: SelectorSettings) -> Selector:
+    from vispa.selection.nli import make
+
+    return make(taxonomy, settings)
+
+
+#: Every kind of selector by its name.
+SELECTORS: Mapping[str, SelectorKind] = {
+    # Sentence embeddings are computed where they are.
+    "embedding": SelectorKind(_embedding, idle=("device", "trust_remote_code")),
+    "nli": SelectorKind(_nli),
+}

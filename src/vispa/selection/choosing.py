@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from vispa.errors import InputError
 from vispa.models.encoder import Encoder, FloatArray, load_encoder
 from vispa.records import Selection
 from vispa.request import Count, check_diversity, check_threshold, resolved_count
+from vispa.selection.diversity import checked_similarity, definition_similarity, marginally_relevant
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.selector import Selector
 from vispa.taxonomy import Taxonomy
@@ -73,29 +73,13 @@ def choose(
     The highest value always stays, even under the threshold, so that there is an answer.
     Equal scores keep the taxonomy's order.
 
-    `k="auto"` keeps every value whose score is above zero and at least `AUTO_SHARE` of the row's
-    highest, from 1 to `AUTO_MOST` values. A share of the highest score, and not an absolute one,
-    because selectors are calibrated differently: one factor on all scores changes nothing. And
-    not the largest drop between neighbours, because the rule is monotone: a value whose score
-    rises while the others stay is never lost. (Min-p sampling, arXiv 2407.01082, cuts a
-    distribution by the same rule.) The share of 0.4 was chosen on the labelled situations of this
-    package, by cross-validation of the embedding selector: it keeps 4 to 11 values, between 6 and
-    7 on average, with a mean F1 of 0.54 where always 6 values have 0.53.
-
-    With diversity d > 0 the values are picked one by one by maximal marginal relevance (Carbonell
-    and Goldstein 1998, with λ = 1 − d): the next is the one with the highest
-
-        (1 − d) · score − d · (highest similarity to a value already picked)
-
-    among those that the threshold leaves. Diversity decides which values are chosen, not how
-    many: with `auto` their number is the one that the scores alone give.
-
     Args:
         scores: relevance, [N, V] in [0, 1].
         taxonomy: the V values in the order of the columns.
-        k: number of values, or `auto`; by default `DEFAULT_K`, or all of a smaller taxonomy.
+        k: number of values, or `auto` (see `auto_count`); by default `DEFAULT_K`, or all of a smaller taxonomy.
         threshold: least score of a value.
-        diversity: from 0, the highest scores, to 1, values as unlike each other as can be.
+        diversity: from 0, the highest scores, to 1, values as unlike each other as can be; it decides
+            which values are chosen, not how many (see `vispa.selection.diversity`).
         similarity: of the values to each other, [V, V]; see `definition_similarity`. Needed
             where diversity is above 0.
 
@@ -108,65 +92,32 @@ def choose(
     k = resolved_count(k, len(taxonomy))
     check_threshold(threshold)
     check_diversity(diversity)
-    likeness = _checked_similarity(similarity, len(taxonomy)) if diversity > 0 else None
+    likeness = checked_similarity(similarity, len(taxonomy)) if diversity > 0 else None
     slugs = list(taxonomy)
     chosen = []
     for row in scores:
         order = np.argsort(-row, kind="stable")
         candidates = [int(i) for rank, i in enumerate(order) if rank == 0 or row[i] >= threshold]
-        count = _auto_count(row) if k == "auto" else k
+        count = auto_count(row) if k == "auto" else k
         if likeness is None:
             picked = candidates[:count]
         else:
-            picked = _marginally_relevant(row, candidates, count, diversity, likeness)
+            picked = marginally_relevant(row, candidates, count, diversity, likeness)
         chosen.append(tuple(Selection(value=slugs[i], score=round(float(row[i]), 4)) for i in picked))
     return chosen
 
 
-def _auto_count(row: FloatArray) -> int:
-    """How many values `auto` keeps of one row of scores [V]."""
+def auto_count(row: FloatArray) -> int:
+    """How many values `auto` keeps of one row of scores [V].
+
+    It keeps every value whose score is above zero and at least `AUTO_SHARE` of the row's
+    highest, from 1 to `AUTO_MOST` values. A share of the highest score, and not an absolute one,
+    because selectors are calibrated differently: one factor on all scores changes nothing. And
+    not the largest drop between neighbours, because the rule is monotone: a value whose score
+    rises while the others stay is never lost. (Min-p sampling, arXiv 2407.01082, cuts a
+    distribution by the same rule.) The share of 0.4 was chosen on the labelled situations of this
+    package, by cross-validation of the embedding selector: it keeps 4 to 11 values, between 6 and
+    7 on average, with a mean F1 of 0.54 where always 6 values have 0.53.
+    """
     enough = (row > 0) & (row >= AUTO_SHARE * row.max())
     return min(max(int(enough.sum()), 1), AUTO_MOST)
-
-
-def _marginally_relevant(
-    row: FloatArray, candidates: list[int], count: int, diversity: float, similarity: npt.NDArray[np.float64]
-) -> list[int]:
-    """`count` of the candidates by maximal marginal relevance, in the order of the candidates.
-
-    Args:
-        row: scores, [V].
-        candidates: columns, highest score first; on equal marginal relevance the earlier one wins.
-        count: how many to pick.
-        diversity: in [0, 1].
-        similarity: [V, V].
-    """
-    relevance = (1 - diversity) * row[candidates].astype(np.float64)
-    among = similarity[np.ix_(candidates, candidates)]
-    # The first pick has nothing to differ from: it is the highest score, at any diversity.
-    picked = [0]
-    nearest = among[:, 0]
-    while len(picked) < min(count, len(candidates)):
-        marginal = relevance - diversity * nearest
-        marginal[picked] = -np.inf
-        best = int(np.argmax(marginal))
-        picked.append(best)
-        nearest = np.maximum(nearest, among[:, best])
-    return [candidates[position] for position in sorted(picked)]
-
-
-def definition_similarity(encoder: Encoder, taxonomy: Taxonomy) -> FloatArray:
-    """Cosine similarity of the values' definitions, [V, V] in [-1, 1]."""
-    vectors = encoder.encode([f"{value.label}: {value.definition}" for value in taxonomy.values])
-    cosines: FloatArray = np.clip(vectors @ vectors.T, -1.0, 1.0)
-    return cosines
-
-
-def _checked_similarity(similarity: npt.NDArray[np.floating] | None, values: int) -> npt.NDArray[np.float64]:
-    if similarity is None:
-        raise InputError("diversity", "needs the similarity of the values.", "Give similarity, or a diversity of 0.")
-    if similarity.shape != (values, values) or not np.isfinite(similarity).all():
-        raise InputError(
-            "similarity", f"of shape {similarity.shape} does not fit.", f"Give {values} × {values} finite numbers."
-        )
-    return similarity.astype(np.float64)

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vispa.models.encoder import BUNDLED, Encoder, FloatArray, load_encoder
+from vispa.models.sources.progress import Progress
+from vispa.selection import SelectorSettings
 from vispa.selection.head import RelevanceHead
-from vispa.selection.shared_head import Progress, relevance_head, shipped_head
+from vispa.selection.shared_head import relevance_head, shipped_head
 from vispa.taxonomy import Taxonomy
 
 
@@ -21,6 +23,12 @@ class EmbeddingSelector:
     """
 
     def __init__(self, taxonomy: Taxonomy, encoder: str | Encoder = BUNDLED) -> None:
+        """A selector whose encoder and head are loaded when they are first needed.
+
+        Args:
+            taxonomy: the V values.
+            encoder: a sentence encoder, or its name or path.
+        """
         self.taxonomy = taxonomy
         self._encoder: Encoder | None = None if isinstance(encoder, str) else encoder
         self._encoder_name = encoder if isinstance(encoder, str) else encoder.name
@@ -43,7 +51,11 @@ class EmbeddingSelector:
         return self._head
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Load the head, or train it; with a callback that is told of progress."""
+        """Load the head, or train it.
+
+        Args:
+            progress: told of the training.
+        """
         if self._head is None:
             # The shipped head needs no encoder.
             shipped = shipped_head(self.taxonomy) if self._encoder_name == BUNDLED else None
@@ -54,3 +66,10 @@ class EmbeddingSelector:
         if not texts:
             return np.empty((0, len(self.taxonomy)), dtype=np.float32)
         return self.head.probabilities(self.encoder.encode(texts, progress))
+
+
+def make(taxonomy: Taxonomy, settings: SelectorSettings) -> EmbeddingSelector:
+    """An embedding selector with its head."""
+    selector = EmbeddingSelector(taxonomy, settings.model or BUNDLED)
+    selector.prepare(settings.progress)
+    return selector

@@ -13,6 +13,7 @@ from vispa.files.folders import cache_folder
 from vispa.models.batching import CLASSIFYING, Budget
 from vispa.models.encoder import FloatArray
 from vispa.models.nli import NliClassifier
+from vispa.selection import SelectorSettings
 from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -107,6 +108,16 @@ class NliSelector:
                 f"makes {lengths.max()} tokens for {slug}, where the model takes {longest} with the text.",
                 "Shorten the template or the value's label.",
             )
+
+
+def make(taxonomy: Taxonomy, settings: SelectorSettings) -> NliSelector:
+    """The paper's gate, or the same with another model."""
+    return NliSelector(
+        taxonomy,
+        settings.model or DEFAULT_NLI_MODEL,
+        device=settings.device,
+        trust_remote_code=settings.trust_remote_code,
+    )
 
 
 def _in_texts(progress: Callable[[int], None], texts: int, pairs: int) -> Callable[[int], None]:

@@ -1,4 +1,4 @@
-"""The one interface of all selectors."""
+"""The interface of selectors, which say how relevant each value is to a text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vispa.taxonomy import Taxonomy
 
 
 class Selector(Protocol):
-    """Scores every value of a taxonomy for a text.
+    """Selector of the values that matter for a text: scores every value of a taxonomy.
 
     Attributes:
         name: goes into the record of an answer.
@@ -21,5 +21,13 @@ class Selector(Protocol):
     taxonomy: Taxonomy
 
     def scores(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
-        """Relevance of every value to every text, [N, V] in [0, 1]; values do not compete."""
+        """Relevance of every value to every text; values do not compete.
+
+        Args:
+            texts: N.
+            progress: called with the number of texts just scored.
+
+        Returns:
+            [N, V] float32 in [0, 1].
+        """
         ...

@@ -16,6 +16,7 @@ from vispa.files.caching import say_unused
 from vispa.files.door import read_bytes
 from vispa.files.folders import cache_folder
 from vispa.models.encoder import BUNDLED, Encoder, FloatArray
+from vispa.models.sources.progress import Progress
 from vispa.selection.head import (
     SITUATIONS,
     Calibration,
@@ -26,9 +27,6 @@ from vispa.selection.head import (
     load_situations,
 )
 from vispa.taxonomy import Taxonomy
-
-#: Called with the name of a stage, the number of things just done, and how many there are.
-Progress = Callable[[str, int, int], None]
 
 HEAD_FILE = Path(__file__).parent / "relevance_head.safetensors"
 
