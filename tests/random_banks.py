@@ -6,7 +6,7 @@ import torch
 
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry
-from vispa.steering.estimators import Directions
+from vispa.steering.estimators.base import Directions
 from vispa.steering.recipe import Recipe
 
 VALUES = ("calm", "thrift", "candor")

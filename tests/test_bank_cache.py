@@ -22,12 +22,12 @@ from vispa.models.loading import LoadedModel
 from vispa.steering import bank_cache
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import bank_path, cached_bank
+from vispa.steering.estimators import ESTIMATORS
 from vispa.steering.exchange.merging import with_vectors
-from vispa.steering.fitting import default_estimators
 from vispa.steering.sealing import read_sealed, write_sealed
 from vispa.taxonomy import Taxonomy
 
-FITTED = [estimator.name for estimator in default_estimators()]
+FITTED = [estimator.name for estimator in ESTIMATORS]
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     fit = bank_cache.fit_bank
 
     def counted(*arguments: object, estimators: object = None, **options: object) -> VectorBank:
-        done.append([estimator.name for estimator in estimators or default_estimators()])
+        done.append([estimator.name for estimator in estimators or ESTIMATORS])
         return fit(*arguments, estimators=estimators, **options)
 
     monkeypatch.setattr(bank_cache, "fit_bank", counted)

@@ -25,7 +25,7 @@ from vispa.errors import BankError, InputError, ModelError
 from vispa.models.loading import LoadedModel, load_model
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import bank_path
-from vispa.steering.estimators import OneVersusOthers
+from vispa.steering.estimators.one_versus_others import OneVersusOthers
 from vispa.steering.exchange.fixed import fixed_vectors
 from vispa.steering.exchange.gguf import import_gguf
 from vispa.steering.exchange.plain import import_vectors

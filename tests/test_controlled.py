@@ -19,7 +19,7 @@ from vispa.pipeline import Vispa
 from vispa.request import Request
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry
-from vispa.steering.estimators import Directions
+from vispa.steering.estimators.base import Directions
 from vispa.steering.recipe import Recipe
 from vispa.taxonomy import Taxonomy
 

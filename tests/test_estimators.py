@@ -14,7 +14,11 @@ from sklearn.model_selection import train_test_split
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import read_activations
 from vispa.steering.bank import VectorBank
-from vispa.steering.estimators import MeanDifference, OneVersusOthers, Probe, ProbeMeanDifference, Projection
+from vispa.steering.estimators.mean_difference import MeanDifference
+from vispa.steering.estimators.one_versus_others import OneVersusOthers
+from vispa.steering.estimators.probe import Probe
+from vispa.steering.estimators.probe_mean_difference import ProbeMeanDifference
+from vispa.steering.estimators.projection import Projection
 from vispa.steering.fitting import fit_bank
 from vispa.steering.logistic import fit_logistic
 from vispa.taxonomy import Taxonomy

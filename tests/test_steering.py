@@ -15,9 +15,9 @@ from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import hooks_on, read_activations
 from vispa.steering.bank import VectorBank
-from vispa.steering.calibration import target_logit
 from vispa.steering.fitting import fit_bank
 from vispa.steering.intervention import steering
+from vispa.steering.magnitudes.calibrated import target_logit
 from vispa.steering.plan import SteeringPlan
 from vispa.steering.recipe import Recipe, Steer
 from vispa.taxonomy import Taxonomy

@@ -28,11 +28,12 @@ from vispa.models.batching import DECODING, Budget
 from vispa.models.encoding import Prompt, raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
-from vispa.steering.estimators import MeanDifference
+from vispa.steering.estimators.mean_difference import MeanDifference
 from vispa.steering.fitting import fit_bank
+from vispa.steering.magnitudes import MAGNITUDES
 from vispa.steering.recipe import Recipe, Steer
 from vispa.study import figures, fluency
-from vispa.study.dose import DoseResponse, DoseRow, at_magnitude, default_magnitudes, dose_response, one_per_family
+from vispa.study.dose import DoseResponse, DoseRow, at_magnitude, dose_response, one_per_family
 from vispa.study.figures import draw_dose, draw_leakage, draw_quality, draw_similarity
 from vispa.study.fluency import continuation, mean_perplexity, perplexities, repeated_shares
 from vispa.study.inspection import inspect_bank, recipe_for
@@ -356,7 +357,7 @@ def test_magnitudes_multiply_amounts_or_set_targets() -> None:
     assert at_magnitude(table, "benevolence", 2.0).amount_for("benevolence") == pytest.approx(0.16)
     assert at_magnitude(RECIPE, "calm", 0.5).amount == pytest.approx(0.2)
     assert at_magnitude(CALIBRATED, "calm", 0.7).amount == 0.7
-    assert max(default_magnitudes("calibrated")) < 1 < max(default_magnitudes("residual"))
+    assert max(MAGNITUDES["calibrated"].steps) < 1 < max(MAGNITUDES["residual"].steps)
     for recipe, magnitude in ((CALIBRATED, 1.5), (RECIPE, math.inf)):
         with pytest.raises(InputError, match="amount"):
             at_magnitude(recipe, "calm", magnitude)

@@ -12,7 +12,10 @@ from benchmarks.measure import Timer
 from benchmarks.steering_speed.report import TOLERANCE, Part
 from benchmarks.steering_speed.setting import Setting, sentences
 from vispa.steering.activations import read_activations
-from vispa.steering.estimators import Estimator, MeanDifference, Probe, Projection
+from vispa.steering.estimators.base import Estimator
+from vispa.steering.estimators.mean_difference import MeanDifference
+from vispa.steering.estimators.probe import Probe
+from vispa.steering.estimators.projection import Projection
 from vispa.taxonomy import Taxonomy
 
 

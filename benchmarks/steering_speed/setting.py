@@ -17,7 +17,8 @@ from vispa.modes.prompts import built_in_prompts
 from vispa.steering.activations import read_activations
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry
-from vispa.steering.estimators import Directions, Probe
+from vispa.steering.estimators.base import Directions
+from vispa.steering.estimators.probe import Probe
 from vispa.steering.recipe import Recipe
 from vispa.taxonomy import Taxonomy
 from vispa.versions import versions

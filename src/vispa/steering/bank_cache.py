@@ -12,7 +12,8 @@ from vispa.files.locking import changing
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank, bank_file
 from vispa.steering.bank_parts import Entry
-from vispa.steering.fitting import Progress, default_estimators, default_recipe, fit_bank
+from vispa.steering.estimators import ESTIMATORS
+from vispa.steering.fitting import Progress, default_recipe, fit_bank
 from vispa.steering.salvage import Salvage, salvaged
 from vispa.taxonomy import Taxonomy
 
@@ -48,7 +49,7 @@ def cached_bank(
     recipe = default_recipe(loaded)
     earlier = None if force else found.bank
     if earlier is not None:
-        missing = [one for one in default_estimators() if one.name not in earlier.entries]
+        missing = [one for one in ESTIMATORS if one.name not in earlier.entries]
         if not missing:
             return replace(earlier, recipe=recipe)
         names = ", ".join(one.name for one in missing)
@@ -131,4 +132,4 @@ def _say_lost(path: Path, fresh: VectorBank, found: Salvage) -> None:
 
 
 def _fitted_names() -> list[str]:
-    return [one.name for one in default_estimators()]
+    return [one.name for one in ESTIMATORS]

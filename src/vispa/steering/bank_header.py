@@ -11,7 +11,7 @@ from vispa.errors import BankError, InputError
 from vispa.files.names import LONGEST_NAME, check_name
 from vispa.files.reading import parse_json
 from vispa.files.validation import FileModel, validated
-from vispa.steering.estimators import Contrast
+from vispa.steering.estimators.base import Contrast
 from vispa.steering.readings import Reading
 
 #: Raise the number when activations are read or directions fitted in another way: banks of other

@@ -9,7 +9,7 @@ import torch
 
 from vispa.errors import BankError
 from vispa.steering.bank_header import BANK_ADVICE, EntryHeader
-from vispa.steering.estimators import Contrast, Directions
+from vispa.steering.estimators.base import Contrast, Directions
 from vispa.steering.readings import Reading
 
 

@@ -1,26 +1,8 @@
-"""How far to shift: the smallest shift that reaches a probe's target confidence."""
+"""The smallest shift that reaches a probe's target confidence."""
 
 from __future__ import annotations
 
-import math
-
 import torch
-
-from vispa.errors import InputError
-
-#: Target confidence of the published main method (section 4.2 of the paper).
-TARGET = 0.9
-
-
-def target_logit(target: float) -> float:
-    """s0 = ln(P0 / (1 - P0)).
-
-    Raises:
-        InputError: the target is not strictly between 0 and 1.
-    """
-    if not 0 < target < 1:
-        raise InputError("target", f"is {target}.", "Give a confidence strictly between 0 and 1, such as 0.9.")
-    return math.log(target / (1 - target))
 
 
 def signed_shift(

@@ -10,14 +10,8 @@ from vispa.models.loading import LoadedModel
 from vispa.steering.activations import read_activations
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry
-from vispa.steering.estimators import (
-    Estimator,
-    MeanDifference,
-    OneVersusOthers,
-    Probe,
-    ProbeMeanDifference,
-    Projection,
-)
+from vispa.steering.estimators import ESTIMATORS
+from vispa.steering.estimators.base import Estimator
 from vispa.steering.readings import Reading
 from vispa.steering.recipe import Recipe, embedded_recipe
 from vispa.taxonomy import Taxonomy
@@ -25,19 +19,6 @@ from vispa.versions import versions
 
 #: Called with the name of a stage, the number of things just done, and how many there are.
 Progress = Callable[[str, int, int], None]
-
-
-def default_estimators() -> tuple[Estimator, ...]:
-    """What a bank holds: the published three, the probe at another length, and one-versus-others on two readings."""
-    return (
-        Projection("projection", "last"),
-        MeanDifference("mean_difference", "last"),
-        Probe("probe", "last"),
-        ProbeMeanDifference("probe_mean_difference", "last"),
-        OneVersusOthers("one_versus_others", "mean"),
-        OneVersusOthers("one_versus_others_last", "last"),
-        OneVersusOthers("one_versus_others_sink_free", "sink_free_mean"),
-    )
 
 
 def fit_bank(
@@ -53,14 +34,14 @@ def fit_bank(
     Args:
         loaded: the model.
         taxonomy: V values with pairs, of which each value may have another number; all of them count.
-        estimators: by default `default_estimators()`.
+        estimators: by default `ESTIMATORS`.
         recipe: how the model is to be steered; by default the one that suits it.
         progress: told of progress.
 
     Raises:
         NumericalError: an activation is not finite.
     """
-    estimators = default_estimators() if estimators is None else estimators
+    estimators = ESTIMATORS if estimators is None else estimators
     sides = [taxonomy.sentences(slug) for slug in taxonomy]
     texts = [text for positive, negative in sides for text in (*positive, *negative)]
     lengths = [len(side) for value in sides for side in value]

@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 
 from vispa.errors import InputError
-from vispa.steering.calibration import target_logit
-from vispa.steering.estimators import Directions
+from vispa.steering.bank_parts import BankInfo, Entry
+from vispa.steering.magnitudes.base import Probe, Spot
+from vispa.steering.magnitudes.calibrated import target_logit
 from vispa.steering.plan import BlockShift, SteeringPlan
 from vispa.steering.recipe import Recipe
-
-if TYPE_CHECKING:
-    from vispa.steering.bank import VectorBank
 
 Key = tuple[str, Recipe]
 
 
-def build_plan(bank: VectorBank, keys: Sequence[Key], default: Recipe) -> SteeringPlan:
+class Fitted(Protocol):
+    """What planning needs of a bank; `VectorBank` has it."""
+
+    @property
+    def info(self) -> BankInfo:
+        """Whose values they are."""
+        ...
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """Directions by estimator."""
+        ...
+
+    @property
+    def residual_norm(self) -> torch.Tensor:
+        """[L] typical length of the residual stream."""
+        ...
+
+    def entry(self, estimator: str) -> Entry:
+        """See `VectorBank.entry`."""
+        ...
+
+    def row(self, value: str) -> int:
+        """See `VectorBank.row`."""
+        ...
+
+
+def build_plan(bank: Fitted, keys: Sequence[Key], default: Recipe) -> SteeringPlan:
     """The plan of the distinct steers of a batch; see `VectorBank.plan`."""
     count = len(bank.residual_norm)
     asked = [recipe.chosen_blocks(count) for _, recipe in keys]
@@ -31,7 +56,7 @@ def build_plan(bank: VectorBank, keys: Sequence[Key], default: Recipe) -> Steeri
     return SteeringPlan(tuple(keys), blocks, left_out, default)
 
 
-def steered_blocks(bank: VectorBank, key: Key) -> tuple[int, ...]:
+def steered_blocks(bank: Fitted, key: Key) -> tuple[int, ...]:
     """The blocks of a recipe at which a value has a direction that separates, or the best few of them.
 
     Raises:
@@ -49,7 +74,7 @@ def steered_blocks(bank: VectorBank, key: Key) -> tuple[int, ...]:
     return tuple(sorted(kept))
 
 
-def check_steers(bank: VectorBank, recipe: Recipe) -> None:
+def check_steers(bank: Fitted, recipe: Recipe) -> None:
     """Refuse a recipe that steers toward no value of a bank: each value's comment would be the same.
 
     Raises:
@@ -67,22 +92,23 @@ def check_steers(bank: VectorBank, recipe: Recipe) -> None:
         )
 
 
-def _block_shift(bank: VectorBank, keys: Sequence[Key], used: Sequence[tuple[int, ...]], block: int) -> BlockShift:
+def _block_shift(bank: Fitted, keys: Sequence[Key], used: Sequence[tuple[int, ...]], block: int) -> BlockShift:
     norm = float(bank.residual_norm[block])
     columns: dict[str, list[torch.Tensor | float | bool]] = {name: [] for name in BlockShift.__annotations__}
     for (value, recipe), blocks in zip(keys, used, strict=True):
         directions, row = bank.entry(recipe.estimator).directions, bank.row(value)
         direction = directions.vectors[row, block]
-        probe = _probe(directions, row, block, recipe)
+        amount = recipe.rule.multiples(_spot(bank, (value, recipe), block), recipe.amount_for(value))
+        probe = amount if isinstance(amount, Probe) else Probe(0.0, 0.0, 1.0)
         gate = _gate(bank, row, block, recipe) if block == min(blocks, default=-1) else None
         columns["direction"].append(direction)
         columns["used"].append(block in blocks)
-        columns["amount"].append(_amount(recipe, value, norm, float(direction.norm())))
-        columns["calibrated"].append(recipe.magnitude == "calibrated")
+        columns["amount"].append(0.0 if isinstance(amount, Probe) else amount)
+        columns["calibrated"].append(isinstance(amount, Probe))
         columns["both_ways"].append(recipe.both_ways)
-        columns["weight_norm"].append(probe[0])
-        columns["bias"].append(probe[1])
-        columns["logit"].append(target_logit(recipe.amount_for(value)) if recipe.magnitude == "calibrated" else 0.0)
+        columns["weight_norm"].append(probe.weight_norm)
+        columns["bias"].append(probe.bias)
+        columns["logit"].append(probe.logit)
         columns["longest"].append(math.inf if recipe.cap is None else recipe.cap * norm)
         columns["gate_logit"].append(math.inf if gate is None or recipe.gate is None else target_logit(recipe.gate))
         columns["gate_direction"].append(torch.zeros_like(direction) if gate is None else gate[0])
@@ -96,23 +122,19 @@ def _column(cells: Sequence[torch.Tensor | float | bool]) -> torch.Tensor:
     return torch.stack(vectors) if vectors else torch.tensor(cells)
 
 
-def _amount(recipe: Recipe, value: str, residual_norm: float, length: float) -> float:
-    amount = recipe.amount_for(value)
-    return amount * residual_norm / max(length, 1e-30) if recipe.magnitude == "residual" else amount
+def _spot(bank: Fitted, key: Key, block: int) -> Spot:
+    value, recipe = key
+    directions, row = bank.entry(recipe.estimator).directions, bank.row(value)
+    return Spot(
+        recipe.estimator,
+        float(directions.vectors[row, block].norm()),
+        float(bank.residual_norm[block]),
+        None if directions.bias is None else float(directions.bias[row, block]),
+        None if directions.weight_norm is None else float(directions.weight_norm[row, block]),
+    )
 
 
-def _probe(directions: Directions, row: int, block: int, recipe: Recipe) -> tuple[float, float]:
-    """‖w‖ and b of the probe that calibrates, or (1, 0) where none does."""
-    if recipe.magnitude != "calibrated":
-        return 1.0, 0.0
-    if directions.bias is None or directions.weight_norm is None:
-        raise InputError(
-            "magnitude", f"{recipe.estimator} has no probability to calibrate.", "Use coefficient or residual."
-        )
-    return float(directions.weight_norm[row, block]), float(directions.bias[row, block])
-
-
-def _gate(bank: VectorBank, row: int, block: int, recipe: Recipe) -> tuple[torch.Tensor, float, float] | None:
+def _gate(bank: Fitted, row: int, block: int, recipe: Recipe) -> tuple[torch.Tensor, float, float] | None:
     """Direction, ‖w‖ and b of the probe that tells whether the value is expressed already."""
     if recipe.gate is None:
         return None

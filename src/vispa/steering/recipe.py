@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from vispa.errors import InputError, check_choice
 from vispa.files.reading import read_toml
+from vispa.steering.magnitudes import MAGNITUDES
+from vispa.steering.magnitudes.base import MagnitudeRule
 
 if TYPE_CHECKING:
     from vispa.files.validation import FileModel
 
-#: `calibrated`: up to a probe's target confidence, per input (ConVA). `coefficient`: multiples
-#: of the fitted direction. `residual`: a fraction of the block's typical residual norm.
-Magnitude = Literal["calibrated", "coefficient", "residual"]
 #: Which positions are shifted: every one (the paper), the prompt's, those generated, or the last
 #: of each forward pass (the prompt's last token, then every generated one).
 Scope = Literal["all", "prompt", "generated", "last"]
@@ -41,7 +40,7 @@ class Recipe:
         blocks: numbers of the blocks to steer after; None for the range `depth`.
         depth: range of blocks as shares of the model's depth, both ends included.
         best: of those blocks, only the so many where the value's held-out accuracy is highest.
-        magnitude: how the amount is chosen.
+        magnitude: how far the amount shifts; see `MAGNITUDES`.
         amount: target confidence, coefficient, or fraction, as `magnitude` says.
         table: name of a published table that gives each value an amount of its own.
         both_ways: a calibrated shift may also push down to the target, not only up.
@@ -59,7 +58,7 @@ class Recipe:
     blocks: tuple[int, ...] | None = None
     depth: tuple[float, float] = DEPTH
     best: int | None = None
-    magnitude: Magnitude = "calibrated"
+    magnitude: str = "calibrated"
     amount: float = 0.9
     table: str | None = None
     both_ways: bool = False
@@ -78,14 +77,19 @@ class Recipe:
             raise InputError("depth", f"is {self.depth}.", "Give two shares of the depth in ascending order, 0 to 1.")
         if self.best is not None and self.best < 1:
             raise InputError("best", f"is {self.best}.", "Give a number of blocks from 1.")
-        if self.magnitude == "calibrated" and not 0 < self.amount < 1:
-            raise InputError("amount", f"is {self.amount}.", "A target confidence lies between 0 and 1, such as 0.9.")
+        check_choice("magnitude", self.magnitude, tuple(MAGNITUDES))
+        self.rule.check(self.amount)
         if self.cap is not None and not self.cap > 0:
             raise InputError("cap", f"is {self.cap}.", "Give a fraction of the residual norm above 0.")
         if self.minimal_quality < 0:
             raise InputError("minimal_quality", f"is {self.minimal_quality}.", "Give an accuracy, 0 to 1.")
         if self.gate is not None and not 0 < self.gate < 1:
             raise InputError("gate", f"is {self.gate}.", "Give a probability between 0 and 1.")
+
+    @property
+    def rule(self) -> MagnitudeRule:
+        """Of the magnitude."""
+        return MAGNITUDES[self.magnitude]
 
     def check_steers(self) -> None:
         """Refuse a recipe that steers nothing whatever the bank: each value's comment would be the same.

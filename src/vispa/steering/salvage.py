@@ -11,7 +11,7 @@ from vispa.errors import BankError
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_header import FORMAT, BankHeader, parsed_header
 from vispa.steering.bank_parts import Entry, entry_from
-from vispa.steering.estimators import Directions
+from vispa.steering.estimators.base import Directions
 from vispa.steering.sealing import read_sealed, stored_header
 from vispa.steering.soundness import entry_problems, number_problems
 

@@ -16,14 +16,10 @@ from vispa.models.encoding import Prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
 from vispa.steering.fitting import Progress
-from vispa.steering.recipe import Magnitude, Recipe, Steer
+from vispa.steering.recipe import Recipe, Steer
 from vispa.study.fluency import continuation, mean_perplexity, perplexities, repeated_shares
 from vispa.study.probing import last_steered_block, probe_logits
 from vispa.taxonomy import Taxonomy
-
-#: Multiples of the recipe's amount (coefficient, residual), or target confidences (calibrated).
-MULTIPLES = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
-TARGETS = (0.5, 0.75, 0.9, 0.99, 0.999, 0.9999)
 
 Measure = Literal["probability", "perplexity", "repetition"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
@@ -89,18 +85,13 @@ class DoseResponse:
         return mean_perplexity(table, axis) if measure == "perplexity" else np.asarray(table.mean(axis))
 
 
-def default_magnitudes(magnitude: Magnitude) -> tuple[float, ...]:
-    """Magnitudes around the usual ones, for a kind of magnitude."""
-    return TARGETS if magnitude == "calibrated" else MULTIPLES
-
-
 def at_magnitude(recipe: Recipe, value: str, magnitude: float) -> Recipe:
-    """The recipe with the amount of a value set (calibrated) or multiplied.
+    """The recipe with the amount of a value set, or multiplied, as the rule of its magnitude has it.
 
     Raises:
         InputError: a target confidence that is not between 0 and 1, or a multiple that is not finite.
     """
-    amount = magnitude if recipe.magnitude == "calibrated" else magnitude * recipe.amount_for(value)
+    amount = magnitude if recipe.rule.absolute else magnitude * recipe.amount_for(value)
     return replace(recipe, amount=amount, table=None)
 
 
@@ -134,8 +125,8 @@ def dose_response(
         prompts: as the model continues them.
         values: slugs to steer toward.
         recipe: whose amount is varied; the bank's by default.
-        magnitudes: multiples of the recipe's amount, or target confidences where the recipe's
-            magnitude is calibrated; by default `default_magnitudes`.
+        magnitudes: multiples of the recipe's amount, or amounts where the rule of its magnitude is
+            absolute (target confidences); by default the rule's `steps`.
         sampling: how to decode; greedily up to 60 tokens by default.
         progress: told of progress.
 
@@ -146,7 +137,7 @@ def dose_response(
     from scipy.special import expit
 
     recipe = recipe or bank.recipe
-    magnitudes = tuple(default_magnitudes(recipe.magnitude) if magnitudes is None else magnitudes)
+    magnitudes = tuple(recipe.rule.steps if magnitudes is None else magnitudes)
     for field, given in (("prompts", prompts), ("values", values), ("magnitudes", magnitudes)):
         if not given:
             raise InputError(field, "are none.", "Give at least one.")

@@ -11,8 +11,8 @@ from vispa.errors import InputError
 from vispa.files.names import check_name
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import Entry
-from vispa.steering.estimators import Directions
-from vispa.steering.fitting import default_estimators
+from vispa.steering.estimators import ESTIMATORS
+from vispa.steering.estimators.base import Directions
 
 
 def with_vectors(bank: VectorBank, name: str, vectors: Mapping[str, Mapping[int, torch.Tensor]]) -> VectorBank:
@@ -33,7 +33,7 @@ def with_vectors(bank: VectorBank, name: str, vectors: Mapping[str, Mapping[int,
             wide its model is.
     """
     check_name("name", name)
-    if name in {estimator.name for estimator in default_estimators()}:
+    if name in {estimator.name for estimator in ESTIMATORS}:
         raise InputError("name", f"{name!r} is what fitted directions are called.", "Choose another name.")
     blocks, width = len(bank.residual_norm), bank.width
     if width is None:
