@@ -330,7 +330,7 @@ def test_a_solver_by_name_loads_its_model_late(vispa, data, tmp_path, monkeypatc
     loaded: list[tuple] = []
 
     def load(model, **parts):
-        loaded.append((model, parts["dtype"], parts["selector"]))
+        loaded.append((model, parts["dtype"], parts["selector"](vispa.taxonomy).name))
         return vispa
 
     monkeypatch.setattr(Vispa, "from_pretrained", load)
@@ -338,7 +338,7 @@ def test_a_solver_by_name_loads_its_model_late(vispa, data, tmp_path, monkeypatc
     solver = vispa_solver(**options)
     assert loaded == []
     log = run(TASKS["vital/moralchoice"](data=data, limit=3), tmp_path, solver=solver, model="none")
-    assert log.status == "success" and loaded == [("some/model", "float32", None)]
+    assert log.status == "success" and loaded == [("some/model", "float32", "embedding:all-MiniLM-L6-v2")]
     assert log.eval.solver == "vispa/vispa_solver" and log.eval.solver_args_passed == options
 
 
