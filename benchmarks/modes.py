@@ -35,8 +35,8 @@ def main() -> None:
         if status.path is None:
             print(f"{status.task.name}: not there")
             continue
-        items = read_items(Path(status.path))[: arguments.limit]
-        requests = [item_request(item, status.task.mode, {"k": 6}, own_stances=True) for item in items]
+        items = read_items(Path(status.path), status.task.mode)[: arguments.limit]
+        requests = [item_request(item, {"k": 6}, own_stances=True) for item in items]
         started, tokens, failures, answered = time.perf_counter(), 0, 0, 0
         for first in range(0, len(requests), _CHUNK):
             for answer in vispa.respond_many(requests[first : first + _CHUNK]):

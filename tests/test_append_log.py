@@ -17,7 +17,7 @@ from vispa.files.append_log import AnswerLog, AppendLog, retried_path, unfinishe
 from vispa.files.destination import Destination, differing_settings
 from vispa.items import answering as batch
 from vispa.items.answering import BatchRun, settings_path
-from vispa.items.reading import Item
+from vispa.items.item import Item
 from vispa.readers.base import Failure
 
 identifiers = st.lists(st.integers() | st.text(st.characters(exclude_categories=["Cs"])), max_size=6, unique_by=repr)
@@ -35,7 +35,7 @@ def test_a_file_cut_anywhere_ends_in_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, ids: list[int | str], data: st.DataObject
 ) -> None:
     path = tmp_path_factory.mktemp("cut") / "log.jsonl"
-    items = [Item(identifier, "text") for identifier in ids]
+    items = [Item(id=identifier, text="text") for identifier in ids]
     log = AnswerLog(path, "Choose another.")
     log.resume(items)
     assert log.done == 0 and not path.exists()
@@ -78,7 +78,7 @@ def test_lines_of_something_else_are_refused_and_kept(tmp_path: Path, content: b
     path = tmp_path / "log.jsonl"
     path.write_bytes(content + b"torn")
     with pytest.raises(InputError) as caught:
-        AnswerLog(path, "Choose another.").resume([Item(1, "text"), Item("1", "text")])
+        AnswerLog(path, "Choose another.").resume([Item(id=1, text="text"), Item(id="1", text="text")])
     assert str(caught.value).startswith(f"{path} {message}")
     assert path.read_bytes() == content + b"torn"
 
@@ -151,7 +151,7 @@ def test_places_of_other_runs_are_refused(tmp_path: Path, kind: str) -> None:
 
 # ---------------------------------------------------------------- a file of answers
 
-ITEMS = [Item(number if number % 2 else f"i{number}", f"text {number}") for number in range(7)]
+ITEMS = [Item(id=number if number % 2 else f"i{number}", text=f"text {number}") for number in range(7)]
 
 
 def broken(item: Item, beside: int) -> Failure:

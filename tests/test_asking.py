@@ -14,13 +14,12 @@ from typer.testing import CliRunner
 
 from vispa.cli import batch, mixture, options
 from vispa.errors import InputError
-from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods import Bench
-from vispa.evaluation.methods.asking import item_request as task_request
 from vispa.evaluation.methods.vispa_method import VispaMethod
 from vispa.evaluation.tasks import built_in_tasks, load_task
 from vispa.items.asking import item_request
-from vispa.items.reading import Item, read_items
+from vispa.items.item import Item
+from vispa.items.reading import read_items
 from vispa.modes.case import Case
 from vispa.modes.checking import checked
 from vispa.modes.mixture import Mixture
@@ -157,12 +156,12 @@ def test_every_door_asks_the_same(name: str, row_of: Any, monkeypatch: pytest.Mo
     row, fields = SHAPES[name]
     path, mode = row_of(name, row), built_in_tasks()[name].mode
     expected = Request(mode=mode, k=4, **fields)
-    (item,), (task_item,) = read_items(path), load_task(name, path.parent)
-    assert item_request(item, mode, {"k": 4}) == expected
+    (item,), (task_item,) = read_items(path, mode), load_task(name, path.parent)
+    assert item_request(item, {"k": 4}) == expected
     arguments = (str(path), "-o", str(tmp_path / "out.jsonl"), "--mode", mode, "--k", "4", "--model", "some/model")
     assert at_the_door(batch.batch, monkeypatch, *arguments) == [expected]
     # Inspect carries an item as JSON and asks by the method of evaluation.
-    for one in (task_item, TaskItem.model_validate(task_item.model_dump(mode="json"))):
+    for one in (task_item, Item.model_validate(task_item.model_dump(mode="json"))):
         with pytest.raises(Asked) as asked:
             VispaMethod(Bench(Pipeline(), {"k": 4})).answer([one])  # type: ignore[arg-type]
         assert asked.value.args[0] == [expected]
@@ -182,33 +181,39 @@ def test_mixture_asks_as_the_others(name: str, row_of: Any, monkeypatch: pytest.
 def test_the_embedded_model_is_asked_for_stances_in_its_own_words_by_every_door(row_of: Any) -> None:
     name = "modplural/steerable-valuekaleidoscope"
     path = row_of(name, KALEIDOSCOPE)
-    found = [item_request(item, "steerable", {}, own_stances=True) for item in read_items(path)]
-    found += [task_request(item, {}, own_stances=True) for item in load_task(name, path.parent)]
+    found = [item_request(item, {}, own_stances=True) for item in read_items(path, "steerable")]
+    found += [item_request(item, {}, own_stances=True) for item in load_task(name, path.parent)]
     assert [request.question for request in found] == [None, None]
     assert options.Setup().own_stances and not options.Setup(model="other/model").own_stances
 
 
 def test_other_options_or_targets_leave_a_wording_that_names_the_items_own() -> None:
-    survey = Item(1, WORRY, options=tuple(WORRIES), attribute="Chile")
-    other = item_request(survey, "distributional", {"options": ("Yes", "No")})
+    survey = Item(id=1, mode="distributional", text=WORRY, options=tuple(WORRIES), attribute="Chile")
+    other = item_request(survey, {"options": ("Yes", "No")})
     assert (other.question, other.options, other.text) == (None, ("Yes", "No"), "How much do you worry about floods?")
-    stance = Item(2, "Waking a sleeping guard", STANCE, target="Right to rest")
-    assert item_request(stance, "steerable", {"toward": "Duty to warn"}).question is None
-    assert item_request(stance, "steerable", {"toward": "Right to rest"}).question == STANCE
-    assert item_request(survey, "steerable", {"toward": "SEX_Male"}).question == WORRY
-    assert item_request(stance, "overton").toward is None
+    stance = Item(id=2, mode="steerable", text="Waking a sleeping guard", prompt=STANCE, vrd=("Right to rest",))
+    assert item_request(stance, {"toward": "Duty to warn"}).question is None
+    assert item_request(stance, {"toward": "Right to rest"}).question == STANCE
+    assert item_request(survey.model_copy(update={"mode": "steerable"}), {"toward": "SEX_Male"}).question == WORRY
+    assert item_request(stance.model_copy(update={"mode": "overton"})).toward is None
 
 
 def test_without_passages_nothing_comments() -> None:
-    asked = Item(1, "Is rain good?", "Please comment on this: rain", options=("Yes", "No"))
-    assert item_request(asked, "distributional", {"passages": False}).prompt is None
-    assert item_request(asked, "distributional").prompt == "Please comment on this: rain"
+    asked = Item(
+        id=1,
+        mode="distributional",
+        text="Is rain good?",
+        prompt="Please comment on this: rain",
+        options=("Yes", "No"),
+    )
+    assert item_request(asked, {"passages": False}).prompt is None
+    assert item_request(asked).prompt == "Please comment on this: rain"
 
 
 @pytest.mark.parametrize("field", ["mode", "text", "kay", "letters"])
 def test_fields_that_items_cannot_share_are_refused(field: str) -> None:
     with pytest.raises(InputError, match=f"{field}: is no field"):
-        item_request(Item(1, "Is rain good?"), "overton", {field: "x"})
+        item_request(Item(id=1, text="Is rain good?"), {field: "x"})
 
 
 # ---------------------------------------------------------------- lists of options

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from vispa.errors import InputError
-from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods.community import FileCommunity
 from vispa.files.append_log import Identifier
+from vispa.items.item import Item
 from vispa.modes.prompts import built_in_prompts
 from vispa.readers.base import Failure
 
 
-def item(identifier: Identifier, text: str = "Walking a goat") -> TaskItem:
-    return TaskItem(id=identifier, mode="overton", text=text, prompt=text)
+def item(identifier: Identifier, text: str = "Walking a goat") -> Item:
+    return Item(id=identifier, mode="overton", text=text, prompt=text)
 
 
-def said(folder: Path, content: str, *items: TaskItem, name: str = "left.json") -> list[str | None]:
+def said(folder: Path, content: str, *items: Item, name: str = "left.json") -> list[str | None]:
     """What the file's model says to each item."""
     (folder / name).write_text(content, encoding="utf-8")
     found = FileCommunity(folder).comments(items, built_in_prompts(), 5)

@@ -14,7 +14,7 @@ from transformers import AutoConfig
 from vispa.errors import ContextError, VispaError
 from vispa.generation.rows import Row, Sampling
 from vispa.items.answering import BatchRun
-from vispa.items.reading import Item
+from vispa.items.item import Item
 from vispa.models.context import context_length
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
@@ -92,7 +92,7 @@ def test_the_answer_needs_room_too(vispa: Vispa) -> None:
 
 
 def test_a_batch_goes_on(vispa: Vispa, tmp_path: Path) -> None:
-    items = [Item(number, text) for number, text in enumerate([LONG, *SHORT])]
+    items = [Item(id=number, text=text) for number, text in enumerate([LONG, *SHORT])]
     run = BatchRun(items, tmp_path / "out.jsonl", {})
     run.run(lambda chunk: vispa.respond_many([Request(item.text, k=2) for item in chunk], max_new_tokens=6))
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]

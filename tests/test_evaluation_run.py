@@ -18,9 +18,7 @@ from typer.testing import CliRunner
 from vispa.cli import evaluate as commands
 from vispa.errors import InputError, OutputError, VispaError
 from vispa.evaluation import runner
-from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods import METHODS, Bench, check_methods, make_methods
-from vispa.evaluation.methods.asking import item_request
 from vispa.evaluation.methods.community import FileCommunity, ModelCommunity
 from vispa.evaluation.methods.personas import read_personas
 from vispa.evaluation.methods.prompting import Prompting
@@ -29,6 +27,8 @@ from vispa.evaluation.runner import run
 from vispa.evaluation.runs.folder import MethodAnswer, RunFolder
 from vispa.evaluation.tasks import load_task
 from vispa.generation.rows import Generated
+from vispa.items.asking import item_request
+from vispa.items.item import Item
 from vispa.modes.checking import checked
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
@@ -99,7 +99,7 @@ def write_task(folder: Path, mode: str, found: list[dict]) -> Path:
     return path
 
 
-def items(tmp_path: Path, mode: str, count: int = 4) -> list[TaskItem]:
+def items(tmp_path: Path, mode: str, count: int = 4) -> list[Item]:
     return load_task(write_task(tmp_path, mode, rows(mode, count)))
 
 

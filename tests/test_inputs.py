@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vispa.errors import InputError
-from vispa.items.reading import Item, read_items
+from vispa.items.item import Item
+from vispa.items.reading import read_items
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -25,8 +26,8 @@ def test_vital_json(tmp_path: Path) -> None:
         {"question": "Question: Is tea good?\nOptions: A. Yes B. No\nAnswer:", "options": ["Yes", "No"], "id": "C_1"},
     ]
     assert read_items(write(tmp_path, "a.json", json.dumps(rows))) == [
-        Item(77, "Feeding pigeons", "Please comment: Feeding pigeons", target="Care"),
-        Item("C_1", "Question: Is tea good?\nOptions: A. Yes B. No\nAnswer:", options=("Yes", "No")),
+        Item(id=77, text="Feeding pigeons", prompt="Please comment: Feeding pigeons", vrd=("Care",)),
+        Item(id="C_1", text="Question: Is tea good?\nOptions: A. Yes B. No\nAnswer:", options=("Yes", "No")),
     ]
 
 
@@ -39,14 +40,19 @@ def test_fields_of_the_other_modes(tmp_path: Path) -> None:
         "gold_distribution": [0.25, 0.75],
     }
     (item,) = read_items(write(tmp_path, "a.json", json.dumps([row])))
-    assert (item.options, item.attribute, item.target, item.gold) == (("Yes", "No"), "Chile", "Health", (0.25, 0.75))
+    assert (item.options, item.attribute, item.target, item.gold_distribution) == (
+        ("Yes", "No"),
+        "Chile",
+        "Health",
+        (0.25, 0.75),
+    )
     for field, value in (("options", "Yes"), ("options", ["Yes", ""]), ("gold_distribution", [1, -1])):
         with pytest.raises(InputError, match=field):
             read_items(write(tmp_path, "b.json", json.dumps([{**row, field: value}])))
 
 
 def test_plain_formats(tmp_path: Path) -> None:
-    expected = [Item(1, "Feeding pigeons"), Item(2, "Selling, a boat")]
+    expected = [Item(id=1, text="Feeding pigeons"), Item(id=2, text="Selling, a boat")]
     lines = '{"text": "Feeding pigeons"}\n"Selling, a boat"\n'
     assert read_items(write(tmp_path, "a.jsonl", lines)) == expected
     assert read_items(write(tmp_path, "a.csv", 'situation\nFeeding pigeons\n"Selling, a boat"\n')) == expected
@@ -100,9 +106,9 @@ def test_fields_of_other_types_are_refused_by_name(tmp_path: Path, fields: dict[
 def test_empty_fields_are_as_good_as_none(tmp_path: Path) -> None:
     fields = {"id": "", "input": " ", "attribute": None, "vrd": [], "options": [], "gold_distribution": None}
     path = write(tmp_path, "a.jsonl", json.dumps({"situation": "", "text": "Feeding pigeons", **fields}))
-    assert read_items(path) == [Item(1, "Feeding pigeons")]
+    assert read_items(path) == [Item(id=1, text="Feeding pigeons")]
     path = write(tmp_path, "a.csv", "id,situation,text,vrd,options\n,,Feeding pigeons,,\n")
-    assert read_items(path) == [Item(1, "Feeding pigeons")]
+    assert read_items(path) == [Item(id=1, text="Feeding pigeons")]
 
 
 def test_missing_and_undecodable_files(tmp_path: Path) -> None:

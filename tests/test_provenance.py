@@ -129,10 +129,10 @@ def test_other_prompts_have_another_digest(vispa: Vispa) -> None:
 
 @pytest.mark.parametrize("mode", ["overton", "steerable", "distributional"])
 def test_evaluation_keeps_what_became_of_each_comment(vispa: Vispa, mode: str) -> None:
-    from vispa.evaluation.items import TaskItem
+    from vispa.items.item import Item
 
     options = () if mode == "overton" else ("Yes", "No")
-    item = TaskItem(id=1, mode=mode, text=TEXT, prompt=TEXT, options=options, attribute="POLPARTY_Green")  # type: ignore[arg-type]
+    item = Item(id=1, mode=mode, text=TEXT, prompt=TEXT, options=options, attribute="POLPARTY_Green")  # type: ignore[arg-type]
     (answer,) = VispaMethod(Bench(vispa, {"k": 2}, max_new_tokens=5)).answer([item])
     assert answer.error is None
     kept = ItemRecord.model_validate_json(ItemRecord(id=1, text=TEXT, **answer.model_dump()).model_dump_json())

@@ -8,8 +8,8 @@ from typing import get_args
 import pytest
 
 from vispa.errors import InputError
-from vispa.evaluation.items import TaskItem
 from vispa.evaluation.tasks import Metric, Task, available, built_in_tasks, find_task, load_task
+from vispa.items.item import Item
 
 SITUATION = {
     "id": 4,
@@ -149,7 +149,7 @@ def test_the_file_may_lie_in_the_folder_itself(tmp_path):
         ({"attribute": 5}, "attribute", "valid string"),
         ({"question": "  "}, "question", "at least 1"),
         ({"question": None}, "question", "has no field"),
-        ({"question": "x" * 20_001}, "question", "at most 20000 characters"),
+        ({"question": "x" * 20_001}, "question", "Give at most 20,000"),
         ({"id": None}, "'id'", "has no field"),
         ({"id": 1.5}, "field id", "valid"),
         ({"id": True}, "field id", "valid"),
@@ -295,7 +295,7 @@ def test_a_missing_definition_is_reported(tmp_path):
 
 def test_a_label_must_be_one_of_the_options():
     with pytest.raises(ValueError, match="is 2 with 1 options"):
-        TaskItem(id=1, mode="steerable", text="x", prompt="x", options=("Yes",), label=2)
+        Item(id=1, mode="steerable", text="x", prompt="x", options=("Yes",), label=2)
 
 
 def test_tasks_are_closed_records():

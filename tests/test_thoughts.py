@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods import Bench, make_methods
 from vispa.generation import transformers as engine
 from vispa.generation.rows import Generated
 from vispa.generation.thoughts import answer_text, without_thoughts
+from vispa.items.item import Item
 from vispa.models.encoding import Prompt
 from vispa.models.loading import LoadedModel
 from vispa.pipeline import Vispa
@@ -223,8 +223,7 @@ def test_a_local_reader_says_that_its_thought_was_cut_off(vispa: Vispa, monkeypa
 def test_methods_fail_items_with_unfinished_thoughts(vispa: Vispa, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(vispa, max_new_tokens=4)
     items = [
-        TaskItem(id=n, text=text, prompt=text, mode="overton")
-        for n, text in enumerate(("Finding a coin", "Baking bread"))
+        Item(id=n, text=text, prompt=text, mode="overton") for n, text in enumerate(("Finding a coin", "Baking bread"))
     ]
 
     def say(self: Bench, messages: list[str], most: int) -> list[Generated]:

@@ -16,10 +16,10 @@ from inspect_ai.solver import TaskState
 
 from vispa.bridges.together import Together
 from vispa.errors import VispaError
-from vispa.evaluation.items import TaskItem
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.generation.letters import letter_masses
 from vispa.generation.thoughts import without_thoughts
+from vispa.items.item import Item
 from vispa.modes.answers import read_letter
 from vispa.readers.base import Unfinished, Unweighable
 from vispa.readers.weighing import weighed
@@ -117,9 +117,9 @@ def option_distribution() -> Scorer:
     return score
 
 
-def sample_item(metadata: Mapping[str, Any]) -> TaskItem:
+def sample_item(metadata: Mapping[str, Any]) -> Item:
     """The item that a sample was made of."""
-    return TaskItem.model_validate({name: metadata[name] for name in TaskItem.model_fields})
+    return Item.model_validate({name: metadata[name] for name in Item.model_fields})
 
 
 def _coverage(judge: Callable[[Sequence[str], Sequence[Sequence[str]]], Any]) -> Scorer:
@@ -149,7 +149,7 @@ def _closeness(state: TaskState) -> tuple[dict[str, float], str | None]:
     return distribution_figures([item.gold_distribution or ()], [shares]).model_dump(exclude={"n"}), record.answer
 
 
-def _answered(state: TaskState) -> tuple[TaskItem, ItemRecord]:
+def _answered(state: TaskState) -> tuple[Item, ItemRecord]:
     """A sample's item with what a solver left in the store, or with what the model's output says."""
     item = sample_item(state.metadata)
     answer = state.store.get(ANSWER)

@@ -25,8 +25,8 @@ from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 from vispa.bridges import inspect_scorers as scorers
 from vispa.bridges.together import Together
 from vispa.errors import InputError, VispaError, check_choice
-from vispa.evaluation.items import TaskItem
 from vispa.evaluation.tasks import Task, built_in_tasks, load_task
+from vispa.items.item import Item
 from vispa.modes.templates import filled
 from vispa.request import LETTERS, Sampling
 from vispa.selection import SELECTORS, SelectorSettings
@@ -72,7 +72,7 @@ def _registered(task: Task) -> Callable[..., inspect_ai.Task]:
     return registered
 
 
-def _members(items: list[TaskItem], task: Task, group: str | None) -> list[TaskItem]:
+def _members(items: list[Item], task: Task, group: str | None) -> list[Item]:
     from vispa.evaluation.metrics import group_positions
 
     if group is None:
@@ -94,7 +94,7 @@ def _scorer(task: Task, judge: str) -> Scorer:
     return scorers.likeliest_option() if task.metric == "most-likely" else scorers.option_distribution()
 
 
-def _sample(item: TaskItem) -> Sample:
+def _sample(item: Item) -> Sample:
     shares = item.gold_distribution or (1.0,)
     label = shares.index(max(shares)) if item.label is None else item.label
     return Sample(
@@ -106,11 +106,11 @@ def _sample(item: TaskItem) -> Sample:
     )
 
 
-def _question(item: TaskItem) -> str:
+def _question(item: Item) -> str:
     """What the method `vanilla` asks, with the request to write a letter."""
-    from vispa.evaluation.methods.asking import comment_request
     from vispa.evaluation.methods.prompts import method_prompts
     from vispa.evaluation.methods.vanilla import plain_question
+    from vispa.items.asking import comment_request
     from vispa.modes.prompts import built_in_prompts
 
     prompts = built_in_prompts()
@@ -164,7 +164,7 @@ def vispa_solver(
         sampling = Sampling(max_new_tokens, temperature, top_p, seed)
         return VispaMethod(Bench(vispa, request, **asdict(sampling)))
 
-    answers: Together[TaskItem, MethodAnswer] = Together(lambda items: method().answer(items))
+    answers: Together[Item, MethodAnswer] = Together(lambda items: method().answer(items))
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         answer = await answers(scorers.sample_item(state.metadata))

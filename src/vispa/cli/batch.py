@@ -13,11 +13,12 @@ import typer
 from vispa.cli import options as o
 from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.errors import VispaError, check_choice
-from vispa.items.reading import Item, check_item_text, read_items
+from vispa.items.reading import check_item_text, read_items
 from vispa.readers.parameters import DEFAULT_TIMEOUT
 from vispa.request import MODES
 
 if TYPE_CHECKING:
+    from vispa.items.item import Item
     from vispa.readers.base import Failure
     from vispa.records import Response
 
@@ -76,7 +77,7 @@ def batch(
         temperature, top_p, seed, api_timeout, api_parameters,
     )  # fmt: skip
     o.refuse_idle(context, setup.idle(mode, passages=not no_passages))
-    items = read_items(items_file)[:limit]
+    items = read_items(items_file, mode)[:limit]  # type: ignore[arg-type]
     for item in items:
         check_item_text(item)
     known = setup.check()
@@ -85,10 +86,7 @@ def batch(
     from vispa.items.asking import checked_requests, item_request
     from vispa.versions import versions
 
-    requests = {
-        item.id: item_request(item, mode, shared, own_stances=setup.own_stances)  # type: ignore[arg-type]
-        for item in items
-    }
+    requests = {item.id: item_request(item, shared, own_stances=setup.own_stances) for item in items}
     checked_requests(requests, known)
     tokens = 0
     started = time.perf_counter()

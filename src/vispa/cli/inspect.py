@@ -109,7 +109,7 @@ def _messages(path: Path) -> list[str]:
     items = read_items(path)
     for item in items:
         check_item_text(item)
-    return [item.prompt or item.text for item in items]
+    return [item.prompt for item in items]
 
 
 def _summary(found: Inspection) -> dict[str, Any]:

@@ -70,9 +70,10 @@ def mixture(
         api_parameters=api_parameters,
     )
     o.refuse_idle(context, setup.idle("distributional", passages=not no_passages))
-    items = read_items(items_file)[:limit]
+    items = read_items(items_file, "distributional")[:limit]
     for item in items:
-        if not item.gold or len(item.gold) != len(item.options) or not sum(item.gold) > 0:
+        gold = item.gold_distribution or ()
+        if not gold or len(gold) != len(item.options) or not sum(gold) > 0:
             raise InputError(f"item {item.id!r}", "has no gold_distribution over its options.", "Give one share each.")
     known = setup.check()
     named = setup.named(known) or tuple(known)
@@ -84,7 +85,7 @@ def mixture(
     from vispa.readers.base import Failure
 
     check_folds(len(items), folds)
-    requests = [item_request(item, "distributional", shared, own_stances=setup.own_stances) for item in items]
+    requests = [item_request(item, shared, own_stances=setup.own_stances) for item in items]
     checked_requests({item.id: request for item, request in zip(items, requests, strict=True)}, known)
     examples = []
     with progress_bars() as progress:
@@ -100,7 +101,11 @@ def mixture(
                     raise VispaError(f"item {item.id!r}: the model gave nothing for {', '.join(answer.silent)}.")
                 by_value = dict(zip((one.value for one in answer.values), answer.by_value, strict=True))
                 examples.append(
-                    Example(np.array([by_value[value] for value in named]), np.array(item.gold), request.country)
+                    Example(
+                        np.array([by_value[value] for value in named]),
+                        np.array(item.gold_distribution),
+                        request.country,
+                    )
                 )
             progress("reading options", len(chunk), len(items))
     fitted = fit_mixture(examples, named, per_group=per_group, calibrate=calibrate, folds=folds, seed=seed)

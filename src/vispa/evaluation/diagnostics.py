@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from vispa.evaluation.distribution import jensen_shannon_distances
-from vispa.evaluation.items import TaskItem
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.evaluation.runs.run import Run, answer_position, predicted_distribution, read_run
 from vispa.evaluation.score_files import load_scores
 from vispa.evaluation.scoring import MethodScores, RunScores
 from vispa.files.writing import write_json
+from vispa.items.item import Item
 from vispa.models.encoder import Encoder
 from vispa.modes.prompts import built_in_prompts
 from vispa.records import Record
@@ -196,7 +196,7 @@ def _divergence(run: Run, scores: MethodScores, method: str) -> Signature:
     return _signature(method, "high divergence", figure, uniform, "above", _DIVERGENCE, "threshold: the uniform answer")
 
 
-def _letter(run: Run, method: str, item: TaskItem) -> str | None:
+def _letter(run: Run, method: str, item: Item) -> str | None:
     """Letter of the option that was answered, or of the likeliest one where there is no letter."""
     record = run.records[method].get(item.id)
     if record is None or run.outcome(method, item) != "answered":
@@ -234,7 +234,7 @@ def _perplexity(
 ) -> Signature:
     if loaded is None:
         return _signature(method, "perplexity", None, limits.perplexity, "above", _INCOHERENT, "no model was given")
-    from vispa.evaluation.methods.asking import comment_request
+    from vispa.items.asking import comment_request
     from vispa.models.encoding import chat_prompt, recorded_prompt
 
     wording = replace(built_in_prompts(), **run.config.get("prompts", {}))

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from vispa.evaluation.agreement import UNREADABLE
 from vispa.evaluation.coverage import COVERED_ABOVE, embedding_likenesses, entailment_scores
 from vispa.evaluation.distribution import jensen_shannon_distances, most_likely_agreements
-from vispa.evaluation.items import TaskItem
 from vispa.evaluation.runs.run import Run, answer_position, predicted_distribution
+from vispa.items.item import Item
 from vispa.models.encoder import load_encoder
 from vispa.models.nli import NliJudge
 
@@ -58,7 +58,7 @@ def _coverage_scores(
     }
 
 
-def _response(run: Run, method: str, item: TaskItem) -> str:
+def _response(run: Run, method: str, item: Item) -> str:
     """The text to be judged; nothing where an item failed or is missing, which scores 0."""
     return (run.records[method][item.id].response or "") if run.outcome(method, item) == "answered" else ""
 

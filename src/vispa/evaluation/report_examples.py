@@ -7,23 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from vispa.evaluation.items import TaskItem
 from vispa.evaluation.report_words import attribute_label, readable
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.evaluation.runs.run import Run, answer_position
+from vispa.items.item import Item
 from vispa.request import LETTERS
 
 _EXAMPLES = 5
 _LONGEST_TEXT = 1200
 
 
-def spread(items: Sequence[TaskItem]) -> list[TaskItem]:
+def spread(items: Sequence[Item]) -> list[Item]:
     """Some items, evenly spaced: neither the best nor the worst ones."""
     places = sorted({int(place) for place in np.linspace(0, len(items) - 1, min(_EXAMPLES, len(items)))})
     return [items[place] for place in places]
 
 
-def example(run: Run, item: TaskItem) -> dict[str, Any]:
+def example(run: Run, item: Item) -> dict[str, Any]:
     """An item, its gold and the methods' answers, as the report's template takes them."""
     return {
         "id": item.id,
@@ -45,7 +45,7 @@ def cut(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} … ({len(text):,} characters)"
 
 
-def _shares(run: Run, item: TaskItem) -> dict[str, Any] | None:
+def _shares(run: Run, item: Item) -> dict[str, Any] | None:
     """Shares of the options, [options] for the gold and for each method; None where there are none."""
     columns: dict[str, Sequence[float]] = {}
     for method, records in run.records.items():
@@ -64,7 +64,7 @@ def _shares(run: Run, item: TaskItem) -> dict[str, Any] | None:
     return {"columns": list(columns), "rows": rows}
 
 
-def _answer(record: ItemRecord | None, item: TaskItem) -> dict[str, Any]:
+def _answer(record: ItemRecord | None, item: Item) -> dict[str, Any]:
     if record is None:
         return {"response": "", "verdict": "", "error": None, "selected": "", "comments": []}
     position = answer_position(record, item)

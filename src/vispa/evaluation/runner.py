@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from vispa.errors import InputError
-from vispa.evaluation.items import TaskItem
 from vispa.evaluation.methods import Bench, Method, make_methods
 from vispa.evaluation.runs.folder import MethodAnswer, RunFolder, record_line
 from vispa.evaluation.tasks import find_task, load_task
 from vispa.items.answering import answered_each
+from vispa.items.item import Item
 from vispa.versions import versions
 
 #: Items answered together. Part of a run's settings: the same items meet in the same chunk after a
@@ -128,7 +128,7 @@ def environment(bench: Bench) -> dict[str, Any]:
 
 
 def _run_method(
-    method: Method, items: Sequence[TaskItem], folder: RunFolder, progress: Progress | None
+    method: Method, items: Sequence[Item], folder: RunFolder, progress: Progress | None
 ) -> tuple[list[MethodAnswer], int]:
     """Answer what a method has not answered yet; the fresh answers, and how many items have none in the end."""
     records = folder.log(method.name)
@@ -146,7 +146,7 @@ def _run_method(
     return fresh, len(records.failed)
 
 
-def _answers(method: Method, chunk: Sequence[TaskItem]) -> Sequence[MethodAnswer]:
+def _answers(method: Method, chunk: Sequence[Item]) -> Sequence[MethodAnswer]:
     """A chunk's answers; whatever a single item raises becomes its record.
 
     Raises:
@@ -157,7 +157,7 @@ def _answers(method: Method, chunk: Sequence[TaskItem]) -> Sequence[MethodAnswer
     )
 
 
-def _checked(method: Method, chunk: Sequence[TaskItem]) -> list[MethodAnswer]:
+def _checked(method: Method, chunk: Sequence[Item]) -> list[MethodAnswer]:
     answers = method.answer(chunk)
     if len(answers) != len(chunk):
         raise ValueError(f"{method.name} gave {len(answers)} answers to {len(chunk)} items")
@@ -187,7 +187,7 @@ def _bench_settings(bench: Bench) -> dict[str, Any]:
     }
 
 
-def _digest(items: Sequence[TaskItem]) -> str:
+def _digest(items: Sequence[Item]) -> str:
     digest = hashlib.sha256()
     for item in items:
         digest.update(item.model_dump_json().encode())

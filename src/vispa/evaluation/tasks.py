@@ -23,6 +23,7 @@ figures can be compared:
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -31,19 +32,21 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from vispa.errors import InputError
-from vispa.evaluation.items import TaskItem, read_entries, read_item
 from vispa.files.reading import read_toml
 from vispa.files.validation import validated
-from vispa.items.reading import check_unique
+from vispa.items.item import Item
+from vispa.items.reading import ITEM_ADVICE, Layout, read_items
 from vispa.records import Record
-from vispa.request import Mode
+from vispa.request import Mode, check_text
 
 #: What a task is judged by: Overton coverage; accuracy and F1 of labels; share of items with the
 #: right likeliest option; Jensen-Shannon distance with that share.
 Metric = Literal["coverage", "agreement", "most-likely", "distribution"]
 
+# How far a distribution's sum may be from 1: published shares are rounded to two digits.
+_ROUNDING = 0.011
 _BUILT_IN = Path(__file__).parent / "tasks.toml"
-_ITEM_FIELDS = tuple(name for name in TaskItem.model_fields if name != "mode")
+_ITEM_FIELDS = tuple(name for name in Item.model_fields if name != "mode")
 # Fields of an item that a metric cannot do without.
 _NEEDED: dict[Metric, tuple[str, ...]] = {
     "coverage": ("explanations",),
@@ -148,7 +151,7 @@ def find_task(name: str | Path) -> Task:
     return task
 
 
-def load_task(name: str | Path, folder: Path | None = None) -> list[TaskItem]:
+def load_task(name: str | Path, folder: Path | None = None) -> list[Item]:
     """All items of a task, each checked.
 
     Args:
@@ -185,7 +188,7 @@ def _status(task: Task, folder: Path) -> TaskStatus:
         return TaskStatus(task=task, path=None if path is None else str(path), items=None, problem=str(error))
 
 
-def _load(task: Task, folder: Path) -> list[TaskItem]:
+def _load(task: Task, folder: Path) -> list[Item]:
     path = _locate(task, folder)
     if path is None:
         raise InputError(
@@ -193,15 +196,10 @@ def _load(task: Task, folder: Path) -> list[TaskItem]:
             f"is missing; {task.name} needs it.",
             f"Get it from {task.source} and put it there.",
         )
-    items = []
-    for place, entry in read_entries(path):
-        item = read_item(entry, place, mode=task.mode, fields=task.fields, options=task.options)
-        _check_complete(item, task, f"{place} (id {item.id!r})")
-        items.append(item)
-    if not items:
-        raise InputError(str(path), "holds no item.", f"Get it anew from {task.source}.")
-    check_unique([item.id for item in items], path)
-    return items
+    names = {field: (task.fields.get(field, field),) for field in _ITEM_FIELDS}
+    return read_items(
+        path, task.mode, Layout(names, task.options), lambda item, place: _check_complete(item, task, place)
+    )
 
 
 def _locate(task: Task, folder: Path) -> Path | None:
@@ -210,8 +208,11 @@ def _locate(task: Task, folder: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _check_complete(item: TaskItem, task: Task, place: str) -> None:
-    """Refuse an item that lacks what its mode or metric needs."""
+def _check_complete(item: Item, task: Task, place: str) -> None:
+    """Refuse an item that lacks what its mode or metric needs, or has a gold that is no distribution."""
+    for name in ("text", "prompt"):
+        check_text(getattr(item, name), f"{place} field {task.fields.get(name, name)}")
+    _check_gold(item, f"{place} field {task.fields.get('gold_distribution', 'gold_distribution')}")
     missing = [name for name in _NEEDED[task.metric] if getattr(item, name) in (None, ())]
     if missing:
         field = task.fields.get(missing[0], missing[0])
@@ -223,6 +224,16 @@ def _check_complete(item: TaskItem, task: Task, place: str) -> None:
         raise InputError(
             place, f"has {len(item.vrd)} values and {len(item.explanations)} explanations.", "Give one for each value."
         )
+
+
+def _check_gold(item: Item, place: str) -> None:
+    shares, options = item.gold_distribution, len(item.options)
+    if shares is None:
+        return
+    if len(shares) != options:
+        raise InputError(place, f"has {len(shares)} shares, options {options}.", ITEM_ADVICE)
+    if abs((total := math.fsum(shares)) - 1) > _ROUNDING:
+        raise InputError(place, f"sums to {total:.4g}, not 1.", ITEM_ADVICE)
 
 
 def _read_task(path: Path) -> Task:

@@ -13,7 +13,7 @@ from vispa.files.append_log import AnswerLog, retried_path
 from vispa.files.destination import Destination, differing_settings
 from vispa.files.reading import read_object
 from vispa.files.writing import check_output, replacing
-from vispa.items.reading import Item
+from vispa.items.item import Item
 from vispa.readers.base import Failure
 from vispa.records import Response
 
@@ -163,5 +163,5 @@ def _earlier_settings(path: Path) -> dict[str, Any] | None:
 def _digest(items: Sequence[Item]) -> str:
     digest = hashlib.sha256()
     for item in items:
-        digest.update(json.dumps(vars(item), sort_keys=True).encode())
+        digest.update(item.model_dump_json().encode())
     return digest.hexdigest()

@@ -1,60 +1,83 @@
-"""Reading files of situations: VITAL and Modular Pluralism JSON, JSON Lines, CSV, plain text."""
+"""Reading files of items: VITAL and Modular Pluralism JSON, JSON Lines, CSV, plain text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vispa.errors import InputError
 from vispa.files.append_log import Identifier
 from vispa.files.door import read_text, text_lines
-from vispa.files.reading import JSON_LINES, json_entries
+from vispa.files.reading import JSON_LINES, Entry, json_entries
 from vispa.files.tables import DELIMITERS, read_table
-from vispa.request import check_text
+from vispa.request import LETTERS, Mode, check_text
 
-#: Fields that may hold an item's text, in this order.
-TEXT_FIELDS = ("situation", "text", "question", "prompt")
+if TYPE_CHECKING:
+    from vispa.items.item import Item
+
+#: What to do about an item that cannot be used.
+ITEM_ADVICE = "Repair the item or leave it out."
 
 
 @dataclass(frozen=True)
-class Item:
-    """One text of a file.
+class Layout:
+    """How a file calls what its items say.
 
     Attributes:
-        id: the item's own identifier, or its number in the file (from 1) where it has none.
-        text: the situation or question.
-        prompt: the data set's own wording of the request (`input`), where it has one.
-        options: what may be answered; empty where the item has no options.
-        target: the value, right or duty (`vrd`) that the item asks about; several in one text.
-        attribute: the group or country whose view the item asks for.
-        gold: the population's distribution over the options, where the item has one.
+        names: field of `Item` → its names in the file, of which the first that holds something counts;
+            fields that are not named are not read.
+        options: of items that list none themselves.
+        numbered: whether an item may lack an identifier, and is then called by its number in the
+            file, so that a bare text is an item too.
     """
 
-    id: Identifier
-    text: str
-    prompt: str | None = None
+    names: Mapping[str, tuple[str, ...]]
     options: tuple[str, ...] = ()
-    target: str | None = None
-    attribute: str | None = None
-    gold: tuple[float, ...] = ()
+    numbered: bool = False
 
 
-def read_items(path: Path) -> list[Item]:
+#: Files of situations or questions, as `vispa batch` takes them.
+SITUATIONS = Layout(
+    {
+        "id": ("id",),
+        "text": ("situation", "text", "question", "prompt"),
+        "prompt": ("input",),
+        "options": ("options",),
+        "attribute": ("attribute",),
+        "gold_distribution": ("gold_distribution",),
+        "vrd": ("vrd",),
+    },
+    numbered=True,
+)
+
+
+def read_items(
+    path: Path,
+    mode: Mode = "overton",
+    layout: Layout = SITUATIONS,
+    check: Callable[[Item, str], None] = lambda item, place: None,
+) -> list[Item]:
     """All items of a file; the suffix tells the format (.json, .jsonl, .csv, .tsv, else text lines).
 
+    A single text may stand for a list of one. A label is the letter or the text of an option.
+
+    Args:
+        path: of the file.
+        mode: in which the items are answered.
+        layout: how the file calls what they say.
+        check: refuses an item that lacks something, by its place in the file.
+
     Raises:
-        InputError: unreadable, not UTF-8, malformed (with the line), an item without text, no
-            item at all, or an identifier that occurs twice.
+        InputError: unreadable, not UTF-8, malformed (with the line), an item without text or with
+            a field that cannot be used, no item at all, or an identifier that occurs twice.
     """
-    suffix = path.suffix.lower()
-    if suffix in (".json", *JSON_LINES):
-        items = [_item(entry.value, entry.number, entry.place) for entry in json_entries(path)]
-    elif suffix in DELIMITERS:
-        items = list(_from_table(path))
-    else:
-        lines = enumerate(text_lines(read_text(path, "items")), 1)
-        items = [Item(number, line.strip()) for number, line in lines if line.strip()]
+    items = []
+    for entry in _entries(path, layout):
+        place, item = _item(entry, mode, layout)
+        check(item, place)
+        items.append(item)
     if not items:
         raise InputError(str(path), "holds no item.", "Give at least one situation.")
     check_unique((item.id for item in items), path)
@@ -63,10 +86,7 @@ def read_items(path: Path) -> list[Item]:
 
 def check_item_text(item: Item) -> None:
     """Refuse an item whose text cannot be answered, by its identifier; see `check_text`."""
-    try:
-        check_text(item.text)
-    except InputError as error:
-        raise InputError(f"item {item.id!r}: text", error.problem, error.advice) from error
+    check_text(item.text, f"item {item.id!r}: text")
 
 
 def check_unique(identifiers: Iterable[Identifier], path: Path) -> None:
@@ -83,35 +103,93 @@ def check_unique(identifiers: Iterable[Identifier], path: Path) -> None:
         seen.add(key)
 
 
-def _from_table(path: Path) -> Iterator[Item]:
+# ---------------------------------------------------------------- formats: a new one is a function and a line here
+
+
+def _entries(path: Path, layout: Layout) -> Iterator[Entry]:
+    suffix = path.suffix.lower()
+    if suffix in (".json", *JSON_LINES):
+        return json_entries(path)
+    return _rows(path, layout) if suffix in DELIMITERS else _lines(path)
+
+
+def _rows(path: Path, layout: Layout) -> Iterator[Entry]:
     table = read_table(path, kind="items")
-    if not set(TEXT_FIELDS) & set(table.columns):
-        columns = ", ".join(table.columns)
-        raise InputError(str(path), f"has the columns {columns}.", f"Name one of them {TEXT_FIELDS[0]}.")
+    wanted = layout.names["text"]
+    if not set(wanted) & set(table.columns):
+        raise InputError(str(path), f"has the columns {', '.join(table.columns)}.", f"Name one of them {wanted[0]}.")
     for number, row in enumerate(table.rows, 1):
-        # An empty field of a table is one that is not there.
-        yield _item({column: text for column, text in row.fields.items() if text.strip()}, number, row.place)
+        yield Entry(number, row.place, row.fields)
 
 
-def _item(entry: object, number: int, place: str) -> Item:
+def _lines(path: Path) -> Iterator[Entry]:
+    for number, line in enumerate(text_lines(read_text(path, "items")), 1):
+        if line.strip():
+            yield Entry(number, f"{path} line {number}", line)
+
+
+# ---------------------------------------------------------------- from an entry to an item
+
+
+def _item(entry: Entry, mode: Mode, layout: Layout) -> tuple[str, Item]:
+    """An entry's place for messages, with its identifier where the layout wants one, and its item."""
     # pydantic is loaded where a file is read, not where the command line is.
     from vispa.files.validation import validated
-    from vispa.items.fields import ItemFields
+    from vispa.items.item import Item
 
-    if isinstance(entry, str):
-        entry = {"text": entry}
-    if not isinstance(entry, Mapping):
-        raise InputError(place, "is neither an object nor a text.", 'Write {"text": "…"}.')
-    name = next((name for name in TEXT_FIELDS if entry.get(name)), None)
-    if name is None or not isinstance(entry[name], str) or not entry[name].strip():
-        raise InputError(place, "has no text.", f"Give one of the fields {', '.join(TEXT_FIELDS)}.")
-    found = validated(ItemFields, {field: entry[field] for field in ItemFields.model_fields if field in entry}, place)
-    return Item(
-        number if found.id is None or found.id == "" else found.id,
-        entry[name].strip(),
-        prompt=found.input,
-        options=found.options or (),
-        target=", ".join(found.vrd) or None if isinstance(found.vrd, tuple) else found.vrd,
-        attribute=found.attribute,
-        gold=found.gold_distribution or (),
-    )
+    place, table = entry.place, _table(entry, layout)
+    names = {field: _name(table, known) for field, known in layout.names.items()}
+    given = {field: table[name] for field, name in names.items() if not _says_nothing(table.get(name))}
+    if layout.numbered:
+        given.setdefault("id", entry.number)
+    elif "id" in given:
+        place = f"{place} (id {given['id']!r})"
+    for field in ("id", "text"):
+        if field not in given:
+            raise _missing(place, field, layout)
+    given.setdefault("options", layout.options)
+    for field in ("vrd", "explanations"):
+        if isinstance(given.get(field), str):
+            given[field] = (given[field],)
+    if "label" in given:
+        given["label"] = _label(given["label"], given["options"], f"{place} field {names['label']}")
+    return place, validated(Item, {"mode": mode, **given}, place, names=names, advice=ITEM_ADVICE)
+
+
+def _table(entry: Entry, layout: Layout) -> Mapping[str, Any]:
+    if isinstance(entry.value, str) and layout.numbered:
+        return {layout.names["text"][0]: entry.value}
+    if not isinstance(entry.value, Mapping):
+        if layout.numbered:
+            raise InputError(entry.place, "is neither an object nor a text.", 'Write {"text": "…"}.')
+        raise InputError(entry.place, "is not an object.", 'Write {"id": …, …}.')
+    return entry.value
+
+
+def _name(table: Mapping[str, Any], known: tuple[str, ...]) -> str:
+    """The name that holds something, else the first."""
+    return next((name for name in known if not _says_nothing(table.get(name))), known[0])
+
+
+def _says_nothing(value: object) -> bool:
+    """Whether a field is as good as none: empty fields of tables are, for one."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _missing(place: str, field: str, layout: Layout) -> InputError:
+    known = layout.names[field]
+    if layout.numbered:
+        return InputError(place, "has no text.", f"Give one of the fields {', '.join(known)}.")
+    advice = "Give it at least 1 character, or name the field under [fields]."
+    return InputError(place, f"has no field {known[0]!r}.", advice)
+
+
+def _label(label: object, options: object, place: str) -> int:
+    from vispa.modes.answers import read_letter
+
+    texts = [option for option in options if isinstance(option, str)] if isinstance(options, list | tuple) else []
+    readable = isinstance(label, str) and 0 < len(texts) <= len(LETTERS)
+    position = read_letter(str(label), len(texts), texts) if readable else None
+    if position is None:
+        raise InputError(place, f"is {label!r}.", "Write the letter or the text of one of the options.")
+    return position

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vispa.errors import InputError
-from vispa.evaluation.items import TaskItem
-from vispa.evaluation.methods.asking import item_case
 from vispa.evaluation.methods.prompts import MethodPrompts, method_prompts
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.files.visible import is_blank
 from vispa.generation.rows import Generated, Row
+from vispa.items.asking import item_case
+from vispa.items.item import Item
 from vispa.modes.prompts import Prompts
 from vispa.modes.readings import Reading, read_options
 from vispa.pipeline import Vispa
@@ -36,7 +36,7 @@ class Method(Protocol):
     name: str
     settings: dict[str, Any]
 
-    def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
+    def answer(self, items: Sequence[Item]) -> list[MethodAnswer]:
         """One answer for each item, in their order; all forward passes are batched over the items.
 
         Args:
@@ -127,7 +127,7 @@ def written_answers(bench: Bench, messages: Sequence[str]) -> list[MethodAnswer]
     ]
 
 
-def option_answers(bench: Bench, items: Sequence[TaskItem], prompts: Sequence[str]) -> list[MethodAnswer]:
+def option_answers(bench: Bench, items: Sequence[Item], prompts: Sequence[str]) -> list[MethodAnswer]:
     """The model's own choices after prompts that end where a letter is due."""
     options = [item_case(item).options for item in items]
     found = read_options(bench.reader, prompts, options, bench.wording)

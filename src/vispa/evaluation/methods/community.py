@@ -14,8 +14,6 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, RootModel
 
 from vispa.errors import InputError
-from vispa.evaluation.items import TaskItem
-from vispa.evaluation.methods.asking import comment_request, item_case, situation
 from vispa.evaluation.methods.base import Bench
 from vispa.evaluation.methods.voices import Voice, answer_from_voices, where_spoken, with_voices
 from vispa.evaluation.runs.folder import MethodAnswer
@@ -26,6 +24,8 @@ from vispa.files.validation import validated
 from vispa.files.visible import is_blank
 from vispa.generation.rows import Row
 from vispa.generation.transformers import TransformersEngine
+from vispa.items.asking import comment_request, item_case, situation
+from vispa.items.item import Item
 from vispa.models.loading import LoadedModel
 from vispa.modes.case import NOTHING_SAID
 from vispa.modes.prompts import Prompts
@@ -51,7 +51,7 @@ class Community(Protocol):
 
     settings: dict[str, Any]
 
-    def comments(self, items: Sequence[TaskItem], prompts: Prompts, sampling: Sampling) -> list[list[Voice] | Failure]:
+    def comments(self, items: Sequence[Item], prompts: Prompts, sampling: Sampling) -> list[list[Voice] | Failure]:
         """For each item one comment of every member, or why there is none."""
         ...
 
@@ -73,7 +73,7 @@ class ModelCommunity:
         self._known: dict[tuple[tuple[bool, Identifier], str, Sampling], list[Voice] | Failure] = {}
         self.settings: dict[str, Any] = {"models": list(load)}
 
-    def comments(self, items: Sequence[TaskItem], prompts: Prompts, sampling: Sampling) -> list[list[Voice] | Failure]:
+    def comments(self, items: Sequence[Item], prompts: Prompts, sampling: Sampling) -> list[list[Voice] | Failure]:
         """See `Community.comments`; comments are kept, so that MoE and ModPlural share them."""
         requests = [comment_request(item, prompts) for item in items]
         keys = [(_key(item), request, sampling) for item, request in zip(items, requests, strict=True)]
@@ -128,11 +128,11 @@ class FileCommunity:
         digests = {path.stem: hashlib.sha256(read_bytes(path, "items")).hexdigest() for path in files}
         self.settings: dict[str, Any] = {"files": digests}
 
-    def comments(self, items: Sequence[TaskItem], prompts: Prompts, sampling: Sampling) -> list[list[Voice] | Failure]:
+    def comments(self, items: Sequence[Item], prompts: Prompts, sampling: Sampling) -> list[list[Voice] | Failure]:
         """See `Community.comments`; an item on which a model has no comment fails."""
         return [self._voices(item) for item in items]
 
-    def _voices(self, item: TaskItem) -> list[Voice] | Failure:
+    def _voices(self, item: Item) -> list[Voice] | Failure:
         voices = []
         for name, member in self._members.items():
             text = member.comment(item)
@@ -202,7 +202,7 @@ class _Member:
         if known.setdefault(key, comment) != comment:
             raise InputError(place, "comments anew on an item that has a comment.", "Keep one comment an item.")
 
-    def comment(self, item: TaskItem) -> str | None:
+    def comment(self, item: Item) -> str | None:
         """The comment on an item.
 
         Raises:
@@ -245,7 +245,7 @@ class ModPlural:
         self.bench, self.community = bench, _community(bench, self.name)
         self.settings: dict[str, Any] = {"community": self.community.settings}
 
-    def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
+    def answer(self, items: Sequence[Item]) -> list[MethodAnswer]:
         """See `Method.answer`."""
         spoken = self.community.comments(items, self.bench.wording, self.bench.sampling)
         return where_spoken(items, spoken, lambda present, voices: answer_from_voices(self.bench, present, voices))
@@ -267,12 +267,12 @@ class MoE:
         self.bench, self.community = bench, _community(bench, self.name)
         self.settings: dict[str, Any] = {"community": self.community.settings}
 
-    def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
+    def answer(self, items: Sequence[Item]) -> list[MethodAnswer]:
         """See `Method.answer`."""
         spoken = self.community.comments(items, self.bench.wording, self.bench.sampling)
         return where_spoken(items, [_with_words(voices) for voices in spoken], self._answer)
 
-    def _answer(self, items: Sequence[TaskItem], voices: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
+    def _answer(self, items: Sequence[Item], voices: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
         picked = [found if isinstance(found, Failure) else [found] for found in self._pick(items, voices)]
         answer = self._as_it_stands if items and items[0].mode == "overton" else self._as_passage
         answers = where_spoken(items, picked, answer)
@@ -282,7 +282,7 @@ class MoE:
             for found, all_of_them in zip(answers, voices, strict=True)
         ]
 
-    def _pick(self, items: Sequence[TaskItem], voices: Sequence[Sequence[Voice]]) -> list[Voice | Failure]:
+    def _pick(self, items: Sequence[Item], voices: Sequence[Sequence[Voice]]) -> list[Voice | Failure]:
         reader: ChatModel = self.bench.vispa.reader
         prompts = [self._picking(item, spoken) for item, spoken in zip(items, voices, strict=True)]
         comments = [[voice.text for voice in spoken] for spoken in voices]
@@ -292,15 +292,15 @@ class MoE:
             for fit, spoken in zip(found, voices, strict=True)
         ]
 
-    def _picking(self, item: TaskItem, voices: Sequence[Voice]) -> str:
+    def _picking(self, item: Item, voices: Sequence[Voice]) -> str:
         listed = "\n".join(f"{letter}. {voice.text}" for letter, voice in zip(LETTERS, voices, strict=False))
         return filled(self.bench.prompts.best, text=item_case(item).text, comments=listed)
 
     @staticmethod
-    def _as_it_stands(items: Sequence[TaskItem], picked: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
+    def _as_it_stands(items: Sequence[Item], picked: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
         return [with_voices(MethodAnswer(response=voices[0].text), voices) for voices in picked]
 
-    def _as_passage(self, items: Sequence[TaskItem], picked: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
+    def _as_passage(self, items: Sequence[Item], picked: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
         return answer_from_voices(self.bench, items, picked)
 
 
@@ -324,6 +324,6 @@ def _check_count(count: int, place: str) -> None:
         raise InputError(place, f"names {count} community models.", f"Give 1 to {len(LETTERS)}.")
 
 
-def _key(item: TaskItem) -> tuple[bool, Identifier]:
+def _key(item: Item) -> tuple[bool, Identifier]:
     """The number 1 and the text "1" are different identifiers."""
     return isinstance(item.id, str), item.id

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from vispa.evaluation.items import TaskItem
-from vispa.evaluation.methods.asking import comment_request, situation
 from vispa.evaluation.methods.base import Bench
 from vispa.evaluation.methods.voices import Voice, answer_from_voices, where_spoken
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.generation.rows import Generated
+from vispa.items.asking import comment_request, situation
+from vispa.items.item import Item
 from vispa.models.encoding import chat_prompt
 from vispa.modes.templates import filled
 from vispa.readers.base import Failure, Unfinished
@@ -33,7 +33,7 @@ class Personas:
         self.bench = bench
         self.settings: dict[str, Any] = {"personas": bench.personas}
 
-    def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
+    def answer(self, items: Sequence[Item]) -> list[MethodAnswer]:
         """See `Method.answer`; an item for which the model writes no persona fails."""
         asked = [filled(self.bench.prompts.personas, text=situation(item), count=self.bench.personas) for item in items]
         lists = self.bench.say(asked, self.bench.response_tokens)
@@ -45,7 +45,7 @@ class Personas:
         answers = dict(zip(speaking, found, strict=True))
         return [_with_tokens(answers.get(i, _silent(one)), one) for i, one in enumerate(lists)]
 
-    def _comments(self, items: Sequence[TaskItem], personas: Sequence[Sequence[str]]) -> list[list[Voice] | Failure]:
+    def _comments(self, items: Sequence[Item], personas: Sequence[Sequence[str]]) -> list[list[Voice] | Failure]:
         """What each persona says to its item."""
         messages = [
             filled(

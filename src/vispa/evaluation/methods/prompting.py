@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from vispa.evaluation.items import TaskItem
-from vispa.evaluation.methods.asking import item_case, situation
 from vispa.evaluation.methods.base import Bench, option_answers, written_answers
 from vispa.evaluation.runs.folder import MethodAnswer
+from vispa.items.asking import item_case, situation
+from vispa.items.item import Item
 from vispa.modes.questions import option_prompt
 from vispa.modes.templates import filled
 
@@ -23,14 +23,14 @@ class Prompting:
         self.bench = bench
         self.settings: dict[str, Any] = {}
 
-    def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
+    def answer(self, items: Sequence[Item]) -> list[MethodAnswer]:
         """See `Method.answer`."""
         if items and items[0].mode == "overton":
             diverse = self.bench.wording.diverse
             return written_answers(self.bench, [filled(diverse, text=situation(item)) for item in items])
         return option_answers(self.bench, items, [self.question(item) for item in items])
 
-    def question(self, item: TaskItem) -> str:
+    def question(self, item: Item) -> str:
         """The instruction, and the text after which a letter is due."""
         case, prompts = item_case(item, own_stances=self.bench.own_stances), self.bench.prompts
         if item.mode == "steerable":

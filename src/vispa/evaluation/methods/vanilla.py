@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vispa.evaluation.items import TaskItem
-from vispa.evaluation.methods.asking import asks_stance, comment_request, item_case, target
 from vispa.evaluation.methods.base import Bench, option_answers, written_answers
 from vispa.evaluation.methods.prompts import MethodPrompts
 from vispa.evaluation.runs.folder import MethodAnswer
+from vispa.items.asking import asks_stance, comment_request, item_case, target
+from vispa.items.item import Item
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import lettered, option_prompt
 from vispa.modes.templates import filled
@@ -27,13 +27,13 @@ class Vanilla:
         self.bench = bench
         self.settings: dict[str, Any] = {}
 
-    def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
+    def answer(self, items: Sequence[Item]) -> list[MethodAnswer]:
         """See `Method.answer`."""
         if items and items[0].mode == "overton":
             return written_answers(self.bench, [comment_request(item, self.bench.wording) for item in items])
         return option_answers(self.bench, items, [self.question(item) for item in items])
 
-    def question(self, item: TaskItem) -> str:
+    def question(self, item: Item) -> str:
         """The text after which a letter is due."""
         if self.bench.own_stances and asks_stance(item):
             case = item_case(item)
@@ -42,7 +42,7 @@ class Vanilla:
         return plain_question(item, self.bench.wording, self.bench.prompts)
 
 
-def plain_question(item: TaskItem, wording: Prompts, prompts: MethodPrompts) -> str:
+def plain_question(item: Item, wording: Prompts, prompts: MethodPrompts) -> str:
     """An item's question with its options; it says whose answer is asked for, where it does not itself.
 
     Args:

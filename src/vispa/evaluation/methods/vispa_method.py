@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from vispa.errors import InputError
-from vispa.evaluation.items import TaskItem
-from vispa.evaluation.methods.asking import item_request
 from vispa.evaluation.methods.base import Bench
 from vispa.evaluation.runs.folder import CommentRecord, MethodAnswer
+from vispa.items.asking import item_request
+from vispa.items.item import Item
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
 from vispa.records import Comment, DistributionalResponse, OvertonResponse, Response, SteerableResponse
@@ -42,7 +42,7 @@ class VispaMethod:
             "request": dict(bench.request_options),
         }
 
-    def answer(self, items: Sequence[TaskItem]) -> list[MethodAnswer]:
+    def answer(self, items: Sequence[Item]) -> list[MethodAnswer]:
         """See `Method.answer`."""
         if not items:
             return []

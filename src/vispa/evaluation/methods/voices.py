@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vispa.evaluation.items import TaskItem
-from vispa.evaluation.methods.asking import item_case
 from vispa.evaluation.methods.base import Bench
 from vispa.evaluation.runs.folder import CommentRecord, MethodAnswer
+from vispa.items.asking import item_case
+from vispa.items.item import Item
 from vispa.modes.case import Aggregator, Case
 from vispa.modes.distributional import DistributionalAnswer, mix, read_comments
 from vispa.modes.mixture import Mixture
@@ -44,9 +44,7 @@ class Voice:
     prompt: str | None = None
 
 
-def answer_from_voices(
-    bench: Bench, items: Sequence[TaskItem], voices: Sequence[Sequence[Voice]]
-) -> list[MethodAnswer]:
+def answer_from_voices(bench: Bench, items: Sequence[Item], voices: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
     """Answers aggregated from voices as VISPA's are from steered comments (section 3.3 of the paper).
 
     Distributional mode takes the plain mean over the voices: weights of values mean nothing here.
@@ -87,9 +85,9 @@ def with_voices(answer: MethodAnswer, voices: Sequence[Voice]) -> MethodAnswer:
 
 
 def where_spoken(
-    items: Sequence[TaskItem],
+    items: Sequence[Item],
     spoken: Sequence[Sequence[Voice] | Failure],
-    answer: Callable[[Sequence[TaskItem], Sequence[Sequence[Voice]]], list[MethodAnswer]],
+    answer: Callable[[Sequence[Item], Sequence[Sequence[Voice]]], list[MethodAnswer]],
 ) -> list[MethodAnswer]:
     """Answers to the items with voices, all in one call; the others' failures in between."""
     present = {i: voices for i, voices in enumerate(spoken) if not isinstance(voices, Failure)}
@@ -100,7 +98,7 @@ def where_spoken(
     ]
 
 
-def _cases(bench: Bench, items: Sequence[TaskItem], voices: Sequence[Sequence[Voice]]) -> tuple[list[Case], Taxonomy]:
+def _cases(bench: Bench, items: Sequence[Item], voices: Sequence[Sequence[Voice]]) -> tuple[list[Case], Taxonomy]:
     """The items with their voices as comments, and the taxonomy whose values these are."""
     stances = iter(_stances(bench, items, voices))
     cases, values = [], []
@@ -124,7 +122,7 @@ def _cases(bench: Bench, items: Sequence[TaskItem], voices: Sequence[Sequence[Vo
     return cases, Taxonomy(values, {})
 
 
-def _stances(bench: Bench, items: Sequence[TaskItem], voices: Sequence[Sequence[Voice]]) -> list[dict[Stance, float]]:
+def _stances(bench: Bench, items: Sequence[Item], voices: Sequence[Sequence[Voice]]) -> list[dict[Stance, float]]:
     """Where each comment stands, by the unsteered model; needed for a response of the comments' own sentences."""
     if items[0].mode != "overton" or not isinstance(bench.vispa.aggregator, ExtractiveAggregator):
         return []

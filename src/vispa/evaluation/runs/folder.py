@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, StrictInt, StrictStr, ValidationError
 from vispa.errors import InputError
 from vispa.files.append_log import AnswerLog, retried_path, whole_lines
 from vispa.files.destination import Destination, differing_settings
-from vispa.evaluation.items import TaskItem
+from vispa.items.item import Item
 from vispa.files.door import read_bytes
 from vispa.files.reading import read_object
 from vispa.files.validation import FileModel, validated, validated_line
@@ -106,7 +106,7 @@ class ItemRecord(MethodAnswer):
     text: str
 
 
-def record_line(item: TaskItem, answer: MethodAnswer) -> bytes:
+def record_line(item: Item, answer: MethodAnswer) -> bytes:
     """The line of an item's answer, line end included."""
     record = {"id": item.id, "text": item.text, **answer.model_dump(mode="json")}
     return json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vispa.errors import InputError
-from vispa.evaluation.items import TaskItem
+from vispa.items.item import Item
 from vispa.evaluation.runs.folder import ItemRecord, RunFolder
 from vispa.evaluation.tasks import Task, find_task, load_task
 from vispa.files.append_log import Identifier
@@ -33,7 +33,7 @@ class Run:
     folder: Path
     config: dict[str, Any]
     task: Task
-    items: tuple[TaskItem, ...]
+    items: tuple[Item, ...]
     records: dict[str, dict[Identifier, ItemRecord]]
 
     @property
@@ -56,7 +56,7 @@ class Run:
         found = self.records[method]
         return _digest(found[i].model_dump(mode="json") for i in self.ids if i in found)
 
-    def outcome(self, method: str, item: TaskItem) -> Outcome:
+    def outcome(self, method: str, item: Item) -> Outcome:
         """What became of an item."""
         record = self.records[method].get(item.id)
         if record is None:
@@ -90,14 +90,14 @@ def read_run(folder: Path, data: Path | None = None) -> Run:
     return Run(folder, config, find_task(config["task"]), items, records)
 
 
-def answer_position(record: ItemRecord, item: TaskItem) -> int | None:
+def answer_position(record: ItemRecord, item: Item) -> int | None:
     """Position of the option whose letter a record holds; None if it holds none of the item's."""
     letter = (record.answer or "").strip().upper()
     position = LETTERS.find(letter) if len(letter) == 1 else -1
     return position if 0 <= position < len(item.options) else None
 
 
-def predicted_distribution(record: ItemRecord | None, item: TaskItem) -> tuple[float, ...] | None:
+def predicted_distribution(record: ItemRecord | None, item: Item) -> tuple[float, ...] | None:
     """The distribution over an item's options; all on the letter where a record has only that.
 
     Raises:
