@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vispa.errors import InputError
-from vispa.evaluation.methods.community import FileCommunity
+from vispa.evaluation.methods.community_files import FileCommunity
 from vispa.files.append_log import Identifier
 from vispa.items.item import Item
 from vispa.modes.prompts import built_in_prompts

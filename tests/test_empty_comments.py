@@ -9,8 +9,8 @@ import pytest
 
 from vispa.errors import VispaError
 from vispa.evaluation.methods.base import Bench
-from vispa.evaluation.methods.community import _with_words
-from vispa.evaluation.methods.voices import Voice
+from vispa.evaluation.methods.moe import _with_words
+from vispa.evaluation.methods.voice import Voice
 from vispa.generation.rows import Generated
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.loading import LoadedModel

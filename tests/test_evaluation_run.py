@@ -19,7 +19,8 @@ from vispa.cli import evaluate as commands
 from vispa.errors import InputError, OutputError, VispaError
 from vispa.evaluation import runner
 from vispa.evaluation.methods import METHODS, Bench, check_methods, make_methods
-from vispa.evaluation.methods.community import FileCommunity, ModelCommunity
+from vispa.evaluation.methods.community_files import FileCommunity
+from vispa.evaluation.methods.community_models import ModelCommunity
 from vispa.evaluation.methods.personas import read_personas
 from vispa.evaluation.methods.prompting import Prompting
 from vispa.evaluation.methods.vanilla import Vanilla

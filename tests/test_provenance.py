@@ -10,7 +10,8 @@ import pytest
 
 from vispa.evaluation.methods.base import Bench
 from vispa.evaluation.methods.vispa_method import VispaMethod
-from vispa.evaluation.methods.voices import Voice, with_voices
+from vispa.evaluation.methods.voice import Voice
+from vispa.evaluation.methods.voices import with_voices
 from vispa.evaluation.runner import _bench_settings
 from vispa.evaluation.runs.folder import ItemRecord, MethodAnswer
 from vispa.models.encoding import chat_prompt, recorded_prompt

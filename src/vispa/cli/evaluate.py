@@ -17,7 +17,7 @@ from vispa.selection import SELECTORS
 
 if TYPE_CHECKING:
     from vispa.evaluation.methods import Bench
-    from vispa.evaluation.methods.community import Community
+    from vispa.evaluation.methods.voice import Community
     from vispa.evaluation.runner import RunSummary
     from vispa.evaluation.tasks import Task, TaskStatus
     from vispa.selection.selector import Selector
@@ -191,7 +191,8 @@ def _community(text: str | None, setup: o.Setup) -> Community | None:
     """A folder of comments, or models; a folder with config.json is a model."""
     if text is None:
         return None
-    from vispa.evaluation.methods.community import FileCommunity, ModelCommunity
+    from vispa.evaluation.methods.community_files import FileCommunity
+    from vispa.evaluation.methods.community_models import ModelCommunity
 
     folder = Path(text)
     if folder.is_dir() and not (folder / "config.json").is_file():

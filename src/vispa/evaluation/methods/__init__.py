@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from vispa.errors import InputError
 from vispa.evaluation.methods.base import Bench, Method
-from vispa.evaluation.methods.community import ModPlural, MoE
+from vispa.evaluation.methods.modplural import ModPlural
+from vispa.evaluation.methods.moe import MoE
 from vispa.evaluation.methods.personas import Personas
 from vispa.evaluation.methods.prompting import Prompting
 from vispa.evaluation.methods.vanilla import Vanilla

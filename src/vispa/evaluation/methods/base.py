@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from vispa.errors import InputError
 from vispa.evaluation.methods.prompts import MethodPrompts, method_prompts
+from vispa.evaluation.methods.voice import Community
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.files.visible import is_blank
 from vispa.generation.rows import Generated, Row
@@ -20,9 +21,6 @@ from vispa.readers.base import ChatModel, Failure, Unfinished
 from vispa.request import LETTERS, Sampling, check_max_new_tokens
 from vispa.selection.selector import Selector
 from vispa.taxonomy import Taxonomy
-
-if TYPE_CHECKING:
-    from vispa.evaluation.methods.community import Community
 
 
 class Method(Protocol):
@@ -86,6 +84,17 @@ class Bench:
         check_max_new_tokens(self.response_tokens)
         if not 1 <= self.personas <= len(LETTERS):
             raise InputError("personas", f"is {self.personas}.", f"Choose from 1 to {len(LETTERS)}.")
+
+    def needed_community(self, method: str) -> Community:
+        """The community, for a method that cannot do without.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.community is None:
+            advice = "Name local models, or a folder of comments in JSON files."
+            raise InputError("community", f"is missing; {method} needs it.", advice)
+        return self.community
 
     @property
     def sampling(self) -> Sampling:

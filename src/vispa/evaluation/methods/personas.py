@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from vispa.evaluation.methods.base import Bench
-from vispa.evaluation.methods.voices import Voice, answer_from_voices, where_spoken
+from vispa.evaluation.methods.voice import Voice
+from vispa.evaluation.methods.voices import answer_from_voices, where_spoken
 from vispa.evaluation.runs.folder import MethodAnswer
 from vispa.generation.rows import Generated
 from vispa.items.asking import comment_request, situation

@@ -7,9 +7,9 @@ own, one entry a comment, so that the same stages serve them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from vispa.evaluation.methods.base import Bench
+from vispa.evaluation.methods.voice import Voice
 from vispa.evaluation.runs.folder import CommentRecord, MethodAnswer
 from vispa.items.asking import item_case
 from vispa.items.item import Item
@@ -23,25 +23,6 @@ from vispa.modes.steerable import Picker, SteerableAnswer, SteerableMode
 from vispa.readers.base import Failure
 from vispa.records import Comment, Stance
 from vispa.taxonomy import Taxonomy, Value
-
-
-@dataclass(frozen=True)
-class Voice:
-    """One comment and who speaks.
-
-    Attributes:
-        name: what the speaker is called in a response.
-        text: the comment.
-        source: goes into the record: the persona, the model or the file.
-        tokens: generated for it.
-        prompt: what the model under test continued; None for comments that come from elsewhere.
-    """
-
-    name: str
-    text: str
-    source: str
-    tokens: int = 0
-    prompt: str | None = None
 
 
 def answer_from_voices(bench: Bench, items: Sequence[Item], voices: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:

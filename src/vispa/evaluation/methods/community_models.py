@@ -1,0 +1,60 @@
+"""Comments of community models that run here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from vispa.evaluation.methods.voice import Voice, check_count, item_key
+from vispa.files.append_log import Identifier
+from vispa.generation.rows import Row
+from vispa.generation.transformers import TransformersEngine
+from vispa.items.asking import comment_request
+from vispa.items.item import Item
+from vispa.models.loading import LoadedModel
+from vispa.modes.prompts import Prompts
+from vispa.readers.base import Failure, Unfinished
+from vispa.request import Sampling
+
+
+class ModelCommunity:
+    """Other local models, unsteered, as community models.
+
+    They stay loaded side by side: models that do not fit together are better run one after another
+    and read from files (`FileCommunity`).
+
+    Args:
+        load: name → the model; called when its comments are first needed.
+    """
+
+    def __init__(self, load: Mapping[str, Callable[[], LoadedModel]]) -> None:
+        check_count(len(load), "community")
+        self._load = dict(load)
+        self._models: dict[str, LoadedModel] = {}
+        self._known: dict[tuple[tuple[bool, Identifier], str, Sampling], list[Voice] | Failure] = {}
+        self.settings: dict[str, Any] = {"models": list(load)}
+
+    def comments(self, items: Sequence[Item], prompts: Prompts, sampling: Sampling) -> list[list[Voice] | Failure]:
+        """See `Community.comments`; comments are kept, so that MoE and ModPlural share them."""
+        requests = [comment_request(item, prompts) for item in items]
+        keys = [(item_key(item), request, sampling) for item, request in zip(items, requests, strict=True)]
+        if any(key not in self._known for key in keys):
+            said = [self._said(name, requests, sampling) for name in self._load]
+            for key, *voices in zip(keys, *said, strict=True):
+                spoken = [voice for voice in voices if isinstance(voice, Voice)]
+                failed = next((voice for voice in voices if isinstance(voice, Failure)), None)
+                self._known[key] = failed or spoken
+        return [self._known[key] for key in keys]
+
+    def _said(self, name: str, requests: Sequence[str], sampling: Sampling) -> list[Voice | Failure]:
+        if name not in self._models:
+            self._models[name] = self._load[name]()
+        model = self._models[name]
+        engine = TransformersEngine(model)
+        rows = [Row(engine.chat_prompt(request)) for request in requests]
+        return [
+            Failure(f"The community model {name} gave no comment: {Unfinished().reason}")
+            if one.unfinished
+            else Voice(name, one.text, name, one.tokens)
+            for one in engine.generate(rows, sampling)
+        ]
