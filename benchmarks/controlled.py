@@ -45,13 +45,14 @@ from training.sources import Scene, Sources, load_sources
 from vispa.evaluation.intervals import Interval, bootstrap_mean
 from vispa.generation.rows import Row, Sampling
 from vispa.models.encoding import chat_prompt
-from vispa.modes.case import Aggregated, Case
+from vispa.modes.case import Case
+from vispa.modes.commenting import commented
 from vispa.modes.mixture import Example, fit_mixture, jensen_shannon
 from vispa.modes.questions import lettered
 from vispa.modes.templates import filled
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
-from vispa.records import Comment, Selection
+from vispa.records import Comment, OvertonResponse, Selection
 from vispa.request import DEFAULT_K, STANCE_OPTIONS, Request
 
 Figures = dict[str, dict[str, Interval]]
@@ -183,8 +184,9 @@ class Outputs:
     def comments(self) -> list[list[Comment]]:
         """[E][V] steered comments with their stances."""
         every = tuple(Selection(value=value, score=1.0) for value in self.values)
-        found = self.vispa.comment([Request(text) for text in self.texts], [every] * len(self.texts), SAMPLING)
-        return [row for row in found if not isinstance(row, Failure)]
+        requests, selections = [Request(text) for text in self.texts], [every] * len(self.texts)
+        found = commented(requests, selections, self.vispa.engine, self.vispa.prompts, SAMPLING)
+        return [list(case.comments) for case in found if not isinstance(case, Failure)]
 
     @cached_property
     def read(self) -> FloatArray:
@@ -234,7 +236,7 @@ class Outputs:
         return [
             [sentence for claim in answer.claims[1:] for sentence in sentences_of(claim.text)]
             for answer in answers
-            if isinstance(answer, Aggregated)
+            if isinstance(answer, OvertonResponse)
         ]
 
     def pooled(self, texts: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from mode_parts import parts
 
 from vispa.errors import VispaError
 from vispa.evaluation.methods.base import Bench
@@ -14,17 +16,17 @@ from vispa.evaluation.methods.voice import Voice
 from vispa.generation.rows import Generated
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.loading import LoadedModel
-from vispa.modes.case import Aggregated, Case
+from vispa.modes.case import Case
 from vispa.modes.distributional import mix, read_comments
 from vispa.modes.mixture import Mixture
 from vispa.modes.overton.extractive import ExtractiveAggregator
 from vispa.modes.overton.written import WrittenAggregator
 from vispa.modes.prompts import built_in_prompts
 from vispa.modes.readings import Reading
-from vispa.modes.steerable import ReaderPicker, SteerableAnswer, SteerableMode
+from vispa.modes.steerable import SteerableMode
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
-from vispa.records import Comment, Stance
+from vispa.records import Comment, OvertonResponse, Selection, Stance, SteerableResponse
 from vispa.request import MODES, Request
 from vispa.steering.fitting import fit_bank
 from vispa.steering.recipe import Recipe
@@ -74,7 +76,7 @@ class Encoder:
 @pytest.mark.parametrize("blank", BLANK)
 def test_the_overton_lead_names_the_values_without_a_comment(small_taxonomy: Taxonomy, blank: str) -> None:
     (answer,) = ExtractiveAggregator(small_taxonomy).aggregate([case("Rest is good.", blank, "Speak up.")])
-    assert isinstance(answer, Aggregated)
+    assert isinstance(answer, OvertonResponse)
     lead, nothing, *said = answer.claims
     assert lead.text == "The values agree: calm and candor all speak for it." and lead.comments == (0, 2)
     assert nothing.text == "The model gave nothing for thrift." and nothing.values == ("thrift",)
@@ -84,14 +86,14 @@ def test_the_overton_lead_names_the_values_without_a_comment(small_taxonomy: Tax
 
 def test_one_comment_is_no_agreement(small_taxonomy: Taxonomy) -> None:
     (answer,) = ExtractiveAggregator(small_taxonomy).aggregate([case("", "It costs.", "")])
-    assert isinstance(answer, Aggregated)
+    assert isinstance(answer, OvertonResponse)
     assert answer.response.startswith("Thrift speaks for it. The model gave nothing for calm and candor.\n")
 
 
 def test_a_comment_whose_stance_cannot_be_read_is_no_empty_one(small_taxonomy: Taxonomy) -> None:
     one = Case("x", [comment("calm", "Hm, well.", None)])
     (answer,) = ExtractiveAggregator(small_taxonomy).aggregate([one])
-    assert isinstance(answer, Aggregated)
+    assert isinstance(answer, OvertonResponse)
     assert answer.response == "Calm takes no side that can be read.\nCalm: Hm, well."
 
 
@@ -100,7 +102,7 @@ def test_a_written_response_is_made_of_what_was_said(blank: str) -> None:
     reader = Reader()
     aggregator = WrittenAggregator(reader, built_in_prompts().overton, Encoder())
     (answer,) = aggregator.aggregate([case(blank, "Pay in full.", "Say why.")])
-    assert isinstance(answer, Aggregated) and answer.claims[0].comments == (1, 2)
+    assert isinstance(answer, OvertonResponse) and answer.claims[0].comments == (1, 2)
     (prompt,) = reader.asked
     assert "1. Pay in full.\n2. Say why." in prompt and "3." not in prompt
 
@@ -114,9 +116,9 @@ def test_a_response_without_words_is_a_failure() -> None:
 @pytest.mark.parametrize("blank", BLANK)
 def test_steerable_mode_never_picks_an_empty_comment(blank: str) -> None:
     reader = Reader()
-    mode = SteerableMode(reader, ReaderPicker(reader, built_in_prompts()), built_in_prompts())
+    mode = SteerableMode(parts(reader))
     two, one = mode.answer([case("Rest.", "Pay.", blank), case(blank, "Pay.", blank)])
-    assert isinstance(two, SteerableAnswer) and isinstance(one, SteerableAnswer)
+    assert isinstance(two, SteerableResponse) and isinstance(one, SteerableResponse)
     assert two.chosen == 1 and two.fit == pytest.approx((1 / 3, 2 / 3, 0.0), abs=1e-6)
     assert one.chosen == 1 and one.fit == (0.0, 1.0, 0.0) and "pick" not in one.prompts
 
@@ -127,8 +129,9 @@ def test_an_empty_comment_has_no_share_in_a_mixture(kind: str) -> None:
     (found,) = read_comments(Reader(), [one], built_in_prompts())
     assert not isinstance(found, Failure) and found[1] is None
     found[2] = Reading(np.array([0.9, 0.1]))
+    values = tuple(Selection(value=slug, score=s) for slug, s in zip(SLUGS, (0.2, 0.9, 0.6), strict=True))
     mixture = Mixture.given({"calm": 1, "thrift": 6, "candor": 3}) if kind == "given" else Mixture(kind)
-    answer = mix(one, SLUGS, [0.2, 0.9, 0.6], found, mixture)
+    answer = mix(replace(one, values=values), found, mixture)
     assert answer.weights == pytest.approx((0.5, 0, 0.5) if kind == "mean" else (0.25, 0, 0.75))
     assert answer.by_value[1] == () and "thrift" not in answer.prompts
     assert answer.distribution[0] == pytest.approx(answer.weights[0] / 3 + answer.weights[2] * 0.9)
@@ -140,7 +143,7 @@ def test_nothing_said_at_all_is_a_failure(small_taxonomy: Taxonomy) -> None:
     found = [
         *ExtractiveAggregator(small_taxonomy).aggregate([nothing]),
         *WrittenAggregator(reader, prompts.overton, Encoder()).aggregate([nothing]),
-        *SteerableMode(reader, ReaderPicker(reader, prompts), prompts).answer([nothing]),
+        *SteerableMode(parts(reader)).answer([nothing]),
         *read_comments(reader, [nothing], prompts),
     ]
     assert all(isinstance(one, Failure) and "no comment for any" in one.reason for one in found) and len(found) == 4

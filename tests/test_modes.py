@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mode_parts import parts
 from scipy.spatial.distance import jensenshannon
 
 from vispa.errors import InputError, VispaError
 from vispa.models.loading import LoadedModel
-from vispa.modes.case import Aggregated, Case
+from vispa.modes.case import Case
 from vispa.modes.checking import checked
 from vispa.modes.mixture import Example, Mixture, at_temperature, fit_mixture, jensen_shannon
 from vispa.modes.overton.extractive import ExtractiveAggregator
@@ -21,10 +22,10 @@ from vispa.modes.overton.support import supported_claims
 from vispa.modes.overton.written import WrittenAggregator
 from vispa.modes.prompts import built_in_prompts
 from vispa.modes.questions import lettered, option_prompt, question_stem, target_in_words
-from vispa.modes.steerable import ReaderPicker, SteerableAnswer, SteerableMode
+from vispa.modes.steerable import SteerableMode
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure, Unweighable
-from vispa.records import Comment, Stance
+from vispa.records import Comment, OvertonResponse, Stance, SteerableResponse
 from vispa.request import STANCE_OPTIONS, Request
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.steering.fitting import fit_bank
@@ -125,7 +126,7 @@ def test_extractive_traces_every_sentence() -> None:
         comment("honor", "I am for it. A name is at stake.", "oppose"),
     ]
     found = ExtractiveAggregator(Taxonomy.built_in()).aggregate([Case("Feeding ducks", comments)])[0]
-    assert isinstance(found, Aggregated)
+    assert isinstance(found, OvertonResponse)
     assert found.claims[0].text == "The values part here: karma speaks for it; honor speaks against it."
     merged = next(claim for claim in found.claims if claim.text == "I am for it.")
     assert merged.comments == (0, 1) and merged.values == ("karma", "honor")
@@ -158,7 +159,7 @@ def test_written_aggregator_asks_once_a_case_and_keeps_failures() -> None:
     said = [comment("karma", "Good deeds return.")]
     found = aggregator.aggregate([Case("fine", said), Case("bad", said)])
     assert found[1] == Failure("the server is gone.")
-    assert isinstance(found[0], Aggregated) and found[0].claims[0].supported
+    assert isinstance(found[0], OvertonResponse) and found[0].claims[0].supported
     assert found[0].prompts == {"overton": reader.asked[0]} and "1. Good deeds return." in reader.asked[0]
 
 
@@ -175,9 +176,8 @@ def test_reader_picks_and_answers() -> None:
     case = Case(
         "x", [comment("a", "first"), comment("b", "second"), comment("c", "third")], QUESTION, ("Yes", "No"), "t"
     )
-    prompts = built_in_prompts()
-    answer = SteerableMode(reader, ReaderPicker(reader, prompts), prompts).answer([case])[0]
-    assert isinstance(answer, SteerableAnswer)
+    answer = SteerableMode(parts(reader)).answer([case])[0]
+    assert isinstance(answer, SteerableResponse)
     assert (answer.chosen, answer.answer, answer.response) == (1, "B", "No")
     assert answer.distribution == pytest.approx((0.1, 0.9))
     assert answer.prompts["pick"].count("\n") and "second" in answer.prompts["answer"]
@@ -187,9 +187,8 @@ def test_reader_picks_and_answers() -> None:
 def test_reader_without_probabilities_writes_a_letter(written: str, letter: str) -> None:
     reader = FakeReader(lambda _p, _c: Unweighable("no logprobs."), lambda _p: written)
     case = Case("x", [comment("a", "only")], QUESTION, ("Yes", "No"), "t")
-    prompts = built_in_prompts()
-    answer = SteerableMode(reader, ReaderPicker(reader, prompts), prompts).answer([case])[0]
-    assert isinstance(answer, SteerableAnswer)
+    answer = SteerableMode(parts(reader)).answer([case])[0]
+    assert isinstance(answer, SteerableResponse)
     assert answer.answer == letter and answer.distribution is None
     assert answer.prompts == {"answer": reader.asked[-1]} and "Reply with the letter" in reader.asked[-1]
 
@@ -197,12 +196,9 @@ def test_reader_without_probabilities_writes_a_letter(written: str, letter: str)
 def test_a_case_that_fails_leaves_the_others() -> None:
     reader = FakeReader(write=lambda _p: Failure("gone."))
     reader._options = lambda prompt, count: Failure("gone.") if "bad" in prompt else np.full(count, 1 / count)
-    prompts = built_in_prompts()
     said = [comment("a", "one"), comment("b", "two")]
-    found = SteerableMode(reader, ReaderPicker(reader, prompts), prompts).answer(
-        [Case("bad", said, target="t"), Case("good", said, target="t")]
-    )
-    assert isinstance(found[0], Failure) and isinstance(found[1], SteerableAnswer)
+    found = SteerableMode(parts(reader)).answer([Case("bad", said, target="t"), Case("good", said, target="t")])
+    assert isinstance(found[0], Failure) and isinstance(found[1], SteerableResponse)
 
 
 # ---------------------------------------------------------------- mixtures
@@ -212,7 +208,9 @@ distributions = st.lists(st.floats(0.001, 1), min_size=3, max_size=3).map(lambda
 
 @given(distributions, distributions)
 def test_jensen_shannon_equals_scipy(one: np.ndarray, two: np.ndarray) -> None:
-    assert float(jensen_shannon(one, two)) == pytest.approx(float(jensenshannon(one, two)), abs=1e-7)
+    # Rounding may take the root of a number below 0 there.
+    expected = np.nan_to_num(float(jensenshannon(one, two)))
+    assert float(jensen_shannon(one, two)) == pytest.approx(expected, abs=1e-7)
     padded = [np.append(p, 0.0) for p in (one, two)]
     assert float(jensen_shannon(*padded)) == pytest.approx(float(jensen_shannon(one, two)), abs=1e-12)
 
@@ -221,7 +219,8 @@ def test_jensen_shannon_equals_scipy(one: np.ndarray, two: np.ndarray) -> None:
 def test_temperature_keeps_the_order_and_the_sum(p: np.ndarray, temperature: float) -> None:
     changed = at_temperature(p, temperature)
     assert changed.sum() == pytest.approx(1)
-    assert (np.argsort(changed, kind="stable") == np.argsort(p, kind="stable")).all() or np.ptp(p) < 1e-3
+    # Shares that differ by rounding alone may change places.
+    assert (np.diff(changed[np.argsort(p, kind="stable")]) > -1e-12).all()
 
 
 def test_weights_of_every_kind() -> None:

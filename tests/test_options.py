@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from engines import option_masses
 from fake_api import FakeApi, Reply, said, weighed
 from hypothesis import given
 from hypothesis import strategies as st
+from mode_parts import parts
 
 from vispa.generation.letters import letter_masses, letter_position, letter_tokens
 from vispa.generation.rows import Generated, Row
@@ -24,13 +26,13 @@ from vispa.modes.overton.extractive import ExtractiveAggregator
 from vispa.modes.prompts import built_in_prompts
 from vispa.modes.readings import LETTER_TOKENS, THINKING_TOKENS, Reading, read_options
 from vispa.modes.stances import read_stances
-from vispa.modes.steerable import ReaderPicker, SteerableAnswer, SteerableMode
+from vispa.modes.steerable import SteerableMode
 from vispa.pipeline import Vispa
 from vispa.readers.api import ApiChat
 from vispa.readers.base import Failure, Unfinished, Unweighable
 from vispa.readers.local import LocalChat
 from vispa.readers.weighing import weighed as distribution_of
-from vispa.records import Comment
+from vispa.records import Comment, Selection, SteerableResponse
 from vispa.request import LEAST_OPTION_MASS
 from vispa.taxonomy import Taxonomy
 
@@ -171,7 +173,8 @@ def test_distributional_mode_marks_what_was_written() -> None:
     case = Case("x", [_comment("a", "rain"), _comment("b", "sun")], QUESTION, ("Yes", "No"))
     by_value = read_comments(reader, [case], PROMPTS)[0]
     assert not isinstance(by_value, Failure)
-    answer = mix(case, ["a", "b"], [0.5, 0.5], by_value, Mixture())
+    values = tuple(Selection(value=one, score=0.5) for one in "ab")
+    answer = mix(replace(case, values=values), by_value, Mixture())
     assert answer.by_value == ((1.0, 0.0), (0.0, 1.0)) and answer.distribution == (0.5, 0.5)
     assert answer.written == ("a", "b") and all("Reply with the letter" in one for one in answer.prompts.values())
     failing = read_comments(Writer(lambda *_: "hmm"), [case], PROMPTS)[0]
@@ -181,12 +184,12 @@ def test_distributional_mode_marks_what_was_written() -> None:
 def test_steerable_mode_picks_and_answers_in_writing() -> None:
     reader = Writer(lambda prompt, _: "B" if "agree with most" in prompt else "(a)")
     case = Case("x", [_comment("a", "one"), _comment("b", "two")], QUESTION, ("Yes", "No"), "t")
-    answer = SteerableMode(reader, ReaderPicker(reader, PROMPTS), PROMPTS).answer([case])[0]
-    assert isinstance(answer, SteerableAnswer)
+    answer = SteerableMode(parts(reader)).answer([case])[0]
+    assert isinstance(answer, SteerableResponse)
     assert (answer.chosen, answer.fit, answer.answer, answer.distribution) == (1, (0.0, 1.0), "A", None)
     assert all("Reply with the letter" in one for one in answer.prompts.values())
     failing = Writer(lambda prompt, _: "B" if "agree with most" in prompt else "both, in a way")
-    found = SteerableMode(failing, ReaderPicker(failing, PROMPTS), PROMPTS).answer([case])[0]
+    found = SteerableMode(parts(failing)).answer([case])[0]
     assert isinstance(found, Failure) and "both, in a way" in found.reason
 
 

@@ -19,16 +19,35 @@ from vispa.models.loading import EMBEDDED_PATH
 
 ROOT = Path(__file__).parents[1]
 USER = """
-from vispa import Request, Vispa, __version__
+from typing import Literal
+from vispa import Mixture, Request, Vispa, __version__
 
-vispa = Vispa.embedded()
-answer = vispa.respond("Feeding ducks", k=2)
+vispa = Vispa.from_pretrained("embedded", dtype="float32", mixture=Mixture("relevance"))
 reveal_type(__version__)
 reveal_type(vispa)
-reveal_type(answer)
-reveal_type(answer.response)
+reveal_type(vispa.respond("Feeding ducks", k=2, values="karma,honor", seed=3))
+reveal_type(vispa.respond("Feeding ducks", mode="overton", threshold=0.2, temperature=0.7))
+reveal_type(vispa.respond("Feeding ducks", mode="steerable", toward="karma", options=("Yes", "No"), k="auto"))
+reveal_type(vispa.respond("Feeding ducks", mode="distributional", country="Chile", passages=False, prompt="Well?"))
+mode: Literal["overton", "distributional"] = "overton" if vispa.model.is_embedded else "distributional"
+reveal_type(vispa.respond("Feeding ducks", mode=mode, question="Is it fine?"))
+reveal_type(vispa.respond("Feeding ducks").claims[0].support)
+reveal_type(vispa.respond("Feeding ducks", mode="distributional").provenance.model)
 reveal_type(Request("Feeding ducks", options="Yes|No").country)
+"""
+# What an editor underlines.
+MISTAKES = """
+from vispa import Vispa
+
+vispa = Vispa.embedded()
 vispa.answer("Feeding ducks")
+vispa.respond("Feeding ducks", modus="overton")
+vispa.respond("Feeding ducks", mode="plural")
+vispa.respond("Feeding ducks", k="all")
+vispa.respond("Feeding ducks", toward="karma")
+vispa.respond_many([], max_tokens=3)
+Vispa.from_pretrained("embedded", reader="self")
+Vispa.from_pretrained("embedded", weights="mean")
 """
 # The libraries that the package stands on have types of their own, which take long to read.
 SETTINGS = """
@@ -41,17 +60,23 @@ follow_imports = skip
 
 def test_users_checkers_see_the_types(tmp_path: Path) -> None:
     (tmp_path / "user.py").write_text(USER)
+    (tmp_path / "mistakes.py").write_text(MISTAKES)
     (tmp_path / "mypy.ini").write_text(SETTINGS)
     environment = {**os.environ, "PYTHONPATH": str(Path(vispa.__file__).parents[1]), "MYPYPATH": ""}
     environment.pop("MYPY_CACHE_DIR", None)
-    command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache"), "user.py"]
+    command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache"), "user.py", "mistakes.py"]
     found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     types = [line.split('"')[1] for line in found.stdout.splitlines() if "Revealed" in line]
-    answers = ("OvertonResponse", "SteerableResponse", "DistributionalResponse")
-    answer = " | ".join(f"vispa.records.{name}" for name in answers)
-    assert types == ["str", "vispa.pipeline.Vispa", answer, "str", "str | None"], found.stdout
-    errors = [line for line in found.stdout.splitlines() if "error" in line]
-    assert [line.split(": ", 2)[2] for line in errors[:-1]] == ['"Vispa" has no attribute "answer"  [attr-defined]']
+    overton, steerable, distributional = (
+        f"vispa.records.{name}" for name in ("OvertonResponse", "SteerableResponse", "DistributionalResponse")
+    )
+    any_answer = f"{overton} | {steerable} | {distributional}"
+    answers = [overton, overton, steerable, distributional, any_answer]
+    assert types == ["str", "vispa.pipeline.Vispa", *answers, "float", "str", "str | None"], found.stdout
+    errors = [line for line in found.stdout.splitlines() if ": error:" in line]
+    assert all(line.startswith("mistakes.py:") for line in errors), found.stdout
+    underlined = sorted({int(line.split(":")[1]) for line in errors})
+    assert underlined == [number for number, line in enumerate(MISTAKES.splitlines(), 1) if "(" in line][1:]
 
 
 def test_the_marker_of_types_is_in_the_package() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -183,6 +183,10 @@ class Provenance(Record):
     timings: dict[str, float]
 
 
+# A mode makes the record of its answer; the pipeline, which alone knows how the comments came about, adds this.
+_ADDED_LATER: Any = None
+
+
 class OvertonResponse(Record):
     """One response that reflects all selected values.
 
@@ -206,7 +210,7 @@ class OvertonResponse(Record):
     response: str
     claims: tuple[Claim, ...]
     prompts: dict[str, str] = Field(default_factory=dict)
-    provenance: Provenance
+    provenance: Provenance = _ADDED_LATER
 
 
 class SteerableResponse(Record):
@@ -242,7 +246,7 @@ class SteerableResponse(Record):
     answer: str
     response: str
     prompts: dict[str, str]
-    provenance: Provenance
+    provenance: Provenance = _ADDED_LATER
 
 
 class DistributionalResponse(Record):
@@ -284,7 +288,7 @@ class DistributionalResponse(Record):
     response: str
     prompts: dict[str, str]
     written: tuple[str, ...] = ()
-    provenance: Provenance
+    provenance: Provenance = _ADDED_LATER
 
 
 Response = OvertonResponse | SteerableResponse | DistributionalResponse

@@ -38,6 +38,14 @@ class Engine(Protocol):
         """What the model continues when it is given a bare text."""
         ...
 
+    def steers(self, value: str) -> bool:
+        """Whether the recipe steers toward a value at any block.
+
+        Raises:
+            InputError: a value that the bank does not have.
+        """
+        ...
+
     def generate(
         self, rows: Sequence[Row], sampling: Sampling, progress: Callable[[int], None] | None = None
     ) -> list[Generated]:

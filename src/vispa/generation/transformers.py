@@ -64,6 +64,10 @@ class TransformersEngine:
         """See `Engine.raw_prompt`."""
         return raw_prompt(self.loaded, text)
 
+    def steers(self, value: str) -> bool:
+        """See `Engine.steers`."""
+        return self.bank is not None and self.bank.steers(value, self.recipe)
+
     def generate(
         self, rows: Sequence[Row], sampling: Sampling, progress: Callable[[int], None] | None = None
     ) -> list[Generated]:

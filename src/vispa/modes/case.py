@@ -1,14 +1,14 @@
-"""What passes between the stages that read comments: a text with its comments, and what is made of it."""
+"""What passes between the stages that read comments: a text with its comments."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 from vispa.files.visible import is_blank
 from vispa.readers.base import Failure
-from vispa.records import Claim, Comment
+from vispa.records import Comment, Selection
 from vispa.request import STANCE_OPTIONS
 
 
@@ -18,11 +18,15 @@ class Case:
 
     Attributes:
         text: the situation or question, without options.
-        comments: of the selected values; empty where none are used.
+        comments: of the values, in their order; empty where none are used.
         question: the data set's own wording with options, ending in `Answer:`; or None.
         options: what may be answered.
         target: in words; for steerable mode.
         country: whose people are asked, or None.
+        values: whose answer it is, most relevant first.
+        passages: distributional mode reads comments as passages; False reads the steered model's
+            own option probabilities.
+        unsteered: slugs of the values toward which the recipe steers at no block.
     """
 
     text: str
@@ -31,6 +35,9 @@ class Case:
     options: tuple[str, ...] = STANCE_OPTIONS
     target: str = ""
     country: str | None = None
+    values: tuple[Selection, ...] = ()
+    passages: bool = True
+    unsteered: tuple[str, ...] = ()
 
     @property
     def spoken(self) -> tuple[int, ...]:
@@ -46,32 +53,19 @@ class Case:
         """The case with the comments that say something."""
         return replace(self, comments=[self.comments[place] for place in self.spoken])
 
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """The fields that the records of all modes have, by name."""
+        return {
+            "text": self.text,
+            "values": self.values,
+            "comments": tuple(self.comments),
+            "silent": tuple(self.comments[place].value for place in self.silent),
+        }
+
 
 #: What a case gets whose comments all are empty.
 NOTHING_SAID = Failure(
     "The model gave no comment for any of the values. "
     "Steer less (a lower amount, fewer blocks), allow longer comments, or choose another model."
 )
-
-
-@dataclass(frozen=True)
-class Aggregated:
-    """One response with its sentences, and what was asked for it, by step."""
-
-    response: str
-    claims: tuple[Claim, ...]
-    prompts: dict[str, str] = field(default_factory=dict)
-
-
-class Aggregator(Protocol):
-    """Reads the comments of each case and writes one response (Overton mode).
-
-    Attributes:
-        name: goes into the record of an answer.
-    """
-
-    name: str
-
-    def aggregate(self, cases: Sequence[Case]) -> list[Aggregated | Failure]:
-        """One response for each case, in their order."""
-        ...

@@ -3,31 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
+from vispa.generation.engine import Engine
+from vispa.generation.rows import Row, Sampling
+from vispa.modes.base import Parts, with_values
 from vispa.modes.case import NOTHING_SAID, Case
 from vispa.modes.mixture import Mixture
 from vispa.modes.prompts import Prompts
-from vispa.modes.questions import option_prompt
-from vispa.modes.readings import Reading, read_options
+from vispa.modes.questions import option_prompt, with_options
+from vispa.modes.readings import Reading, or_written, read_options
 from vispa.readers.base import ChatModel, Failure
-from vispa.request import LETTERS
+from vispa.readers.local import said
+from vispa.readers.weighing import weighed
+from vispa.records import DistributionalResponse, Mixing
+from vispa.request import LETTERS, Request
+from vispa.steering.recipe import Steer
+from vispa.taxonomy import Taxonomy
 
 
-@dataclass(frozen=True)
-class DistributionalAnswer:
-    """What distributional mode adds to the comments; see `vispa.records.DistributionalResponse`."""
+class DistributionalMode:
+    """A `vispa.modes.base.Mode` that mixes a distribution a value, read with its comment or from the steered model."""
 
-    by_value: tuple[tuple[float, ...], ...]
-    weights: tuple[float, ...]
-    mixture: str
-    distribution: tuple[float, ...]
-    answer: str
-    response: str
-    prompts: dict[str, str]
-    written: tuple[str, ...] = ()
+    name: ClassVar[str] = "distributional"
+
+    def __init__(self, parts: Parts) -> None:
+        self.reader, self.prompts = parts.reader, parts.prompts
+        self.mixture, self.engine = parts.mixture, parts.engine
+
+    @staticmethod
+    def check(request: Request, taxonomy: Taxonomy, weighted: Sequence[str] = ()) -> Request:
+        """See `Mode.check`."""
+        return with_values(with_options(request), taxonomy, weighted)
+
+    def answer(self, cases: Sequence[Case]) -> list[DistributionalResponse | Failure]:
+        """See `Mode.answer`."""
+        reading = [i for i, case in enumerate(cases) if case.passages]
+        direct = [i for i, case in enumerate(cases) if not case.passages]
+        read = read_comments(self.reader, [cases[i] for i in reading], self.prompts)
+        own = own_options(self.engine, [cases[i] for i in direct], self.prompts) if direct else []
+        found = dict(zip([*reading, *direct], [*read, *own], strict=True))
+        return [
+            by_value if isinstance(by_value := found[i], Failure) else mix(case, by_value, self.mixture)
+            for i, case in enumerate(cases)
+        ]
+
+    def parts_of(self, case: Case) -> dict[str, Any]:
+        """See `Mode.parts_of`; options of the steered model itself need no reader."""
+        shares = self.mixture.groups.get(case.country or case.target, self.mixture.shares)
+        mixing = Mixing(kind=self.mixture.kind, shares=shares or None, temperature=self.mixture.temperature)
+        return {**({"reader": self.reader.name} if case.comments else {}), "mixture": mixing}
 
 
 def read_comments(reader: ChatModel, cases: Sequence[Case], prompts: Prompts) -> list[list[Reading | None] | Failure]:
@@ -39,7 +66,7 @@ def read_comments(reader: ChatModel, cases: Sequence[Case], prompts: Prompts) ->
     options = [case.options for case, row in zip(cases, asked, strict=True) for _ in row]
     found = read_options(reader, [prompt for row in asked for prompt in row], options, prompts)
     results: list[list[Reading | None] | Failure] = []
-    for case, mine in zip(cases, by_case(found, [len(row) for row in asked]), strict=True):
+    for case, mine in zip(cases, _by_case(found, [len(row) for row in asked]), strict=True):
         if isinstance(mine, Failure):
             results.append(mine)
         elif not mine:
@@ -50,7 +77,23 @@ def read_comments(reader: ChatModel, cases: Sequence[Case], prompts: Prompts) ->
     return results
 
 
-def by_case(found: Sequence[Reading | Failure], counts: Sequence[int]) -> list[list[Reading] | Failure]:
+def own_options(engine: Engine, cases: Sequence[Case], prompts: Prompts) -> list[list[Reading] | Failure]:
+    """For each case a reading by the model steered toward each value, without passages; or the first failure."""
+    steers = [(Steer(chosen.value),) for case in cases for chosen in case.values]
+    options = [case.options for case in cases for _ in case.values]
+    asked = [option_prompt(case, prompts, None) for case in cases for _ in case.values]
+    rows = [Row(engine.raw_prompt(text), own) for text, own in zip(asked, steers, strict=True)]
+
+    def write(places: Sequence[int], texts: Sequence[str], tokens: int) -> list[str | Failure]:
+        rows = [Row(engine.chat_prompt(text), steers[at]) for at, text in zip(places, texts, strict=True)]
+        return [said(one) for one in engine.generate(rows, Sampling(tokens))]
+
+    masses = engine.options(rows, [len(texts) for texts in options])
+    found = [weighed(one, engine.least_option_mass) for one in masses]
+    return _by_case(or_written(found, asked, options, prompts, write), [len(case.values) for case in cases])
+
+
+def _by_case(found: Sequence[Reading | Failure], counts: Sequence[int]) -> list[list[Reading] | Failure]:
     """Readings of all cases in a row, cut into the cases' own; or the first failure of each."""
     rest = iter(found)
     results: list[list[Reading] | Failure] = []
@@ -61,34 +104,30 @@ def by_case(found: Sequence[Reading | Failure], counts: Sequence[int]) -> list[l
     return results
 
 
-def mix(
-    case: Case,
-    values: Sequence[str],
-    relevance: Sequence[float],
-    by_value: Sequence[Reading | None],
-    mixture: Mixture,
-) -> DistributionalAnswer:
-    """The mixture of one case.
+def mix(case: Case, by_value: Sequence[Reading | None], mixture: Mixture) -> DistributionalResponse:
+    """One case's record with the mixture of its N values, without provenance.
 
     Args:
-        case: with options and group.
-        values: slugs of the N values.
-        relevance: of each, in [0, 1].
+        case: with values, options and group.
         by_value: [N] answers to the question, at least one; None for a value that has none and
             counts for nothing.
         mixture: gives the weights.
     """
+    values = [chosen.value for chosen in case.values]
     known = {place: one for place, one in enumerate(by_value) if one is not None}
     weights = np.zeros(len(values))
     weights[list(known)] = mixture.weights(
-        [values[i] for i in known], [relevance[i] for i in known], case.country or case.target
+        [values[i] for i in known], [case.values[i].score for i in known], case.country or case.target
     )
     sharpened = mixture.sharpened(np.stack([one.distribution for one in known.values()]))
     distribution = weights[list(known)] @ sharpened
     shares = dict(zip(known, (tuple(float(p) for p in row) for row in sharpened), strict=True))
     best = int(distribution.argmax())
-    return DistributionalAnswer(
+    return DistributionalResponse(
+        **case.recorded,
+        options=case.options,
         by_value=tuple(shares.get(place, ()) for place in range(len(values))),
+        unsteered=case.unsteered,
         weights=tuple(float(w) for w in weights),
         mixture=mixture.kind,
         distribution=tuple(float(p) for p in distribution),

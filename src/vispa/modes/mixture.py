@@ -220,12 +220,6 @@ def fit_mixture(
             raise InputError(f"example {number}", f"has the shape {example.by_value.shape}.", "Give [values, options].")
     by_value, gold = _padded(examples)
     weights, temperature = _fit(by_value, gold, calibrate)
-    order = np.random.default_rng(seed).permutation(len(examples))
-    held_out = np.empty(len(examples))
-    for part in np.array_split(order, folds):
-        rest = np.setdiff1d(order, part)
-        fold_weights, fold_temperature = _fit(by_value[rest], gold[rest], calibrate)
-        held_out[part] = _distances(by_value[part], gold[part], fold_weights, fold_temperature)
     groups = {}
     if per_group:
         for group in sorted({example.group for example in examples if example.group}):
@@ -237,10 +231,21 @@ def fit_mixture(
     report = {
         "examples": float(len(examples)),
         "distance": float(_distances(by_value, gold, weights, temperature).mean()),
-        "cross_validated_distance": float(held_out.mean()),
+        "cross_validated_distance": float(_held_out(by_value, gold, calibrate, folds, seed).mean()),
         "distance_of_the_mean": float(_distances(by_value, gold, equal, 1.0).mean()),
     }
     return Mixture("fitted", dict(zip(values, map(float, weights), strict=True)), groups, temperature, report)
+
+
+def _held_out(by_value: FloatArray, gold: FloatArray, calibrate: bool, folds: int, seed: int) -> FloatArray:
+    """Distances [E] of examples under what was fitted on the other folds."""
+    order = np.random.default_rng(seed).permutation(len(gold))
+    found = np.empty(len(gold))
+    for part in np.array_split(order, folds):
+        rest = np.setdiff1d(order, part)
+        weights, temperature = _fit(by_value[rest], gold[rest], calibrate)
+        found[part] = _distances(by_value[part], gold[part], weights, temperature)
+    return found
 
 
 def _padded(examples: Sequence[Example]) -> tuple[FloatArray, FloatArray]:

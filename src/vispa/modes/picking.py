@@ -1,23 +1,64 @@
-"""How well comments fit a target, by sentence embeddings: picking without a language model."""
+"""How well comments fit a target: by a reader, or by sentence embeddings without a language model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from vispa.models.encoder import Encoder
 from vispa.modes.case import Case
-from vispa.modes.readings import Reading
-from vispa.readers.base import Failure
+from vispa.modes.prompts import Prompts
+from vispa.modes.readings import Reading, read_options
+from vispa.modes.templates import filled
+from vispa.readers.base import ChatModel, Failure
+from vispa.request import LETTERS
 from vispa.taxonomy import Taxonomy
 
 # Cosine similarities lie close together; this makes their differences count in the softmax.
 _SHARPNESS = 20.0
 
 
+class Picker(Protocol):
+    """Says how well each comment of a case fits its target.
+
+    Attributes:
+        name: goes into the record of an answer.
+    """
+
+    name: str
+
+    def fit(self, cases: Sequence[Case]) -> list[Reading | Failure]:
+        """For each case a distribution over its comments."""
+        ...
+
+
+class ReaderPicker:
+    """Lets the aggregating model pick: one letter a comment, its option probabilities as the fit."""
+
+    def __init__(self, reader: ChatModel, prompts: Prompts) -> None:
+        self.reader, self.prompts = reader, prompts
+        self.name = f"reader:{reader.name}"
+
+    def prompt(self, case: Case) -> str:
+        """What the reader is asked to pick a case's comment."""
+        listed = "\n".join(f"{letter}. {c.text}" for letter, c in zip(LETTERS, case.comments, strict=False))
+        return filled(self.prompts.pick, text=case.text, comments=listed, target=case.target)
+
+    def fit(self, cases: Sequence[Case]) -> list[Reading | Failure]:
+        """See `Picker.fit`."""
+        comments = [[comment.text for comment in case.comments] for case in cases]
+        return read_options(self.reader, [self.prompt(case) for case in cases], comments, self.prompts)
+
+
 class EmbeddingPicker:
-    """A `Picker` of steerable mode: the target against each value's name, definition and comment."""
+    """Compares the target with each value's name, definition and comment.
+
+    Args:
+        encoder: of the sentences.
+        taxonomy: the values of the comments.
+    """
 
     def __init__(self, encoder: Encoder, taxonomy: Taxonomy) -> None:
         self.encoder, self.taxonomy = encoder, taxonomy

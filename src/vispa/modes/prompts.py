@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from functools import cache
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,11 @@ class Prompts:
     written_answer: str
     diverse: str
     voiced: str
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all the texts."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def overridden(self, path: Path) -> Prompts:
         """These prompts with those of a user's TOML file in their place.

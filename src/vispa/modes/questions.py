@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from vispa.files.reading import read_toml
 from vispa.modes.case import Case
 from vispa.modes.prompts import Prompts
 from vispa.modes.templates import filled
-from vispa.request import LETTERS, STANCE_OPTIONS
+from vispa.request import LETTERS, STANCE_OPTIONS, Request, check_different
 
 # What a text ends in after which a letter is due.
 _ANSWER = "Answer:"
@@ -41,6 +42,22 @@ def option_prompt(case: Case, prompts: Prompts, passage: str | None) -> str:
     if case.country:
         question = f"{filled(prompts.country, country=case.country)}\n{question}"
     return question if passage is None else filled(prompts.answer, passage=passage, question=question)
+
+
+def with_options(request: Request) -> Request:
+    """A request that holds its options, the text without them, and a wording of the question if the text is one.
+
+    Raises:
+        InputError: options that repeat each other, where no wording tells them apart.
+    """
+    options = tuple(request.options) or listed_options(request.question or request.text) or STANCE_OPTIONS
+    question = request.question
+    if question is None and asks_for_letter(request.text, options):
+        question = request.text.strip()
+    if not (question and asks_for_letter(question, options)):
+        # A data set's own wording may list a text twice: its letters tell the two apart.
+        check_different(options)
+    return replace(request, text=question_stem(request.text, options), options=options, question=question)
 
 
 def target_in_words(target: str) -> str:

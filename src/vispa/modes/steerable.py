@@ -3,96 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 
+from vispa.errors import InputError
+from vispa.modes.base import Parts, with_values
 from vispa.modes.case import NOTHING_SAID, Case
-from vispa.modes.prompts import Prompts
-from vispa.modes.questions import option_prompt
+from vispa.modes.questions import option_prompt, with_options
 from vispa.modes.readings import Reading, read_options
-from vispa.modes.templates import filled
-from vispa.readers.base import ChatModel, Failure
-from vispa.request import LETTERS
-
-
-class Picker(Protocol):
-    """Says how well each comment of a case fits its target.
-
-    Attributes:
-        name: goes into the record of an answer.
-    """
-
-    name: str
-
-    def fit(self, cases: Sequence[Case]) -> list[Reading | Failure]:
-        """For each case a distribution over its comments."""
-        ...
-
-
-@dataclass(frozen=True)
-class SteerableAnswer:
-    """What steerable mode adds to the comments; see `vispa.records.SteerableResponse`."""
-
-    chosen: int
-    fit: tuple[float, ...]
-    distribution: tuple[float, ...] | None
-    answer: str
-    response: str
-    prompts: dict[str, str]
-
-
-class ReaderPicker:
-    """Lets the aggregating model pick: one letter a comment, its option probabilities as the fit."""
-
-    def __init__(self, reader: ChatModel, prompts: Prompts) -> None:
-        self.reader, self.prompts = reader, prompts
-        self.name = f"reader:{reader.name}"
-
-    def prompt(self, case: Case) -> str:
-        """What the reader is asked."""
-        listed = "\n".join(f"{letter}. {c.text}" for letter, c in zip(LETTERS, case.comments, strict=False))
-        return filled(self.prompts.pick, text=case.text, comments=listed, target=case.target)
-
-    def fit(self, cases: Sequence[Case]) -> list[Reading | Failure]:
-        """See `Picker.fit`."""
-        comments = [[comment.text for comment in case.comments] for case in cases]
-        return read_options(self.reader, [self.prompt(case) for case in cases], comments, self.prompts)
+from vispa.readers.base import Failure
+from vispa.records import SteerableResponse
+from vispa.request import LETTERS, Request
+from vispa.taxonomy import Taxonomy
 
 
 class SteerableMode:
-    """Picks, then answers; both in batches over the cases.
+    """A `vispa.modes.base.Mode` that picks a comment, then answers with it; both in batches over the cases.
 
-    Args:
-        reader: answers the question.
-        picker: picks the comment.
-        prompts: wording.
+    A case whose comment cannot be picked, or whose answer be read, is a failure. Comments that say
+    nothing are not picked, and fit with 0.
     """
 
-    def __init__(self, reader: ChatModel, picker: Picker, prompts: Prompts) -> None:
-        self.reader, self.picker, self.prompts = reader, picker, prompts
+    name: ClassVar[str] = "steerable"
 
-    def answer(self, cases: Sequence[Case]) -> list[SteerableAnswer | Failure]:
-        """One answer for each case.
+    def __init__(self, parts: Parts) -> None:
+        self.reader, self.picker, self.prompts = parts.reader, parts.picker, parts.prompts
 
-        A case whose comment cannot be picked, or whose answer be read, is a failure. Comments that
-        say nothing are not picked, and fit with 0.
-        """
+    @staticmethod
+    def check(request: Request, taxonomy: Taxonomy, weighted: Sequence[str] = ()) -> Request:
+        """See `Mode.check`."""
+        if request.toward is None:
+            raise InputError("toward", "is missing.", "Steerable mode needs a value, right, duty or group.")
+        # A target that is itself a value needs no selecting and no picking.
+        named = (request.toward,) if request.toward in taxonomy else ()
+        return with_values(with_options(request), taxonomy, named)
+
+    def answer(self, cases: Sequence[Case]) -> list[SteerableResponse | Failure]:
+        """See `Mode.answer`."""
         fits = self._fits(cases)
         chosen = {i: int(fit.distribution.argmax()) for i, fit in enumerate(fits) if not isinstance(fit, Failure)}
         prompts = [option_prompt(cases[i], self.prompts, cases[i].comments[best].text) for i, best in chosen.items()]
         read = read_options(self.reader, prompts, [cases[i].options for i in chosen], self.prompts)
         readings = dict(zip(chosen, read, strict=True))
-        answers: list[SteerableAnswer | Failure] = []
+        answers: list[SteerableResponse | Failure] = []
         for i, (case, fit) in enumerate(zip(cases, fits, strict=True)):
             if isinstance(fit, Failure):
                 answers.append(fit)
             elif isinstance(reading := readings[i], Failure):
                 answers.append(reading)
             else:
-                answers.append(_answer(case, fit, reading))
+                answers.append(_record(case, fit, reading))
         return answers
+
+    def parts_of(self, case: Case) -> dict[str, Any]:
+        """See `Mode.parts_of`; a lone comment needs no picker."""
+        picker = {"picker": self.picker.name} if len(case.spoken) > 1 else {}
+        return {"reader": self.reader.name, **picker}
 
     def _fits(self, cases: Sequence[Case]) -> list[Reading | Failure]:
         """Over all comments of each case; a lone one that says something needs no picking."""
@@ -112,12 +80,15 @@ def _over_all(case: Case, fit: Reading | Failure) -> Reading | Failure:
     return replace(fit, distribution=shares)
 
 
-def _answer(case: Case, fit: Reading, reading: Reading) -> SteerableAnswer:
+def _record(case: Case, fit: Reading, reading: Reading) -> SteerableResponse:
     """The likeliest option; without a distribution where the reader only wrote a letter."""
     best = int(reading.distribution.argmax())
-    return SteerableAnswer(
+    return SteerableResponse(
+        **case.recorded,
+        target=case.target,
         chosen=int(fit.distribution.argmax()),
         fit=tuple(round(float(share), 6) for share in fit.distribution),
+        options=case.options,
         distribution=None if reading.written else tuple(float(share) for share in reading.distribution),
         answer=LETTERS[best],
         response=case.options[best],

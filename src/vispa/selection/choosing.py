@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.models.encoder import Encoder, FloatArray, load_encoder
-from vispa.records import Selection
-from vispa.request import Count, check_diversity, check_threshold, resolved_count
+from vispa.records import Choosing, Selection
+from vispa.request import Count, Request, check_diversity, check_threshold, resolved_count
 from vispa.selection.diversity import checked_similarity, definition_similarity, marginally_relevant
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.selector import Selector
@@ -48,6 +48,33 @@ class Chooser:
             diversity=diversity,
             similarity=self._similarity if diversity > 0 else None,
         )[0]
+
+    def select(self, requests: Sequence[Request]) -> list[tuple[Selection, ...]]:
+        """The values of each request, most relevant first: those that it names, or those that are chosen.
+
+        Args:
+            requests: checked ones, whose values are slugs (`vispa.modes.checking.checked`).
+        """
+        scores = self.scores([request.text for request in requests])
+        return [self._selected(request, row) for request, row in zip(requests, scores, strict=True)]
+
+    def _selected(self, request: Request, row: FloatArray) -> tuple[Selection, ...]:
+        if not request.values:
+            return self.choose(row, k=request.k, threshold=request.threshold, diversity=request.diversity)
+        slugs = list(self.selector.taxonomy)
+        named = sorted(((slug, float(row[slugs.index(slug)])) for slug in request.values), key=lambda item: -item[1])
+        return tuple(Selection(value=slug, score=round(score, 4)) for slug, score in named)
+
+    def choosing(self, request: Request) -> Choosing:
+        """How the values of a request are chosen, as the record of its answer says it."""
+        if request.values:
+            return Choosing(named=tuple(request.values))
+        return Choosing(
+            k=resolved_count(request.k, len(self.selector.taxonomy)),
+            threshold=request.threshold,
+            diversity=request.diversity,
+            encoder=self.encoder.name if request.diversity > 0 else None,
+        )
 
     @cached_property
     def encoder(self) -> Encoder:

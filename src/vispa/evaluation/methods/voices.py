@@ -7,28 +7,27 @@ own, one entry a comment, so that the same stages serve them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from vispa.evaluation.methods.base import Bench
 from vispa.evaluation.methods.voice import Voice
 from vispa.evaluation.runs.folder import CommentRecord, MethodAnswer
 from vispa.items.asking import item_case
 from vispa.items.item import Item
-from vispa.modes.case import Aggregator, Case
-from vispa.modes.distributional import DistributionalAnswer, mix, read_comments
+from vispa.modes import MODES
+from vispa.modes.base import Parts
+from vispa.modes.case import Case
 from vispa.modes.mixture import Mixture
 from vispa.modes.overton.extractive import ExtractiveAggregator
 from vispa.modes.picking import EmbeddingPicker
 from vispa.modes.stances import read_stances
-from vispa.modes.steerable import Picker, SteerableAnswer, SteerableMode
 from vispa.readers.base import Failure
-from vispa.records import Comment, Stance
+from vispa.records import Comment, OvertonResponse, Response, Selection, Stance
 from vispa.taxonomy import Taxonomy, Value
 
 
 def answer_from_voices(bench: Bench, items: Sequence[Item], voices: Sequence[Sequence[Voice]]) -> list[MethodAnswer]:
-    """Answers aggregated from voices as VISPA's are from steered comments (section 3.3 of the paper).
-
-    Distributional mode takes the plain mean over the voices: weights of values mean nothing here.
+    """Answers that the items' mode makes of voices as it does of steered comments (section 3.3 of the paper).
 
     Args:
         bench: of the run; its pipeline's reader, aggregator and picker read the comments.
@@ -38,22 +37,8 @@ def answer_from_voices(bench: Bench, items: Sequence[Item], voices: Sequence[Seq
     if not items:
         return []
     cases, taxonomy = _cases(bench, items, voices)
-    if items[0].mode == "overton":
-        overton = _aggregator(bench, taxonomy).aggregate(cases)
-        answers = [_failed(a) if isinstance(a, Failure) else MethodAnswer(response=a.response) for a in overton]
-    elif items[0].mode == "steerable":
-        mode = SteerableMode(bench.vispa.reader, _picker(bench, taxonomy), bench.wording)
-        answers = [_failed(a) if isinstance(a, Failure) else _option_answer(a) for a in mode.answer(cases)]
-    else:
-        answers = []
-        read = read_comments(bench.vispa.reader, cases, bench.wording)
-        for case, by_voice in zip(cases, read, strict=True):
-            if isinstance(by_voice, Failure):
-                answers.append(_failed(by_voice))
-            else:
-                names = [comment.value for comment in case.comments]
-                answers.append(_option_answer(mix(case, names, [1.0] * len(names), by_voice, Mixture())))
-    return [with_voices(answer, spoken) for answer, spoken in zip(answers, voices, strict=True)]
+    found = MODES[items[0].mode](_parts(bench, taxonomy)).answer(cases)
+    return [with_voices(_answer(one), spoken) for one, spoken in zip(found, voices, strict=True)]
 
 
 def with_voices(answer: MethodAnswer, voices: Sequence[Voice]) -> MethodAnswer:
@@ -99,7 +84,8 @@ def _cases(bench: Bench, items: Sequence[Item], voices: Sequence[Sequence[Voice]
                     steered=False,
                 )
             )
-        cases.append(item_case(item, tuple(comments), own_stances=bench.own_stances))
+        case = item_case(item, tuple(comments), own_stances=bench.own_stances)
+        cases.append(replace(case, values=tuple(Selection(value=one.value, score=1.0) for one in comments)))
     return cases, Taxonomy(values, {})
 
 
@@ -112,21 +98,20 @@ def _stances(bench: Bench, items: Sequence[Item], voices: Sequence[Sequence[Voic
     return read_stances(bench.reader, texts, comments, bench.wording)
 
 
-def _aggregator(bench: Bench, voices: Taxonomy) -> Aggregator:
-    """The pipeline's aggregator; one that names values names the voices instead."""
-    own = bench.vispa.aggregator
-    return ExtractiveAggregator(voices) if isinstance(own, ExtractiveAggregator) else own
+def _parts(bench: Bench, voices: Taxonomy) -> Parts:
+    """The pipeline's parts; those that know values know the voices instead, and none weighs more than another."""
+    own = bench.vispa.parts
+    aggregator, picker = own.aggregator, own.picker
+    if isinstance(aggregator, ExtractiveAggregator):
+        aggregator = ExtractiveAggregator(voices)
+    if isinstance(picker, EmbeddingPicker):
+        picker = EmbeddingPicker(picker.encoder, voices)
+    return replace(own, aggregator=aggregator, picker=picker, mixture=Mixture())
 
 
-def _picker(bench: Bench, voices: Taxonomy) -> Picker:
-    """The pipeline's picker; one that reads definitions of values reads the voices' sources instead."""
-    own = bench.vispa.picker
-    return EmbeddingPicker(own.encoder, voices) if isinstance(own, EmbeddingPicker) else own
-
-
-def _option_answer(found: SteerableAnswer | DistributionalAnswer) -> MethodAnswer:
+def _answer(found: Response | Failure) -> MethodAnswer:
+    if isinstance(found, Failure):
+        return MethodAnswer(error=found.reason)
+    if isinstance(found, OvertonResponse):
+        return MethodAnswer(response=found.response)
     return MethodAnswer(response=found.response, answer=found.answer, distribution=found.distribution)
-
-
-def _failed(failure: Failure) -> MethodAnswer:
-    return MethodAnswer(error=failure.reason)

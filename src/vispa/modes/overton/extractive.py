@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from vispa.modes.case import NOTHING_SAID, Aggregated, Case
+from vispa.modes.case import NOTHING_SAID, Case
 from vispa.modes.sentences import split_sentences
 from vispa.readers.base import Failure
-from vispa.records import Claim, Comment, Stance
+from vispa.records import Claim, Comment, OvertonResponse, Stance
 from vispa.taxonomy import Taxonomy
 
 _SENTENCES_PER_VALUE = 2
@@ -49,11 +49,11 @@ class ExtractiveAggregator:
     def __init__(self, taxonomy: Taxonomy) -> None:
         self.taxonomy = taxonomy
 
-    def aggregate(self, cases: Sequence[Case]) -> list[Aggregated | Failure]:
-        """See `vispa.modes.case.Aggregator`."""
+    def aggregate(self, cases: Sequence[Case]) -> list[OvertonResponse | Failure]:
+        """See `vispa.modes.overton.aggregator.Aggregator`."""
         return [self._aggregate(case) if case.spoken else NOTHING_SAID for case in cases]
 
-    def _aggregate(self, case: Case) -> Aggregated:
+    def _aggregate(self, case: Case) -> OvertonResponse:
         comments = case.comments
         lead = [self._claim(self._lead([comments[i] for i in case.spoken]), case.spoken, comments)]
         if case.silent:
@@ -65,7 +65,7 @@ class ExtractiveAggregator:
         for values, claims in groupby(said, key=lambda claim: claim.values):
             names = _list([self.taxonomy[value].label for value in values])
             paragraphs.append(f"{_capital(names)}: {' '.join(claim.text for claim in claims)}")
-        return Aggregated("\n".join(paragraphs), (*lead, *said))
+        return OvertonResponse(**case.recorded, response="\n".join(paragraphs), claims=(*lead, *said))
 
     @staticmethod
     def _claim(text: str, numbers: Sequence[int], comments: Sequence[Comment]) -> Claim:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vispa.files.visible import is_blank
-from vispa.modes.case import NOTHING_SAID, Aggregated, Case
+from vispa.modes.case import NOTHING_SAID, Case
 from vispa.modes.overton.support import TextEncoder, supported_claims
 from vispa.modes.templates import filled
 from vispa.readers.base import ChatModel, Failure
+from vispa.records import OvertonResponse
 
 #: Longest response, in tokens (paper: 300).
 MAX_NEW_TOKENS = 300
@@ -44,8 +45,8 @@ class WrittenAggregator:
         listed = "\n".join(f"{number}. {comment.text}" for number, comment in enumerate(comments, 1))
         return filled(self.template, text=case.text, count=len(comments), comments=listed)
 
-    def aggregate(self, cases: Sequence[Case]) -> list[Aggregated | Failure]:
-        """See `vispa.modes.case.Aggregator`."""
+    def aggregate(self, cases: Sequence[Case]) -> list[OvertonResponse | Failure]:
+        """See `vispa.modes.overton.aggregator.Aggregator`."""
         prompts = {i: self.prompt(case) for i, case in enumerate(cases) if case.spoken}
         found = self.reader.write(list(prompts.values()), max_new_tokens=self.max_new_tokens)
         written: dict[int, str | Failure] = {
@@ -54,8 +55,8 @@ class WrittenAggregator:
         }
         responses = {i: text.strip() for i, text in written.items() if not isinstance(text, Failure)}
         claims = supported_claims(list(responses.values()), [cases[i].comments for i in responses], self.encoder)
-        answers: dict[int, Aggregated | Failure] = {
-            i: Aggregated(text, traced, {"overton": prompts[i]})
+        answers: dict[int, OvertonResponse | Failure] = {
+            i: OvertonResponse(**cases[i].recorded, response=text, claims=traced, prompts={"overton": prompts[i]})
             for (i, text), traced in zip(responses.items(), claims, strict=True)
         }
         answers |= {i: text for i, text in written.items() if isinstance(text, Failure)}
