@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import DebertaV2Config, DebertaV2ForSequenceClassification, PreTrainedTokenizerFast
 
 from vispa.errors import InputError, ModelError, NumericalError
-from vispa.evaluation.coverage import (
+from vispa.evaluation.metrics.coverage import (
     EmbeddingLikeness,
     EntailmentCoverage,
     embedding_coverage,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 import types
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from typer.testing import CliRunner
 from vispa.cli import evaluate as commands
 from vispa.errors import InputError, OutputError, VispaError
 from vispa.evaluation import runner
+from vispa.evaluation.intervals import Interval
 from vispa.evaluation.methods import METHODS, Bench, check_methods, make_methods
 from vispa.evaluation.methods.community_files import FileCommunity
 from vispa.evaluation.methods.community_models import ModelCommunity
@@ -567,27 +567,32 @@ def command(bench, monkeypatch):
 
 def test_eval_runs_scores_and_reports(command, tmp_path, monkeypatch):
     done: list[object] = []
-    scoring, report, signatures = (types.ModuleType(name) for name in ("scoring", "report", "signatures"))
-    figure = {"estimate": 0.25, "low": 0.125, "high": 0.5}
+    figure = Interval(estimate=0.25, low=0.125, high=0.5, confidence=0.95, resamples=2000, n=3)
+    methods = {name: types.SimpleNamespace(figures={"likeness": figure}) for name in ("vanilla", "vispa")}
+    scores = types.SimpleNamespace(methods=methods)
 
-    def score_run(folder, *, judge):
-        done.append((folder, judge))
-        return {"methods": {"vanilla": {"figures": {"likeness": figure}}, "vispa": {"figures": {"likeness": figure}}}}
+    def score(run, *, judge):
+        done.append((run.folder, judge))
+        return scores
 
-    scoring.score_run = score_run
-    signatures.check_run = lambda folder, **parts: done.append(sorted(parts))
-    report.write_report = lambda folder: done.append(folder)
-    monkeypatch.setitem(sys.modules, "vispa.evaluation.diagnostics", signatures)
+    def check(run, found, **parts):
+        done.append((found is scores, sorted(parts)))
+        return []
+
+    monkeypatch.setattr("vispa.evaluation.scoring.score", score)
+    monkeypatch.setattr("vispa.evaluation.diagnostics.check", check)
     monkeypatch.setattr("vispa.models.encoder.load_encoder", lambda: None)
-    monkeypatch.setitem(sys.modules, "vispa.evaluation.scoring", scoring)
-    monkeypatch.setitem(sys.modules, "vispa.evaluation.report", report)
+    monkeypatch.setattr("vispa.evaluation.report.write_report", lambda run, *found: done.append((run.folder, found)))
     task, output = write_task(tmp_path, "overton", rows("overton", 3)), tmp_path / "run"
     options = ("eval", "--task", str(task), "-o", str(output), "--methods", "vanilla, vispa", "--k", "2")
     options = (*options, "--max-new-tokens", "5")
     printed = json.loads(command(*options, "--judge", "nli:some/model", "--json"))
     assert printed["items"] == 3 and printed["answered"] == 6 and printed["failed"] == {"vanilla": 0, "vispa": 0}
-    assert done == [(output, "nli:some/model"), ["encoder", "loaded", "taxonomy"], output]
-    assert printed["scores"]["vispa"] == {"likeness": figure} and printed["report"] == str(output / "report.html")
+    parts = ["encoder", "loaded", "taxonomy"]
+    assert done == [(output, "nli:some/model"), (True, parts), (output, (scores, []))]
+    assert printed["scores"]["vispa"] == {"likeness": figure.model_dump()} and printed["report"] == str(
+        output / "report.html"
+    )
     assert "3 items, 0 answers now" in command(*options, "--no-score") and len(done) == 3
     shown = command(*options).splitlines()
     assert shown[-1] == str(output / "report.html")

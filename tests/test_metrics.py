@@ -13,10 +13,10 @@ from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from vispa.errors import InputError, NumericalError
-from vispa.evaluation.agreement import UNREADABLE, agreement_figures, stance_figures
-from vispa.evaluation.distribution import distribution_figures, jensen_shannon_distances, most_likely_agreements
+from vispa.evaluation.groups import group_positions
 from vispa.evaluation.intervals import bootstrap_mean, bootstrap_statistic, paired_difference, scores_by_id
-from vispa.evaluation.metrics import distribution_report, group_positions
+from vispa.evaluation.metrics.agreement import UNREADABLE, agreement_figures, stance_figures
+from vispa.evaluation.metrics.distribution import distribution_figures, jensen_shannon_distances, most_likely_agreements
 from vispa.modes.answers import read_letter
 from vispa.request import LETTERS
 
@@ -180,17 +180,6 @@ def test_unusable_distributions_are_refused(gold, predicted, field):
     with pytest.raises(InputError) as error:
         distribution_figures(gold, predicted)
     assert error.value.field == field
-
-
-def test_report_by_exact_attribute():
-    gold, predicted = [[1, 0], [0, 1], [1, 0]], [[1, 0], [1, 0], [0, 1]]
-    report = distribution_report(gold, predicted, ["Chile", "Chile", "Mali"])
-    assert list(report.groups) == ["Chile", "Mali"]
-    assert report.overall == distribution_figures(gold, predicted)
-    assert report.groups["Chile"] == distribution_figures(gold[:2], predicted[:2])
-    assert report.groups["Mali"].n == 1
-    with pytest.raises(InputError, match="attributes"):
-        distribution_report(gold, predicted, ["Chile"])
 
 
 def test_groups_by_part_of_the_attribute():

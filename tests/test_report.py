@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vispa.evaluation import figures, report_words
-from vispa.evaluation.figures import HEADLINES
+from vispa.evaluation import drawings, report_words
 from vispa.evaluation.methods import METHODS
+from vispa.evaluation.metrics import METRICS, judge_in_words
 from vispa.evaluation.report import _TEMPLATE
 from vispa.evaluation.tasks import available
 from vispa.modes.questions import target_in_words
@@ -21,7 +21,7 @@ from vispa.modes.questions import target_in_words
 
 def test_every_method_headline_and_survey_group_has_words(tmp_path):
     assert all(report_words.method_meaning(method) for method in METHODS)
-    assert all(report_words.figure_meaning(name) for name in HEADLINES)
+    assert all(figure.meaning and figure.label for metric in METRICS.values() for figure in metric.figures)
     groups = {group for status in available(tmp_path) for group in status.task.groups}
     assert groups and all(report_words.group_label(group) != group for group in groups)
     assert all(target_in_words(f"{group}_x") != f"{group}_x" for group in report_words.words()["groups"])
@@ -47,8 +47,8 @@ def test_names_in_words():
     assert report_words.group_label("Chile") == "Chile"
     assert report_words.attribute_label("POLPARTY_Democrat") == "political party: Democrat"
     assert report_words.attribute_label("low_ambiguity") == "low_ambiguity"
-    assert report_words.judge_in_words("nli:a/b:c") == "entailment under the NLI model a/b:c"
-    assert report_words.judge_in_words("other") == "other"
+    assert judge_in_words("nli:a/b:c") == "entailment under the NLI model a/b:c"
+    assert judge_in_words("other") == "other"
 
 
 # ---------------------------------------------------------------- numbers
@@ -114,8 +114,8 @@ def test_text_and_figures_can_be_told_from_their_background():
     for name in ("quiet", "bad", "good", "link"):
         assert contrast(names[name], "#ffffff") >= 4.5
         assert contrast(names[name], names["bad-back"]) >= 4.5
-    assert all(contrast(color, "#ffffff") >= 4.5 for color in figures._COLORS)
-    assert len({figures._style(number) for number in range(12)}) == 12
+    assert all(contrast(color, "#ffffff") >= 4.5 for color in drawings._COLORS)
+    assert len({drawings._style(number) for number in range(12)}) == 12
 
 
 def test_the_template_itself_is_well_formed():

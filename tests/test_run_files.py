@@ -11,11 +11,11 @@ import pytest
 
 from vispa.errors import InputError
 from vispa.evaluation.comparison import compare_runs
-from vispa.evaluation.report import write_report
+from vispa.evaluation.report import report_folder
 from vispa.evaluation.runs.folder import RunFolder
 from vispa.evaluation.runs.run import read_run
 from vispa.evaluation.score_files import load_scores
-from vispa.evaluation.scoring import score_run
+from vispa.evaluation.scoring import score_folder
 
 TASK = """
 name = "own/goats"
@@ -43,7 +43,7 @@ def run(tmp_path: Path) -> Path:
     (folder / "environment.json").write_text(json.dumps({"versions": {}}))
     records = [{"id": n, "text": "a\u0000b", "answer": "A", "distribution": [0.75, 0.25]} for n in (1, 2)]
     (folder / "records" / "letters.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    score_run(folder)
+    score_folder(folder)
     return folder
 
 
@@ -127,7 +127,7 @@ def test_damaged_scores_are_named_wherever_they_are_read(
     run: Path, change: Callable[[Any], object], message: str
 ) -> None:
     changed(run / "scores.json", change)
-    for read in (lambda: load_scores(read_run(run)), lambda: compare_runs(run, run), lambda: write_report(run)):
+    for read in (lambda: load_scores(read_run(run)), lambda: compare_runs(run, run), lambda: report_folder(run)):
         with pytest.raises(InputError, match=rf"scores\.json.*{message}.*({_REMEDY})"):
             read()
 
@@ -137,4 +137,4 @@ def test_damaged_checks_are_named(run: Path, content: str) -> None:
     pytest.importorskip("matplotlib")
     (run / "signatures.json").write_text(content)
     with pytest.raises(InputError, match=r"signatures\.json"):
-        write_report(run)
+        report_folder(run)

@@ -22,17 +22,17 @@ from typer.testing import CliRunner
 
 from vispa.cli.compare import compare as compare_command
 from vispa.errors import InputError
-from vispa.evaluation import item_scores
+from vispa.evaluation import scoring
 from vispa.evaluation.comparison import compare_runs
-from vispa.evaluation.diagnostics import Thresholds, check_run, value_use
+from vispa.evaluation.diagnostics import Thresholds, check_folder, value_use
 from vispa.evaluation.figures import draw_run, reliability
-from vispa.evaluation.item_scores import LARGEST_DISTANCE
-from vispa.evaluation.report import inline_svg, write_report
-from vispa.evaluation.report_words import words
+from vispa.evaluation.metrics import coverage
+from vispa.evaluation.metrics.distribution import LARGEST_DISTANCE, jensen_shannon_distances
+from vispa.evaluation.report import inline_svg, report_folder
+from vispa.evaluation.report_words import check_words
 from vispa.evaluation.runs.folder import FORMAT
 from vispa.evaluation.runs.run import read_run
 from vispa.evaluation.score_files import load_item_scores, load_scores
-from vispa.evaluation.scoring import score_run
 from vispa.modes.prompts import built_in_prompts
 
 STANCES = ["Support", "Oppose", "Either"]
@@ -107,10 +107,15 @@ class LookupJudge:
         return np.array([0.8 if first == second else 0.1 for first, second in pairs])
 
 
+def score(folder: Path, **options: object) -> dict:
+    """Score a folder; what `scores.json` holds."""
+    return scoring.score_folder(folder, **options).model_dump(mode="json")
+
+
 @pytest.fixture(autouse=True)
 def _no_models(monkeypatch):
-    monkeypatch.setattr(item_scores, "NliJudge", LookupJudge)
-    monkeypatch.setattr(item_scores, "load_encoder", WordEncoder)
+    monkeypatch.setattr(coverage, "NliJudge", LookupJudge)
+    monkeypatch.setattr(coverage, "load_encoder", WordEncoder)
 
 
 @pytest.fixture
@@ -157,7 +162,7 @@ def estimates(scores: dict, method: str) -> dict[str, float]:
 
 
 def test_entailment_coverage_by_hand(overton):
-    scores = score_run(overton, judge="nli:lookup")
+    scores = score(overton, judge="nli:lookup")
     assert scores["judge"] == "nli:lookup"
     # vispa: .8 for item 1 (both said), .8 for "1", 0 for the failed and 0 for the empty one.
     found = estimates(scores, "vispa")
@@ -175,7 +180,7 @@ def test_entailment_coverage_by_hand(overton):
 
 
 def test_counts_say_what_became_of_every_item(overton):
-    scores = score_run(overton, judge="none")
+    scores = score(overton, judge="none")
     assert scores["judge"] is None
     assert scores["methods"]["vispa"]["counts"] == {
         "items": 4, "answered": 2, "unreadable": 1, "failed": 1, "missing": 0,
@@ -185,14 +190,14 @@ def test_counts_say_what_became_of_every_item(overton):
 
 
 def test_embedding_figures_have_names_of_their_own(overton):
-    embedding, entailment = score_run(overton, judge="embedding"), score_run(overton, judge="nli:lookup")
+    embedding, entailment = score(overton, judge="embedding"), score(overton, judge="nli:lookup")
     assert embedding["judge"] == "embedding:words"
     assert not set(estimates(embedding, "vispa")) & set(estimates(entailment, "vispa"))
     assert estimates(embedding, "vispa")["cosine_mean"] == pytest.approx(0.5)
 
 
 def test_agreement_equals_scikit_learn(stances):
-    scores = score_run(stances)
+    scores = score(stances)
     gold = [0, 1, 2, 0, 1, 0]
     predicted = [0, 1, 2, 1, 3, 3]
     found = estimates(scores, "good")
@@ -213,7 +218,7 @@ def test_agreement_equals_scikit_learn(stances):
 
 
 def test_distances_by_hand(survey):
-    scores = score_run(survey)
+    scores = score(survey)
     assert estimates(scores, "exact") == {"jensen_shannon": 0.0, "most_likely": 1.0}
     # Of (1, 0) to (1/2, 1/2): m = (3/4, 1/4).
     half = math.sqrt((math.log(4 / 3) + 0.5 * math.log(2 / 3) + 0.5 * math.log(2)) / 2)
@@ -230,7 +235,7 @@ def test_distances_by_hand(survey):
 def test_a_prediction_without_mass_is_uniform_not_a_failure(tmp_path):
     task = write_task(tmp_path / "data", SURVEY_ITEMS[1:2], "distributional", "distribution")
     run = write_run(tmp_path / "run", task, {"m": [record(1, distribution=[0.0, 0.0])]})
-    scores = score_run(run)
+    scores = score(run)
     assert estimates(scores, "m") == {"jensen_shannon": 0.0, "most_likely": 1.0}
     assert scores["methods"]["m"]["counts"]["answered"] == 1
 
@@ -238,16 +243,16 @@ def test_a_prediction_without_mass_is_uniform_not_a_failure(tmp_path):
 def test_most_likely_tasks_have_that_figure_alone(tmp_path):
     task = write_task(tmp_path / "data", SURVEY_ITEMS[:2], "steerable", "most-likely")
     run = write_run(tmp_path / "run", task, {"m": [record(3, answer="a"), record(1, answer="Z")]})
-    scores = score_run(run)
+    scores = score(run)
     assert estimates(scores, "m") == {"most_likely": 0.5}
     assert scores["methods"]["m"]["counts"]["unreadable"] == 1
 
 
 @pytest.mark.parametrize("judge", ["embedding", "nli:lookup"])
 def test_scores_are_the_same_when_redone(overton, judge):
-    score_run(overton, judge=judge)
+    score(overton, judge=judge)
     first = [(overton / name).read_bytes() for name in ("scores.json", "item-scores.jsonl")]
-    score_run(overton, judge=judge)
+    score(overton, judge=judge)
     assert [(overton / name).read_bytes() for name in ("scores.json", "item-scores.jsonl")] == first
 
 
@@ -257,15 +262,15 @@ def test_order_of_lines_does_not_matter(tmp_path_factory, seed):
     folder = tmp_path_factory.mktemp("order")
     task = write_task(folder / "data", SURVEY_ITEMS, "distributional", "distribution")
     lines = [record(item["id"], distribution=item["gold_distribution"][::-1]) for item in SURVEY_ITEMS]
-    straight = score_run(write_run(folder / "a", task, {"m": lines}))
+    straight = score(write_run(folder / "a", task, {"m": lines}))
     random.Random(seed).shuffle(lines)
-    assert score_run(write_run(folder / "b", task, {"m": lines})) == straight
+    assert score(write_run(folder / "b", task, {"m": lines})) == straight
 
 
 def test_a_torn_last_line_is_a_missing_item(survey):
     path = survey / "records" / "exact.jsonl"
     path.write_bytes(path.read_bytes()[:-5])
-    assert score_run(survey)["methods"]["exact"]["counts"]["missing"] == 1
+    assert score(survey)["methods"]["exact"]["counts"]["missing"] == 1
 
 
 def test_a_limited_run_has_the_first_items_only(survey):
@@ -273,11 +278,11 @@ def test_a_limited_run_has_the_first_items_only(survey):
     (survey / "config.json").write_text(json.dumps({**config, "limit": 2, "methods": ["letters"]}))
     path = survey / "records" / "letters.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
-    assert score_run(survey)["items"] == 2
+    assert score(survey)["items"] == 2
 
 
 def test_item_scores_are_joined_by_identifier(overton):
-    score_run(overton, judge="nli:lookup")
+    score(overton, judge="nli:lookup")
     run = read_run(overton)
     scores = load_item_scores(run, load_scores(run))["vispa"]["entailment_mean"]
     assert scores == pytest.approx({1: 0.8, "1": 0.8, 7: 0.0, 8: 0.0})
@@ -295,25 +300,25 @@ def test_unusable_records_are_refused(overton, line, message):
     with (overton / "records" / "vispa.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
     with pytest.raises(InputError, match=message):
-        score_run(overton, judge="none")
+        score(overton, judge="none")
 
 
 def test_unusable_settings_are_refused(overton, survey, tmp_path):
     for judge in ("nli", "nli:", "something"):
         with pytest.raises(InputError, match="judge"):
-            score_run(overton, judge=judge)
+            score(overton, judge=judge)
     with pytest.raises(InputError, match="holds no run"):
-        score_run(tmp_path / "nowhere")
+        score(tmp_path / "nowhere")
     path = survey / "records" / "letters.jsonl"
     path.write_text(json.dumps(record(3, distribution=[1.0])) + "\n")
     with pytest.raises(InputError, match="1 probabilities for 2 options"):
-        score_run(survey)
+        score(survey)
 
 
 def test_scores_of_other_records_are_refused(survey):
     with pytest.raises(InputError, match="Score the run first"):
         load_scores(read_run(survey))
-    score_run(survey)
+    score(survey)
     load_scores(read_run(survey))
     with (survey / "records" / "letters.jsonl").open("a") as file:
         file.write(json.dumps(record(9, answer="A")) + "\n")
@@ -329,8 +334,8 @@ def by_name(found, method):
 
 
 def test_signatures_of_answers(overton):
-    score_run(overton, judge="nli:lookup")
-    vispa, vanilla = (by_name(check_run(overton), method) for method in ("vispa", "vanilla"))
+    score(overton, judge="nli:lookup")
+    vispa, vanilla = (by_name(check_folder(overton), method) for method in ("vispa", "vanilla"))
     assert (vispa["failed"].figure, vispa["failed"].fired) == (0.25, True)
     assert (vispa["unreadable"].figure, vispa["unreadable"].fired) == (0.25, True)
     assert (vispa["missing"].figure, vispa["missing"].fired) == (0.0, False)
@@ -345,22 +350,22 @@ def test_signatures_of_answers(overton):
 
 
 def test_signatures_of_comments(overton):
-    score_run(overton, judge="none")
-    vispa = by_name(check_run(overton, encoder=WordEncoder()), "vispa")
+    score(overton, judge="none")
+    vispa = by_name(check_folder(overton, encoder=WordEncoder()), "vispa")
     assert vispa["low coverage"].figure is None
     assert vispa["equal comments"].figure == 1.0
     assert vispa["equal comments"].fired
     assert vispa["similar comments"].figure == pytest.approx(1.0)
     assert vispa["perplexity"].figure is None
-    assert "no encoder" in by_name(check_run(overton), "vispa")["similar comments"].detail
+    assert "no encoder" in by_name(check_folder(overton), "vispa")["similar comments"].detail
 
 
 def test_perplexity_is_that_of_the_unsteered_model(overton, llama):
     from vispa.models.encoding import chat_prompt
     from vispa.study.fluency import continuation, perplexities
 
-    score_run(overton, judge="none")
-    found = by_name(check_run(overton, loaded=llama, thresholds=Thresholds(perplexity=1.0)), "vispa")["perplexity"]
+    score(overton, judge="none")
+    found = by_name(check_folder(overton, loaded=llama, thresholds=Thresholds(perplexity=1.0)), "vispa")["perplexity"]
     texts = [("1", "Same <b>words</b> here."), (1, "Same words."), (1, "Same words.")]
     # The same prompt as the one that is steered, not the data set's own text.
     prompts = {item["id"]: chat_prompt(llama, asked_to_comment(item["text"])) for item in COVERAGE_ITEMS}
@@ -378,8 +383,8 @@ def test_perplexity_is_read_after_each_comments_own_prompt(tmp_path, llama):
     prompts = [chat_prompt(llama, message) for message in (asked_to_comment(COVERAGE_ITEMS[0]["text"]), "As a nurse:")]
     said = [comment("honor", "So it is."), comment(None, "Not so.", "nurse") | {"prompt": prompts[1].text}]
     run = write_run(tmp_path / "run", task, {"vispa": [record(name, response="x", comments=said)]})
-    score_run(run, judge="none")
-    found = by_name(check_run(run, loaded=llama), "vispa")["perplexity"]
+    score(run, judge="none")
+    found = by_name(check_folder(run, loaded=llama), "vispa")["perplexity"]
     texts = [continuation(p.text, c["text"]) for p, c in zip(prompts, said, strict=True)]
     assert found.figure == pytest.approx(math.exp(np.mean(np.log(perplexities(llama, prompts, texts)))), rel=1e-4)
 
@@ -392,8 +397,8 @@ def test_repetition_is_the_share_of_repeated_grams(tmp_path):
     task = write_task(tmp_path / "data", COVERAGE_ITEMS[:1], "overton", "coverage")
     said = [comment(None, "a b c a b c", "nurse"), comment(None, "one two", "judge")]
     run = write_run(tmp_path / "run", task, {"personas": [record(1, response="x", comments=said)]})
-    score_run(run, judge="none")
-    found = by_name(check_run(run), "personas")
+    score(run, judge="none")
+    found = by_name(check_folder(run), "personas")
     # Grams abc, bca, cab, abc: a quarter occurred before; the other text has none.
     assert found["repetition"].figure == pytest.approx(0.125)
     assert found["equal comments"].figure == 0.0
@@ -405,24 +410,24 @@ def test_values_never_and_always_selected(tmp_path, small_taxonomy):
     task = write_task(tmp_path / "data", items, "overton", "coverage")
     lines = [record(i, response="x", values=["calm"] + (["candor"] if i % 2 else [])) for i in range(20)]
     run = write_run(tmp_path / "run", task, {"vispa": lines})
-    score_run(run, judge="none")
+    score(run, judge="none")
     assert value_use(read_run(run), "vispa") == {"calm": 1.0, "candor": 0.5}
-    found = by_name(check_run(run, taxonomy=small_taxonomy), "vispa")
+    found = by_name(check_folder(run, taxonomy=small_taxonomy), "vispa")
     assert (found["never selected"].figure, found["never selected"].detail) == (pytest.approx(1 / 3), "thrift")
     assert (found["always selected"].fired, found["always selected"].detail) == (True, "calm")
     # With the 31 built-in values thirty selections are too few to tell.
-    assert by_name(check_run(run), "vispa")["never selected"].figure is None
+    assert by_name(check_folder(run), "vispa")["never selected"].figure is None
 
 
 def test_divergence_is_compared_with_the_uniform_answer(survey):
-    score_run(survey)
-    found = check_run(survey)
+    score(survey)
+    found = check_folder(survey)
     assert by_name(found, "letters")["high divergence"].fired
     exact = by_name(found, "exact")
     assert not exact["high divergence"].fired
     uniform = [np.full(len(item["options"]), 1 / len(item["options"])) for item in SURVEY_ITEMS]
     gold = [item["gold_distribution"] for item in SURVEY_ITEMS]
-    expected = np.mean(item_scores.jensen_shannon_distances(gold, uniform))
+    expected = np.mean(jensen_shannon_distances(gold, uniform))
     assert exact["high divergence"].threshold == pytest.approx(expected)
     assert exact["one answer"].fired  # All three answers that had a choice are A.
     assert exact["one answer"].detail == "answer A"
@@ -434,8 +439,8 @@ def test_divergence_is_compared_with_the_uniform_answer(survey):
 def test_comparison_by_hand(survey, tmp_path):
     other = tmp_path / "other"
     write_run(other, tmp_path / "data" / "task.toml", {"letters": [record(3, answer="A"), record(1, answer="B")]})
-    score_run(survey)
-    score_run(other)
+    score(survey)
+    score(other)
     found = compare_runs(survey, other)
     assert found.only_in_first == ("exact",)
     letters = found.methods["letters"]
@@ -448,31 +453,31 @@ def test_comparison_by_hand(survey, tmp_path):
 
 
 def test_comparison_refuses_what_does_not_compare(survey, tmp_path):
-    score_run(survey)
+    score(survey)
     with pytest.raises(InputError, match="--method"):
         compare_runs(survey, survey, method="nobody")
     items = write_task(tmp_path / "data2", SURVEY_ITEMS[:3], "distributional", "distribution")
     shorter = write_run(tmp_path / "shorter", items, {"exact": []})
-    score_run(shorter)
+    score(shorter)
     with pytest.raises(InputError, match="other items"):
         compare_runs(survey, shorter)
     alone = write_run(tmp_path / "alone", tmp_path / "data" / "task.toml", {"third": []})
-    score_run(alone)
+    score(alone)
     with pytest.raises(InputError, match="no method"):
         compare_runs(survey, alone)
 
 
 def test_comparison_refuses_different_judges_and_tasks(overton, tmp_path):
-    score_run(overton, judge="nli:lookup")
+    score(overton, judge="nli:lookup")
     twin = write_run(tmp_path / "twin", tmp_path / "data" / "task.toml", {"vispa": []})
-    score_run(twin, judge="embedding")
+    score(twin, judge="embedding")
     with pytest.raises(InputError, match="same judge"):
         compare_runs(overton, twin)
     toml = tmp_path / "data" / "task.toml"
     renamed = toml.with_name("renamed.toml")
     renamed.write_text(toml.read_text().replace("own/task", "own/other"))
     other = write_run(tmp_path / "third", renamed, {"vispa": []})
-    score_run(other, judge="nli:lookup")
+    score(other, judge="nli:lookup")
     with pytest.raises(InputError, match="own/other"):
         compare_runs(overton, other)
 
@@ -538,7 +543,7 @@ SCORE = r'"jensen_shannon": [^,}]+'
     ],
 )
 def test_comparison_says_what_is_damaged(survey, name, change, message):
-    score_run(survey)
+    score(survey)
     twin = survey.with_name("twin")
     shutil.copytree(survey, twin)
     compare_runs(survey, twin)
@@ -561,7 +566,7 @@ def test_comparison_says_what_is_damaged(survey, name, change, message):
     ],
 )
 def test_comparison_says_what_is_missing(survey, name, message):
-    score_run(survey)
+    score(survey)
     twin = survey.with_name("twin")
     shutil.copytree(survey, twin)
     (twin / name).unlink()
@@ -573,7 +578,7 @@ def test_comparison_says_what_is_missing(survey, name, message):
 def test_the_command_prints_and_gives_json(survey):
     import typer
 
-    score_run(survey)
+    score(survey)
     app = typer.Typer()
     app.command()(compare_command)
     text = CliRunner().invoke(app, [str(survey), str(survey)])
@@ -625,9 +630,9 @@ def parse(path: Path) -> Page:
 
 
 def test_report_is_safe_and_whole(overton):
-    score_run(overton, judge="nli:lookup")
-    check_run(overton, encoder=WordEncoder())
-    path = write_report(overton)
+    score(overton, judge="nli:lookup")
+    check_folder(overton, encoder=WordEncoder())
+    path = report_folder(overton)
     page, source = parse(path), path.read_text(encoding="utf-8")
     assert "script" not in page.tags and "link" not in page.tags and "b" in page.tags
     assert "<script" not in source
@@ -642,37 +647,37 @@ def test_report_is_safe_and_whole(overton):
 
 
 def test_report_has_all_figures_of_distributions(survey):
-    score_run(survey)
-    path = write_report(survey)
+    score(survey)
+    path = report_folder(survey)
     page = parse(path)
     assert "They were not checked" in page.text
     for title in ("Results by method", "Reliability of option distributions", "By attribute", "Chile"):
         assert title in page.text
     before = path.read_bytes(), [p.read_bytes() for p in sorted((survey / "figures").iterdir())]
-    write_report(survey)
+    report_folder(survey)
     assert (path.read_bytes(), [p.read_bytes() for p in sorted((survey / "figures").iterdir())]) == before
 
 
 def test_report_of_counts_alone_and_of_one_method(overton, tmp_path):
     run = write_run(tmp_path / "alone", tmp_path / "data" / "task.toml", {"vanilla": []})
-    score_run(run, judge="none")
-    assert "counts only" in parse(write_report(run)).text
+    score(run, judge="none")
+    assert "counts only" in parse(report_folder(run)).text
     with pytest.raises(InputError, match="Score the run first"):
-        write_report(overton)
+        report_folder(overton)
 
 
 def test_report_of_stances(stances):
-    score_run(stances)
-    text = parse(write_report(stances)).text
+    score(stances)
+    text = parse(report_folder(stances)).text
     assert "accuracy, binary" in text and "Target: Honesty" in text
 
 
 @pytest.mark.parametrize("which", ["overton", "stances", "survey"])
 def test_report_can_be_read_by_everyone(which, request):
     run = request.getfixturevalue(which)
-    score_run(run)
-    found = check_run(run)
-    path = write_report(run)
+    score(run)
+    found = check_folder(run)
+    path = report_folder(run)
     page, source = parse(path), path.read_text(encoding="utf-8")
     assert source.lstrip().startswith("<!doctype html>")
     # One first heading, no level left out, and no section without something in it.
@@ -685,15 +690,15 @@ def test_report_can_be_read_by_everyone(which, request):
     assert all(cell["scope"] in ("col", "row", "rowgroup") for cell in page.header_cells)
     assert all(address[1:] in page.ids for address in page.addresses)
     # Every check is explained, and nothing of the program shows.
-    assert all(words()["checks"][one.name]["measured"].lower() in page.text.lower() for one in found if not one.fired)
+    assert all(check_words(one.name).measured.lower() in page.text.lower() for one in found if not one.fired)
     assert not re.search(r"built-in method|object at 0x|\bnan\b|cosine_mean|jensen_shannon", page.text)
     assert page.text.index("checks fired") < page.text.index("What became of the items")
 
 
 def test_report_says_what_each_check_means_once(overton):
-    score_run(overton, judge="nli:lookup")
-    fired = [one for one in check_run(overton) if one.fired]
-    text = parse(write_report(overton)).text
+    score(overton, judge="nli:lookup")
+    fired = [one for one in check_folder(overton) if one.fired]
+    text = parse(report_folder(overton)).text
     assert len({one.method for one in fired if one.name == "unreadable"}) == 1
     assert "Items without a record; fires above 0\u00a0%:vanilla 50\u00a0%" in re.sub(r"\s*\n\s*", "", text)
     assert all(text.count(one.advice) == 1 for one in fired)
@@ -705,17 +710,17 @@ def test_report_does_not_call_checks_that_were_not_made_good(tmp_path):
     task = write_task(tmp_path / "data", COVERAGE_ITEMS[:1], "overton", "coverage")
     answer = record(1, response="Trust matters. Time matters.", comments=[comment("face", "So it is.")])
     run = write_run(tmp_path / "run", task, {"m": [answer]})
-    score_run(run, judge="nli:lookup")
-    check_run(run)
-    text = parse(write_report(run)).text
+    score(run, judge="nli:lookup")
+    check_folder(run)
+    text = parse(report_folder(run)).text
     assert "None of 5 checks fired. 1 more could not be made." in text
     # The interval of a single item says nothing.
     assert "no interval" in text and "0.800 to 0.800" not in text
 
 
 def test_report_gives_numbers_of_items_where_they_differ(stances):
-    score_run(stances)
-    text = re.sub(r"\s+", " ", parse(write_report(stances)).text)
+    score(stances)
+    text = re.sub(r"\s+", " ", parse(report_folder(stances)).text)
     assert "accuracy, binary without the items whose gold or answer is Either" in text
     assert re.search(r"poor no item .* good 5 items 0\.\d{3}", text)
 
@@ -725,8 +730,8 @@ def test_report_of_a_part_of_a_task_says_so(tmp_path):
     task.write_text(task.read_text() + "\nitems = 4\n")
     records = [record(item["id"], distribution=item["gold_distribution"]) for item in SURVEY_ITEMS[:2]]
     run = write_run(tmp_path / "run", task, {"vispa:probe+nli": records}, limit=2, model="own/model")
-    score_run(run)
-    text = parse(write_report(run)).text
+    score(run)
+    text = parse(report_folder(run)).text
     assert "the first 2 of 4" in text and "licence: CC0" in text and "own/model" in text
     assert "by the estimator probe, selected by nli" in text
     # Both items prefer the first option, the second by a tie.
@@ -734,13 +739,13 @@ def test_report_of_a_part_of_a_task_says_so(tmp_path):
 
 
 def test_gold_that_changes_is_not_remarked(survey):
-    score_run(survey)
-    assert "The gold prefers" not in parse(write_report(survey)).text
+    score(survey)
+    assert "The gold prefers" not in parse(report_folder(survey)).text
 
 
 def test_a_method_has_its_color_in_every_figure(overton):
-    score_run(overton, judge="nli:lookup")
-    write_report(overton)
+    score(overton, judge="nli:lookup")
+    report_folder(overton)
     # Vanilla uses no values, so that vispa comes first among the bars but second in the run.
     second = "#b34700"
     for name in ("methods.svg", "values.svg"):
@@ -749,7 +754,7 @@ def test_a_method_has_its_color_in_every_figure(overton):
 
 
 def test_figures_say_their_numbers_in_words(survey):
-    score_run(survey)
+    score(survey)
     run = read_run(survey)
     drawn = {one.path.stem: one for one in draw_run(run, load_scores(run), survey / "figures")}
     assert "exact 0.000 (0.000 to 0.000)" in drawn["methods"].alternative
@@ -762,8 +767,8 @@ def test_names_are_not_read_as_formulas_or_markup(tmp_path):
     items = [{**SURVEY_ITEMS[0], "attribute": "$x_1$ <i>& co"}]
     task = write_task(tmp_path / "data", items, "distributional", "distribution")
     run = write_run(tmp_path / "run", task, {"m": [record(3, distribution=[0.4, 0.6], values=["a<b"])]})
-    score_run(run)
-    page = parse(write_report(run))
+    score(run)
+    page = parse(report_folder(run))
     assert "i" not in page.tags
     assert "$x_1$ <i>& co (1)" in page.text
 
@@ -774,8 +779,8 @@ def test_hidden_characters_are_written_out(tmp_path):
     task = write_task(tmp_path / "data", items, "distributional", "distribution")
     said = record(3, distribution=[0.4, 0.6], response=hidden, values=["a\x1b"], comments=[comment("a\x1b", hidden)])
     run = write_run(tmp_path / "run", task, {"m": [said]}, model=hidden)
-    score_run(run)
-    page = parse(write_report(run))
+    score(run)
+    page = parse(report_folder(run))
     for path in (run / "report.html", *(run / "figures").iterdir()):
         assert not set(path.read_text(encoding="utf-8")) & set("\x1b\x08\x9b\u202e")
     assert "up\\x1b[2J \\u202edown\\x9b <b>x</b>" in page.text and "a\\x1b" in page.text

@@ -15,7 +15,8 @@ from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, mean, 
 from inspect_ai.solver import TaskState
 
 from vispa.bridges.together import Together
-from vispa.errors import VispaError
+from vispa.errors import VispaError, check_choice
+from vispa.evaluation.metrics import METRICS
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.generation.letters import letter_masses
 from vispa.generation.thoughts import without_thoughts
@@ -31,8 +32,8 @@ ANSWER = "vispa_answer"
 
 @scorer(metrics=[mean(), stderr()])
 def embedding_likeness() -> Scorer:
-    """See `vispa.evaluation.coverage.embedding_likenesses`."""
-    from vispa.evaluation.coverage import embedding_likenesses
+    """See `vispa.evaluation.metrics.coverage.embedding_likenesses`."""
+    from vispa.evaluation.metrics.coverage import embedding_likenesses
     from vispa.models.encoder import load_encoder
 
     encoder = load_encoder()
@@ -41,12 +42,12 @@ def embedding_likeness() -> Scorer:
 
 @metric(scores="unreduced")
 def entailment_figures() -> Metric:
-    """See `vispa.evaluation.coverage.EntailmentCoverage`."""
+    """See `vispa.evaluation.metrics.coverage.EntailmentCoverage`."""
 
     def figures(scores: list[SampleScore]) -> dict[str, float]:
         import numpy as np
 
-        from vispa.evaluation.coverage import summarize_entailment
+        from vispa.evaluation.metrics.coverage import summarize_entailment
 
         if not scores:
             return {}
@@ -58,8 +59,8 @@ def entailment_figures() -> Metric:
 
 @scorer(metrics=[entailment_figures()])
 def entailment_coverage(model: str | None = None) -> Scorer:
-    """See `vispa.evaluation.coverage.entailment_scores`; judged by the published model unless one is named."""
-    from vispa.evaluation.coverage import entailment_scores
+    """See `vispa.evaluation.metrics.coverage.entailment_scores`; judged by the published model unless one is named."""
+    from vispa.evaluation.metrics.coverage import entailment_scores
     from vispa.models.nli import PUBLISHED_JUDGE, NliJudge
 
     judge = NliJudge(model or PUBLISHED_JUDGE)
@@ -68,10 +69,10 @@ def entailment_coverage(model: str | None = None) -> Scorer:
 
 @metric(scores="unreduced")
 def stance_agreement() -> Metric:
-    """See `vispa.evaluation.agreement.stance_figures`; without Either the names begin with `binary_`."""
+    """See `vispa.evaluation.metrics.agreement.stance_figures`; without Either the names begin with `binary_`."""
 
     def figures(scores: list[SampleScore]) -> dict[str, float]:
-        from vispa.evaluation.agreement import stance_figures
+        from vispa.evaluation.metrics.agreement import stance_figures
 
         if not scores:
             return {}
@@ -97,24 +98,43 @@ def chosen_stance() -> Scorer:
 
 @scorer(metrics=[mean(), stderr()])
 def likeliest_option() -> Scorer:
-    """See `vispa.evaluation.distribution.most_likely_agreements`."""
+    """See `vispa.evaluation.metrics.distribution.most_likely_agreements`."""
 
     async def score(state: TaskState, target: Target) -> Score:
-        figures, letter = _closeness(state)
+        figures, letter = _scored(state, "most-likely")
         return Score(value=figures["most_likely"], answer=letter)
 
     return score
 
 
-@scorer(metrics={name: [mean(), stderr()] for name in ("jensen_shannon", "most_likely")})
+@scorer(metrics={"*": [mean(), stderr()]})
 def option_distribution() -> Scorer:
-    """See `vispa.evaluation.distribution`."""
+    """See `vispa.evaluation.metrics.distribution`."""
+    return _scores_of("distribution")
 
-    async def score(state: TaskState, target: Target) -> Score:
-        figures, letter = _closeness(state)
-        return Score(value=figures, answer=letter)
 
-    return score
+@scorer(metrics={"*": [mean(), stderr()]})
+def item_scores(metric: str) -> Scorer:
+    """The scores of a metric that has no scorer of its own here, sample by sample."""
+    return _scores_of(metric)
+
+
+def scorer_of(metric: str, judge: str) -> Scorer:
+    """The scorer of a task.
+
+    Args:
+        metric: the task's; one of `vispa.evaluation.metrics.METRICS`.
+        judge: of Overton coverage: embedding, nli or nli:MODEL.
+
+    Raises:
+        InputError: another judge.
+    """
+    if metric == "coverage":
+        kind, _, model = judge.partition(":")
+        check_choice("judge", kind, tuple(METRICS[metric].judges))
+        return embedding_likeness() if kind == "embedding" else entailment_coverage(model or None)
+    own = {"agreement": chosen_stance, "most-likely": likeliest_option, "distribution": option_distribution}
+    return own[metric]() if metric in own else item_scores(metric)
 
 
 def sample_item(metadata: Mapping[str, Any]) -> Item:
@@ -136,17 +156,20 @@ def _coverage(judge: Callable[[Sequence[str], Sequence[Sequence[str]]], Any]) ->
     return score
 
 
-def _closeness(state: TaskState) -> tuple[dict[str, float], str | None]:
-    """Figures of one sample's distribution, and the letter that the sample chose."""
-    from vispa.evaluation.distribution import distribution_figures
-    from vispa.evaluation.item_scores import LARGEST_DISTANCE
-    from vispa.evaluation.runs.run import predicted_distribution
+def _scores_of(metric: str) -> Scorer:
+    async def score(state: TaskState, target: Target) -> Score:
+        figures, answer = _scored(state, metric)
+        return Score(value=dict(figures), answer=answer)
 
+    return score
+
+
+def _scored(state: TaskState, metric: str) -> tuple[dict[str, float], str | None]:
+    """One sample's scores by a metric without a judge, and its letter or response."""
     item, record = _answered(state)
-    shares = predicted_distribution(record, item)
-    if shares is None:
-        return {"jensen_shannon": LARGEST_DISTANCE, "most_likely": 0.0}, None
-    return distribution_figures([item.gold_distribution or ()], [shares]).model_dump(exclude={"n"}), record.answer
+    scored = METRICS[metric].score([item], [record], "none", None)
+    answer = record.answer if item.options else record.response
+    return {name: float(values[0]) for name, values in scored.scores.items()}, answer
 
 
 def _answered(state: TaskState) -> tuple[Item, ItemRecord]:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import inspect_ai
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import GenerateConfig, ModelOutput
-from inspect_ai.scorer import Scorer
 from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 
 from vispa.bridges import inspect_scorers as scorers
@@ -63,7 +62,7 @@ def _registered(task: Task) -> Callable[..., inspect_ai.Task]:
         return inspect_ai.Task(
             MemoryDataset([_sample(item) for item in items], name=task.name),
             solver=generate(),
-            scorer=_scorer(task, judge),
+            scorer=scorers.scorer_of(task.metric, judge),
             config=GenerateConfig(temperature=0, max_tokens=_RESPONSE_TOKENS if task.mode == "overton" else None),
             metadata={"source": task.source, "licence": task.licence},
         )
@@ -73,7 +72,7 @@ def _registered(task: Task) -> Callable[..., inspect_ai.Task]:
 
 
 def _members(items: list[Item], task: Task, group: str | None) -> list[Item]:
-    from vispa.evaluation.metrics import group_positions
+    from vispa.evaluation.groups import group_positions
 
     if group is None:
         return items
@@ -82,16 +81,6 @@ def _members(items: list[Item], task: Task, group: str | None) -> list[Item]:
         known = ", ".join(positions) or "none"
         raise InputError("group", f"is {group!r}, of which {task.name} has no item.", f"Groups: {known}.")
     return [items[position] for position in positions[group]]
-
-
-def _scorer(task: Task, judge: str) -> Scorer:
-    if task.metric == "coverage":
-        kind, _, model = judge.partition(":")
-        check_choice("judge", kind, tuple(SELECTORS))
-        return scorers.embedding_likeness() if kind == "embedding" else scorers.entailment_coverage(model or None)
-    if task.metric == "agreement":
-        return scorers.chosen_stance()
-    return scorers.likeliest_option() if task.metric == "most-likely" else scorers.option_distribution()
 
 
 def _sample(item: Item) -> Sample:

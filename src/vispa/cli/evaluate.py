@@ -164,6 +164,8 @@ _OF_VISPA = (
 
 def _idle(setup: o.Setup, task: Task, methods: tuple[str, ...], *, score: bool) -> dict[str, str]:
     """See `Setup.idle`; what only some methods or tasks heed is idle without these."""
+    from vispa.evaluation.metrics import METRICS
+
     found = setup.idle(task.mode)
     if not any(name.startswith("vispa") for name in methods):
         found |= dict.fromkeys(_OF_VISPA, "without the method vispa")
@@ -175,7 +177,7 @@ def _idle(setup: o.Setup, task: Task, methods: tuple[str, ...], *, score: bool) 
         found["community"] = "without the method moe or modplural"
     if not score:
         found["judge"] = "with --no-score"
-    elif task.metric != "coverage":
+    elif not METRICS[task.metric].judges:
         found["judge"] = f"on {task.name}, which is judged by its gold answers"
     return found
 
@@ -221,16 +223,21 @@ def _selector(setup: o.Setup, kind: str, taxonomy: Taxonomy) -> Selector:
 
 def _score(output: Path, judge: str, bench: Bench) -> dict[str, dict[str, Any]]:
     """Figures, failure signatures, report; gives method → figure → its estimate and interval."""
-    from vispa.evaluation.diagnostics import check_run
+    from vispa.evaluation.diagnostics import check
     from vispa.evaluation.report import write_report
-    from vispa.evaluation.scoring import score_run
+    from vispa.evaluation.runs.run import read_run
+    from vispa.evaluation.scoring import score
     from vispa.models.encoder import load_encoder
     from vispa.models.nli import PUBLISHED_JUDGE
 
-    found = score_run(output, judge=f"nli:{PUBLISHED_JUDGE}" if judge == "nli" else judge)
-    check_run(output, encoder=load_encoder(), loaded=bench.vispa.model, taxonomy=bench.vispa.taxonomy)
-    write_report(output)
-    return {method: dict(one["figures"]) for method, one in found["methods"].items()}
+    run = read_run(output)
+    scores = score(run, judge=f"nli:{PUBLISHED_JUDGE}" if judge == "nli" else judge)
+    found = check(run, scores, encoder=load_encoder(), loaded=bench.vispa.model, taxonomy=bench.vispa.taxonomy)
+    write_report(run, scores, found)
+    return {
+        method: {name: figure.model_dump(mode="json") for name, figure in one.figures.items()}
+        for method, one in scores.methods.items()
+    }
 
 
 def _print_summary(summary: RunSummary, scores: dict[str, dict[str, Any]] | None, *, as_json: bool) -> None:

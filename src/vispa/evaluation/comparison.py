@@ -6,15 +6,13 @@ from pathlib import Path
 
 from vispa.errors import InputError
 from vispa.evaluation.intervals import PairedDifference, paired_difference
+from vispa.evaluation.metrics import METRICS
 from vispa.evaluation.runs.run import Run, read_run
 from vispa.evaluation.score_files import load_item_scores, load_scores
 from vispa.evaluation.scoring import RunScores
 from vispa.files.append_log import Identifier
 from vispa.records import Record
 from vispa.request import check_seed
-
-#: Figures of which an item has 0 or 1, so that it can flip.
-FLIPPING = ("accuracy", "most_likely", "covered_share")
 
 
 class MethodComparison(Record):
@@ -38,7 +36,7 @@ class RunComparison(Record):
 
     Attributes:
         task: name of their task.
-        judge: of coverage, the same in both; None where nothing judged.
+        judge: the same in both; None where nothing judged.
         items: number of items.
         only_in_first: methods that the second run does not have.
         only_in_second: methods that the first run does not have.
@@ -59,7 +57,7 @@ def compare_runs(
     """How a second run differs from a first one, method by method.
 
     Scores are joined by the items' identifiers. A positive difference is a higher figure in the
-    second run, which is worse for `jensen_shannon` and better for all others.
+    second run, which is worse for a figure of which lower is better.
 
     Args:
         first: folder of a scored run.
@@ -102,7 +100,9 @@ def _compare(
     differences = {
         figure: paired_difference(after[figure], before[figure], seed=seed) for figure in before if figure in after
     }
-    flipping = next((figure for figure in FLIPPING if figure in differences), None)
+    flipping = next(
+        (one.name for one in METRICS[run.task.metric].figures if one.flips and one.name in differences), None
+    )
     gained: tuple[Identifier, ...] = ()
     lost: tuple[Identifier, ...] = ()
     if flipping is not None:

@@ -11,13 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import Field
 
-from vispa.evaluation.distribution import jensen_shannon_distances
+from vispa.evaluation.answers import answer_position, predicted_distribution
+from vispa.evaluation.metrics import METRICS
+from vispa.evaluation.metrics.base import Side
 from vispa.evaluation.runs.folder import ItemRecord
-from vispa.evaluation.runs.run import Run, answer_position, predicted_distribution, read_run
+from vispa.evaluation.runs.run import Run, read_run
 from vispa.evaluation.score_files import load_scores
 from vispa.evaluation.scoring import MethodScores, RunScores
 from vispa.files.writing import write_json
@@ -35,15 +38,12 @@ if TYPE_CHECKING:
 #: File of a run's signatures.
 SIGNATURES_FILE = "signatures.json"
 
-Side = Literal["above", "below"]
-
 
 class Thresholds(Record):
     """Beyond which figures a check fires.
 
     Attributes:
-        entailment_mean: least mean entailment score of responses.
-        cosine_mean: least mean likeness of responses to explanations.
+        figures: of the metric's own checks: figure → other threshold than the metric's.
         one_answer: largest share of items with the same letter as answer.
         repetition: largest mean share of 3-grams in a comment that occurred in it before.
         perplexity: largest perplexity of comments under the unsteered model.
@@ -58,8 +58,7 @@ class Thresholds(Record):
         compared_items: similarity and perplexity look at so many items at most.
     """
 
-    entailment_mean: float = 0.15
-    cosine_mean: float = 0.3
+    figures: dict[str, float] = Field(default_factory=dict)
     one_answer: float = 0.9
     repetition: float = 0.2
     perplexity: float = 50.0
@@ -98,20 +97,35 @@ class Signature(Record):
     detail: str = ""
 
 
-def check_run(
-    folder: Path,
+def check_folder(folder: Path, *, data: Path | None = None, **parts: Any) -> list[Signature]:
+    """Check the scored run of a folder; see `check`.
+
+    Args:
+        folder: of the run.
+        data: see `vispa.evaluation.runs.run.read_run`.
+        **parts: see `check`.
+
+    Raises:
+        InputError: see `read_run` and `load_scores`.
+    """
+    run = read_run(folder, data)
+    return check(run, load_scores(run), **parts)
+
+
+def check(
+    run: Run,
+    scores: RunScores,
     *,
-    data: Path | None = None,
     encoder: Encoder | None = None,
     loaded: LoadedModel | None = None,
     taxonomy: Taxonomy | None = None,
     thresholds: Thresholds | None = None,
 ) -> list[Signature]:
-    """Check every method of a scored run and write `signatures.json`.
+    """Check every method of a scored run and write `signatures.json` into its folder.
 
     Args:
-        folder: of the run.
-        data: see `vispa.evaluation.runs.run.read_run`.
+        run: that was scored.
+        scores: its scores.
         encoder: of sentences, to compare comments; without one only equal texts are seen.
         loaded: the unsteered model, to see whether comments are coherent.
         taxonomy: whose values could be selected; the built-in one by default.
@@ -119,39 +133,16 @@ def check_run(
 
     Returns:
         The checks, method by method; those that fired first.
-
-    Raises:
-        InputError: see `read_run` and `load_scores`.
     """
-    run = read_run(folder, data)
-    found = signatures(
-        run,
-        load_scores(run),
-        encoder=encoder,
-        loaded=loaded,
-        taxonomy=taxonomy or Taxonomy.built_in(),
-        thresholds=thresholds or Thresholds(),
-    )
-    write_json(folder / SIGNATURES_FILE, [one.model_dump(mode="json") for one in found])
-    return found
-
-
-def signatures(
-    run: Run,
-    scores: RunScores,
-    *,
-    taxonomy: Taxonomy,
-    thresholds: Thresholds,
-    encoder: Encoder | None = None,
-    loaded: LoadedModel | None = None,
-) -> list[Signature]:
-    """See `check_run`."""
+    limits, known = thresholds or Thresholds(), taxonomy or Taxonomy.built_in()
     found: list[Signature] = []
     for method in run.records:
-        found += _answers(run, scores.methods[method], method, thresholds)
-        found += _comments(run, method, thresholds, encoder, loaded)
-        found += _values(run, method, thresholds, taxonomy)
-    return sorted(found, key=lambda one: not one.fired)
+        found += _answers(run, scores.methods[method], method, limits)
+        found += _comments(run, method, limits, encoder, loaded)
+        found += _values(run, method, limits, known)
+    found.sort(key=lambda one: not one.fired)
+    write_json(run.folder / SIGNATURES_FILE, [one.model_dump(mode="json") for one in found])
+    return found
 
 
 # ---------------------------------------------------------------- answers
@@ -162,11 +153,8 @@ def _answers(run: Run, scores: MethodScores, method: str, limits: Thresholds) ->
     for name, advice in _COUNTED.items():
         figure = getattr(counts, name) / counts.items
         yield _signature(method, name, figure, getattr(limits, name), "above", advice)
-    if run.task.metric == "coverage":
-        yield _coverage(scores, method, limits)
-        return
-    if run.task.metric == "distribution":
-        yield _divergence(run, scores, method)
+    for check in METRICS[run.task.metric].checks(run.items, scores.figures, limits.figures):
+        yield _signature(method, check.name, check.figure, check.threshold, check.side, check.advice, check.detail)
     # An item with a single option leaves no choice.
     chosen = [_letter(run, method, item) for item in run.items if len(item.options) > 1]
     letters = Counter(letter for letter in chosen if letter is not None)
@@ -177,25 +165,6 @@ def _answers(run: Run, scores: MethodScores, method: str, limits: Thresholds) ->
         )
 
 
-def _coverage(scores: MethodScores, method: str, limits: Thresholds) -> Signature:
-    # The judge of the run decides which of the two figures there is; they share no threshold.
-    for name in ("entailment_mean", "cosine_mean"):
-        if name in scores.figures:
-            figure = scores.figures[name].estimate
-            return _signature(method, "low coverage", figure, getattr(limits, name), "below", _LOW_COVERAGE, name)
-    return _signature(
-        method, "low coverage", None, limits.entailment_mean, "below", _LOW_COVERAGE, "scored without a judge"
-    )
-
-
-def _divergence(run: Run, scores: MethodScores, method: str) -> Signature:
-    """Whether a method is further from the gold than giving every option the same probability."""
-    gold = [item.gold_distribution or () for item in run.items]
-    uniform = float(jensen_shannon_distances(gold, [np.ones(len(row)) for row in gold]).mean())
-    figure = scores.figures["jensen_shannon"].estimate
-    return _signature(method, "high divergence", figure, uniform, "above", _DIVERGENCE, "threshold: the uniform answer")
-
-
 def _letter(run: Run, method: str, item: Item) -> str | None:
     """Letter of the option that was answered, or of the likeliest one where there is no letter."""
     record = run.records[method].get(item.id)
@@ -203,7 +172,8 @@ def _letter(run: Run, method: str, item: Item) -> str | None:
         return None
     position = answer_position(record, item)
     if position is None:
-        position = int(np.argmax(predicted_distribution(record, item) or ()))
+        shares = predicted_distribution(record, item)
+        return None if shares is None else LETTERS[int(np.argmax(shares))]
     return LETTERS[position]
 
 
@@ -341,14 +311,6 @@ _COUNTED = {
     "failed": "Items ended in an error and score as wrong: read the errors in the records and run them again.",
     "missing": "The run has not come to its end and missing items score as wrong: resume it before reading figures.",
 }
-_LOW_COVERAGE = (
-    "Responses hardly say what the gold explanations say: look at which values are selected and whether comments "
-    "speak of the situation."
-)
-_DIVERGENCE = (
-    "Answers are further from the population's than equal probabilities for all options: mix with fitted weights or "
-    "soften them with a temperature."
-)
 _ONE_ANSWER = "Nearly every item gets the same letter: the reader may favour a position, so vary the options' order."
 _INCOHERENT = "Comments repeat themselves or are unlikely text: steer less (a lower target, a cap, or fewer blocks)."
 _SAME = (

@@ -15,6 +15,7 @@ from pydantic import RootModel
 from vispa.evaluation import report_words
 from vispa.evaluation.diagnostics import SIGNATURES_FILE, Signature
 from vispa.evaluation.figures import DrawnFigure, draw_run, groups_by_size
+from vispa.evaluation.metrics import METRICS, judge_in_words
 from vispa.evaluation.report_examples import cut, example, spread
 from vispa.evaluation.runs.run import Run, read_run
 from vispa.evaluation.score_files import load_scores
@@ -43,31 +44,40 @@ _FILTERS = {
 }
 
 
-def write_report(folder: Path, *, data: Path | None = None) -> Path:
-    """Write `report.html` and the figures it holds (`figures/*.svg`).
-
-    The run must be scored (`vispa.evaluation.scoring.score_run`); its signatures are shown where
-    they were checked (`vispa.evaluation.diagnostics.check_run`). The same run gives the same bytes.
+def report_folder(folder: Path, *, data: Path | None = None) -> Path:
+    """Write the report of a folder's run, which must be scored; its checks are shown where they were made.
 
     Args:
         folder: of the run.
         data: see `vispa.evaluation.runs.run.read_run`.
 
-    Returns:
-        The report's path.
-
     Raises:
         InputError: the run is not scored, or changed since; or matplotlib is missing.
     """
     run = read_run(folder, data)
-    scores = load_scores(run)
-    drawn = draw_run(run, scores, folder / "figures")
+    return write_report(run, load_scores(run), _signatures(folder))
+
+
+def write_report(run: Run, scores: RunScores, signatures: Sequence[Signature] | None = None) -> Path:
+    """Write `report.html` and the figures it holds (`figures/*.svg`); the same run gives the same bytes.
+
+    Args:
+        run: that was scored.
+        scores: its scores; see `vispa.evaluation.scoring.score`.
+        signatures: its checks; see `vispa.evaluation.diagnostics.check`. None where none were made.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        InputError: matplotlib is missing, or the folder cannot be written to.
+    """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     environment.filters |= _FILTERS
-    found = _signatures(folder)
-    machine = folder / "environment.json"
+    drawn = draw_run(run, scores, run.folder / "figures")
+    machine = run.folder / "environment.json"
     page = environment.from_string(read_text(_TEMPLATE, "settings")).render(
         scores=scores,
         facts=_facts(run, scores),
@@ -76,17 +86,16 @@ def write_report(folder: Path, *, data: Path | None = None) -> Path:
         compared=_compared(scores),
         interval=next((figure for one in scores.methods.values() for figure in one.figures.values()), None),
         same_gold=_same_gold(run),
+        same_gold_advice=METRICS[scores.metric].same_gold_advice,
         groups=groups_by_size(scores),
-        signatures=found,
-        fired=_by_check([one for one in found or () if one.fired]),
-        passed=_by_check([one for one in found or () if not one.fired and one.figure is not None]),
-        unmeasured=_by_check([one for one in found or () if one.figure is None]),
+        signatures=signatures,
+        **_checks(signatures or ()),
         figures={one.path.stem: _figure(number, one) for number, one in enumerate(drawn)},
         config=_flat(run.config),
         environment=_flat(read_object(machine, "run")) if machine.is_file() else [],
         examples=[example(run, item) for item in spread(run.items)],
     )
-    path = folder / REPORT_FILE
+    path = run.folder / REPORT_FILE
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
@@ -128,7 +137,7 @@ def _facts(run: Run, scores: RunScores) -> list[tuple[str, str]]:
         ("Items", items),
         ("Data", "; ".join(part for part in data if part)),
         ("Model", str(run.config["model"]) if isinstance(run.config.get("model"), str) else ""),
-        ("Judged by", report_words.judge_in_words(scores.judge) if scores.judge else ""),
+        ("Judged by", judge_in_words(scores.judge) if scores.judge else ""),
     ]
     return [(name, text) for name, text in facts if text]
 
@@ -145,10 +154,9 @@ def _same_gold(run: Run) -> str | None:
 
 
 def _figure_names(scores: RunScores) -> list[str]:
-    """Names of the run's figures, in the order of their words."""
-    return [
-        name for name in report_words.words()["figures"] if any(name in one.figures for one in scores.methods.values())
-    ]
+    """Names of the run's figures, in the metric's order."""
+    figures = METRICS[scores.metric].figures
+    return [one.name for one in figures if any(one.name in found.figures for found in scores.methods.values())]
 
 
 def _compared(scores: RunScores) -> list[str]:
@@ -157,7 +165,7 @@ def _compared(scores: RunScores) -> list[str]:
 
 
 class _Signatures(RootModel[tuple[Signature, ...]]):
-    """The checks of a run, as `vispa.evaluation.diagnostics.check_run` writes them."""
+    """The checks of a run, as `vispa.evaluation.diagnostics.check` writes them."""
 
 
 def _signatures(folder: Path) -> list[Signature] | None:
@@ -169,17 +177,26 @@ def _signatures(folder: Path) -> list[Signature] | None:
     return list(validated(_Signatures, found, str(path), advice="Check the run anew.").root)
 
 
+def _checks(signatures: Sequence[Signature]) -> dict[str, list[dict[str, Any]]]:
+    """The checks that fired, those that did not, and those that could not be made."""
+    return {
+        "fired": _by_check([one for one in signatures if one.fired]),
+        "passed": _by_check([one for one in signatures if not one.fired and one.figure is not None]),
+        "unmeasured": _by_check([one for one in signatures if one.figure is None]),
+    }
+
+
 def _by_check(signatures: Sequence[Signature]) -> list[dict[str, Any]]:
     """Each check once, with the methods it was made of: what it means is the same for all of them."""
     found: dict[tuple[str, str, float, str], dict[str, Any]] = {}
     for one in signatures:
-        known = report_words.words()["checks"].get(one.name, {})
-        shared = f" ({_detail(one.detail)})" if known.get("shared_detail") and one.detail else ""
+        known = report_words.check_words(one.name)
+        shared = f" ({_detail(one.detail)})" if known.shared_detail and one.detail else ""
         entry = found.setdefault(
             (one.name, one.side, one.threshold, one.advice),
             {
                 "name": one.name,
-                "measured": f"{known.get('measured', '')}{shared}",
+                "measured": f"{known.measured}{shared}",
                 "limit": f"{one.side} {report_words.check_figure(one.name, one.threshold)}",
                 "advice": one.advice,
                 "methods": [],

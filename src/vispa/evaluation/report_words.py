@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vispa.evaluation import metrics
+from vispa.evaluation.metrics import CheckWords, figure_of
 from vispa.files.reading import read_toml
 
 _FILE = Path(__file__).with_name("report.toml")
@@ -21,12 +23,17 @@ def words() -> dict[str, Any]:
 
 def figure_label(name: str) -> str:
     """A figure's name in words; an unknown one as it is."""
-    return str(words()["figures"].get(name, {}).get("label", name))
+    return figure_of(name).label
 
 
 def figure_meaning(name: str) -> str:
     """What a figure is, its range, and whether higher is better."""
-    return str(words()["figures"].get(name, {}).get("meaning", ""))
+    return figure_of(name).explained
+
+
+def check_words(name: str) -> CheckWords:
+    """How a check's figure is written; a number where the check is unknown."""
+    return metrics.check_words(name) or CheckWords(**words()["checks"].get(name, {}))
 
 
 def method_meaning(name: str) -> str:
@@ -53,13 +60,6 @@ def attribute_label(attribute: str) -> str:
     code, _, name = attribute.partition("_")
     known = words()["groups"].get(code)
     return f"{known}: {name}" if known and name else attribute
-
-
-def judge_in_words(judge: str) -> str:
-    """`nli:NAME` or `embedding:NAME` as a phrase."""
-    kind, _, name = judge.partition(":")
-    phrases = {"nli": "entailment under the NLI model", "embedding": "likeness under the sentence encoder"}
-    return f"{phrases[kind]} {name}" if kind in phrases and name else judge
 
 
 def readable(slug: str) -> str:
@@ -94,8 +94,8 @@ def p_value(value: float) -> str:
 
 def check_figure(name: str, value: float) -> str:
     """A check's figure or threshold in the check's unit."""
-    entry = words()["checks"].get(name, {})
-    return percent(value) if entry.get("share") else number(value, entry.get("decimals", 3))
+    known = check_words(name)
+    return percent(value) if known.share else number(value, known.decimals)
 
 
 def counted(count: int, noun: str) -> str:

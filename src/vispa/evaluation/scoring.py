@@ -1,43 +1,26 @@
 """Scoring a run's records: figures with intervals, breakdowns, differences to the first method.
 
 Nothing is generated here, so scoring can be redone at any time. Every item of the run counts
-under every method: one that failed, is missing or cannot be read is as wrong as can be (0 in
-coverage and agreement, √ln 2 in Jensen-Shannon distance), and the counts say how many these are.
+under every method: one that failed, is missing or cannot be read is as wrong as can be, and the
+counts say how many these are.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from vispa.errors import InputError
-from vispa.evaluation.agreement import STANCES, AgreementFigures, agreement_figures, without_either
-from vispa.evaluation.intervals import (
-    Interval,
-    PairedDifference,
-    bootstrap_mean,
-    bootstrap_statistic,
-    paired_difference,
-    scores_by_id,
-)
-from vispa.evaluation.item_scores import gold_labels, item_scores, predicted_labels
-from vispa.evaluation.metrics import group_positions
+from vispa.evaluation.groups import group_positions
+from vispa.evaluation.intervals import Interval, PairedDifference, bootstrap_mean, paired_difference, scores_by_id
+from vispa.evaluation.metrics import METRICS, check_judge
+from vispa.evaluation.metrics.base import FloatArray, Progress
 from vispa.evaluation.runs.run import Outcome, Run, read_run
-from vispa.evaluation.tasks import Metric
+from vispa.evaluation.tasks import MetricName
 from vispa.files.writing import replacing, write_json
 from vispa.records import Record
 from vispa.request import check_seed
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-Progress = Callable[[int], None]
 
 #: File of a run's figures.
 SCORES_FILE = "scores.json"
@@ -85,7 +68,7 @@ class RunScores(Record):
     Attributes:
         task: name of the task.
         metric: what the task is judged by.
-        judge: of coverage: `nli:` or `embedding:` with the model's name; None if nothing judged.
+        judge: `nli:` or `embedding:` with the model's name; None if nothing judged.
         seed: of bootstrap and permutations.
         baseline: the first method, with which the others are compared.
         items: number of items.
@@ -97,7 +80,7 @@ class RunScores(Record):
     """
 
     task: str
-    metric: Metric
+    metric: MetricName
     judge: str | None
     seed: int
     baseline: str
@@ -109,52 +92,50 @@ class RunScores(Record):
     methods: dict[str, MethodScores]
 
 
-def score_run(
+def score_folder(
     folder: Path,
     *,
     judge: str = "embedding",
     seed: int = 0,
     data: Path | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Score a run and write `scores.json` and `item-scores.jsonl`, whole.
+) -> RunScores:
+    """Score the run of a folder; see `score`.
 
     Args:
         folder: of the run.
-        judge: of Overton coverage: `nli:MODEL` for coverage as published, `embedding` for
-            likeness by the bundled encoder, `none` for counts alone. Other metrics need none.
+        judge: see `score`.
         seed: of bootstrap and permutations.
         data: see `read_run`.
-        progress: called with the number of text pairs just judged or texts encoded.
-
-    Returns:
-        What `scores.json` holds; see `RunScores`.
+        progress: see `score`.
 
     Raises:
-        InputError: unknown judge; see `read_run`.
+        InputError: see `score` and `read_run`.
         ModelError: the judge cannot be loaded.
     """
     check_seed(seed)
-    if judge not in ("none", "embedding") and not re.fullmatch(r"nli:\S.*", judge):
-        raise InputError("judge", f"is {judge!r}.", "Choose none, embedding or nli:MODEL.")
-    run = read_run(folder, data)
-    judge_name, by_method = item_scores(run, judge, progress)
+    check_judge(judge)
+    return score(read_run(folder, data), judge=judge, seed=seed, progress=progress)
+
+
+def score(run: Run, *, judge: str = "embedding", seed: int = 0, progress: Progress | None = None) -> RunScores:
+    """Score a run and write `scores.json` and `item-scores.jsonl` into its folder, whole.
+
+    Args:
+        run: with its records.
+        judge: of Overton coverage: `nli:MODEL` for coverage as published, `embedding` for
+            likeness by the bundled encoder, `none` for counts alone. Other metrics need none.
+        seed: of bootstrap and permutations.
+        progress: called with the number of text pairs just judged or texts encoded.
+
+    Raises:
+        InputError: unknown judge, or a record that does not fit its item.
+        ModelError: the judge cannot be loaded.
+    """
+    check_seed(seed)
+    check_judge(judge)
+    judge_name, by_method = _item_scores(run, judge, progress)
     baseline = next(iter(run.records))
-    methods = {}
-    for method, scores in by_method.items():
-        methods[method] = MethodScores(
-            counts=_counts(run, method),
-            figures=_figures(run, method, scores, seed),
-            groups=_groups(run, scores, seed),
-            differences={}
-            if method == baseline
-            else {
-                name: paired_difference(
-                    scores_by_id(run.ids, scores[name]), scores_by_id(run.ids, by_method[baseline][name]), seed=seed
-                )
-                for name in scores
-            },
-        )
     found = RunScores(
         task=run.task.name,
         metric=run.task.metric,
@@ -166,10 +147,31 @@ def score_run(
         config_digest=run.config_digest,
         item_scores_digest=_write_item_scores(run, by_method),
         records_digests={method: run.records_digest(method) for method in run.records},
-        methods=methods,
-    ).model_dump(mode="json")
-    write_json(folder / SCORES_FILE, found)
+        methods={
+            method: MethodScores(
+                counts=_counts(run, method),
+                figures=METRICS[run.task.metric].intervals(run.items, run.answers(method), scores, seed),
+                groups=_groups(run, scores, seed),
+                differences={} if method == baseline else _differences(run, scores, by_method[baseline], seed),
+            )
+            for method, scores in by_method.items()
+        },
+    )
+    write_json(run.folder / SCORES_FILE, found.model_dump(mode="json"))
     return found
+
+
+def _item_scores(
+    run: Run, judge: str, progress: Progress | None
+) -> tuple[str | None, dict[str, dict[str, FloatArray]]]:
+    """Name of the judge; method → figure → score of each item [N], in the items' order."""
+    methods = list(run.records)
+    records = [record for method in methods for record in run.answers(method)]
+    scored = METRICS[run.task.metric].score(run.items * len(methods), records, judge, progress)
+    tables = {name: scores.reshape(len(methods), -1) for name, scores in scored.scores.items()}
+    return scored.judge, {
+        method: {name: table[row] for name, table in tables.items()} for row, method in enumerate(methods)
+    }
 
 
 # ---------------------------------------------------------------- figures of a method
@@ -181,46 +183,12 @@ def _counts(run: Run, method: str) -> Counts:
     return Counts(items=len(outcomes), **{kind: outcomes.count(kind) for kind in kinds})
 
 
-def _figures(run: Run, method: str, scores: Mapping[str, FloatArray], seed: int) -> dict[str, Interval]:
-    figures = {name: bootstrap_mean(values, seed=seed) for name, values in scores.items()}
-    for name in ("entailment", "cosine"):
-        if f"{name}_mean" in scores:
-            figures[f"{name}_deviation"] = bootstrap_statistic(
-                lambda sample: float(sample.std()), scores[f"{name}_mean"], seed=seed
-            )
-    if run.task.metric == "agreement":
-        figures |= _agreement(run, method, seed)
-    return figures
-
-
-def _agreement(run: Run, method: str, seed: int) -> dict[str, Interval]:
-    gold, predicted = gold_labels(run), predicted_labels(run, method)
-    figures = _agreement_intervals(gold, predicted, max(len(item.options) for item in run.items), seed)
-    if all(item.options == STANCES for item in run.items):
-        binary_gold, binary_predicted = without_either(gold, predicted)
-        if len(binary_gold):
-            binary = _agreement_intervals(binary_gold, binary_predicted, len(STANCES) - 1, seed)
-            figures |= {f"binary_{name}": figure for name, figure in binary.items()}
-    return figures
-
-
-def _agreement_intervals(gold: IntArray, predicted: IntArray, labels: int, seed: int) -> dict[str, Interval]:
-    # All figures depend on how often each pair of gold and answer occurs; every name draws the
-    # same resamples, so each of them is worked out once.
-    known: dict[bytes, AgreementFigures] = {}
-
-    def figures(truth: IntArray, answers: IntArray) -> AgreementFigures:
-        pairs = np.bincount(truth * (labels + 1) + answers + 1, minlength=labels * (labels + 1)).tobytes()
-        if pairs not in known:
-            known[pairs] = agreement_figures(truth, answers, labels)
-        return known[pairs]
-
-    def statistic(name: str) -> Callable[[IntArray, IntArray], float]:
-        return lambda truth, answers: float(getattr(figures(truth, answers), name))
-
-    names = ("balanced_accuracy", "macro_f1", "micro_f1")
-    return {"accuracy": bootstrap_mean((gold == predicted).astype(float), seed=seed)} | {
-        name: bootstrap_statistic(statistic(name), gold, predicted, seed=seed) for name in names
+def _differences(
+    run: Run, scores: Mapping[str, FloatArray], baseline: Mapping[str, FloatArray], seed: int
+) -> dict[str, PairedDifference]:
+    return {
+        name: paired_difference(scores_by_id(run.ids, values), scores_by_id(run.ids, baseline[name]), seed=seed)
+        for name, values in scores.items()
     }
 
 

@@ -27,11 +27,12 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from vispa.errors import InputError
+from vispa.evaluation.metrics import METRICS
 from vispa.files.reading import read_toml
 from vispa.files.validation import validated
 from vispa.items.item import Item
@@ -39,21 +40,20 @@ from vispa.items.reading import ITEM_ADVICE, Layout, read_items
 from vispa.records import Record
 from vispa.request import Mode, check_text
 
-#: What a task is judged by: Overton coverage; accuracy and F1 of labels; share of items with the
-#: right likeliest option; Jensen-Shannon distance with that share.
-Metric = Literal["coverage", "agreement", "most-likely", "distribution"]
-
 # How far a distribution's sum may be from 1: published shares are rounded to two digits.
 _ROUNDING = 0.011
 _BUILT_IN = Path(__file__).parent / "tasks.toml"
 _ITEM_FIELDS = tuple(name for name in Item.model_fields if name != "mode")
-# Fields of an item that a metric cannot do without.
-_NEEDED: dict[Metric, tuple[str, ...]] = {
-    "coverage": ("explanations",),
-    "agreement": ("options", "label"),
-    "most-likely": ("options", "gold_distribution"),
-    "distribution": ("options", "gold_distribution"),
-}
+
+
+def _check_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"is {name!r}, which is no metric; choose {', '.join(METRICS)}")
+    return name
+
+
+#: Name of one of `METRICS`.
+MetricName = Annotated[str, AfterValidator(_check_metric)]
 
 
 class Task(Record):
@@ -76,7 +76,7 @@ class Task(Record):
         name: unique name.
         file: path of the items, from the data folder or, for a task of your own, its TOML file.
         mode: which mode answers.
-        metric: which metric judges.
+        metric: which metric judges; one of `vispa.evaluation.metrics.METRICS`.
         source: where to get the file.
         licence: under which the file may be used.
         description: what is asked.
@@ -91,7 +91,7 @@ class Task(Record):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*$")
     file: str = Field(min_length=1)
     mode: Mode
-    metric: Metric
+    metric: MetricName
     source: str = Field(min_length=1)
     licence: str = Field(min_length=1)
     description: str = ""
@@ -102,8 +102,8 @@ class Task(Record):
     fields: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _check_metric(self) -> Task:
-        if (self.mode == "overton") != (self.metric == "coverage"):
+    def _check_mode(self) -> Task:
+        if self.mode not in METRICS[self.metric].modes:
             raise ValueError(f"The metric {self.metric} does not judge {self.mode} answers")
         return self
 
@@ -213,17 +213,17 @@ def _check_complete(item: Item, task: Task, place: str) -> None:
     for name in ("text", "prompt"):
         check_text(getattr(item, name), f"{place} field {task.fields.get(name, name)}")
     _check_gold(item, f"{place} field {task.fields.get('gold_distribution', 'gold_distribution')}")
-    missing = [name for name in _NEEDED[task.metric] if getattr(item, name) in (None, ())]
+    metric = METRICS[task.metric]
+    missing = [name for name in metric.needs if getattr(item, name) in (None, ())]
     if missing:
         field = task.fields.get(missing[0], missing[0])
         raise InputError(place, f"has no field {field!r}.", f"The metric {task.metric} needs it.")
     if task.mode == "steerable" and not item.vrd and item.attribute is None:
         fields = [task.fields.get(name, name) for name in ("vrd", "attribute")]
         raise InputError(place, f"has neither {fields[0]!r} nor {fields[1]!r}.", "Say what to steer toward.")
-    if task.metric == "coverage" and item.vrd and len(item.vrd) != len(item.explanations):
-        raise InputError(
-            place, f"has {len(item.vrd)} values and {len(item.explanations)} explanations.", "Give one for each value."
-        )
+    problem = metric.problem(item)
+    if problem is not None:
+        raise InputError(place, *problem)
 
 
 def _check_gold(item: Item, place: str) -> None:

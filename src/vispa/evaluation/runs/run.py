@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from vispa.errors import InputError
 from vispa.items.item import Item
+from vispa.evaluation.metrics import METRICS
 from vispa.evaluation.runs.folder import ItemRecord, RunFolder
 from vispa.evaluation.tasks import Task, find_task, load_task
 from vispa.files.append_log import Identifier
-from vispa.request import LETTERS
 
 Outcome = Literal["answered", "unreadable", "failed", "missing"]
 
@@ -63,12 +63,13 @@ class Run:
             return "missing"
         if record.error is not None:
             return "failed"
-        if self.task.metric == "coverage":
-            return "answered" if (record.response or "").strip() else "unreadable"
-        readable = answer_position(record, item) is not None
-        if self.task.metric != "agreement":
-            readable = readable or record.distribution is not None
+        readable = METRICS[self.task.metric].is_readable(item, record)
         return "answered" if readable else "unreadable"
+
+    def answers(self, method: str) -> list[ItemRecord | None]:
+        """A method's records in the order of the items; None where an item failed or is missing."""
+        found = [self.records[method].get(item.id) for item in self.items]
+        return [None if record is None or record.error is not None else record for record in found]
 
 
 def read_run(folder: Path, data: Path | None = None) -> Run:
@@ -88,33 +89,6 @@ def read_run(folder: Path, data: Path | None = None) -> Run:
     ids = {item.id for item in items}
     records = {str(method): _read_records(folder, str(method), ids) for method in config["methods"]}
     return Run(folder, config, find_task(config["task"]), items, records)
-
-
-def answer_position(record: ItemRecord, item: Item) -> int | None:
-    """Position of the option whose letter a record holds; None if it holds none of the item's."""
-    letter = (record.answer or "").strip().upper()
-    position = LETTERS.find(letter) if len(letter) == 1 else -1
-    return position if 0 <= position < len(item.options) else None
-
-
-def predicted_distribution(record: ItemRecord | None, item: Item) -> tuple[float, ...] | None:
-    """The distribution over an item's options; all on the letter where a record has only that.
-
-    Raises:
-        InputError: it has not a number for each option.
-    """
-    if record is None or record.error is not None:
-        return None
-    if record.distribution is not None:
-        if len(record.distribution) != len(item.options):
-            raise InputError(
-                f"record of item {item.id!r}",
-                f"has {len(record.distribution)} probabilities for {len(item.options)} options.",
-                "Make the run anew with the data it is scored with.",
-            )
-        return record.distribution
-    position = answer_position(record, item)
-    return None if position is None else tuple(float(place == position) for place in range(len(item.options)))
 
 
 def _read_records(folder: Path, method: str, ids: set[Identifier]) -> dict[Identifier, ItemRecord]:

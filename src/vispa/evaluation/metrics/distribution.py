@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import rel_entr
 
 from vispa.errors import InputError
+from vispa.evaluation.answers import predicted_distribution
+from vispa.evaluation.intervals import Interval
+from vispa.evaluation.metrics.base import (
+    Check,
+    CheckWords,
+    Figure,
+    FloatArray,
+    Metric,
+    Progress,
+    Records,
+    Scored,
+)
+from vispa.evaluation.runs.folder import ItemRecord
+from vispa.items.item import Item
 from vispa.records import Record
 
-FloatArray = npt.NDArray[np.float64]
+#: Largest Jensen-Shannon distance there is, which an item without an answer is given.
+LARGEST_DISTANCE = math.sqrt(math.log(2))
 #: A distribution over the options of an item; it need not sum to one.
 Distribution = Sequence[float] | FloatArray
 
@@ -75,6 +91,8 @@ def distribution_figures(gold: Sequence[Distribution], predicted: Sequence[Distr
 
 
 def _distance(gold: FloatArray, predicted: FloatArray) -> float:
+    from scipy.special import rel_entr
+
     p = gold / gold.sum()
     total = predicted.sum()
     q = predicted / total if total > 0 else np.full_like(predicted, 1 / len(predicted))
@@ -110,3 +128,65 @@ def _checked(distribution: Distribution, field: str) -> FloatArray:
     if not np.isfinite(numbers).all() or (numbers < 0).any():
         raise InputError(field, "holds a negative number, NaN or infinity.", "Give probabilities.")
     return numbers
+
+
+# ---------------------------------------------------------------- the metric
+
+_ADVICE = (
+    "Answers are further from the population's than equal probabilities for all options: mix with fitted weights or "
+    "soften them with a temperature."
+)
+_JENSEN_SHANNON = Figure(
+    "jensen_shannon",
+    "Jensen–Shannon distance",
+    "between answered and gold shares of the options",
+    span="0 to 0.833",
+    better="lower",
+    headline="Jensen-Shannon distance",
+)
+#: Also the one figure of the metric `most-likely`.
+MOST_LIKELY = Figure(
+    "most_likely",
+    "most likely option agrees",
+    "share of items whose likeliest option is the gold's",
+    span="0 to 1",
+    better="higher",
+    headline="most likely option agrees",
+    flips=True,
+)
+
+
+class DistributionDistance(Metric):
+    """Distance of answered from gold shares; an item without an answer is as far off as can be."""
+
+    name = "distribution"
+    modes = ("steerable", "distributional")
+    needs = ("options", "gold_distribution")
+    figures: ClassVar[tuple[Figure, ...]] = (_JENSEN_SHANNON, MOST_LIKELY)
+    check_words: ClassVar = {"high divergence": CheckWords("mean Jensen–Shannon distance", shared_detail=True)}
+    same_gold_advice = "Read the distance rather than the agreement."
+
+    def is_readable(self, item: Item, record: ItemRecord) -> bool:
+        """Whether there is an option or a distribution over the options."""
+        return record.distribution is not None or super().is_readable(item, record)
+
+    def score(self, items: Sequence[Item], records: Records, judge: str, progress: Progress | None) -> Scored:
+        """See `jensen_shannon_distances` and `most_likely_agreements`."""
+        distances, agreements = np.full(len(items), LARGEST_DISTANCE), np.zeros(len(items))
+        predicted = [predicted_distribution(record, item) for item, record in zip(items, records, strict=True)]
+        places = [place for place, shares in enumerate(predicted) if shares is not None]
+        if places:
+            gold = [items[place].gold_distribution or () for place in places]
+            given = [predicted[place] or () for place in places]
+            distances[places] = jensen_shannon_distances(gold, given)
+            agreements[places] = most_likely_agreements(gold, given)
+        return Scored({"jensen_shannon": distances, "most_likely": agreements})
+
+    def checks(
+        self, items: Sequence[Item], figures: Mapping[str, Interval], limits: Mapping[str, float]
+    ) -> Iterator[Check]:
+        """Whether a method is further from the gold than giving every option the same probability."""
+        gold = [item.gold_distribution or () for item in items]
+        uniform = float(jensen_shannon_distances(gold, [np.ones(len(row)) for row in gold]).mean())
+        figure, limit = figures["jensen_shannon"].estimate, limits.get("jensen_shannon", uniform)
+        yield Check("high divergence", figure, limit, "above", _ADVICE, "threshold: the uniform answer")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from vispa.errors import InputError
+from vispa.evaluation.answers import answer_position
+from vispa.evaluation.intervals import Interval, bootstrap_mean, bootstrap_statistic
+from vispa.evaluation.metrics.base import Figure, FloatArray, Metric, Progress, Records, Scored
+from vispa.items.item import Item
 from vispa.records import Record
 
 IntArray = npt.NDArray[np.int64]
@@ -135,3 +139,105 @@ def _as_numbers(
                 f"{field}[{outside[0]}]", f"is {numbers[outside[0]]}.", f"Number the options from 0 to {labels - 1}."
             )
     return truth, answers
+
+
+# ---------------------------------------------------------------- the metric
+
+_THREE_WAY = (
+    Figure(
+        "accuracy",
+        "accuracy",
+        "share of items answered with the gold option",
+        span="0 to 1",
+        better="higher",
+        headline="accuracy",
+        flips=True,
+    ),
+    Figure(
+        "balanced_accuracy",
+        "balanced accuracy",
+        "mean, over the gold's options, of the share of their items answered right",
+        span="0 to 1",
+        better="higher",
+    ),
+    Figure(
+        "macro_f1",
+        "macro F1",
+        "F1, the harmonic mean of precision and recall, averaged over the options",
+        span="0 to 1",
+        better="higher",
+        headline="macro F1",
+    ),
+    Figure(
+        "micro_f1",
+        "micro F1",
+        "F1 of all options' hits and misses together, which is the accuracy",
+        span="0 to 1",
+        better="higher",
+    ),
+)
+_WITHOUT_EITHER = "without the items whose gold or answer is Either"
+
+
+def _binary(figure: Figure) -> Figure:
+    differing = ", which differ between methods" if figure.name == "accuracy" else ""
+    return Figure(f"binary_{figure.name}", f"{figure.label}, binary", f"{_WITHOUT_EITHER}{differing}")
+
+
+class Agreement(Metric):
+    """Agreement of chosen options with gold labels; an item without a readable answer counts as wrong."""
+
+    name = "agreement"
+    modes = ("steerable", "distributional")
+    needs = ("options", "label")
+    figures = (*_THREE_WAY, *map(_binary, _THREE_WAY))
+
+    def score(self, items: Sequence[Item], records: Records, judge: str, progress: Progress | None) -> Scored:
+        """Whether each item is answered with its gold option."""
+        return Scored({"accuracy": (_gold(items) == _chosen(items, records)).astype(float)})
+
+    def intervals(
+        self, items: Sequence[Item], records: Records, scores: Mapping[str, FloatArray], seed: int
+    ) -> dict[str, Interval]:
+        """Accuracy and F1; where all items ask for a stance also without Either."""
+        gold, predicted = _gold(items), _chosen(items, records)
+        figures = _intervals(gold, predicted, max(len(item.options) for item in items), seed)
+        if all(item.options == STANCES for item in items):
+            binary_gold, binary_predicted = without_either(gold, predicted)
+            if len(binary_gold):
+                binary = _intervals(binary_gold, binary_predicted, len(STANCES) - 1, seed)
+                figures |= {f"binary_{name}": figure for name, figure in binary.items()}
+        return figures
+
+
+def _gold(items: Sequence[Item]) -> IntArray:
+    """[N] the right option of each item."""
+    return np.array([item.label for item in items], dtype=np.int64)
+
+
+def _chosen(items: Sequence[Item], records: Records) -> IntArray:
+    """[N] the chosen option of each item, `UNREADABLE` where there is none."""
+    positions = [
+        None if record is None else answer_position(record, item) for item, record in zip(items, records, strict=True)
+    ]
+    return np.array([UNREADABLE if position is None else position for position in positions], dtype=np.int64)
+
+
+def _intervals(gold: IntArray, predicted: IntArray, labels: int, seed: int) -> dict[str, Interval]:
+    # All figures depend on how often each pair of gold and answer occurs; every name draws the
+    # same resamples, so each of them is worked out once.
+    known: dict[bytes, AgreementFigures] = {}
+
+    def figures(truth: IntArray, answers: IntArray) -> AgreementFigures:
+        pairs = np.bincount(truth * (labels + 1) + answers + 1, minlength=labels * (labels + 1)).tobytes()
+        if pairs not in known:
+            known[pairs] = agreement_figures(truth, answers, labels)
+        return known[pairs]
+
+    def statistic(name: str) -> Callable[[IntArray, IntArray], float]:
+        return lambda truth, answers: float(getattr(figures(truth, answers), name))
+
+    names = ("balanced_accuracy", "macro_f1", "micro_f1")
+    return {"accuracy": bootstrap_mean((gold == predicted).astype(float), seed=seed)} | {
+        name: bootstrap_statistic(statistic(name), gold, predicted, seed=seed) for name in names
+    }
