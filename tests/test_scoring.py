@@ -114,7 +114,7 @@ def score(folder: Path, **options: object) -> dict:
 
 @pytest.fixture(autouse=True)
 def _no_models(monkeypatch):
-    monkeypatch.setattr(coverage, "NliJudge", LookupJudge)
+    monkeypatch.setattr("vispa.models.nli.NliJudge", LookupJudge)
     monkeypatch.setattr(coverage, "load_encoder", WordEncoder)
 
 

@@ -30,7 +30,7 @@ def _records(answers: str) -> str:
 
 def write_run(folder: Path, items: list[dict[str, Any]] | None = None) -> None:
     """A scored run of one method over three items, with its task beside it."""
-    from vispa.evaluation.scoring import score_run
+    from vispa.evaluation.scoring import score_folder
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "records").mkdir()
@@ -41,7 +41,7 @@ def write_run(folder: Path, items: list[dict[str, Any]] | None = None) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "method_settings": {}}))
     (folder / "environment.json").write_text("{}")
     (folder / "records" / "vanilla.jsonl").write_text(_records("ABB"))
-    score_run(folder)
+    score_folder(folder)
 
 
 Damage = Callable[[Path], object]

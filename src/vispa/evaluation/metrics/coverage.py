@@ -26,7 +26,6 @@ from vispa.evaluation.metrics.base import (
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.items.item import Item
 from vispa.models.encoder import Encoder, load_encoder
-from vispa.models.nli import NliJudge
 from vispa.modes.sentences import split_sentences
 from vispa.records import Record
 
@@ -274,6 +273,8 @@ class Coverage(Metric):
             encoder = load_encoder()
             likenesses = embedding_likenesses(responses, explanations, encoder, progress)
             return Scored({"cosine_mean": likenesses}, f"embedding:{encoder.name}")
+        from vispa.models.nli import NliJudge
+
         nli = NliJudge(judge.removeprefix("nli:"))
         scores = entailment_scores(responses, explanations, nli, progress)
         covered = (scores > COVERED_ABOVE).astype(float)
