@@ -208,7 +208,10 @@ def test_the_label_is_found_whatever_its_number():
 
 
 def test_unusable_judges_are_refused(tmp_path, judge_folder):
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match=r"^judge: .* holds no config\.json"):
+        NliJudge(str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"^judge: .* cannot be loaded"):
         NliJudge(str(tmp_path))
     with pytest.raises(InputError, match="dtype"):
         NliJudge(str(judge_folder), dtype="int8")

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vispa.errors import ModelError
+from vispa.errors import ModelError, first_line
 from vispa.models.batching import ENCODING, token_batches
 from vispa.models.quiet import quietly
 
@@ -113,7 +113,9 @@ class SentenceTransformersEncoder:
         try:
             self._model = SentenceTransformer(name)
         except Exception as error:
-            raise ModelError("encoder", f"{name} cannot be loaded: {error}.", "Check the name or path.") from error
+            raise ModelError(
+                "encoder", f"{name} cannot be loaded: {first_line(error)}.", "Check the name or path."
+            ) from error
         self.name = name
         self._lock = Lock()
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from vispa.errors import ModelError, first_line
+from vispa.errors import ModelError
 from vispa.files.visible import is_blank
 from vispa.models.blocks import decoder_blocks, residual_width
-from vispa.models.checking import check_config, check_tokens, check_vocabulary, check_weights, known_tokens
+from vispa.models.checking import check_config, check_tokens, check_vocabulary, check_weights
 from vispa.models.fingerprint import model_fingerprint
 from vispa.models.placement import DeviceMap, Quantization, check_dtype, placement
-from vispa.models.quiet import quietly
+from vispa.models.pretrained import Checkpoint
 from vispa.models.sources import model_folder
 from vispa.models.sources.progress import Progress
 from vispa.models.tokenization import Tokenization
@@ -139,11 +139,13 @@ def load_model(
     check_dtype(dtype)
     is_embedded = name == EMBEDDED
     path = str(EMBEDDED_PATH if is_embedded else model_folder(name, progress) or name)
-    _check_folder(name, path)
+    options = {"trust_remote_code": trust_remote_code, "local_files_only": is_embedded}
+    checkpoint = Checkpoint(name, path, options, advice=_ADVICE)
     target, placed = placement(device, device_map, quantization, dtype)
     placed["dtype"] = torch.float32 if is_embedded and dtype == "auto" else dtype
-    options = {"trust_remote_code": trust_remote_code, "local_files_only": is_embedded}
-    model, tokenizer = _read(name, path, options, placed)
+    model, tokenizer, report = checkpoint.read(AutoModelForCausalLM, partial(check_config, name), **placed)
+    check_weights(name, model, report)
+    check_vocabulary(name, model, tokenizer)
     if target is not None:
         model.to(target)  # type: ignore[arg-type]
     least = EMBEDDED_LEAST_OPTION_MASS if is_embedded else LEAST_OPTION_MASS
@@ -160,45 +162,6 @@ def _in_one_piece(_head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(part.contiguous() if isinstance(part, torch.Tensor) else part for part in inputs)
 
 
-def _read(
-    name: str, path: str, options: dict[str, Any], placed: dict[str, Any]
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model, in evaluation mode, and tokenizer of a folder or hub id, refused where they do not belong together."""
-    try:
-        with quietly():
-            config = AutoConfig.from_pretrained(path, **options)
-            check_config(name, config)
-            tokenizer = AutoTokenizer.from_pretrained(path, **options)
-            found: Any = AutoModelForCausalLM.from_pretrained(
-                path,
-                config=config,
-                use_safetensors=True,
-                # Reported, so that our own message can say what does not fit.
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                **placed,
-                **options,
-            )
-    except ModelError:
-        raise
-    except Exception as error:
-        # transformers raises a dozen kinds of errors here; all mean that these files cannot serve.
-        raise ModelError("model", f"{name} cannot be loaded: {first_line(error)}.", _ADVICE) from error
-    model, report = found
-    check_weights(name, model, report)
-    check_vocabulary(name, model, tokenizer)
-    _set_padding(tokenizer, known_tokens(model))
-    return model.eval().requires_grad_(False), tokenizer
-
-
-def _set_padding(tokenizer: PreTrainedTokenizerBase, known: int) -> None:
-    """Padding is masked, so any token serves where there is none, or one that the weights do not know."""
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= known:
-        tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= known:
-        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)
-
-
 def _check_prompts(loaded: LoadedModel) -> None:
     """Refuse a chat template that cannot be used, and tokens before or around texts that the weights do not know."""
     tokenization = loaded.tokenization
@@ -206,12 +169,3 @@ def _check_prompts(loaded: LoadedModel) -> None:
     if tokenization.scaffold is not None:
         tokenization.scaffold.check()
         check_tokens(loaded.name, loaded.model, tokenization.encode(tokenization.scaffold.written, ()))
-
-
-def _check_folder(name: str, path: str) -> None:
-    folder = Path(path)
-    looks_local = name.startswith((".", "/", "~")) or folder.exists() or name.count("/") > 1
-    if looks_local and not folder.is_dir():
-        raise ModelError("model", f"{name} is not a folder.", _ADVICE)
-    if looks_local and not (folder / "config.json").is_file():
-        raise ModelError("model", f"{name} holds no config.json.", _ADVICE)

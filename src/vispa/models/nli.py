@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
@@ -15,22 +15,20 @@ import numpy.typing as npt
 import torch
 from torch import nn
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from vispa.errors import ModelError, NumericalError, check_choice, first_line
+from vispa.errors import NumericalError, check_choice
 from vispa.files.folders import cache_folder
 from vispa.files.score_cache import ScoreCache, pair_key
 from vispa.models.batching import CLASSIFYING, Budget, token_batches
 from vispa.models.checking import check_weights
 from vispa.models.fingerprint import model_fingerprint
-from vispa.models.nli_labels import NliLabels, nli_labels
+from vispa.models.nli_labels import nli_labels
 from vispa.models.placement import usable_device
-from vispa.models.quiet import quietly
+from vispa.models.pretrained import Checkpoint
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -108,7 +106,16 @@ class NliClassifier:
         self.name, self.budget, self._cut, self._contrast = model, budget, cut, contrast
         target = usable_device(device)
         options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
-        self.tokenizer, self.model, self._labels = _load(model, field, contrast, dtype, options)
+        self.model, self.tokenizer, report = Checkpoint(model, model, options, field, _ADVICE).read(
+            AutoModelForSequenceClassification,
+            partial(nli_labels, model=model, field=field, contrast=contrast),
+            dtype=dtype,
+        )
+        # A classifier leaves the head of its pretraining behind.
+        check_weights(model, self.model, {**report, "unexpected_keys": ()}, field=field)
+        self._labels = nli_labels(self.model.config, model, field=field, contrast=contrast)
+        if self.model.config.pad_token_id is None:
+            self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.model.to(target)  # type: ignore[arg-type]
         self.longest = min(longest, _longest_pair(self.model, self.tokenizer))
         self._cache = None if cache is None else ScoreCache(cache, kind="float64")
@@ -247,41 +254,6 @@ class NliJudge(NliClassifier):
             dtype=dtype,
             cache=cache_folder() / CACHE_FILE if use_cache else None,
         )
-
-
-def _load(
-    name: str, field: str, contrast: bool, dtype: str | torch.dtype, options: Mapping[str, Any]
-) -> tuple[PreTrainedTokenizerBase, PreTrainedModel, NliLabels]:
-    """Tokenizer, model in evaluation mode, and where its labels stand; see `NliClassifier`."""
-    looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
-    if looks_local and not Path(name).is_dir():
-        raise ModelError(field, f"{name} is not a folder.", _ADVICE)
-    try:
-        with quietly():
-            config = AutoConfig.from_pretrained(name, **options)
-            labels = nli_labels(config, name, field=field, contrast=contrast)
-            tokenizer = AutoTokenizer.from_pretrained(name, **options)
-            model, report = AutoModelForSequenceClassification.from_pretrained(
-                name,
-                config=config,
-                dtype=dtype,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                **options,
-            )
-    except ModelError:
-        raise
-    except Exception as error:
-        # transformers raises a dozen kinds of errors here; all mean that these files cannot serve.
-        raise ModelError(field, f"{name} cannot be loaded: {first_line(error)}.", _ADVICE) from error
-    # A classifier leaves the head of its pretraining behind.
-    check_weights(name, model, {**report, "unexpected_keys": ()}, field=field)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
-    return tokenizer, model.eval().requires_grad_(False), labels
 
 
 def _longest_pair(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -1,0 +1,88 @@
+"""Reading a model and its tokenizer with transformers; what cannot serve is refused in our own words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from vispa.errors import ModelError, first_line
+from vispa.models.checking import known_tokens
+from vispa.models.quiet import quietly
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a model's files are, and how errors speak of it.
+
+    Attributes:
+        name: what the caller asked for.
+        path: a folder or a hub id.
+        options: of every reading, such as the revision.
+        field: what the caller named the model in.
+        advice: what to do where it cannot be read.
+    """
+
+    name: str
+    path: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    field: str = "model"
+    advice: str = "Name a folder with config.json, tokenizer and *.safetensors, or a hub id that can be reached."
+
+    def read(
+        self, kind: Any, check: Callable[[PreTrainedConfig], object], **options: Any
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, Mapping[str, Iterable[Any]]]:
+        """The model in evaluation mode, from safetensors; its tokenizer, with a padding token; and the loading info.
+
+        The loading info holds the keys that are missing, unexpected or mismatched: the caller checks them.
+
+        Args:
+            kind: the class of transformers that makes the model.
+            check: raises where a configuration is none of a model that can serve.
+            **options: of reading the weights.
+
+        Raises:
+            ModelError: missing or damaged files; or what `check` raises.
+        """
+        self._check_folder()
+        try:
+            with quietly():
+                config = AutoConfig.from_pretrained(self.path, **self.options)
+                check(config)
+                tokenizer = AutoTokenizer.from_pretrained(self.path, **self.options)
+                model, report = kind.from_pretrained(
+                    self.path,
+                    config=config,
+                    use_safetensors=True,
+                    # Reported, so that our own message can say what does not fit.
+                    ignore_mismatched_sizes=True,
+                    output_loading_info=True,
+                    **self.options,
+                    **options,
+                )
+        except ModelError:
+            raise
+        except Exception as error:
+            # transformers raises a dozen kinds of errors here; all mean that these files cannot serve.
+            raise ModelError(self.field, f"{self.name} cannot be loaded: {first_line(error)}.", self.advice) from error
+        _set_padding(tokenizer, known_tokens(model))
+        return model.eval().requires_grad_(False), tokenizer, report
+
+    def _check_folder(self) -> None:
+        folder = Path(self.path)
+        looks_local = self.name.startswith((".", "/", "~")) or folder.exists() or self.name.count("/") > 1
+        if looks_local and not folder.is_dir():
+            raise ModelError(self.field, f"{self.name} is not a folder.", self.advice)
+        if looks_local and not (folder / "config.json").is_file():
+            raise ModelError(self.field, f"{self.name} holds no config.json.", self.advice)
+
+
+def _set_padding(tokenizer: PreTrainedTokenizerBase, known: int) -> None:
+    """Padding is masked, so any token serves where there is none, or one that the weights do not know."""
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= known:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= known:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)
