@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from vispa.cli import batch, mixture, options
+from vispa.cli import batch, mixture
+from vispa.cli.options import Loading
+from vispa.cli.setup import Setup
 from vispa.errors import InputError
 from vispa.evaluation.methods import Bench
 from vispa.evaluation.methods.vispa_method import VispaMethod
@@ -129,7 +131,7 @@ class Run:
 
 def at_the_door(command: Any, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[Request]:
     """The requests that a command hands to the pipeline."""
-    monkeypatch.setattr(options.Setup, "load", lambda *_, **__: Pipeline())
+    monkeypatch.setattr(Setup, "load", lambda *_, **__: Pipeline())
     monkeypatch.setattr("vispa.items.answering.BatchRun", Run)
     app = typer.Typer()
     app.command()(command)
@@ -174,6 +176,7 @@ def test_mixture_asks_as_the_others(name: str, row_of: Any, monkeypatch: pytest.
     named = ("karma", "honor")
     arguments = (str(row_of(name, row)), "-o", str(tmp_path / "out.json"), "--values", "karma,honor")
     arguments = (*arguments, "--model", "some/model")
+    monkeypatch.setattr("vispa.modes.mixture.check_folds", lambda *_: None)
     (found,) = at_the_door(mixture.mixture, monkeypatch, *arguments)
     assert found == Request(mode="distributional", values=named, **fields)
 
@@ -184,7 +187,7 @@ def test_the_embedded_model_is_asked_for_stances_in_its_own_words_by_every_door(
     found = [item_request(item, {}, own_stances=True) for item in read_items(path, "steerable")]
     found += [item_request(item, {}, own_stances=True) for item in load_task(name, path.parent)]
     assert [request.question for request in found] == [None, None]
-    assert options.Setup().own_stances and not options.Setup(model="other/model").own_stances
+    assert Setup().own_stances and not Setup(loading=Loading("other/model")).own_stances
 
 
 def test_other_options_or_targets_leave_a_wording_that_names_the_items_own() -> None:

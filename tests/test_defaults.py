@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from vispa.cli import options
 from vispa.cli.defaults import KEYS, defaults
 from vispa.cli.main import app
+from vispa.cli.options import Decoding, Loading, Reading, Selecting, Steering
+from vispa.cli.setup import Setup
 from vispa.errors import InputError
 
 
@@ -42,29 +43,33 @@ def write(environment: Path, monkeypatch: pytest.MonkeyPatch):
     return write
 
 
-def setup_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> options.Setup:
-    def load(self: options.Setup, *_: Any, **__: Any) -> None:
+def setup_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Setup:
+    def load(self: Setup, *_: Any, **__: Any) -> None:
         raise Loaded(self)
 
-    monkeypatch.setattr(options.Setup, "load", load)
+    monkeypatch.setattr(Setup, "load", load)
     result = CliRunner().invoke(app, arguments)
     if not isinstance(result.exception, Loaded):
         raise result.exception or AssertionError(result.output)
     return result.exception.args[0]
 
 
+def shown(setup: Setup) -> tuple[str, str | None, int]:
+    return setup.loading.model, setup.selecting.k, setup.decoding.max_new_tokens
+
+
 def test_option_before_environment_before_file_before_built_in(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     command = ("respond", "Feeding ducks")
-    assert setup_of(monkeypatch, *command) == options.Setup()
+    assert setup_of(monkeypatch, *command) == Setup()
     write('model = "of/file"\nk = 3\nmax_new_tokens = 50\n')
     found = setup_of(monkeypatch, *command)
-    assert (found.model, found.k, found.max_new_tokens, found.dtype) == ("of/file", "3", 50, "auto")
+    assert shown(found) == ("of/file", "3", 50) and found.loading.dtype == "auto"
     monkeypatch.setenv("VISPA_MODEL", "of/environment")
     monkeypatch.setenv("VISPA_MAX_NEW_TOKENS", "60")
     found = setup_of(monkeypatch, *command)
-    assert (found.model, found.k, found.max_new_tokens) == ("of/environment", "3", 60)
+    assert shown(found) == ("of/environment", "3", 60)
     found = setup_of(monkeypatch, *command, "--model", "of/option", "--k", "2")
-    assert (found.model, found.k, found.max_new_tokens) == ("of/option", "2", 60)
+    assert shown(found) == ("of/option", "2", 60)
 
 
 def test_every_key_reaches_the_command(write: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -73,29 +78,34 @@ def test_every_key_reaches_the_command(write: Any, monkeypatch: pytest.MonkeyPat
         'model = "a/b"\ncache = "kept"\npolarity = "paper"\nrecipe = "steer.toml"\nselector = "nli"\n'
         'selector_model = "c/d"\nk = "auto"\nmax_new_tokens = 5\naggregator = "api:e"\n'
         'api_url = "http://localhost:9"\napi_key_variable = ""\ndtype = "float16"\ndevice = "cpu"\n'
+        "api_timeout = 7\napi_parameters = {top_k = 3}\n"
     )
     found = setup_of(monkeypatch, "respond", "Feeding ducks")
-    assert found == options.Setup(
-        k="auto", model="a/b", polarity="paper", max_new_tokens=5, dtype="float16", device="cpu", selector="nli",
-        selector_model="c/d", recipe=path.parent / "steer.toml", aggregator="api:e", api_url="http://localhost:9",
-        api_key_variable="",
-    )  # fmt: skip
+    assert found == Setup(
+        Selecting(k="auto", selector="nli", selector_model="c/d"),
+        Loading("a/b", dtype="float16", device="cpu"),
+        Steering("paper", path.parent / "steer.toml"),
+        Reading(
+            "api:e", api_url="http://localhost:9", api_key_variable="", api_timeout=7, api_parameters='{"top_k": 3}'
+        ),
+        Decoding(max_new_tokens=5),
+    )
     assert os.environ["VISPA_CACHE"] == str(path.parent / "kept")
     assert defaults().keys() == set(KEYS)
 
 
 def test_the_users_own_file_is_read_without_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platformdirs.user_config_dir", lambda name: str(tmp_path / name))
-    assert setup_of(monkeypatch, "respond", "Feeding ducks").model == "embedded"
+    assert setup_of(monkeypatch, "respond", "Feeding ducks").loading.model == "embedded"
     (tmp_path / "vispa").mkdir()
     (tmp_path / "vispa" / "config.toml").write_text('model = "my/own"')
-    assert setup_of(monkeypatch, "respond", "Feeding ducks").model == "my/own"
+    assert setup_of(monkeypatch, "respond", "Feeding ducks").loading.model == "my/own"
 
 
 def test_defaults_may_idle_in_a_call(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     write('aggregator = "extractive"\napi_url = "http://localhost:9"\nk = 3\n')
     found = setup_of(monkeypatch, "respond", "Feeding ducks", "--values", "karma")
-    assert found.api_url == "http://localhost:9"
+    assert found.reading.api_url == "http://localhost:9"
     with pytest.raises(InputError, match="--api-url: has no effect"):
         setup_of(monkeypatch, "respond", "Feeding ducks", "--api-url", "http://localhost:9")
 
@@ -121,6 +131,9 @@ def test_other_commands_take_what_is_theirs(write: Any) -> None:
         ("k = true", ("field k",)),
         ('polarity = "both"', ("polarity", "paper")),
         ('[api]\nurl = "x"', ("api", "unknown")),
+        ("api_timeout = 0", ("api_timeout",)),
+        ('api_timeout = "3"', ("api_timeout",)),
+        ("api_parameters = 3", ("api_parameters",)),
         ("model = ", ("is not valid TOML",)),
     ],
 )
@@ -133,7 +146,8 @@ def test_files_that_cannot_be_are_refused(write: Any, text: str, parts: tuple[st
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("VISPA_MAX_NEW_TOKENS", "some"), ("VISPA_K", "0"), ("VISPA_POLARITY", "x")]
+    ("name", "value"),
+    [("VISPA_MAX_NEW_TOKENS", "some"), ("VISPA_K", "0"), ("VISPA_POLARITY", "x"), ("VISPA_API_TIMEOUT", "soon")],
 )
 def test_variables_that_cannot_be_are_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)

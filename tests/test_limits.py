@@ -11,7 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from vispa.cli import batch, evaluate, mixture, options, respond, select
+from vispa.cli import batch, evaluate, mixture, respond, select
+from vispa.cli.setup import Setup
 from vispa.errors import InputError
 from vispa.files.limits import MAX_BYTES, MAX_DEPTH, in_words
 from vispa.modes.checking import checked
@@ -197,7 +198,7 @@ def call(command: Any, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Base
     def load(*_: Any, **__: Any) -> None:
         raise Loaded
 
-    monkeypatch.setattr(options.Setup, "load", load)
+    monkeypatch.setattr(Setup, "load", load)
     app = typer.Typer()
     app.command()(command)
     return CliRunner().invoke(app, arguments).exception

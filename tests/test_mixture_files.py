@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vispa.cli.options import mixture_option
+from vispa.cli.setup import mixture_option
 from vispa.errors import InputError
 from vispa.modes.mixture import Mixture
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vispa.cli.options import recipe_file
+from vispa.cli.setup import recipe_file
 from vispa.errors import InputError
 from vispa.files.reading import json_entries, read_toml
 from vispa.items.reading import check_unique

@@ -13,7 +13,7 @@ import pytest
 import torch
 from random_banks import COEFFICIENT, VALUES, WIDTH, random_bank
 
-from vispa.cli.options import recipe_file
+from vispa.cli.setup import recipe_file
 from vispa.errors import InputError
 from vispa.models.loading import LoadedModel
 from vispa.pipeline import Vispa

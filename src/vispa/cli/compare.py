@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vispa.cli import options as o
 from vispa.cli.console import cell, print_drawn, print_json, print_line
+from vispa.cli.grouping import grouped, only
+from vispa.cli.options import AsJson, Decoding
 
 if TYPE_CHECKING:
     from vispa.evaluation.comparison import RunComparison
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
+@grouped
 def compare(
     first: Annotated[Path, typer.Argument(help="Folder of a scored run.")],
     second: Annotated[Path, typer.Argument(help="Folder of another run over the same items.")],
     method: Annotated[str | None, typer.Option(help="Compare this method only; else all that both runs have.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data sets, if it has moved since the runs.")] = None,
-    seed: o.Seed = 0,
-    as_json: o.AsJson = False,
+    *,
+    decoding: Annotated[Decoding, only("seed")],
+    as_json: AsJson = False,
 ) -> None:
     """Compare two runs: the second's figures minus the first's, with intervals, and the items that flipped.
 
@@ -31,7 +34,7 @@ def compare(
     """
     from vispa.evaluation.comparison import compare_runs
 
-    found = compare_runs(first, second, method=method, data=data, seed=seed)
+    found = compare_runs(first, second, method=method, data=data, seed=decoding.seed)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:

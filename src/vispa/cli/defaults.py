@@ -6,15 +6,16 @@ capitals, that before the file, and the file before what is built in.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import typer
 
-from vispa.cli.options import Setup
+from vispa.cli.grouping import options_of
+from vispa.cli.setup import Setup
 from vispa.errors import InputError
 from vispa.files.folders import CACHE_VARIABLE, cache_folder
 from vispa.files.reading import read_toml
@@ -22,14 +23,12 @@ from vispa.files.reading import read_toml
 #: Environment variable that names another configuration file.
 FILE_VARIABLE = "VISPA_CONFIG"
 
-#: Keys of the file; each is also the name of the parameter that it is a default of.
-KEYS = (
-    "model", "cache", "taxonomy", "polarity", "recipe", "selector", "selector_model", "k", "max_new_tokens",
-    "aggregator", "api_url", "api_key_variable", "dtype", "device",
-)  # fmt: skip
+_CONFIGURABLE = {one.name: one for one in options_of(Setup) if one.configurable is not None}
+#: Keys of the file; each but the cache is also the name of the parameter that it is a default of.
+KEYS = ("cache", *_CONFIGURABLE)
 # Keys that name a file or folder; where the file gives one, it is meant from the file's own folder.
-_PATHS = ("cache", "taxonomy", "recipe")
-_NUMBERS = ("max_new_tokens",)
+_PATHS = ("cache", *(name for name, one in _CONFIGURABLE.items() if Path in get_args(one.type)))
+_NUMBERS = {name: one.type for name, one in _CONFIGURABLE.items() if one.type in (int, float)}
 
 
 class Default(NamedTuple):
@@ -68,7 +67,7 @@ def defaults() -> dict[str, Default]:
         InputError: an unreadable file, an unknown key, or a value that cannot be; names file or
             variable, and key.
     """
-    built_in = {field.name: field.default for field in fields(Setup)} | {"cache": str(cache_folder())}
+    built_in = {name: one.default for name, one in _CONFIGURABLE.items()} | {"cache": str(cache_folder())}
     found = {key: Default(built_in[key], "built-in") for key in KEYS}
     path = config_path()
     if os.environ.get(FILE_VARIABLE) or path.is_file():
@@ -77,9 +76,7 @@ def defaults() -> dict[str, Default]:
 
 
 def set_defaults(context: typer.Context) -> None:
-    """Make the options of all commands default to what file and environment say.
-
-    Commands of a group, such as `bank`, say themselves which model and values they mean.
+    """Make the options of all commands, those of groups such as `bank` too, default to what file and environment say.
 
     Args:
         context: of the command `vispa`.
@@ -87,18 +84,21 @@ def set_defaults(context: typer.Context) -> None:
     given = {key: found.value for key, found in defaults().items() if found.origin != "built-in"}
     if "cache" in given:
         os.environ[CACHE_VARIABLE] = given.pop("cache")
-    if not given:
-        return
-    commands: Mapping[str, Any] = getattr(context.command, "commands", {})
-    context.default_map = {
-        name: {
-            parameter.name: given[parameter.name]
-            for parameter in command.params
-            if parameter.name in given and not parameter.required
-        }
-        for name, command in commands.items()
-        if not hasattr(command, "commands")
-    }
+    if given:
+        context.default_map = _of_commands(context.command, given)
+
+
+def is_configured(context: typer.Context, name: str) -> bool:
+    """Whether a parameter has its value from file or environment: meant for all calls, and not for this one."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "DEFAULT_MAP"
+
+
+def _of_commands(command: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the defaults that a command has parameters for; of a group, by command."""
+    if hasattr(command, "commands"):
+        return {name: _of_commands(one, given) for name, one in command.commands.items()}
+    return {one.name: given[one.name] for one in command.params if one.name in given and not one.required}
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -111,12 +111,13 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 def _from_environment() -> dict[str, Any]:
     table: dict[str, Any] = {key: os.environ[variable(key)] for key in KEYS if os.environ.get(variable(key))}
-    for key in _NUMBERS:
+    for key, kind in _NUMBERS.items():
         if key in table:
             try:
-                table[key] = int(table[key])
+                table[key] = kind(table[key])
             except ValueError as error:
-                raise InputError(variable(key), f"is {table[key]!r}.", "Give a whole number.") from error
+                advice = "Give a whole number." if kind is int else "Give a number."
+                raise InputError(variable(key), f"is {table[key]!r}.", advice) from error
     # The cache folder is read where it is used, in Python too: it needs no check by a model.
     if table.keys() <= {"cache"}:
         return table
@@ -124,8 +125,14 @@ def _from_environment() -> dict[str, Any]:
 
 
 def _checked(table: dict[str, Any], place: str, names: Mapping[str, str] | None = None) -> dict[str, Any]:
-    from vispa.cli.defaults_model import DefaultsFile
+    from vispa.cli.defaults_model import defaults_file
     from vispa.files.validation import validated
 
-    found = validated(DefaultsFile, table, place, names=names).model_dump(exclude_unset=True)
-    return found | ({"k": str(found["k"])} if "k" in found else {})
+    model = defaults_file(_CONFIGURABLE.values(), "cache")
+    found = validated(model, table, place, names=names).model_dump(exclude_unset=True)
+    for key, value in found.items():
+        if isinstance(value, dict):
+            found[key] = json.dumps(value, ensure_ascii=False)
+        elif key not in _NUMBERS:
+            found[key] = str(value)
+    return found

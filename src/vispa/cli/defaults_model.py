@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue, create_model
 
+from vispa.cli.grouping import Configurable, OptionField
 from vispa.files.validation import FileModel
-from vispa.request import MAX_NEW_TOKENS
-from vispa.selection import SELECTORS
-
-if TYPE_CHECKING:
-    _SelectorName = str
-else:
-    _SelectorName = Literal[tuple(SELECTORS)]
-_Text = Annotated[str, Field(min_length=1)]
 
 
-class DefaultsFile(FileModel):
-    """Defaults of options, each under the name of its parameter; see `vispa.cli.defaults.KEYS`."""
+def defaults_file(options: Iterable[OptionField], *others: str) -> type[FileModel]:
+    """Model of a configuration file.
 
-    model: _Text = ""
-    cache: _Text = ""
-    taxonomy: _Text = ""
-    polarity: Literal["own", "paper"] = "own"
-    recipe: _Text = ""
-    selector: _SelectorName = "embedding"
-    selector_model: _Text = ""
-    k: Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern="^(auto|[1-9][0-9]*)$")] = "auto"
-    max_new_tokens: Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS)] = 1
-    aggregator: _Text = ""
-    api_url: _Text = ""
-    api_key_variable: str = ""
-    dtype: _Text = ""
-    device: _Text = ""
+    Args:
+        options: the configurable ones, each under the name of its parameter.
+        others: names of texts that are no options.
+    """
+    types = {name: _text(Configurable()) for name in others}
+    types |= {one.name: _type(one.type, one.configurable) for one in options if one.configurable is not None}
+    known: dict[str, Any] = {name: (kind, None) for name, kind in types.items()}
+    return create_model("DefaultsFile", __base__=FileModel, **known)
+
+
+def _type(kind: Any, rule: Configurable) -> Any:
+    if kind in (int, float):
+        return Annotated[kind, Field(ge=rule.least, le=rule.most)]
+    if rule.also is int:
+        return Annotated[int, Field(ge=rule.least, le=rule.most)] | _text(rule)
+    return dict[str, JsonValue] | _text(rule) if rule.also is dict else _text(rule)
+
+
+def _text(rule: Configurable) -> Any:
+    if rule.choices:
+        return Literal[rule.choices]
+    if rule.pattern is not None:
+        return Annotated[str, Field(pattern=f"^({rule.pattern})$")]
+    return Annotated[str, Field(min_length=0 if rule.may_be_empty else 1)]

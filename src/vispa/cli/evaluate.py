@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vispa.cli import options as o
 from vispa.cli.console import print_json, print_line, progress_bars
+from vispa.cli.grouping import grouped, without
+from vispa.cli.options import AsJson
+from vispa.cli.setup import Setup, refuse_idle
 from vispa.errors import InputError, VispaError, check_choice
-from vispa.readers.parameters import DEFAULT_TIMEOUT
 from vispa.selection import SELECTORS
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ Judge = Annotated[
 ]
 
 
+@grouped
 def evaluate(
     context: typer.Context,
     task: TaskName,
@@ -56,32 +58,10 @@ def evaluate(
     score: Annotated[bool, typer.Option(help="Score the run and write its report.")] = True,
     community: CommunityName = None,
     personas: Annotated[int, typer.Option(help="Number of personas of the role agents.")] = 6,
-    k: o.K = None,
-    threshold: o.Threshold = 0.0,
-    diversity: o.Diversity = 0.0,
-    values: o.Values = None,
-    weights: o.Weights = "mean",
-    model: o.ModelName = "embedded",
-    taxonomy: o.TaxonomyFolder = None,
-    polarity: o.Polarity = "own",
-    recipe: o.RecipeFile = None,
-    selector: o.SelectorName = "embedding",
-    selector_model: o.SelectorModel = None,
-    aggregator: o.Aggregator = "extractive",
-    api_url: o.ApiUrl = None,
-    api_key_variable: o.ApiKeyVariable = "OPENAI_API_KEY",
-    api_timeout: o.ApiTimeout = DEFAULT_TIMEOUT,
-    api_parameters: o.ApiParameters = None,
-    prompts: o.PromptsFile = None,
-    max_new_tokens: o.MaxNewTokens = 200,
-    temperature: o.Temperature = 0.0,
-    top_p: o.TopP = 1.0,
-    seed: o.Seed = 0,
-    dtype: o.Dtype = "auto",
-    device: o.Device = None,
-    trust_remote_code: o.TrustRemoteCode = False,
     overwrite: Annotated[bool, typer.Option(help="Begin anew although the folder holds a run.")] = False,
-    as_json: o.AsJson = False,
+    *,
+    setup: Annotated[Setup, without("no_passages")],
+    as_json: AsJson = False,
 ) -> None:
     """Compare methods on a task: answers, scores with intervals, a report. A stopped run continues where it was.
 
@@ -91,18 +71,13 @@ def evaluate(
     """
     # Bad input is refused before seconds go into loading a model.
     _check_judge(judge)
-    setup = o.Setup(
-        k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
-        selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
-        temperature, top_p, seed, api_timeout, api_parameters,
-    )  # fmt: skip
     from vispa.evaluation.methods import Bench, check_methods
     from vispa.evaluation.runner import run
     from vispa.evaluation.runs.folder import RunFolder
     from vispa.evaluation.tasks import find_task, load_task
 
     names = check_methods([name.strip() for name in methods.split(",") if name.strip()])
-    o.refuse_idle(context, _idle(setup, find_task(task), names, score=score))
+    refuse_idle(context, _idle(setup, find_task(task), names, score=score))
     known = setup.check()
     load_task(task, data_folder)
     RunFolder(output).check_own()
@@ -110,13 +85,10 @@ def evaluate(
         bench = Bench(
             setup.load(known, progress),
             setup.request_options(known),
-            max_new_tokens=max_new_tokens,
             personas=personas,
             community=_community(community, setup),
             selectors={kind: partial(_selector, setup, kind) for kind in SELECTORS},
-            temperature=temperature,
-            top_p=top_p,
-            seed=seed,
+            **asdict(setup.decoding.sampling),
         )
         summary = run(task, data_folder, names, bench, output, limit=limit, overwrite=overwrite, progress=progress)
     scores = _score(output, judge, bench) if score else None
@@ -129,7 +101,7 @@ def data(
     task: Annotated[
         list[str] | None, typer.Option("--task", help="Look for this task; repeatable. By default all published ones.")
     ] = None,
-    as_json: o.AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say which tasks' files are in a folder, what is missing, and where to get it.
 
@@ -162,7 +134,7 @@ _OF_VISPA = (
 )  # fmt: skip
 
 
-def _idle(setup: o.Setup, task: Task, methods: tuple[str, ...], *, score: bool) -> dict[str, str]:
+def _idle(setup: Setup, task: Task, methods: tuple[str, ...], *, score: bool) -> dict[str, str]:
     """See `Setup.idle`; what only some methods or tasks heed is idle without these."""
     from vispa.evaluation.metrics import METRICS
 
@@ -189,7 +161,7 @@ def _check_judge(judge: str) -> None:
         raise InputError("--judge", f"is {judge!r}.", "Write nli:MODEL, nli, embedding or none.")
 
 
-def _community(text: str | None, setup: o.Setup) -> Community | None:
+def _community(text: str | None, setup: Setup) -> Community | None:
     """A folder of comments, or models; a folder with config.json is a model."""
     if text is None:
         return None
@@ -201,21 +173,15 @@ def _community(text: str | None, setup: o.Setup) -> Community | None:
         return FileCommunity(folder)
     from vispa.models.loading import load_model
 
-    options: dict[str, Any] = {
-        "dtype": setup.dtype,
-        "device": setup.device,
-        "trust_remote_code": setup.trust_remote_code,
-    }
     names = dict.fromkeys(name.strip() for name in text.split(",") if name.strip())
-    return ModelCommunity({name: partial(load_model, name, **options) for name in names})
+    return ModelCommunity({name: partial(load_model, name, **setup.loading.placement) for name in names})
 
 
-def _selector(setup: o.Setup, kind: str, taxonomy: Taxonomy) -> Selector:
+def _selector(setup: Setup, kind: str, taxonomy: Taxonomy) -> Selector:
     """Another selector than the setup's; the model that was named belongs to the setup's own."""
-    from dataclasses import replace
-
-    named = setup.selector_model if setup.selector == kind else None
-    return replace(setup, selector=kind, selector_model=named).make_selector(taxonomy)
+    chosen = setup.selecting
+    named = chosen.selector_model if chosen.selector == kind else None
+    return replace(setup, selecting=replace(chosen, selector=kind, selector_model=named)).make_selector(taxonomy)
 
 
 # ---------------------------------------------------------------- output

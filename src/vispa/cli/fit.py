@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vispa.cli.console import print_json, print_line, progress_bars
+from vispa.cli.grouping import grouped, only, without
+from vispa.cli.options import AsJson, Loading, ModelArgument, Selecting
 
 
+@grouped
 def fit(
-    model: Annotated[
-        str, typer.Argument(help="A name (`vispa models list`), a GGUF file, a folder, or a hub id.")
-    ] = "embedded",
-    taxonomy: Annotated[Path | None, typer.Option(help="Folder of your own taxonomy.")] = None,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "auto",
-    device: Annotated[str | None, typer.Option(help="Torch device; a GPU where there is one.")] = None,
-    trust_remote_code: Annotated[bool, typer.Option(help="Run code that comes with the model.")] = False,
+    model: ModelArgument = "embedded",
     force: Annotated[bool, typer.Option(help="Fit anew although there is a bank; imported vectors stay.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    *,
+    selecting: Annotated[Selecting, only("taxonomy")],
+    loading: Annotated[Loading, without("model")],
+    as_json: AsJson = False,
 ) -> None:
     """Fit the directions of all values on a model and cache them as its bank.
 
@@ -27,11 +26,10 @@ def fit(
     """
     from vispa.models.loading import load_model
     from vispa.steering.bank_cache import bank_path, cached_bank
-    from vispa.taxonomy import Taxonomy
 
-    values = Taxonomy.load(taxonomy) if taxonomy else Taxonomy.built_in()
+    values = selecting.loaded_taxonomy()
     with progress_bars() as progress:
-        loaded = load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, progress=progress)
+        loaded = load_model(model, **loading.placement, progress=progress)
         bank = cached_bank(loaded, values, force=force, progress=progress)
     kept = bank_path(loaded, values)
     path = str(kept) if kept.is_file() else None

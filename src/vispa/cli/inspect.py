@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vispa.cli.console import cell, names_argument, print_drawn, print_json, print_line, progress_bars
+from vispa.cli.grouping import grouped, only, without
+from vispa.cli.options import AsJson, Loading, ModelArgument, Selecting
 from vispa.errors import check_choice
 from vispa.files.writing import check_writable
 from vispa.items.reading import check_item_text, read_items
 from vispa.request import check_max_new_tokens
-from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from vispa.study.inspection import Inspection
@@ -24,10 +25,9 @@ _FIGURES = ("png", "svg", "none")
 Rows = list[dict[str, Any]]
 
 
+@grouped
 def inspect(
-    model: Annotated[
-        str, typer.Argument(help="A name (`vispa models list`), a GGUF file, a folder, or a hub id.")
-    ] = "embedded",
+    model: ModelArgument = "embedded",
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and figures.")],
     estimator: Annotated[str | None, typer.Option(help="Entry of the bank; the recipe's by default.")] = None,
@@ -40,11 +40,9 @@ def inspect(
     only: Annotated[str | None, typer.Option(help=f"Parts, comma-separated: {', '.join(_PARTS)}.")] = None,
     figures: Annotated[str, typer.Option(help="png, svg or none.")] = "png",
     max_new_tokens: Annotated[int, typer.Option(help="Longest text of the dose-response, in tokens.")] = 60,
-    taxonomy: Annotated[Path | None, typer.Option(help="Folder of your own taxonomy.")] = None,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "auto",
-    device: Annotated[str | None, typer.Option(help="Torch device; a GPU where there is one.")] = None,
-    trust_remote_code: Annotated[bool, typer.Option(help="Run code that comes with the model.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    selecting: Annotated[Selecting, only("taxonomy")],
+    loading: Annotated[Loading, without("model")],
+    as_json: AsJson = False,
 ) -> None:
     """Study a model's bank: which directions separate, which are alike, what steering gives, costs and leaks.
 
@@ -56,7 +54,7 @@ def inspect(
     check_max_new_tokens(max_new_tokens)
     check_writable(output)
     messages = None if prompts is None else _messages(prompts)
-    known = Taxonomy.load(taxonomy) if taxonomy else Taxonomy.built_in()
+    known = selecting.loaded_taxonomy()
     from vispa.study.tables import as_json_types, check_folder, write_tables
 
     check_folder(output)
@@ -73,7 +71,7 @@ def inspect(
 
     if figures != "none":
         require_matplotlib()
-    loaded = load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    loaded = load_model(model, **loading.placement)
     with progress_bars() as progress:
         found = inspect_bank(
             loaded,

@@ -9,46 +9,22 @@ import typer
 
 from vispa.cli import options as o
 from vispa.cli.console import cell, print_drawn, print_json, print_line, print_text, progress_bars, text_argument
-from vispa.errors import check_choice
-from vispa.readers.parameters import DEFAULT_TIMEOUT
-from vispa.request import MODES, check_text
+from vispa.cli.grouping import grouped
+from vispa.cli.setup import Setup, refuse_idle
+from vispa.request import check_text
 
 if TYPE_CHECKING:
     from vispa.records import Response, SteerableResponse
 
 
+@grouped
 def respond(
     context: typer.Context,
     text: Annotated[str | None, typer.Argument(help="The text; standard input where it is missing or `-`.")] = None,
-    mode: o.ModeName = "overton",
-    toward: o.Toward = None,
     question: Annotated[str | None, typer.Option(help="Question with options; by default the text itself.")] = None,
-    options: o.Options = None,
-    weights: o.Weights = "mean",
-    no_passages: o.NoPassages = False,
-    k: o.K = None,
-    threshold: o.Threshold = 0.0,
-    diversity: o.Diversity = 0.0,
-    values: o.Values = None,
-    model: o.ModelName = "embedded",
-    taxonomy: o.TaxonomyFolder = None,
-    polarity: o.Polarity = "own",
-    recipe: o.RecipeFile = None,
-    selector: o.SelectorName = "embedding",
-    selector_model: o.SelectorModel = None,
-    aggregator: o.Aggregator = "extractive",
-    api_url: o.ApiUrl = None,
-    api_key_variable: o.ApiKeyVariable = "OPENAI_API_KEY",
-    api_timeout: o.ApiTimeout = DEFAULT_TIMEOUT,
-    api_parameters: o.ApiParameters = None,
-    prompts: o.PromptsFile = None,
-    max_new_tokens: o.MaxNewTokens = 200,
-    temperature: o.Temperature = 0.0,
-    top_p: o.TopP = 1.0,
-    seed: o.Seed = 0,
-    dtype: o.Dtype = "auto",
-    device: o.Device = None,
-    trust_remote_code: o.TrustRemoteCode = False,
+    *,
+    asking: o.Asking,
+    setup: Setup,
     as_json: o.AsJson = False,
 ) -> None:
     """Answer a text so that its most relevant values all have their say.
@@ -62,30 +38,24 @@ def respond(
     # Bad input is refused before seconds go into loading a model.
     text = text_argument(text)
     check_text(text)
-    setup = o.Setup(
-        k, threshold, diversity, values, model, taxonomy, polarity, max_new_tokens, dtype, device, trust_remote_code,
-        selector, selector_model, recipe, aggregator, api_url, api_key_variable, prompts, weights,
-        temperature, top_p, seed, api_timeout, api_parameters,
-    )  # fmt: skip
-    check_choice("--mode", mode, MODES)
-    o.refuse_idle(context, setup.idle(mode, passages=not no_passages))
+    refuse_idle(context, setup.idle(asking.checked_mode))
     known = setup.check()
     from vispa.modes.checking import checked
     from vispa.request import Request
 
     request = Request(
         text,
-        mode=mode,  # type: ignore[arg-type]
-        toward=toward,
+        mode=asking.checked_mode,
+        toward=asking.toward,
         question=question,
-        options=o.options_option(options),
-        passages=not no_passages,
+        options=asking.choices,
+        passages=setup.reading.passages,
         **setup.request_options(known),
     )
     checked(request, known)
     with progress_bars() as progress:
         vispa = setup.load(known, progress)
-        answer = vispa.respond_one(request, **asdict(setup.sampling))
+        answer = vispa.respond_one(request, **asdict(setup.decoding.sampling))
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vispa.cli.console import print_json, print_line
+from vispa.cli.grouping import grouped, only
+from vispa.cli.options import AsJson, Selecting
 from vispa.taxonomy import Taxonomy, Value
 
 
+@grouped
 def values(
     name: Annotated[str | None, typer.Argument(metavar="[SLUG]", help="Show one value (slug, label or alias).")] = None,
-    taxonomy: Annotated[
-        Path | None,
-        typer.Option(help="Folder of your own taxonomy: values.toml and pairs/SLUG.csv, or published CSV files."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    *,
+    selecting: Annotated[Selecting, only("taxonomy")],
+    as_json: AsJson = False,
 ) -> None:
     """List the values, or show one with its definition and pairs.
 
     Example: `vispa values ubuntu`
     """
-    loaded = Taxonomy.load(taxonomy) if taxonomy else Taxonomy.built_in()
+    loaded = selecting.loaded_taxonomy()
     if name is not None:
         _show(loaded, loaded[name], as_json)
     elif as_json:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vispa.errors import InputError, NumericalError
-from vispa.files.append_log import AnswerLog, retried_path
+from vispa.files.append_log import AnswerLog, Identifier, retried_path
 from vispa.files.destination import Destination, differing_settings
 from vispa.files.reading import read_object
 from vispa.files.writing import check_output, replacing
 from vispa.items.item import Item
 from vispa.readers.base import Failure
 from vispa.records import Response
+from vispa.request import Request, Sampling
+from vispa.versions import versions
+
+if TYPE_CHECKING:
+    from vispa.pipeline import Progress, Vispa
 
 #: Items answered together. Part of a run's settings: the same items meet in the same chunk
 #: after a resume, so that batched arithmetic gives the same bytes.
@@ -24,6 +31,113 @@ CHUNK = 32
 T = TypeVar("T")
 A = TypeVar("A")
 Answer = Callable[[Sequence[Item]], Sequence[Response | Failure]]
+
+
+@dataclass(frozen=True)
+class BatchSummary:
+    """What a call of a batch did.
+
+    Attributes:
+        output: the file of answers.
+        items: number of items, those of earlier calls included.
+        answered_now: number of items that this call asked.
+        failed: number of items without an answer.
+        seconds: of this call, loading the model included.
+        generated_tokens: of this call's comments.
+        tokens_per_second: of the whole call.
+        peak_memory_mib: largest resident size of this process so far.
+    """
+
+    output: str
+    items: int
+    answered_now: int
+    failed: int
+    seconds: float
+    generated_tokens: int
+    tokens_per_second: float
+    peak_memory_mib: int
+
+
+def answer_file(
+    vispa: Vispa,
+    items: Sequence[Item],
+    requests: Mapping[Identifier, Request],
+    output: Path,
+    options: Mapping[str, Any],
+    *,
+    sampling: Sampling,
+    overwrite: bool = False,
+    started: float | None = None,
+    progress: Progress | None = None,
+) -> BatchSummary:
+    """Answer items into a JSON Lines file, which is continued if it was begun with the same settings.
+
+    Args:
+        vispa: the pipeline.
+        items: in the order of the lines.
+        requests: what is asked, by the item's identifier.
+        output: the file.
+        options: of the call, by name, those of sampling apart; part of the settings.
+        sampling: of the comments.
+        overwrite: begin anew although there is an output.
+        started: `time.perf_counter()` when the call began; now by default.
+        progress: called with stage, number of items just done and number of all.
+
+    Raises:
+        InputError, OutputError: as `BatchRun`.
+    """
+    started = time.perf_counter() if started is None else started
+    tokens = 0
+
+    def answer(chunk: Sequence[Item]) -> list[Response | Failure]:
+        nonlocal tokens
+        answers = vispa.respond_many([requests[item.id] for item in chunk], **asdict(sampling))
+        tokens += sum(comment.tokens for one in answers for comment in getattr(one, "comments", ()))
+        return answers
+
+    run = BatchRun(items, output, batch_settings(vispa, options, sampling), overwrite=overwrite)
+    asked = run.run(answer, None if progress is None else lambda done: progress("answering", done, len(items)))
+    seconds = time.perf_counter() - started
+    return BatchSummary(
+        output=str(output),
+        items=len(items),
+        answered_now=asked,
+        failed=run.failed,
+        seconds=round(seconds, 1),
+        generated_tokens=tokens,
+        tokens_per_second=round(tokens / seconds, 1),
+        peak_memory_mib=peak_memory(),
+    )
+
+
+def batch_settings(vispa: Vispa, options: Mapping[str, Any], sampling: Sampling) -> dict[str, Any]:
+    """All that determines a batch's answers, as JSON can say it; of sampling, what has an effect."""
+    as_json = {Path: str, tuple: list}
+    recipe = vispa.recipe
+    return {
+        **{
+            name: next((turn(given) for kind, turn in as_json.items() if isinstance(given, kind)), given)
+            for name, given in options.items()
+        },
+        **sampling.effective(),
+        "model": vispa.model.fingerprint,
+        "bank": vispa.bank.fingerprint,
+        "taxonomy": vispa.taxonomy.fingerprint,
+        "recipe": vars(recipe)
+        | {"blocks": list(recipe.chosen_blocks(len(vispa.model.blocks))), "depth": list(recipe.depth)},
+        "prompts": asdict(vispa.prompts),
+        "mixture": asdict(vispa.mixture),
+        "versions": versions(),
+    }
+
+
+def peak_memory() -> int:
+    """Largest resident size of this process so far, in MiB."""
+    import resource
+    import sys
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
 
 
 def settings_path(output: Path) -> Path:

@@ -89,6 +89,18 @@ def check_item_text(item: Item) -> None:
     check_text(item.text, f"item {item.id!r}: text")
 
 
+def check_gold(items: Iterable[Item]) -> None:
+    """Refuse the first item without a population's distribution over its options, by its identifier.
+
+    Raises:
+        InputError: names the item.
+    """
+    for item in items:
+        gold = item.gold_distribution or ()
+        if not gold or len(gold) != len(item.options) or not sum(gold) > 0:
+            raise InputError(f"item {item.id!r}", "has no gold_distribution over its options.", "Give one share each.")
+
+
 def check_unique(identifiers: Iterable[Identifier], path: Path) -> None:
     """Refuse an identifier that occurs twice; the number 1 and the text "1" are different ones.
 

@@ -1,0 +1,223 @@
+"""Everything that determines how texts are answered: its checks, and the pipeline that it describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from vispa.cli.console import print_note
+from vispa.cli.options import DTYPES, POLARITIES, Decoding, Loading, Reading, Selecting, Steering
+from vispa.errors import InputError, check_choice
+from vispa.files.reading import read_toml
+from vispa.files.visible import is_blank
+from vispa.readers.parameters import LONGEST_TIMEOUT, SHORTEST_TIMEOUT, check_parameters
+from vispa.request import DEFAULT_K, MODES_OF, Mode, check_diversity, check_threshold, resolved_count
+from vispa.selection import SELECTORS, SelectorSettings
+from vispa.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from vispa.pipeline import Progress, Vispa
+    from vispa.readers.base import ChatModel
+    from vispa.selection.selector import Selector
+    from vispa.steering.recipe import Recipe
+
+# As `vispa.models.loading.EMBEDDED`, which is too heavy to import for `--help`.
+_EMBEDDED = "embedded"
+# Parameters that are not called as the fields of a request.
+_PARAMETERS = {"passages": "no_passages"}
+# Parameters of comments and of who reads them.
+_OF_COMMENTS = ("aggregator", "max_new_tokens", "temperature", "top_p")
+
+
+def refuse_idle(context: typer.Context, idle: Mapping[str, str]) -> None:
+    """Refuse options that are on the command line although they count for nothing.
+
+    Defaults from a configuration file or the environment hold for many calls and may idle in one.
+
+    Args:
+        context: of the command.
+        idle: name of the parameter → why it has no effect.
+
+    Raises:
+        InputError: names the option and why.
+    """
+    flags = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    for name, why in idle.items():
+        source = context.get_parameter_source(name) if name in flags else None
+        if source is not None and source.name == "COMMANDLINE":
+            raise InputError(flags[name], f"has no effect {why}.", "Leave it out.")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that determines how texts are answered, checked before any model is loaded.
+
+    A group for commands; see `vispa.cli.options` for what is in it.
+    """
+
+    selecting: Selecting = field(default_factory=Selecting)
+    loading: Loading = field(default_factory=Loading)
+    steering: Steering = field(default_factory=Steering)
+    reading: Reading = field(default_factory=Reading)
+    decoding: Decoding = field(default_factory=Decoding)
+
+    def check(self) -> Taxonomy:
+        """Refuse options that cannot be; gives the taxonomy.
+
+        Raises:
+            InputError: names the option.
+        """
+        selecting, reading = self.selecting, self.reading
+        _ = self.decoding.sampling
+        check_threshold(selecting.threshold)
+        check_diversity(selecting.diversity)
+        for option, given in (("--model", self.loading.model), ("--aggregator", reading.aggregator)):
+            if is_blank(given):
+                raise InputError(option, "is empty.", "Name a model, or leave it out.")
+        check_choice("--dtype", self.loading.dtype, DTYPES)
+        check_choice("--polarity", self.steering.polarity, POLARITIES)
+        check_choice("--selector", selecting.selector, tuple(SELECTORS))
+        taxonomy = selecting.loaded_taxonomy()
+        resolved_count(selecting.count, len(taxonomy))
+        if selecting.k is None and selecting.values is None and len(taxonomy) < DEFAULT_K:
+            print_note(f"vispa: the taxonomy has {len(taxonomy)} values; all of them take part.")
+        selecting.named(taxonomy)
+        self.loaded_recipe()
+        if not SHORTEST_TIMEOUT <= reading.api_timeout <= LONGEST_TIMEOUT:
+            advice = f"Give a number of seconds from {SHORTEST_TIMEOUT} to {LONGEST_TIMEOUT:g}."
+            raise InputError("--api-timeout", f"is {reading.api_timeout}.", advice)
+        self.parsed_parameters()
+        return taxonomy
+
+    def loaded_recipe(self) -> Recipe | None:
+        """The recipe of the user's file, if there is one."""
+        return None if self.steering.recipe is None else recipe_file(self.steering.recipe)
+
+    def parsed_parameters(self) -> dict[str, Any]:
+        """Parameters of every request to the API."""
+        from vispa.files.reading import parse_json
+
+        given, option = self.reading.api_parameters, "--api-parameters"
+        return {} if given is None else check_parameters(parse_json(given, option), option)
+
+    def request_options(self, taxonomy: Taxonomy) -> dict[str, Any]:
+        """The fields of `vispa.request.Request` that hold for every text."""
+        chosen = self.selecting
+        named = chosen.named(taxonomy)
+        if named:
+            return {"values": named}
+        return {"k": chosen.count, "threshold": chosen.threshold, "diversity": chosen.diversity}
+
+    def settings(self) -> dict[str, Any]:
+        """The options that determine an answer whatever is asked, by name; sampling apart, which tells its own."""
+        groups = (self.selecting, self.loading, self.steering, self.reading)
+        found = {name: given for group in groups for name, given in asdict(group).items()}
+        return {name: given for name, given in found.items() if name not in ("api_timeout", "no_passages")}
+
+    @property
+    def own_stances(self) -> bool:
+        """Whether questions for a stance are put in the package's own words: the embedded model knows no other."""
+        return self.loading.model == _EMBEDDED
+
+    def idle(self, mode: Mode) -> dict[str, str]:
+        """The options that count for nothing, given the others: name of the parameter → why.
+
+        Args:
+            mode: that answers.
+        """
+        found = {
+            _PARAMETERS.get(name, name): f"in {mode} mode" for name, modes in MODES_OF.items() if mode not in modes
+        }
+        if not self.reading.aggregator.startswith("api:"):
+            own = ("api_url", "api_key_variable", "api_timeout", "api_parameters")
+            found |= dict.fromkeys(own, "without --aggregator api:MODEL")
+        if self.selecting.values is not None:
+            found |= dict.fromkeys(("k", "threshold", "diversity"), "with --values, which leaves nothing to select")
+        elif mode == "distributional" and self.reading.weights not in ("mean", "relevance"):
+            found |= dict.fromkeys(("k", "threshold", "diversity"), "with --weights that name the values")
+        if self.decoding.temperature == 0:
+            found["top_p"] = "at --temperature 0, which takes the likeliest token"
+        if mode == "distributional" and self.reading.no_passages:
+            found |= dict.fromkeys(_OF_COMMENTS, "with --no-passages: nothing is written and nothing read")
+        return found
+
+    def load(self, taxonomy: Taxonomy, progress: Progress | None = None) -> Vispa:
+        """The pipeline."""
+        from vispa.modes.prompts import built_in_prompts
+        from vispa.pipeline import Vispa
+
+        own = self.reading.prompts
+        prompts = built_in_prompts() if own is None else built_in_prompts().overridden(own)
+        mixture = mixture_option(self.reading.weights)
+        for value in mixture.values:
+            taxonomy[value]
+        reader = self._reader()
+        vispa = Vispa.from_pretrained(
+            self.loading.model,
+            taxonomy=taxonomy,
+            polarity=self.steering.polarity,  # type: ignore[arg-type]
+            **self.loading.placement,
+            selector=lambda known: self.make_selector(known, progress),
+            recipe=self.loaded_recipe(),
+            prompts=prompts,
+            mixture=mixture,
+            reader=reader,
+            progress=progress,
+        )
+        if self.reading.aggregator != "extractive":
+            vispa.write_with(reader or vispa.reader)
+        return vispa
+
+    def make_selector(self, taxonomy: Taxonomy, progress: Progress | None = None) -> Selector:
+        """The selector of a taxonomy's values, ready to select."""
+        chosen, loading = self.selecting, self.loading
+        settings = SelectorSettings(chosen.selector_model, loading.device, loading.trust_remote_code, progress)
+        return SELECTORS[chosen.selector].make(taxonomy, settings)
+
+    def _reader(self) -> ChatModel | None:
+        """The aggregating model, where it is not the steered model itself."""
+        reading = self.reading
+        if reading.aggregator in ("extractive", "self"):
+            return None
+        if reading.aggregator.startswith("api:"):
+            from vispa.readers.api import ApiChat
+
+            return ApiChat(
+                reading.aggregator.removeprefix("api:"),
+                base_url=reading.api_url,
+                key_variable=reading.api_key_variable,
+                timeout=reading.api_timeout,
+                parameters=self.parsed_parameters(),
+            )
+        from vispa.generation.transformers import TransformersEngine
+        from vispa.models.loading import load_model
+        from vispa.readers.local import LocalChat
+
+        return LocalChat(TransformersEngine(load_model(reading.aggregator, **self.loading.placement)))
+
+
+def recipe_file(path: Path) -> Recipe:
+    """A recipe from a TOML file.
+
+    Raises:
+        InputError: unreadable, or no recipe.
+    """
+    from vispa.steering.recipe import Recipe
+
+    return Recipe.from_mapping(read_toml(path), str(path))
+
+
+def mixture_option(text: str) -> Any:
+    """A `vispa.modes.mixture.Mixture` from the option `--weights`."""
+    from vispa.files.reading import parse_json
+    from vispa.modes.mixture import Mixture
+
+    if text in ("mean", "relevance"):
+        return Mixture(text)
+    if text.lstrip().startswith("{"):
+        return Mixture.given(parse_json(text, "--weights"), "--weights")
+    return Mixture.load(Path(text))
