@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from hostile.cases import Case
+from hostile.doors import CALLS, REQUESTS
+from hostile.files import make
+from hostile.makers import MAKERS
 from hostile.stage import check, run
 from hostile.tables import TABLES
 from transformers.utils import logging
@@ -16,7 +23,11 @@ from transformers.utils import logging
 import vispa.models.loading
 import vispa.pipeline
 import vispa.steering.bank_cache
+from vispa.cli.main import app
+from vispa.errors import InputError
 from vispa.models.loading import EMBEDDED, LoadedModel, load_model
+from vispa.pipeline import Vispa
+from vispa.selection.embedding import EmbeddingSelector
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry
 from vispa.steering.estimators.base import Directions
@@ -90,3 +101,62 @@ def test_hostile_input(case: Case, tmp_path: Path, loaded: list[str], monkeypatc
     monkeypatch.chdir(tmp_path)
     check(case, run(case, tmp_path, monkeypatch))
     assert case.loads or not loaded, f"loaded {loaded}"
+
+
+def test_there_are_cases_of_every_command() -> None:
+    words = {case.arguments[0] for cases in TABLES.values() for case in cases}
+    assert {command.name for command in app.registered_commands} <= words
+    assert {group.name for group in app.registered_groups} <= words
+    assert len(CASES) >= 300
+
+
+@pytest.fixture(scope="module")
+def vispa_of_python() -> Vispa:
+    model, taxonomy = load_model(EMBEDDED), Taxonomy.built_in()
+    return Vispa(model, _random_bank(model, taxonomy), EmbeddingSelector(taxonomy), taxonomy=taxonomy)
+
+
+@pytest.mark.parametrize(("fields", "words"), REQUESTS, ids=[words for _, words in REQUESTS])
+def test_hostile_requests(fields: dict[str, Any], words: str, vispa_of_python: Vispa) -> None:
+    with pytest.raises(InputError, match=re.escape(words)):
+        vispa_of_python.respond(**{"text": "Feeding ducks", **fields})
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-30, 1e300])
+def test_temperatures_at_the_ends(temperature: float, vispa_of_python: Vispa) -> None:
+    found = vispa_of_python.respond("Feeding ducks", values="karma", max_new_tokens=8, temperature=temperature)
+    greedy = vispa_of_python.respond("Feeding ducks", values="karma", max_new_tokens=8)
+    assert (found.comments[0].text == greedy.comments[0].text) == (temperature < 1)
+
+
+@pytest.mark.parametrize(("call", "words"), CALLS, ids=[words for _, words in CALLS])
+def test_hostile_calls(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(InputError, match=re.escape(words)):
+        call()
+
+
+ENDLESS = [["respond"], ["select"], ["respond", "-", "--json"]]
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero")
+@pytest.mark.parametrize("arguments", ENDLESS)
+def test_an_endless_input_ends(arguments: list[str]) -> None:
+    with Path("/dev/zero").open("rb") as endless:
+        found = subprocess.run(
+            [sys.executable, "-m", "vispa", *arguments], stdin=endless, capture_output=True, timeout=60, check=False
+        )
+    assert (found.returncode, found.stdout) == (2, b"")
+    assert found.stderr == b"vispa: text: is larger than 1 MiB. Give a smaller one.\n"
+
+
+def test_nobody_to_ask_is_no_fault(tmp_path: Path) -> None:
+    bank = make(tmp_path, "a.safetensors", MAKERS["bank-sound"])
+    found = subprocess.run(
+        f'"{sys.executable}" -m vispa bank remove "{bank}" <&-',
+        shell=True,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert found.returncode == 1 and bank.is_file()
+    assert found.stderr.endswith(b"vispa: aborted.\n")

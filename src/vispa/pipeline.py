@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Self, Unpack, overload
 
-from vispa.errors import VispaError
+from vispa.errors import InputError, VispaError
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.loading import EMBEDDED, LoadedModel, load_model
 from vispa.modes import MODES
@@ -151,6 +151,8 @@ class Vispa:
         Raises:
             ModelError: the model cannot be loaded or steered.
         """
+        if not isinstance(model, str | Path):
+            raise InputError("model", f"is {model!r}.", "Give a name or a path.")
         known = (taxonomy or Taxonomy.built_in()).with_polarity(polarity)
         loaded = load_model(
             str(model), dtype=dtype, device=device, trust_remote_code=trust_remote_code, progress=progress

@@ -218,6 +218,8 @@ def check_request(request: Request) -> None:
     check_threshold(request.threshold)
     check_diversity(request.diversity)
     check_options(request.options)
+    if not isinstance(request.passages, bool):
+        raise InputError("passages", f"is {_shown(request.passages)}.", "Give True or False.")
     for name, most in (
         ("question", MAX_CHARACTERS),
         ("prompt", MAX_CHARACTERS),

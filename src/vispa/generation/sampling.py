@@ -10,6 +10,9 @@ import torch
 
 from vispa.generation.rows import Row, Sampling
 
+# A smaller one is 0 in the arithmetic of the logits, and takes the likeliest token just as this one does.
+_LEAST_TEMPERATURE = 1e-30
+
 
 def draws(rows: Sequence[Row], sampling: Sampling) -> torch.Tensor:
     """[B, count] uniform numbers, each row's from the seeds, its prompt and its values alone."""
@@ -30,7 +33,8 @@ def drawn_tokens(logits: torch.Tensor, sampling: Sampling, draws: torch.Tensor) 
     """
     logits = logits.float()
     # The likeliest one becomes 0 first: others may fall to minus infinity, but none to NaN.
-    probabilities = ((logits - logits.amax(-1, keepdim=True)) / sampling.temperature).softmax(-1)
+    temperature = max(sampling.temperature, _LEAST_TEMPERATURE)
+    probabilities = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
     probabilities, tokens = torch.sort(probabilities, dim=-1, descending=True, stable=True)
     before = probabilities.cumsum(-1) - probabilities
     # The likeliest tokens that together hold top_p; the first one always stays.

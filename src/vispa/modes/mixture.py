@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, ConfigDict, Field, RootModel
+from pydantic import AfterValidator, ConfigDict, Field, RootModel, model_validator
 
 from vispa.errors import InputError
 from vispa.files.reading import read_json
@@ -51,6 +51,13 @@ class _MixtureFile(FileModel):
     groups: dict[str, _Shares] = Field(default_factory=dict)
     temperature: Annotated[float, Field(gt=0)] = 1.0
     report: dict[str, float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> _MixtureFile:
+        weighted = bool(self.shares or self.groups)
+        if weighted != (self.kind in ("given", "fitted")):
+            raise ValueError(f"The kind {self.kind} {'has no' if weighted else 'needs'} shares")
+        return self
 
 
 @dataclass(frozen=True)
