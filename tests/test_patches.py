@@ -15,6 +15,9 @@ ROOT = Path(__file__).parents[1]
 PATCHES = ROOT / "docs" / "patches"
 #: Files of code that a change of a kind may touch.
 BARS = {
+    "metric": 2,
+    "mode": 5,
+    "engine": 2,
     "estimator": 2,
     "magnitude": 2,
     "selector": 2,
@@ -25,6 +28,35 @@ BARS = {
 }
 #: How each is used once it is there; run in one process with all patches applied.
 USES = {
+    "metric": """
+        from vispa.evaluation.metrics import METRICS
+        from vispa.evaluation.runs.folder import ItemRecord
+        from vispa.items.item import Item
+        item = Item(id=1, text="Is it fair?", options=("Yes", "No"), gold_distribution=(1.0, 1.0))
+        record = ItemRecord(id=1, text="Is it fair?", answer="A", response="Yes", distribution=(1.0, 0.0))
+        found = METRICS["brier"].score([item, item], [record, None], "none", None)
+        assert found.scores["brier"].tolist() == [0.5, 2.0]
+    """,
+    "mode": """
+        from vispa.modes import MODES
+        from vispa.modes.case import Case
+        from vispa.records import Comment
+        comments = [
+            Comment(value=value, text="So.", shift={}, prompt="?", tokens=2, stance={stance: 1.0})
+            for value, stance in (("karma", "oppose"), ("honor", "support"), ("face", "oppose"))
+        ]
+        found = MODES["majority"](None).answer([Case("Lying to my boss", comments), Case("Lying", [])])
+        assert found[0].response == "oppose" and found[0].votes == {"oppose": 2, "support": 1}
+        assert "no comment" in found[1].reason
+    """,
+    "engine": """
+        from vispa import Vispa
+        vispa = Vispa.embedded()
+        first = vispa.respond("Lying to my boss", k=1, max_new_tokens=8)
+        again = vispa.respond("Lying to my boss", k=1, max_new_tokens=8)
+        assert type(vispa.engine).__name__ == "RememberingEngine"
+        assert first.comments == again.comments and len(vispa.engine._known) == 1
+    """,
     "estimator": """
         import torch
         from vispa.steering.estimators import ESTIMATORS
