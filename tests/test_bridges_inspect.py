@@ -21,12 +21,13 @@ inspect_ai = pytest.importorskip("inspect_ai")
 
 from inspect_ai.model import Logprob, Logprobs, ModelOutput, ModelUsage, TopLogprob, get_model  # noqa: E402
 
-from vispa.bridges.inspect_scorers import sample_item  # noqa: E402
+from vispa.bridges.inspect_scorers import sample_item, scorer_of  # noqa: E402
 from vispa.bridges.inspect_tasks import TASKS, vispa_solver  # noqa: E402
 from vispa.bridges.together import Together  # noqa: E402
 from vispa.errors import InputError  # noqa: E402
 from vispa.evaluation.methods import Bench  # noqa: E402
 from vispa.evaluation.methods.vispa_method import VispaMethod  # noqa: E402
+from vispa.evaluation.metrics import METRICS  # noqa: E402
 from vispa.evaluation.tasks import built_in_tasks, load_task  # noqa: E402
 from vispa.models.encoder import load_encoder  # noqa: E402
 from vispa.pipeline import Vispa  # noqa: E402
@@ -256,6 +257,15 @@ def test_distributions_from_letters_and_log_probabilities(data, tmp_path):
     means = metrics(log)
     assert means["jensen_shannon"]["mean"] == pytest.approx(np.mean(distances))
     assert means["most_likely"]["mean"] == pytest.approx(4 / 6)
+
+
+def test_a_metric_without_a_scorer_of_its_own_has_the_general_one(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(METRICS, "own", METRICS["distribution"])
+    said = ["A", "C", "B", "Well, I cannot say.", "B", "The answer is C."]
+    dataset = TASKS["vital/globalopinionqa"](data=data).dataset
+    found = metrics(run(inspect_ai.Task(dataset, scorer=scorer_of("own", "embedding")), tmp_path, model=saying(said)))
+    expected = metrics(run(TASKS["vital/globalopinionqa"](data=data), tmp_path, model=saying(said)))
+    assert list(found) == ["jensen_shannon", "most_likely"] and found == expected
 
 
 def test_thoughts_are_not_scored_and_unfinished_ones_are_errors(data, tmp_path):

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vispa.evaluation import drawings, report_words
 from vispa.evaluation.methods import METHODS
 from vispa.evaluation.metrics import METRICS, judge_in_words
-from vispa.evaluation.report import _TEMPLATE
+from vispa.evaluation.report import drawings
+from vispa.evaluation.report import words as report_words
+from vispa.evaluation.report.page import _TEMPLATE
 from vispa.evaluation.tasks import available
 from vispa.modes.questions import target_in_words
 

@@ -25,11 +25,11 @@ from vispa.errors import InputError
 from vispa.evaluation import scoring
 from vispa.evaluation.comparison import compare_runs
 from vispa.evaluation.diagnostics import Thresholds, check_folder, value_use
-from vispa.evaluation.figures import draw_run, reliability
 from vispa.evaluation.metrics import coverage
 from vispa.evaluation.metrics.distribution import LARGEST_DISTANCE, jensen_shannon_distances
 from vispa.evaluation.report import inline_svg, report_folder
-from vispa.evaluation.report_words import check_words
+from vispa.evaluation.report.figures import draw_run, reliability
+from vispa.evaluation.report.words import check_words
 from vispa.evaluation.runs.folder import FORMAT
 from vispa.evaluation.runs.run import read_run
 from vispa.evaluation.score_files import load_item_scores, load_scores

@@ -223,7 +223,7 @@ def _print_summary(summary: RunSummary, scores: dict[str, dict[str, Any]] | None
 
 def _print_scores(scores: dict[str, dict[str, Any]]) -> None:
     """Each method's figures with their intervals, a line each."""
-    from vispa.evaluation.report_words import figure_label
+    from vispa.evaluation.report.words import figure_label
 
     lines = [
         (method, figure_label(name), f"{one['estimate']:.3f}", f"[{one['low']:.3f}, {one['high']:.3f}]")

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vispa.evaluation.diagnostics import value_use
-from vispa.evaluation.drawings import draw_groups, draw_methods, draw_reliability, draw_values
 from vispa.evaluation.intervals import Interval
 from vispa.evaluation.metrics import METRICS, Figure
-from vispa.evaluation.report_reliability import Reliability, reliability
-from vispa.evaluation.report_words import readable
+from vispa.evaluation.report.drawings import draw_groups, draw_methods, draw_reliability, draw_values
+from vispa.evaluation.report.reliability import Reliability, reliability
+from vispa.evaluation.report.words import readable
 from vispa.evaluation.runs.run import Run
 from vispa.evaluation.scoring import RunScores
 from vispa.records import Record

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vispa.evaluation.answers import answer_position
-from vispa.evaluation.report_words import attribute_label, readable
+from vispa.evaluation.report.words import attribute_label, readable
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.evaluation.runs.run import Run
 from vispa.items.item import Item

@@ -12,11 +12,11 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 from pydantic import RootModel
 
-from vispa.evaluation import report_words
 from vispa.evaluation.diagnostics import SIGNATURES_FILE, Signature
-from vispa.evaluation.figures import DrawnFigure, draw_run, groups_by_size
 from vispa.evaluation.metrics import METRICS, judge_in_words
-from vispa.evaluation.report_examples import cut, example, spread
+from vispa.evaluation.report import words as report_words
+from vispa.evaluation.report.examples import cut, example, spread
+from vispa.evaluation.report.figures import DrawnFigure, draw_run, groups_by_size
 from vispa.evaluation.runs.run import Run, read_run
 from vispa.evaluation.score_files import load_scores
 from vispa.evaluation.scoring import RunScores
@@ -30,7 +30,7 @@ from vispa.request import LETTERS
 #: File name of the report.
 REPORT_FILE = "report.html"
 
-_TEMPLATE = Path(__file__).with_name("report.html.j2")
+_TEMPLATE = Path(__file__).with_name("page.html.j2")
 _FILTERS = {
     "number": report_words.number,
     "signed": report_words.signed,

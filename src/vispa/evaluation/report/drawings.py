@@ -10,8 +10,8 @@ import numpy as np
 
 from vispa.evaluation.intervals import Interval
 from vispa.evaluation.metrics import Figure
-from vispa.evaluation.report_reliability import Reliability
-from vispa.evaluation.report_words import readable
+from vispa.evaluation.report.reliability import Reliability
+from vispa.evaluation.report.words import readable
 from vispa.evaluation.scoring import RunScores
 from vispa.files.drawing import drawing
 

@@ -10,14 +10,14 @@ from vispa.evaluation import metrics
 from vispa.evaluation.metrics import CheckWords, figure_of
 from vispa.files.reading import read_toml
 
-_FILE = Path(__file__).with_name("report.toml")
+_FILE = Path(__file__).with_name("words.toml")
 # Between a number and its sign, where no line may break.
 _NO_BREAK = "\u00a0"
 
 
 @cache
 def words() -> dict[str, Any]:
-    """The tables of `report.toml`."""
+    """The tables of `words.toml`."""
     return read_toml(_FILE)
 
 
