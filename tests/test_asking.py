@@ -158,7 +158,7 @@ def test_every_door_asks_the_same(name: str, row_of: Any, monkeypatch: pytest.Mo
     row, fields = SHAPES[name]
     path, mode = row_of(name, row), built_in_tasks()[name].mode
     expected = Request(mode=mode, k=4, **fields)
-    (item,), (task_item,) = read_items(path, mode), load_task(name, path.parent)
+    (item,), (task_item,) = read_items(path, mode), load_task(name, path.parent).items
     assert item_request(item, {"k": 4}) == expected
     arguments = (str(path), "-o", str(tmp_path / "out.jsonl"), "--mode", mode, "--k", "4", "--model", "some/model")
     assert at_the_door(batch.batch, monkeypatch, *arguments) == [expected]
@@ -174,18 +174,20 @@ def test_every_door_asks_the_same(name: str, row_of: Any, monkeypatch: pytest.Mo
 def test_mixture_asks_as_the_others(name: str, row_of: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     row, fields = SHAPES[name]
     named = ("karma", "honor")
-    arguments = (str(row_of(name, row)), "-o", str(tmp_path / "out.json"), "--values", "karma,honor")
+    path = row_of(name, row)
+    # One item for each part of the cross-validation.
+    path.write_text(json.dumps([{**row, "id": number} for number in range(5)]), encoding="utf-8")
+    arguments = (str(path), "-o", str(tmp_path / "out.json"), "--values", "karma,honor")
     arguments = (*arguments, "--model", "some/model")
-    monkeypatch.setattr("vispa.modes.mixture.check_folds", lambda *_: None)
-    (found,) = at_the_door(mixture.mixture, monkeypatch, *arguments)
-    assert found == Request(mode="distributional", values=named, **fields)
+    found = at_the_door(mixture.mixture, monkeypatch, *arguments)
+    assert found == [Request(mode="distributional", values=named, **fields)] * 5
 
 
 def test_the_embedded_model_is_asked_for_stances_in_its_own_words_by_every_door(row_of: Any) -> None:
     name = "modplural/steerable-valuekaleidoscope"
     path = row_of(name, KALEIDOSCOPE)
     found = [item_request(item, {}, own_stances=True) for item in read_items(path, "steerable")]
-    found += [item_request(item, {}, own_stances=True) for item in load_task(name, path.parent)]
+    found += [item_request(item, {}, own_stances=True) for item in load_task(name, path.parent).items]
     assert [request.question for request in found] == [None, None]
     assert Setup().own_stances and not Setup(loading=Loading("other/model")).own_stances
 

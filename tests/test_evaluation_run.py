@@ -101,7 +101,7 @@ def write_task(folder: Path, mode: str, found: list[dict]) -> Path:
 
 
 def items(tmp_path: Path, mode: str, count: int = 4) -> list[Item]:
-    return load_task(write_task(tmp_path, mode, rows(mode, count)))
+    return list(load_task(write_task(tmp_path, mode, rows(mode, count))).items)
 
 
 # ---------------------------------------------------------------- answers
@@ -370,43 +370,43 @@ def records(output: Path, method: str) -> bytes:
 def test_a_torn_run_ends_in_the_same_bytes(bench, tmp_path, mode, monkeypatch):
     monkeypatch.setattr(runner, "CHUNK", 3)
     task = write_task(tmp_path, mode, rows(mode, 5))
-    summary = run(task, None, PLAIN, bench, tmp_path / "whole")
-    assert (summary.items, summary.answered, set(summary.failed.values())) == (5, 15, {0})
+    summary = run(load_task(task), PLAIN, bench, tmp_path / "whole")
+    assert (len(summary.run.items), summary.answered, set(summary.failed.values())) == (5, 15, {0})
     moments = random.Random(mode)
     for cut in range(3):
         output = tmp_path / f"torn{cut}"
-        run(task, None, PLAIN, bench, output)
+        run(load_task(task), PLAIN, bench, output)
         for method in PLAIN:
             path = RunFolder(output).records_path(method)
             path.write_bytes(path.read_bytes()[: moments.randrange(path.stat().st_size)])
-        run(task, None, PLAIN, bench, output)
+        run(load_task(task), PLAIN, bench, output)
         assert all(records(output, method) == records(tmp_path / "whole", method) for method in PLAIN)
         assert (output / "config.json").read_bytes() == (tmp_path / "whole" / "config.json").read_bytes()
     found = RunFolder(output).records("vispa")
-    assert [record.id for record in found] == [item.id for item in load_task(task)]
+    assert [record.id for record in found] == [item.id for item in load_task(task).items]
     assert all(record.comments and record.text for record in found)
 
 
 def test_every_cut_of_a_file_resumes(bench, tmp_path, echo, monkeypatch):
     monkeypatch.setattr(runner, "CHUNK", 2)
     task, output = write_task(tmp_path, "overton", rows("overton", 5)), tmp_path / "run"
-    run(task, None, ["echo"], bench, output)
+    run(load_task(task), ["echo"], bench, output)
     whole = records(output, "echo")
     assert echo.asked == [2, 2, 1]
     for length in range(0, len(whole) + 1, 7):
         RunFolder(output).records_path("echo").write_bytes(whole[:length])
         told: list[int] = []
-        run(task, None, ["echo"], bench, output, progress=lambda _, done, __, told=told: told.append(done))
+        run(load_task(task), ["echo"], bench, output, progress=lambda _, done, __, told=told: told.append(done))
         assert records(output, "echo") == whole and sum(told) == 5
     echo.asked.clear()
-    assert run(task, None, ["echo"], bench, output).answered == 0 and echo.asked == []
+    assert run(load_task(task), ["echo"], bench, output).answered == 0 and echo.asked == []
 
 
 def test_one_failing_item_does_not_end_the_run(bench, tmp_path, echo, monkeypatch):
     monkeypatch.setattr(runner, "CHUNK", 3)
     echo.trouble = (2,)
     task = write_task(tmp_path, "overton", rows("overton", 5))
-    assert run(task, None, ["echo"], bench, tmp_path / "run").failed == {"echo": 1}
+    assert run(load_task(task), ["echo"], bench, tmp_path / "run").failed == {"echo": 1}
     found = RunFolder(tmp_path / "run").records("echo")
     assert [record.error for record in found] == [None, None, "RuntimeError: no finite number", None, None]
     assert echo.asked == [3, 1, 1, 1, 2]
@@ -415,13 +415,15 @@ def test_one_failing_item_does_not_end_the_run(bench, tmp_path, echo, monkeypatc
 def test_items_that_failed_are_asked_again_and_keep_their_places(bench, tmp_path, echo, monkeypatch):
     monkeypatch.setattr(runner, "CHUNK", 3)
     task, output = write_task(tmp_path, "overton", rows("overton", 5)), tmp_path / "run"
-    run(task, None, ["echo"], bench, tmp_path / "whole")
+    run(load_task(task), ["echo"], bench, tmp_path / "whole")
     echo.trouble = (0, "i3")
-    assert run(task, None, ["echo"], bench, output).failed == {"echo": 2}
+    assert run(load_task(task), ["echo"], bench, output).failed == {"echo": 2}
     for trouble, failed in (((0, "i3"), 2), (("i3",), 1), ((), 0), ((), 0)):
         echo.trouble = trouble
         told: list[int] = []
-        summary = run(task, None, ["echo"], bench, output, progress=lambda _, done, __, told=told: told.append(done))
+        summary = run(
+            load_task(task), ["echo"], bench, output, progress=lambda _, done, __, told=told: told.append(done)
+        )
         assert summary.failed == {"echo": failed} and sum(told) == 5
         found = RunFolder(output).records("echo")
         assert [record.id for record in found] == [0, "i1", 2, "i3", 4]
@@ -443,8 +445,8 @@ def test_records_that_are_touched_in_mid_run_are_noticed(bench, tmp_path, echo, 
             harm(path)
 
     with pytest.raises(OutputError, match=r"echo.jsonl: was .* while it was being written, after 4 lines"):
-        run(task, None, ["echo"], bench, output, progress=progress)
-    run(task, None, ["echo"], bench, output)
+        run(load_task(task), ["echo"], bench, output, progress=progress)
+    run(load_task(task), ["echo"], bench, output)
     assert [record.id for record in RunFolder(output).records("echo")] == [0, "i1", 2, "i3", 4]
 
 
@@ -454,25 +456,25 @@ def test_a_fault_of_the_settings_ends_the_run(bench, tmp_path, echo):
 
     echo.answer = refuse
     with pytest.raises(InputError, match="key: is wrong"):
-        run(write_task(tmp_path, "overton", rows("overton", 2)), None, ["echo"], bench, tmp_path / "run")
+        run(load_task(write_task(tmp_path, "overton", rows("overton", 2))), ["echo"], bench, tmp_path / "run")
 
 
 def test_a_limit_takes_the_first_items(bench, tmp_path, echo):
     task = write_task(tmp_path, "overton", rows("overton", 5))
-    assert run(task, None, ["echo"], bench, tmp_path / "run", limit=2).items == 2
+    assert len(run(load_task(task), ["echo"], bench, tmp_path / "run", limit=2).run.items) == 2
     assert [record.id for record in RunFolder(tmp_path / "run").records("echo")] == [0, "i1"]
     with pytest.raises(InputError, match="limit: is 0"):
-        run(task, None, ["echo"], bench, tmp_path / "run", limit=0)
+        run(load_task(task), ["echo"], bench, tmp_path / "run", limit=0)
 
 
 def test_other_settings_do_not_go_on(bench, tmp_path, echo, monkeypatch):
     monkeypatch.setitem(METHODS, "second", lambda bench: Echo("second"))
     task, output = write_task(tmp_path, "overton", rows("overton", 3)), tmp_path / "run"
-    run(task, None, ["echo"], bench, output)
+    run(load_task(task), ["echo"], bench, output)
 
     def refused(message, bench=bench, methods=("echo",), **options):
         with pytest.raises(InputError, match=message):
-            run(task, None, list(methods), bench, output, **options)
+            run(load_task(task), list(methods), bench, output, **options)
 
     refused("with other limit", limit=3)
     refused("with other max_new_tokens.", replace(bench, seed=4, max_new_tokens=7))
@@ -491,16 +493,16 @@ def test_other_settings_do_not_go_on(bench, tmp_path, echo, monkeypatch):
 def test_methods_can_be_added(bench, tmp_path, echo, monkeypatch):
     monkeypatch.setitem(METHODS, "second", lambda bench: Echo("second"))
     task, output = write_task(tmp_path, "overton", rows("overton", 3)), tmp_path / "run"
-    run(task, None, ["echo"], bench, output)
-    assert run(task, None, ["second", "echo"], bench, output).answered == 3
+    run(load_task(task), ["echo"], bench, output)
+    assert run(load_task(task), ["second", "echo"], bench, output).answered == 3
     assert RunFolder(output).config()["methods"] == ["second", "echo"]
 
 
 def test_overwrite_begins_anew(bench, tmp_path, echo):
     task, output = write_task(tmp_path, "overton", rows("overton", 3)), tmp_path / "run"
-    run(task, None, ["echo"], bench, output)
+    run(load_task(task), ["echo"], bench, output)
     (output / "scores.json").write_text("{}")
-    run(task, None, ["echo"], bench, output, limit=1, overwrite=True)
+    run(load_task(task), ["echo"], bench, output, limit=1, overwrite=True)
     assert len(RunFolder(output).records("echo")) == 1 and not (output / "scores.json").exists()
 
 
@@ -509,7 +511,7 @@ def test_folders_that_hold_something_else_are_refused(bench, tmp_path, echo):
 
     def refused(message):
         with pytest.raises(InputError, match=message):
-            run(task, None, ["echo"], bench, output)
+            run(load_task(task), ["echo"], bench, output)
 
     output.write_text("precious")
     refused("is a file")
@@ -519,7 +521,7 @@ def test_folders_that_hold_something_else_are_refused(bench, tmp_path, echo):
     path.write_text("precious\n")
     refused("holds records, which no run wrote. Choose another folder")
     path.unlink()
-    run(task, None, ["echo"], bench, output)
+    run(load_task(task), ["echo"], bench, output)
     path.write_bytes(path.read_bytes() + b'{"id": 9}\n')
     refused("line 3: belongs to no item")
     path.write_bytes(b'{"id": "0"}\n')

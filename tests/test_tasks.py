@@ -89,14 +89,14 @@ def test_unknown_tasks_are_refused_with_the_nearest_name():
 def test_each_task_reads_rows_of_its_shape(tmp_path, name):
     task = built_in_tasks()[name]
     write(tmp_path, name, [ROWS[task.metric]])
-    (item,) = load_task(name, tmp_path)
+    (item,) = load_task(name, tmp_path).items
     assert item.mode == task.mode
     assert item.id == ROWS[task.metric]["id"]
 
 
 def test_overton_items(tmp_path):
     write(tmp_path, "vital/overton", [SITUATION])
-    (item,) = load_task("vital/overton", tmp_path)
+    (item,) = load_task("vital/overton", tmp_path).items
     assert item.text == SITUATION["situation"]
     assert item.prompt == SITUATION["input"]
     assert item.vrd == ("Generosity", "Duty of care")
@@ -106,7 +106,7 @@ def test_overton_items(tmp_path):
 
 def test_stance_items(tmp_path):
     write(tmp_path, "modplural/steerable-valuekaleidoscope", [STANCE])
-    (item,) = load_task("modplural/steerable-valuekaleidoscope", tmp_path)
+    (item,) = load_task("modplural/steerable-valuekaleidoscope", tmp_path).items
     assert (item.options, item.label, item.vrd) == (("Support", "Oppose", "Either"), 1, ("Right to rest",))
 
 
@@ -116,7 +116,7 @@ def test_opinion_items(tmp_path):
     rounded = {**OPINION, "id": "93", "options": ["a", "b", "c"], "gold_distribution": [0.33, 0.33, 0.33]}
     whole = {**OPINION, "id": 94, "gold_distribution": [1, 0]}
     write(tmp_path, "vital/steerable-opinionqa", [OPINION, single, twice, rounded, whole])
-    items = load_task("vital/steerable-opinionqa", tmp_path)
+    items = load_task("vital/steerable-opinionqa", tmp_path).items
     assert items[0].options == ("Daily", "Never")
     assert items[0].prompt == items[0].text == OPINION["question"]
     assert [item.gold_distribution for item in items] == [
@@ -131,7 +131,7 @@ def test_opinion_items(tmp_path):
 
 def test_the_file_may_lie_in_the_folder_itself(tmp_path):
     path = write(tmp_path, "vital/overton", [SITUATION])
-    assert load_task("vital/overton", path.parent) == load_task("vital/overton", tmp_path)
+    assert load_task("vital/overton", path.parent).items == load_task("vital/overton", tmp_path).items
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_malformed_items_are_refused(tmp_path, name, row, part):
 def test_identifiers_must_differ(tmp_path):
     assert "holds the id 90 twice" in str(refused(tmp_path, "vital/moralchoice", [OPINION, OPINION]))
     write(tmp_path, "vital/moralchoice", [OPINION, {**OPINION, "id": "90"}])
-    assert [item.id for item in load_task("vital/moralchoice", tmp_path)] == [90, "90"]
+    assert [item.id for item in load_task("vital/moralchoice", tmp_path).items] == [90, "90"]
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_a_task_of_one_s_own(tmp_path):
         {"id": "y", "case": "Serving cold soup", "attribute": "guests", "verdict": "(c)"},
     ]
     (tmp_path / "visits.jsonl").write_text("\n\n".join(map(json.dumps, lines)) + "\n")
-    items = load_task(tmp_path / "visits.toml")
+    items = load_task(tmp_path / "visits.toml").items
     assert [(item.id, item.label, item.prompt) for item in items] == [
         ("x", 0, "Tasting before serving"),
         ("y", 2, "Serving cold soup"),

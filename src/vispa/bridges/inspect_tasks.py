@@ -10,7 +10,7 @@ puts everything on the option that it names.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -58,7 +58,7 @@ def _registered(task: Task) -> Callable[..., inspect_ai.Task]:
         """
         if limit is not None and limit < 1:
             raise InputError("limit", f"is {limit}.", "Give a number of items from 1.")
-        items = _members(load_task(task.name, Path(data)), task, group)[:limit]
+        items = _members(load_task(task.name, Path(data)).items, task, group)[:limit]
         return inspect_ai.Task(
             MemoryDataset([_sample(item) for item in items], name=task.name),
             solver=generate(),
@@ -71,7 +71,7 @@ def _registered(task: Task) -> Callable[..., inspect_ai.Task]:
     return registered
 
 
-def _members(items: list[Item], task: Task, group: str | None) -> list[Item]:
+def _members(items: Sequence[Item], task: Task, group: str | None) -> Sequence[Item]:
     from vispa.evaluation.groups import group_positions
 
     if group is None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vispa.evaluation.methods import Bench
     from vispa.evaluation.methods.voice import Community
     from vispa.evaluation.runner import RunSummary
+    from vispa.evaluation.runs.run import Run
     from vispa.evaluation.tasks import Task, TaskStatus
     from vispa.selection.selector import Selector
     from vispa.taxonomy import Taxonomy
@@ -74,12 +75,12 @@ def evaluate(
     from vispa.evaluation.methods import Bench, check_methods
     from vispa.evaluation.runner import run
     from vispa.evaluation.runs.folder import RunFolder
-    from vispa.evaluation.tasks import find_task, load_task
+    from vispa.evaluation.tasks import load_task
 
     names = check_methods([name.strip() for name in methods.split(",") if name.strip()])
-    refuse_idle(context, _idle(setup, find_task(task), names, score=score))
+    loaded = load_task(task, data_folder)
+    refuse_idle(context, _idle(setup, loaded.task, names, score=score))
     known = setup.check()
-    load_task(task, data_folder)
     RunFolder(output).check_own()
     with progress_bars() as progress:
         bench = Bench(
@@ -90,8 +91,8 @@ def evaluate(
             selectors={kind: partial(_selector, setup, kind) for kind in SELECTORS},
             **asdict(setup.decoding.sampling),
         )
-        summary = run(task, data_folder, names, bench, output, limit=limit, overwrite=overwrite, progress=progress)
-    scores = _score(output, judge, bench) if score else None
+        summary = run(loaded, names, bench, output, limit=limit, overwrite=overwrite, progress=progress)
+    scores = _score(summary.run, judge, bench) if score else None
     _print_summary(summary, scores, as_json=as_json)
     _check_complete(summary)
 
@@ -187,16 +188,14 @@ def _selector(setup: Setup, kind: str, taxonomy: Taxonomy) -> Selector:
 # ---------------------------------------------------------------- output
 
 
-def _score(output: Path, judge: str, bench: Bench) -> dict[str, dict[str, Any]]:
+def _score(run: Run, judge: str, bench: Bench) -> dict[str, dict[str, Any]]:
     """Figures, failure signatures, report; gives method → figure → its estimate and interval."""
     from vispa.evaluation.diagnostics import check
     from vispa.evaluation.report import write_report
-    from vispa.evaluation.runs.run import read_run
     from vispa.evaluation.scoring import score
     from vispa.models.encoder import load_encoder
     from vispa.models.nli import PUBLISHED_JUDGE
 
-    run = read_run(output)
     scores = score(run, judge=f"nli:{PUBLISHED_JUDGE}" if judge == "nli" else judge)
     found = check(run, scores, encoder=load_encoder(), loaded=bench.vispa.model, taxonomy=bench.vispa.taxonomy)
     write_report(run, scores, found)
@@ -207,15 +206,17 @@ def _score(output: Path, judge: str, bench: Bench) -> dict[str, dict[str, Any]]:
 
 
 def _print_summary(summary: RunSummary, scores: dict[str, dict[str, Any]] | None, *, as_json: bool) -> None:
-    report = summary.output / "report.html"
+    output, items = summary.run.folder, len(summary.run.items)
+    report = output / "report.html"
     if as_json:
         scored = {} if scores is None else {"scores": scores, "report": str(report)}
-        print_json({**asdict(summary), "output": str(summary.output), **scored})
+        told = {name: getattr(summary, name) for name in ("answered", "failed", "seconds", "tokens")}
+        print_json({"output": str(output), "items": items, **told, **scored})
         return
     for name in summary.failed:
         failed = f"  {summary.failed[name]} failed" if summary.failed[name] else ""
         print_line(f"{name}: {summary.seconds[name]:.1f} s, {summary.tokens[name]:,} tokens{failed}")
-    print_line(f"{summary.items} items, {summary.answered} answers now: {summary.output}")
+    print_line(f"{items} items, {summary.answered} answers now: {output}")
     if scores is not None:
         _print_scores(scores)
         print_line(f"{report}")
@@ -244,7 +245,7 @@ def _check_complete(summary: RunSummary) -> None:
     failed = [f"{count:,} of {name}" for name, count in summary.failed.items() if count]
     if failed:
         raise VispaError(
-            f"{summary.output}: items have no answer ({', '.join(failed)}); their records say why (`error`). "
+            f"{summary.run.folder}: items have no answer ({', '.join(failed)}); their records say why (`error`). "
             "Repeat the command to ask them again."
         )
 

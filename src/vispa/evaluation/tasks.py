@@ -25,6 +25,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -151,8 +152,25 @@ def find_task(name: str | Path) -> Task:
     return task
 
 
-def load_task(name: str | Path, folder: Path | None = None) -> list[Item]:
-    """All items of a task, each checked.
+@dataclass(frozen=True)
+class LoadedTask:
+    """A task with its items.
+
+    Attributes:
+        task: the task.
+        reference: by what `find_task` finds it again, wherever it is called from.
+        folder: where the data is.
+        items: all of them, in the file's order.
+    """
+
+    task: Task
+    reference: str
+    folder: Path
+    items: tuple[Item, ...]
+
+
+def load_task(name: str | Path, folder: Path | None = None) -> LoadedTask:
+    """A task and all its items, each checked.
 
     Args:
         name: see `find_task`.
@@ -167,7 +185,8 @@ def load_task(name: str | Path, folder: Path | None = None) -> list[Item]:
         if not str(name).endswith(".toml"):
             raise InputError("folder", f"is needed for {name}.", f"Name the folder that holds {task.file}.")
         folder = Path(name).parent
-    return _load(task, folder)
+    reference = str(Path(name).resolve()) if str(name).endswith(".toml") else str(name)
+    return LoadedTask(task, reference, folder, tuple(_load(task, folder)))
 
 
 def available(folder: Path, names: Sequence[str | Path] = ()) -> list[TaskStatus]:

@@ -187,18 +187,14 @@ class BatchRun:
             InputError: see the class.
             OutputError: there is no room, or the output was deleted or changed meanwhile.
         """
-        told = progress or (lambda count: None)
-        asked = 0
+
+        def answers(chunk: Sequence[Item]) -> Sequence[Response | Failure]:
+            return answered_each(answer, chunk, lambda error: Failure(str(error)), NumericalError)
+
         with self.destination.locked():
             self._prepare()
-            told(self.log.done - len(self.log.failed))
-            for chunk, answered, log in self.log.unfinished(self.items, CHUNK):
-                found = answered_each(answer, chunk, lambda error: Failure(str(error)), NumericalError)
-                fresh = list(zip(chunk, found, strict=True))[answered:]
-                log.append(record_line(item, response) for item, response in fresh)
-                asked += len(fresh)
-                told(len(fresh))
-        return asked
+            told = progress or (lambda count: None)
+            return len(answer_unfinished(self.log, self.items, CHUNK, answers, record_line, told))
 
     def _prepare(self) -> None:
         """Make output and settings agree."""
@@ -213,7 +209,44 @@ class BatchRun:
             self.log.remove()
         with replacing(settings_file) as temporary:
             temporary.write_text(json.dumps(self.settings, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        self.log.resume(self.items)
+
+
+def answer_unfinished(
+    log: AnswerLog,
+    items: Sequence[Item],
+    size: int,
+    answer: Callable[[Sequence[Item]], Sequence[A]],
+    line: Callable[[Item, A], bytes],
+    told: Callable[[int], None],
+) -> list[A]:
+    """Answer what a log lacks, chunk by chunk, and append each chunk's lines before the next is asked.
+
+    Args:
+        log: of the answers; nobody else may write to it.
+        items: all of them, in their order.
+        size: number of items in a chunk.
+        answer: called with the items of one chunk, one answer each.
+        line: an item's answer as the log holds it, line end included.
+        told: called with the number of items just answered, those of an earlier call first.
+
+    Returns:
+        The answers of this call.
+
+    Raises:
+        InputError: the log's lines belong to other items.
+        OutputError: there is no room, or the log was deleted or changed meanwhile.
+    """
+    log.resume(items)
+    if log.done:
+        told(log.done - len(log.failed))
+    found: list[A] = []
+    # A chunk that was stopped halfway is answered whole again, and its missing part kept.
+    for chunk, answered, lines in log.unfinished(items, size):
+        fresh = list(zip(chunk, answer(chunk), strict=True))[answered:]
+        lines.append(line(item, one) for item, one in fresh)
+        found += [one for _, one in fresh]
+        told(len(fresh))
+    return found
 
 
 def answered_each(

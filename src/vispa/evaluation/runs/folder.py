@@ -164,22 +164,25 @@ class RunFolder:
         """Keep other processes from writing to the folder; see `vispa.files.append_log.Destination`."""
         return self.destination.locked()
 
-    def begin(self, config: Mapping[str, Any], environment: Mapping[str, Any], *, overwrite: bool = False) -> None:
+    def begin(self, settings: Mapping[str, Any], environment: Mapping[str, Any], *, overwrite: bool = False) -> dict[str, Any]:
         """Write settings and environment; refuse to go on with other ones.
 
         Methods may be added to a run, but neither removed nor changed.
 
         Args:
-            config: everything that determines the answers; of these `folder` is not compared,
+            settings: everything that determines the answers; of these `folder` is not compared,
                 `methods` may grow, and `method_settings` are compared for each method.
             environment: of these only the `versions` are compared.
             overwrite: delete the records of an earlier run.
+
+        Returns:
+            The settings as `config` reads them back.
 
         Raises:
             InputError: the folder holds a run with other settings, which it names, or files that no
                 run wrote.
         """
-        config = json.loads(json.dumps({"format": FORMAT, **config}))
+        config: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **settings}))
         self.check_own()
         if overwrite:
             self._clear()
@@ -193,6 +196,7 @@ class RunFolder:
         write_json(self.path / "config.json", config)
         write_json(self.path / "environment.json", environment)
         (self.path / "records").mkdir(exist_ok=True)
+        return config
 
     def check_own(self) -> None:
         """Refuse a folder in which something else than a run is, whether or not it is to be overwritten.

@@ -12,7 +12,7 @@ from vispa.errors import InputError
 from vispa.items.item import Item
 from vispa.evaluation.metrics import METRICS
 from vispa.evaluation.runs.folder import ItemRecord, RunFolder
-from vispa.evaluation.tasks import Task, find_task, load_task
+from vispa.evaluation.tasks import LoadedTask, Task, load_task
 from vispa.files.append_log import Identifier
 
 Outcome = Literal["answered", "unreadable", "failed", "missing"]
@@ -85,10 +85,19 @@ def read_run(folder: Path, data: Path | None = None) -> Run:
     """
     config = RunFolder(folder).config()
     where = data or (Path(config["folder"]) if config.get("folder") else None)
-    items = tuple(load_task(config["task"], where)[: config.get("limit")])
+    return with_records(folder, config, load_task(config["task"], where))
+
+
+def with_records(folder: Path, config: dict[str, Any], loaded: LoadedTask) -> Run:
+    """The run of a folder whose settings and items are known; only its records are read.
+
+    Raises:
+        InputError: see `read_run`.
+    """
+    items = loaded.items[: config.get("limit")]
     ids = {item.id for item in items}
     records = {str(method): _read_records(folder, str(method), ids) for method in config["methods"]}
-    return Run(folder, config, find_task(config["task"]), items, records)
+    return Run(folder, config, loaded.task, items, records)
 
 
 def _read_records(folder: Path, method: str, ids: set[Identifier]) -> dict[Identifier, ItemRecord]:
