@@ -18,6 +18,7 @@ from random_banks import BLOCKS, CALIBRATED, VALUES, WIDTH, random_bank, same
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from vispa.cli import main
 from vispa.cli.bank import app
 from vispa.cli.bank.exporting import blocks_option
 from vispa.cli.fit import fit
@@ -368,3 +369,28 @@ def test_blocks_argument() -> None:
 def test_errors_are_the_users(cache: Path) -> None:
     assert issubclass(BankError, InputError)
     assert issubclass(ModelError, InputError)
+
+
+def test_configured_values_decide_between_several_banks(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They refuse no bank: they are meant for all calls."""
+    (tmp_path / "values").mkdir()
+    own = write_taxonomy(tmp_path / "values")
+    keep(random_bank(model="embedded", taxonomy_fingerprint=Taxonomy.built_in().fingerprint), cache)
+    second = keep(random_bank(model="embedded", taxonomy_fingerprint=Taxonomy.load(own).fingerprint), cache)
+    other = keep(random_bank(model="another", taxonomy_fingerprint="c" * 64), cache)
+    monkeypatch.setenv("VISPA_TAXONOMY", str(own))
+    monkeypatch.setenv("VISPA_MODEL", "none/such")
+
+    def path_of(*arguments: str) -> str:
+        result = CliRunner().invoke(main.app, ["bank", *arguments, "--json"])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return json.loads(result.output)["path"]
+
+    assert path_of("show", "embedded") == path_of("verify", "embedded") == str(second)
+    assert path_of("show", "another") == path_of("verify", "another") == str(other)
+    refused = CliRunner().invoke(main.app, ["bank", "show", "another", "--taxonomy", str(own)]).exception
+    assert "was not fitted on the values of" in str(refused)
+    CliRunner().invoke(main.app, ["bank", "remove", "embedded", "--yes"])
+    assert not second.exists()

@@ -94,6 +94,12 @@ def is_configured(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "DEFAULT_MAP"
 
 
+def configured_taxonomy() -> Path | None:
+    """The taxonomy that file or environment name, for commands whose own option says something else."""
+    found = defaults()["taxonomy"]
+    return None if found.value is None else Path(found.value)
+
+
 def _of_commands(command: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the defaults that a command has parameters for; of a group, by command."""
     if hasattr(command, "commands"):

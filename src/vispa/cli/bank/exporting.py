@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vispa.cli.bank.finding import BankName, OfTaxonomy, load_bank
+from vispa.cli.bank.finding import OfBank
 from vispa.cli.console import names_argument, print_json, print_line, print_note
+from vispa.cli.grouping import grouped
 from vispa.cli.options import AsJson
 from vispa.errors import InputError
 from vispa.files.reading import shortened
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from vispa.steering.exchange.fixed import Scale
 
 
+@grouped
 def export(
-    bank: BankName,
+    context: typer.Context,
+    bank: OfBank,
     output: Annotated[Path, typer.Argument(help="*.gguf for llama.cpp and repeng, *.safetensors for servers.")],
     values: Annotated[str | None, typer.Option(help="Comma-separated; one for GGUF. By default all.")] = None,
     estimator: Annotated[str | None, typer.Option(help="Whose directions; by default the recipe's.")] = None,
@@ -27,7 +30,6 @@ def export(
     scale: Annotated[
         str, typer.Option(help="recipe: coefficient 1 is the recipe's magnitude; or a factor on the fitted vectors.")
     ] = "recipe",
-    taxonomy: OfTaxonomy = None,
     as_json: AsJson = False,
 ) -> None:
     """Write steering vectors for other programs.
@@ -43,7 +45,7 @@ def export(
     from vispa.steering.exchange.gguf import export_gguf
     from vispa.steering.exchange.plain import export_vectors
 
-    path, loaded = load_bank(bank, taxonomy)
+    path, loaded = bank.load(context)
     if output.exists() and output.samefile(path):
         raise InputError("output", "is the bank itself.", "Name another file.")
     if output.suffix == ".gguf":

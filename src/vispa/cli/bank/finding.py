@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vispa.cli.defaults import is_configured
 from vispa.errors import BankError, InputError
 from vispa.files.folders import banks_folder
 
 if TYPE_CHECKING:
     from vispa.steering.bank import VectorBank
     from vispa.steering.bank_header import BankHeader
-
-BankName = Annotated[
-    str, typer.Argument(metavar="BANK", help="A file, the beginning of a cached one's name, or a model.")
-]
-
 
 OfTaxonomy = Annotated[
     Path | None,
@@ -28,30 +25,56 @@ OfTaxonomy = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class OfBank:
+    """Which bank a command is about."""
+
+    bank: Annotated[
+        str, typer.Argument(metavar="BANK", help="A file, the beginning of a cached one's name, or a model.")
+    ]
+    taxonomy: OfTaxonomy = None
+
+    def path(self, context: typer.Context) -> Path:
+        """Its file, see `find_bank`."""
+        return find_bank(self.bank, self.taxonomy, demanded=not is_configured(context, "taxonomy"))
+
+    def load(self, context: typer.Context) -> tuple[Path, VectorBank]:
+        """Its file, and what is in it.
+
+        Raises:
+            InputError: as `find_bank`; the file is no bank that can be used.
+        """
+        from vispa.steering.bank import VectorBank
+
+        path = self.path(context)
+        return path, VectorBank.load(path)
+
+
 def cached_banks() -> list[Path]:
     """The files of the cached banks, by name; those that are being written are left out."""
     folder = banks_folder()
     return sorted(path for path in folder.glob("*.safetensors") if path.is_file() and not path.name.startswith("."))
 
 
-def find_bank(bank: str, taxonomy: Path | None = None) -> Path:
+def find_bank(bank: str, taxonomy: Path | None = None, *, demanded: bool = True) -> Path:
     """The file that is meant by a path, the beginning of a cached file's name, or a recorded model name.
 
     Args:
         bank: any of them.
         taxonomy: folder of the values that the bank was fitted on; by default any, and the built-in
             values where there are several.
+        demanded: refuse a bank that was fitted on other values; else they only decide between several.
 
     Raises:
         BankError: there is none, or several may be meant.
         InputError: the folder is no taxonomy.
     """
     found = matching_banks(bank)
-    if taxonomy is not None:
+    if taxonomy is not None and (demanded or len(found) > 1):
         fitted = fitted_on(found, taxonomy)
-        if not fitted:
+        if not fitted and demanded:
             raise BankError(bank, f"was not fitted on the values of {taxonomy}.", "Fit it with `vispa fit --taxonomy`.")
-        found = fitted
+        found = fitted or found
     return the_one(bank, found)
 
 
@@ -94,18 +117,6 @@ def the_one(bank: str, found: list[Path]) -> Path:
         names = ", ".join(path.name for path in found)
         raise BankError(bank, f"may be any of {len(found)} banks ({names}).", "Write more of the name, or --taxonomy.")
     return found[0]
-
-
-def load_bank(bank: str, taxonomy: Path | None = None) -> tuple[Path, VectorBank]:
-    """The file that is meant, and what is in it.
-
-    Raises:
-        InputError: as `find_bank`; the file is no bank that can be used.
-    """
-    from vispa.steering.bank import VectorBank
-
-    path = find_bank(bank, taxonomy)
-    return path, VectorBank.load(path)
 
 
 def _header(path: Path) -> BankHeader | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vispa.cli.bank.finding import OfTaxonomy, find_bank
+from vispa.cli.bank.finding import OfBank, OfTaxonomy
 from vispa.cli.console import print_json, print_line
 from vispa.cli.options import AsJson
 from vispa.errors import BankError, InputError
@@ -15,6 +15,7 @@ from vispa.files.locking import changing
 
 
 def import_bank(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A bank, a GGUF control vector, or a safetensors file of vectors.")],
     into: Annotated[str | None, typer.Option(help="Bank that takes the vectors in.")] = None,
     value: Annotated[str | None, typer.Option(help="Which value a GGUF control vector is of.")] = None,
@@ -34,7 +35,7 @@ def import_bank(
         path = _take_bank(file, force)
         added: dict[str, list[int]] = {}
     else:
-        path, added = _take_vectors(file, find_bank(into, taxonomy), value, name, force)
+        path, added = _take_vectors(file, OfBank(into, taxonomy).path(context), value, name, force)
     if as_json:
         print_json({"path": str(path), "layers": added, "estimator": name if into is not None else None})
         return

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vispa.cli.bank.finding import (
-    BankName,
-    OfTaxonomy,
+    OfBank,
     bank_row,
     bank_shape,
     cached_banks,
-    find_bank,
-    load_bank,
 )
 from vispa.cli.console import confirm, print_json, print_line
+from vispa.cli.grouping import grouped
 from vispa.cli.options import AsJson
 from vispa.files.folders import banks_folder
 
@@ -46,12 +44,13 @@ def list_banks(as_json: AsJson = False) -> None:
         print_line(f"  {row['size'] / 1e6:.1f} MB, {row['date']}")
 
 
-def show(bank: BankName, taxonomy: OfTaxonomy = None, as_json: AsJson = False) -> None:
+@grouped
+def show(context: typer.Context, bank: OfBank, *, as_json: AsJson = False) -> None:
     """Show what a bank is bound to, how well its directions separate, and its recipe.
 
     Example: `vispa bank show embedded`
     """
-    path, loaded = load_bank(bank, taxonomy)
+    path, loaded = bank.load(context)
     quality = {name: entry.directions.quality.mean(0).tolist() for name, entry in loaded.entries.items()}
     if as_json:
         print_json(_as_json(path, loaded, quality))
@@ -72,9 +71,11 @@ def show(bank: BankName, taxonomy: OfTaxonomy = None, as_json: AsJson = False) -
         print_line(f"    {name:<{width_of_names}}  {about:<15} " + " ".join(f"{q:.2f}" for q in row))
 
 
+@grouped
 def remove(
-    bank: BankName,
-    taxonomy: OfTaxonomy = None,
+    context: typer.Context,
+    bank: OfBank,
+    *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -82,7 +83,7 @@ def remove(
 
     Example: `vispa bank remove my-llama --yes`
     """
-    path = find_bank(bank, taxonomy)
+    path = bank.path(context)
     if path.parent.resolve() != banks_folder().resolve():
         # A mistyped path must not cost anybody another file; the cache holds nothing but banks.
         from vispa.steering.bank import VectorBank

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vispa.cli.bank.finding import BankName, bank_shape, fitted_on, matching_banks, the_one
+from vispa.cli.bank.finding import OfBank, bank_shape, fitted_on, matching_banks, the_one
 from vispa.cli.console import print_json, print_line
+from vispa.cli.defaults import configured_taxonomy
+from vispa.cli.grouping import grouped, without
 from vispa.cli.options import AsJson
 from vispa.errors import BankError
 
@@ -16,21 +18,27 @@ if TYPE_CHECKING:
     from vispa.steering.bank import VectorBank
 
 
+@grouped
 def verify(
-    bank: BankName,
-    model: Annotated[str | None, typer.Option(help="Also check that it belongs to this model.")] = None,
-    taxonomy: Annotated[Path | None, typer.Option(help="Also check that it belongs to this folder's values.")] = None,
+    bank: Annotated[OfBank, without("taxonomy")],
+    # Named unlike the shared options: what is configured for all calls says nothing of this bank.
+    of_model: Annotated[str | None, typer.Option("--model", help="Also check that it belongs to this model.")] = None,
+    of_taxonomy: Annotated[
+        Path | None, typer.Option("--taxonomy", help="Also check that it belongs to this folder's values.")
+    ] = None,
+    *,
     as_json: AsJson = False,
 ) -> None:
     """Check a bank's file against its checksums, its numbers, and whether it belongs to a model and a taxonomy.
 
     Ends with exit code 2 if anything is wrong. Example: `vispa bank verify embedded --model embedded`
     """
-    found = matching_banks(bank)
-    if taxonomy is not None and len(found) > 1:
-        found = fitted_on(found, taxonomy) or found
-    path = the_one(bank, found)
-    problems = _problems(path, model, taxonomy)
+    found = matching_banks(bank.bank)
+    wanted = of_taxonomy or configured_taxonomy()
+    if wanted is not None and len(found) > 1:
+        found = fitted_on(found, wanted) or found
+    path = the_one(bank.bank, found)
+    problems = _problems(path, of_model, of_taxonomy)
     if as_json:
         print_json({"path": str(path), "sound": not problems, "problems": problems})
     else:
