@@ -59,9 +59,9 @@ def _described(command: Any, path: str) -> list[str]:
     if arguments:
         rows = [(f"`{_metavar(one)}`", _text(one)) for one in arguments]
         found.append(_table(("argument", "what it is"), rows))
-    if options:
-        rows = [(_flags(one), _text(one)) for one in options]
-        found.append(_table(("option", "what it does"), rows))
+    for heading in dict.fromkeys(getattr(one, "rich_help_panel", None) for one in options):
+        rows = [(_flags(one), _text(one)) for one in options if getattr(one, "rich_help_panel", None) == heading]
+        found.append(_table((heading or "option", "what it does"), rows))
     return [part for part in found if part]
 
 

@@ -6,12 +6,16 @@ import importlib
 import logging
 import re
 import runpy
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import vispa
 from tests.snippets import run_page, snippets
+from vispa import DistributionalResponse, OvertonResponse, Recipe, SteerableResponse
+from vispa.cli.defaults import KEYS
+from vispa.evaluation.tasks import Task
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -63,6 +67,14 @@ def test_the_paper_index_names_what_exists() -> None:
 def test_the_reference_holds_every_public_name() -> None:
     page = (DOCS / "python.md").read_text(encoding="utf-8")
     assert [name for name in vispa.__all__ if f"::: vispa.{name}\n" not in page] == []
+
+
+def test_the_page_of_formats_holds_every_key_and_field() -> None:
+    page = (DOCS / "formats.md").read_text(encoding="utf-8")
+    names = {*KEYS, *(field.name for field in fields(Recipe)), *Task.model_fields}
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []
+    for answer in (OvertonResponse, SteerableResponse, DistributionalResponse):
+        assert [name for name in answer.model_fields if f"`{name}`" not in page] == []
 
 
 def test_files_that_contributing_names_exist() -> None:

@@ -25,6 +25,7 @@ BARS = {
     "item-format": 1,
     "prompt": 1,
     "quirk": 1,
+    "option": 1,
 }
 #: How each is used once it is there; run in one process with all patches applied.
 USES = {
@@ -101,6 +102,14 @@ USES = {
         model.config, model.parts = SimpleNamespace(depth=3), nn.ModuleList([nn.Linear(1, 1) for _ in range(3)])
         assert len(decoder_blocks(model)) == 3
     """,
+    "option": """
+        from typer.testing import CliRunner
+        from vispa.cli.main import app
+        from vispa.cli.options import Decoding
+        for command in ("respond", "batch", "eval"):
+            assert "--short" in CliRunner().invoke(app, [command, "--help"]).output
+        assert Decoding(short=True).sampling.max_new_tokens == 40
+    """,
 }
 
 
@@ -131,7 +140,7 @@ def test_what_the_patches_add_works(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "src", tmp_path / "src", copy_function=copy, ignore=leaving_out)
     for kind in BARS:
         applied = subprocess.run(
-            ["git", "apply", "--recount", "-C1", str(PATCHES / f"{kind}.diff")],
+            ["git", "apply", "--recount", str(PATCHES / f"{kind}.diff")],
             cwd=tmp_path,
             env=os.environ | {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)},
             capture_output=True,
