@@ -80,7 +80,7 @@ ITEMS: dict[str, tuple[Maker, tuple[str, ...]]] = {
     "null.json": (b'["Feeding ducks", null]', ("item 2", "neither an object nor a text")),
     "nested.json": (b'[["Feeding ducks"]]', ("item 1", "neither an object nor a text")),
     "no-text.json": (b'[{"txt": "Feeding ducks"}]', ("item 1", "has no text", "situation")),
-    "text-list.json": (b'[{"text": ["Feeding ducks"]}]', ("item 1", "has no text")),
+    "text-list.json": (b'[{"text": ["Feeding ducks"]}]', ("item 1", "text", "It should be")),
     "blank-text.json": (b'[{"text": "\\u200b"}]', ("1", "text", "is empty")),
     "escape-only.json": (b'[{"text": "\\u001b"}]', ("1", "text", "is empty")),
     "surrogate.json": (b'[{"text": "a \\ud83d b"}]', ("item 1", "half a surrogate pair")),
