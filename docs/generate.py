@@ -77,7 +77,7 @@ def _flags(option: Any) -> str:
 
 def _kind(option: Any) -> str:
     """What is given, in words."""
-    return {"int": "number", "float": "number", "Path": "path"}.get(option.bare_type.__name__, "text")
+    return {"int": "number", "float": "number", "Path": "path"}.get(str(option.bare_type()), "text")
 
 
 def _text(parameter: Any) -> str:
