@@ -24,9 +24,10 @@ from hypothesis import strategies as st
 from vispa.errors import InputError
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.loading import LoadedModel
-from vispa.readers.api import ApiChat, _pause, _retry_after
+from vispa.readers.api import ApiChat
 from vispa.readers.base import ChatModel, Failure, Unweighable
 from vispa.readers.local import LocalChat
+from vispa.readers.retrying import pause_before, retry_after
 
 KEY = "sk-secret-0123456789"
 
@@ -179,12 +180,12 @@ def test_too_long_a_retry_after_is_not_waited_for(serve) -> None:
 
 
 def test_retry_after_reads_numbers_and_dates() -> None:
-    assert _retry_after({}) == 0
-    assert _retry_after({"retry-after": "7"}) == 7
-    assert _retry_after({"retry-after": "-7"}) == 0
+    assert retry_after({}) == 0
+    assert retry_after({"retry-after": "7"}) == 7
+    assert retry_after({"retry-after": "-7"}) == 0
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    assert 28 < _retry_after({"retry-after": later}) <= 30
-    assert _retry_after({"retry-after": "Fri, 01 Jan 1999 00:00:00 GMT"}) == 0
+    assert 28 < retry_after({"retry-after": later}) <= 30
+    assert retry_after({"retry-after": "Fri, 01 Jan 1999 00:00:00 GMT"}) == 0
     for nonsense in (
         "soon",
         "nan",
@@ -200,12 +201,12 @@ def test_retry_after_reads_numbers_and_dates() -> None:
         "1000000",
         "Mon, 99",
     ):
-        assert _retry_after({"retry-after": nonsense}) == 0
+        assert retry_after({"retry-after": nonsense}) == 0
 
 
 @given(st.integers(1, 60), st.floats(0, 10), st.floats(0, 120))
 def test_pauses_grow_with_jitter_and_stay_bounded(attempt: int, backoff: float, wait: float) -> None:
-    pause = _pause(attempt, backoff, wait)
+    pause = pause_before(attempt, backoff, wait)
     whole = min(backoff * 2 ** (attempt - 1), 30)
     assert wait + whole / 2 <= pause <= wait + whole
 

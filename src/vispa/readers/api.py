@@ -10,21 +10,18 @@ from __future__ import annotations
 import json
 import logging
 import os
-import random
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import partial
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from urllib.parse import urlsplit
 
 import numpy as np
 from pydantic import ValidationError
 
 from vispa.errors import InputError
+from vispa.readers.address import key_of, shown_place
 from vispa.readers.base import Distribution, Failure, Progress, Unfinished
 from vispa.readers.parameters import (
     DEFAULT_TIMEOUT,
@@ -34,6 +31,7 @@ from vispa.readers.parameters import (
     check_parameters,
 )
 from vispa.readers.replies import Reply, answer_of, distribution_of, first_problem, no_logprobs
+from vispa.readers.retrying import LONGEST_RETRY_AFTER, Passing, pause_before, retry_after
 from vispa.readers.threads import run_jobs
 from vispa.readers.transport import (
     OutOfTimeError,
@@ -55,15 +53,8 @@ _logger = logging.getLogger(__name__)
 
 # How many times as long all tries of a prompt may take together.
 _ALL_TRIES = 2.0
-# Longest pause between two tries that is chosen here, and longest that a server may ask for in all, in seconds.
-_LONGEST_BACKOFF = 30.0
-_LONGEST_RETRY_AFTER = 120.0
-# From here on what a server asks for is nonsense.
-_WEEK = 7 * 24 * 3600.0
 # Statuses that may pass, besides 500 and above.
 _PASSING = frozenset({408, 409, 429})
-# Local servers take any key, but the client insists on one.
-_NO_KEY = "no-key-is-needed"
 
 
 class ApiChat:
@@ -125,8 +116,8 @@ class ApiChat:
         address = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
         self.model = model
         self.name = f"{model} {json.dumps(own, ensure_ascii=False)}" if own else model
-        self.place = _place(address)
-        self._key_variable, self._key = key_variable, _key(key_variable)
+        self.place = shown_place(address)
+        self._key_variable, self._key = key_variable, key_of(key_variable)
         self._timeout, self._retries, self._concurrency = timeout, retries, concurrency
         self._backoff, self._own = backoff, own
         self._accepted, self._lock = Accepted.at_first(own, top_logprobs), Lock()
@@ -184,19 +175,19 @@ class ApiChat:
             started = time.monotonic()
             outcome = self._try(question, min(self._timeout, most - spent))
             spent += time.monotonic() - started
-            if not isinstance(outcome, _Passing):
+            if not isinstance(outcome, Passing):
                 return outcome
             attempt += 1
             tries = f"(HTTP API at {self.place}, {attempt} {'try' if attempt == 1 else 'tries'})"
-            pause = _pause(attempt, self._backoff, outcome.wait)
-            if outcome.wait > 0 and waited + outcome.wait > _LONGEST_RETRY_AFTER:
+            pause = pause_before(attempt, self._backoff, outcome.wait)
+            if outcome.wait > 0 and waited + outcome.wait > LONGEST_RETRY_AFTER:
                 return Failure(f"{outcome.problem}, and asks to wait {outcome.wait:.0f} s {tries}. Run again later.")
             # What is left of the time must be worth a try.
             if attempt > self._retries or spent > 0.9 * most or stop.wait(pause):
                 return Failure(f"{outcome.problem} {tries}. {outcome.advice}")
             waited += pause
 
-    def _try(self, question: _Question[T], seconds: float) -> T | Failure | _Passing:
+    def _try(self, question: _Question[T], seconds: float) -> T | Failure | Passing:
         """One request, and another for each parameter that the server turns out not to take.
 
         Raises:
@@ -225,7 +216,7 @@ class ApiChat:
 
     def _send(
         self, question: _Question[T], accepted: Accepted, seconds: float
-    ) -> T | Failure | _Passing | InputError | Accepted:
+    ) -> T | Failure | Passing | InputError | Accepted:
         """The reply to one request, what is wrong with it, or how the server is to be asked."""
         import openai
 
@@ -249,15 +240,15 @@ class ApiChat:
         except UnicodeEncodeError:
             return Failure("The prompt is not valid Unicode. Save or send its text with UTF-8 encoding.")
         except ValidationError as error:
-            return _Passing(
+            return Passing(
                 f"The server's reply is not one of a chat API, {first_problem(error)}",
                 "Check the base URL and the server.",
             )
 
-    def _silent(self) -> _Passing:
-        return _Passing(f"The server did not answer within {self._timeout:g} s", "Give it a longer timeout.")
+    def _silent(self) -> Passing:
+        return Passing(f"The server did not answer within {self._timeout:g} s", "Give it a longer timeout.")
 
-    def _broken(self, error: Exception) -> Failure | _Passing | InputError:
+    def _broken(self, error: Exception) -> Failure | Passing | InputError:
         """What an error without a status means."""
         if cause(error, OutOfTimeError) is not None:
             return self._silent()
@@ -274,11 +265,11 @@ class ApiChat:
             return InputError(
                 "base_url", f"{self.place} {problem}.", "Check the address; SSL_CERT_FILE names further authorities."
             )
-        return _Passing("There was no connection, or it broke", "Check that the server runs at that address.")
+        return Passing("There was no connection, or it broke", "Check that the server runs at that address.")
 
     def _judge(
         self, error: openai.APIStatusError, accepted: Accepted, *, weighing: bool
-    ) -> Failure | _Passing | InputError | Accepted:
+    ) -> Failure | Passing | InputError | Accepted:
         """What an HTTP error means: another way to ask, or a fault for ever and all prompts, for ever, or for now."""
         status, said = error.status_code, self._words(error)
         if status in (400, 403, 422):
@@ -303,7 +294,7 @@ class ApiChat:
             return InputError("model", f"{self.model} is not known at {self.place} (404){said}.", _CHECK)
         problem = f"The server failed with HTTP status {status}{said}"
         if status in _PASSING or status >= 500:
-            return _Passing(problem, "Run again later, or with less concurrency.", _retry_after(error.response.headers))
+            return Passing(problem, "Run again later, or with less concurrency.", retry_after(error.response.headers))
         return Failure(f"{problem} (HTTP API at {self.place}). Change the prompt, or choose another model.")
 
     def _words(self, error: openai.APIStatusError) -> str:
@@ -328,63 +319,7 @@ class _Question(Generic[T]):
     weighing: bool = False
 
 
-@dataclass(frozen=True)
-class _Passing:
-    """Why a try failed, where another may work; `wait` is what the server asks for, in seconds."""
-
-    problem: str
-    advice: str
-    wait: float = 0.0
-
-
-def _pause(attempt: int, backoff: float, wait: float) -> float:
-    """Seconds before the next try: at least what the server asks for, and never the same in all threads."""
-    return wait + random.uniform(0.5, 1) * min(backoff * 2.0 ** (attempt - 1), _LONGEST_BACKOFF)
-
-
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds of a Retry-After header, which is a number or a date (RFC 9110, section 10.2.3).
-
-    0 without one, and for what is neither, or lies in the past or more than a week ahead.
-    """
-    value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
-        seconds = float(value)
-    else:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            return 0.0
-    return seconds if 0 < seconds <= _WEEK else 0.0
-
-
 def _parameter(error: openai.APIStatusError) -> str:
     """The parameter that an error names, in lower case; empty where it names none."""
     found = error.body.get("param") if isinstance(error.body, dict) else None
     return found.lower() if isinstance(found, str) else ""
-
-
-def _key(variable: str) -> str:
-    """The key that a variable of the environment holds."""
-    if not variable:
-        return _NO_KEY
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise InputError(variable, "is not set.", "Put the API's key in this environment variable.")
-    # Such a key would end up in the message of the HTTP library's error.
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise InputError(variable, "holds characters that no key has.", "Put the API's key, and nothing else, in it.")
-    return key
-
-
-def _place(address: str) -> str:
-    """An address as it may be shown: without user, password and query."""
-    try:
-        parts = urlsplit(address)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in ("http", "https"):
-        raise InputError("base_url", "is not an http address.", "Give one such as http://localhost:8000/v1.")
-    host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
