@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -12,8 +13,15 @@ from hypothesis import strategies as st
 from mode_parts import parts
 from scipy.spatial.distance import jensenshannon
 
+from vispa import modes
+from vispa import request as vispa_request
 from vispa.errors import InputError, VispaError
+from vispa.evaluation.methods.base import Bench
+from vispa.evaluation.methods.voice import Voice
+from vispa.evaluation.methods.voices import answer_from_voices
+from vispa.items.item import Item
 from vispa.models.loading import LoadedModel
+from vispa.modes.base import Parts, with_values
 from vispa.modes.case import Case
 from vispa.modes.checking import checked
 from vispa.modes.mixture import Example, Mixture, at_temperature, fit_mixture, jensen_shannon
@@ -25,7 +33,7 @@ from vispa.modes.questions import lettered, option_prompt, question_stem, target
 from vispa.modes.steerable import SteerableMode
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure, Unweighable
-from vispa.records import Comment, OvertonResponse, Stance, SteerableResponse
+from vispa.records import Comment, OvertonResponse, Provenance, Record, Selection, Stance, SteerableResponse
 from vispa.request import STANCE_OPTIONS, Request
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.steering.fitting import fit_bank
@@ -400,3 +408,61 @@ def test_a_failing_reader_is_reported_by_item(vispa: Vispa) -> None:
     assert found[0] == Failure("gone.") and not isinstance(found[1], Failure)
     with pytest.raises(VispaError, match="gone"):
         failing.respond(texts[0], mode="distributional", k=2, max_new_tokens=4)
+
+
+# ---------------------------------------------------------------- a mode more
+
+
+class LongestResponse(Record):
+    text: str
+    mode: Literal["longest"] = "longest"
+    values: tuple[Selection, ...]
+    comments: tuple[Comment, ...]
+    silent: tuple[str, ...]
+    response: str
+    provenance: Provenance | None = None
+
+
+class LongestMode:
+    """Answers with the longest comment; needs a country."""
+
+    name = "longest"
+
+    def __init__(self, parts: Parts) -> None:
+        self.reader = parts.reader
+
+    @staticmethod
+    def check(request: Request, taxonomy: Taxonomy, weighted: Sequence[str] = ()) -> Request:
+        if request.country is None:
+            raise InputError("country", "is missing.", "Name one.")
+        return with_values(request, taxonomy, ("karma",) if "karma" in taxonomy else ("calm", "thrift"))
+
+    def answer(self, cases: Sequence[Case]) -> list[LongestResponse | Failure]:
+        return [
+            LongestResponse(**case.recorded, response=max((one.text for one in case.comments), key=len))
+            if case.country != "nowhere"
+            else Failure("no such place.")
+            for case in cases
+        ]
+
+    def parts_of(self, case: Case) -> dict[str, Any]:
+        return {"reader": self.reader.name}
+
+
+def test_a_mode_more_is_a_file_and_a_line(vispa: Vispa, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pipeline and evaluation ask the registry alone: no other file knows which modes there are."""
+    monkeypatch.setitem(modes.MODES, "longest", LongestMode)
+    monkeypatch.setattr(vispa_request, "MODES", (*vispa_request.MODES, "longest"))
+    monkeypatch.setitem(vispa_request.MODES_OF, "country", ("distributional", "longest"))
+    asked = [Request("Feeding ducks", mode="longest", country=place) for place in ("Peru", "nowhere")]  # type: ignore[arg-type]
+    found, failed, plain = vispa.respond_many([*asked, Request("Feeding ducks", k=1)], max_new_tokens=6)
+    assert isinstance(found, LongestResponse) and found.response == max((c.text for c in found.comments), key=len)
+    assert {one.value for one in found.values} == {"calm", "thrift"} and found.provenance is not None
+    assert (found.provenance.reader, found.provenance.aggregator) == (vispa.reader.name, None)
+    assert found.provenance.choosing.named == ("calm", "thrift") and found.provenance.timings["aggregate"] >= 0
+    assert failed == Failure("no such place.") and isinstance(plain, OvertonResponse)
+    with pytest.raises(InputError, match="country: is missing"):
+        vispa.respond("Feeding ducks", mode="longest")  # type: ignore[call-overload]
+    item = Item(id=1, text="Feeding ducks").model_copy(update={"mode": "longest"})
+    (answer,) = answer_from_voices(Bench(vispa), [item], [[Voice("one", "Yes.", "a"), Voice("two", "Surely.", "b")]])
+    assert (answer.response, answer.error, len(answer.comments)) == ("Surely.", None, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,19 +76,23 @@ def _print(answer: Response) -> None:
     print_drawn(table)
     if answer.silent:
         print_line(f"The model gave nothing for {', '.join(answer.silent)}.")
-    if answer.mode == "overton":
-        _print_heading("Response")
-        print_text(answer.response)
-        made_up = [claim.text for claim in answer.claims if not claim.supported]
-        if made_up:
-            _print_heading("Said by no comment")
-            for sentence in made_up:
-                print_line(f"- {sentence}")
-    elif answer.mode == "steerable":
+    if answer.mode == "steerable":
         _print_steerable(answer)
-    else:
+    elif answer.mode == "distributional":
         _print_heading("Distribution", f" ({answer.mixture} over {len(answer.values)} values)")
         _print_bars(answer.options, answer.distribution)
+    else:
+        _print_heading("Response")
+        print_text(answer.response)
+    if answer.mode == "overton":
+        _print_made_up([claim.text for claim in answer.claims if not claim.supported])
+
+
+def _print_made_up(sentences: Sequence[str]) -> None:
+    if sentences:
+        _print_heading("Said by no comment")
+    for sentence in sentences:
+        print_line(f"- {sentence}")
 
 
 def _print_steerable(answer: SteerableResponse) -> None:

@@ -18,6 +18,7 @@ from vispa.modes.prompts import Prompts
 from vispa.modes.readings import Reading, read_options
 from vispa.pipeline import Vispa
 from vispa.readers.base import ChatModel, Failure, Unfinished
+from vispa.records import DistributionalResponse, Response, SteerableResponse
 from vispa.request import LETTERS, Sampling, check_max_new_tokens
 from vispa.selection.selector import Selector
 from vispa.taxonomy import Taxonomy
@@ -141,6 +142,15 @@ def option_answers(bench: Bench, items: Sequence[Item], prompts: Sequence[str]) 
     options = [item_case(item).options for item in items]
     found = read_options(bench.reader, prompts, options, bench.wording)
     return [chosen_answer(reading, texts) for reading, texts in zip(found, options, strict=True)]
+
+
+def read_answer(found: Response | Failure) -> MethodAnswer:
+    """What a record of any mode says in answer, without the comments; or why there is none."""
+    if isinstance(found, Failure):
+        return MethodAnswer(error=found.reason)
+    if isinstance(found, SteerableResponse | DistributionalResponse):
+        return MethodAnswer(response=found.response, answer=found.answer, distribution=found.distribution)
+    return MethodAnswer(response=found.response)
 
 
 def chosen_answer(reading: Reading | Failure, options: Sequence[str]) -> MethodAnswer:

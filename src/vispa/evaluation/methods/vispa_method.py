@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from vispa.errors import InputError
-from vispa.evaluation.methods.base import Bench
+from vispa.evaluation.methods.base import Bench, read_answer
 from vispa.evaluation.runs.folder import CommentRecord, MethodAnswer
 from vispa.items.asking import item_request
 from vispa.items.item import Item
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
-from vispa.records import Comment, DistributionalResponse, OvertonResponse, Response, SteerableResponse
+from vispa.records import Comment, DistributionalResponse, Response, SteerableResponse
 from vispa.study.inspection import recipe_for
 
 
@@ -50,7 +50,7 @@ class VispaMethod:
             item_request(item, self.bench.request_options, own_stances=self.bench.own_stances) for item in items
         ]
         found = self.vispa.respond_many(requests, **asdict(self.bench.sampling))
-        return [MethodAnswer(error=one.reason) if isinstance(one, Failure) else _answer(one) for one in found]
+        return [read_answer(one) if isinstance(one, Failure) else _answer(one) for one in found]
 
 
 def parse(name: str) -> tuple[str | None, str | None]:
@@ -73,16 +73,15 @@ def _variant(bench: Bench, estimator: str | None, selector: str | None) -> Vispa
 
 
 def _answer(found: Response) -> MethodAnswer:
-    return MethodAnswer(
-        response=found.response,
-        answer=None if isinstance(found, OvertonResponse) else found.answer,
-        distribution=None if isinstance(found, OvertonResponse) else found.distribution,
-        values=tuple(chosen.value for chosen in found.values),
-        scores=tuple(chosen.score for chosen in found.values),
-        weights=found.weights if isinstance(found, DistributionalResponse) else (),
-        chosen=found.chosen if isinstance(found, SteerableResponse) else None,
-        comments=tuple(_comment(comment) for comment in found.comments),
-        tokens=sum(comment.tokens for comment in found.comments),
+    return read_answer(found).model_copy(
+        update={
+            "values": tuple(chosen.value for chosen in found.values),
+            "scores": tuple(chosen.score for chosen in found.values),
+            "weights": found.weights if isinstance(found, DistributionalResponse) else (),
+            "chosen": found.chosen if isinstance(found, SteerableResponse) else None,
+            "comments": tuple(_comment(comment) for comment in found.comments),
+            "tokens": sum(comment.tokens for comment in found.comments),
+        }
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from vispa.evaluation.methods.base import Bench
+from vispa.evaluation.methods.base import Bench, read_answer
 from vispa.evaluation.methods.voice import Voice
 from vispa.evaluation.runs.folder import CommentRecord, MethodAnswer
 from vispa.items.asking import item_case
@@ -22,7 +22,7 @@ from vispa.modes.overton.extractive import ExtractiveAggregator
 from vispa.modes.picking import EmbeddingPicker
 from vispa.modes.stances import read_stances
 from vispa.readers.base import Failure
-from vispa.records import Comment, OvertonResponse, Response, Selection, Stance
+from vispa.records import Comment, Selection, Stance
 from vispa.taxonomy import Taxonomy, Value
 
 
@@ -38,7 +38,7 @@ def answer_from_voices(bench: Bench, items: Sequence[Item], voices: Sequence[Seq
         return []
     cases, taxonomy = _cases(bench, items, voices)
     found = MODES[items[0].mode](_parts(bench, taxonomy)).answer(cases)
-    return [with_voices(_answer(one), spoken) for one, spoken in zip(found, voices, strict=True)]
+    return [with_voices(read_answer(one), spoken) for one, spoken in zip(found, voices, strict=True)]
 
 
 def with_voices(answer: MethodAnswer, voices: Sequence[Voice]) -> MethodAnswer:
@@ -107,11 +107,3 @@ def _parts(bench: Bench, voices: Taxonomy) -> Parts:
     if isinstance(picker, EmbeddingPicker):
         picker = EmbeddingPicker(picker.encoder, voices)
     return replace(own, aggregator=aggregator, picker=picker, mixture=Mixture())
-
-
-def _answer(found: Response | Failure) -> MethodAnswer:
-    if isinstance(found, Failure):
-        return MethodAnswer(error=found.reason)
-    if isinstance(found, OvertonResponse):
-        return MethodAnswer(response=found.response)
-    return MethodAnswer(response=found.response, answer=found.answer, distribution=found.distribution)
