@@ -122,7 +122,7 @@ def metrics(log) -> dict[str, dict[str, float]]:
 @pytest.mark.parametrize("name", built_in_tasks())
 def test_samples_are_the_tasks_items(data, name):
     task = TASKS[name](data=data)
-    items = load_task(name, Path(data)).items
+    items = list(load_task(name, Path(data)).items)
     assert [sample.id for sample in task.dataset] == [row["id"] for row in rows(name)]
     assert [sample_item(sample.metadata) for sample in task.dataset] == items
     for sample, item in zip(task.dataset, items, strict=True):
@@ -303,7 +303,7 @@ def test_vispa_answers_in_batches(vispa, data, tmp_path, monkeypatch, name, scor
     solver = vispa_solver(vispa, max_new_tokens=5, k=2)
     log = run(TASKS[name](data=data), tmp_path, solver=solver, model="none", max_samples=4)
     assert metrics(log) and sum(batches) == 6 and max(batches) == 4
-    items = load_task(name, Path(data)).items
+    items = list(load_task(name, Path(data)).items)
     direct = VispaMethod(Bench(vispa, {"k": 2}, max_new_tokens=5)).answer(items)
     samples = {sample.id: sample for sample in log.samples}
     for item, answer in zip(items, direct, strict=True):

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vispa.errors import ModelError, TextError
-from vispa.models.loading import LoadedModel
 from vispa.models.tokenization import Span
+
+if TYPE_CHECKING:
+    # Loading brings torch, which nothing here needs.
+    from vispa.models.loading import LoadedModel
 
 
 @dataclass(frozen=True)

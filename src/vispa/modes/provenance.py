@@ -6,9 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vispa.models.loading import LoadedModel
 from vispa.modes.case import Case
 from vispa.modes.prompts import Prompts
 from vispa.records import Decoding, Provenance, Steering
@@ -17,6 +16,10 @@ from vispa.selection.choosing import Chooser
 from vispa.steering.bank import VectorBank
 from vispa.steering.recipe import Recipe
 from vispa.versions import versions
+
+if TYPE_CHECKING:
+    # Loading brings torch, which nothing here needs.
+    from vispa.models.loading import LoadedModel
 
 
 @dataclass(frozen=True)
