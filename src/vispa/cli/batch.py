@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from vispa.cli.options import AsJson, Asking
 from vispa.cli.setup import Setup, refuse_idle
 from vispa.errors import VispaError
 from vispa.items.reading import check_item_text, read_items
+
+if TYPE_CHECKING:
+    from vispa.items.answering import BatchSummary
 
 
 @grouped
@@ -65,12 +68,17 @@ def batch(
             started=started,
             progress=progress,
         )
+    _report(found, as_json)
+
+
+def _report(found: BatchSummary, as_json: bool) -> None:
+    """Print what was done; end with exit code 1 where items have no answer."""
     if as_json:
         print_json(asdict(found))
     else:
         print_line("  ".join(f"{name.replace('_', ' ')}: {figure}" for name, figure in asdict(found).items()))
     if found.failed:
         raise VispaError(
-            f"{output}: {found.failed:,} of {len(items):,} items have no answer; their lines say why (`error`). "
+            f"{found.output}: {found.failed:,} of {found.items:,} items have no answer; their lines say why (`error`). "
             "Repeat the command to ask them again."
         )

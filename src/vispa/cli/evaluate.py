@@ -75,12 +75,12 @@ def evaluate(
     from vispa.evaluation.methods import Bench, check_methods
     from vispa.evaluation.runner import run
     from vispa.evaluation.runs.folder import RunFolder
-    from vispa.evaluation.tasks import load_task
+    from vispa.evaluation.tasks import find_task, load_task
 
     names = check_methods([name.strip() for name in methods.split(",") if name.strip()])
-    loaded = load_task(task, data_folder)
-    refuse_idle(context, _idle(setup, loaded.task, names, score=score))
+    refuse_idle(context, _idle(setup, find_task(task), names, score=score))
     known = setup.check()
+    loaded = load_task(task, data_folder)
     RunFolder(output).check_own()
     with progress_bars() as progress:
         bench = Bench(

@@ -16,7 +16,9 @@ from vispa.items.reading import check_item_text, read_items
 from vispa.request import check_max_new_tokens
 
 if TYPE_CHECKING:
+    from vispa.models.loading import LoadedModel
     from vispa.study.inspection import Inspection
+    from vispa.taxonomy import Taxonomy
 
 # As in vispa.study, which is too heavy to import for `--help`.
 _PARTS = ("quality", "similarity", "dose", "leakage")
@@ -55,43 +57,56 @@ def inspect(
     check_writable(output)
     messages = None if prompts is None else _messages(prompts)
     known = selecting.loaded_taxonomy()
-    from vispa.study.tables import as_json_types, check_folder, write_tables
+    from vispa.study.tables import check_folder, write_tables
 
     check_folder(output)
     named = tuple(dict.fromkeys(known[name].slug for name in names_argument(values)))
     from vispa.files.drawing import require_matplotlib
     from vispa.generation.rows import Sampling
-    from vispa.models.encoding import chat_prompt
     from vispa.models.loading import load_model
-    from vispa.steering.bank_cache import cached_bank
-    from vispa.study.dose import one_per_family
     from vispa.study.figures import write_figures
-    from vispa.study.inspection import inspect_bank
-    from vispa.study.prompts import everyday_prompts
 
     if figures != "none":
         require_matplotlib()
     loaded = load_model(model, **loading.placement)
-    with progress_bars() as progress:
-        found = inspect_bank(
-            loaded,
-            cached_bank(loaded, known, progress=progress),
-            [chat_prompt(loaded, message) for message in messages or everyday_prompts()],
-            named or one_per_family(known),
-            estimator=estimator,
-            parts=parts,
-            sampling=Sampling(max_new_tokens),
-            progress=progress,
-        )
+    sampling = Sampling(max_new_tokens)
+    found = _study(loaded, known, messages, named, estimator=estimator, parts=parts, sampling=sampling)
     written = write_tables(found, output)
     if figures != "none":
         written += write_figures(found, output, figures, {value.slug: value.label for value in known.values})
+    _report(found, written, as_json)
+
+
+def _report(found: Inspection, written: list[Path], as_json: bool) -> None:
     if as_json:
+        from vispa.study.tables import as_json_types
+
         print_json(as_json_types(_summary(found)) | {"files": [str(path) for path in written]})
-    else:
-        _print_summary(found)
-        for path in written:
-            print_line(str(path))
+        return
+    _print_summary(found)
+    for path in written:
+        print_line(str(path))
+
+
+def _study(
+    loaded: LoadedModel, taxonomy: Taxonomy, messages: list[str] | None, values: tuple[str, ...], **how: Any
+) -> Inspection:
+    """The study of a model's bank, on prompts and values of the user's or the built-in ones."""
+    from vispa.models.encoding import chat_prompt
+    from vispa.steering.bank_cache import cached_bank
+    from vispa.study.dose import one_per_family
+    from vispa.study.inspection import inspect_bank
+    from vispa.study.prompts import everyday_prompts
+
+    with progress_bars() as progress:
+        return inspect_bank(
+            loaded,
+            cached_bank(loaded, taxonomy, progress=progress),
+            [chat_prompt(loaded, message) for message in messages or everyday_prompts()],
+            values or one_per_family(taxonomy),
+            progress=progress,
+            **how,
+        )
 
 
 def _parts(only: str | None) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,16 @@ from vispa.cli.setup import Setup, refuse_idle
 from vispa.errors import InputError
 from vispa.files.writing import check_output
 from vispa.items.reading import check_gold, read_items
+
+if TYPE_CHECKING:
+    from vispa.modes.mixture import Mixture
+
+
+# Every value takes part, each comment is greedy, and what is fitted are the weights.
+_WITHOUT_EFFECT = (
+    "k", "threshold", "diversity", "selector", "selector_model", "polarity", "prompts", "weights", "temperature",
+    "top_p",
+)  # fmt: skip
 
 
 @grouped
@@ -28,21 +38,7 @@ def mixture(
     folds: Annotated[int, typer.Option(help="Parts of the cross-validation.", min=2)] = 5,
     limit: Annotated[int | None, typer.Option(help="Use the first N items only.", min=1)] = None,
     *,
-    setup: Annotated[
-        Setup,
-        without(
-            "k",
-            "threshold",
-            "diversity",
-            "selector",
-            "selector_model",
-            "polarity",
-            "prompts",
-            "weights",
-            "temperature",
-            "top_p",
-        ),
-    ],
+    setup: Annotated[Setup, without(*_WITHOUT_EFFECT)],
     as_json: AsJson = False,
 ) -> None:
     """Fit the weights with which the values' option distributions come closest to a population's.
@@ -75,7 +71,11 @@ def mixture(
     summary = {"output": str(output), "weights": fitted.shares, "temperature": fitted.temperature, **fitted.report}
     if as_json:
         print_json(summary)
-        return
+    else:
+        _print(fitted)
+
+
+def _print(fitted: Mixture) -> None:
     for value, share in sorted(fitted.shares.items(), key=lambda pair: -pair[1]):
         if share >= 0.005:
             print_line(f"{share:6.1%}  {value}")

@@ -19,6 +19,11 @@ from vispa.selection import SELECTORS
 _CHUNK = 1024
 
 
+_OF_SELECTING = (
+    "k", "threshold", "diversity", "selector", "selector_model", "taxonomy", "device", "trust_remote_code",
+)  # fmt: skip
+
+
 @grouped
 def select(
     context: typer.Context,
@@ -27,10 +32,7 @@ def select(
         Path | None, typer.Option("--input", help="File of many texts (JSON, JSON Lines, CSV or text lines).")
     ] = None,
     *,
-    setup: Annotated[
-        Setup,
-        only("k", "threshold", "diversity", "selector", "selector_model", "taxonomy", "device", "trust_remote_code"),
-    ],
+    setup: Annotated[Setup, only(*_OF_SELECTING)],
     as_json: AsJson = False,
 ) -> None:
     """Score the values for a text and show the most relevant; with --input, print JSON Lines.
@@ -62,12 +64,7 @@ def select(
         ]
 
     if text is not None:
-        found = chosen([text])[0]
-        if as_json:
-            print_json({"text": text.strip(), "values": found, "selector": chooser.selector.name})
-        else:
-            for one in found:
-                print_line(f"{one['score']:.3f}  {one['value']}")
+        _print(text, chosen([text])[0], chooser.selector.name, as_json)
         return
     with progress_bars() as progress:
         for start in range(0, len(items), _CHUNK):
@@ -75,3 +72,11 @@ def select(
             for item, found in zip(chunk, chosen([item.text for item in chunk]), strict=True):
                 print_json({"id": item.id, "values": found})
             progress("selecting", len(chunk), len(items))
+
+
+def _print(text: str, values: list[dict[str, Any]], selector: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"text": text.strip(), "values": values, "selector": selector})
+        return
+    for one in values:
+        print_line(f"{one['score']:.3f}  {one['value']}")
