@@ -58,6 +58,53 @@ def test_imports_point_down() -> None:
     assert not wrong, "\n".join(sorted(wrong))
 
 
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported_modules(path: Path, known: dict[str, Path]) -> set[str]:
+    """The modules that a file imports, those for type checkers included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner & set(known) or {node.module}
+    return found & set(known)
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    known = modules()
+    below = {name: imported_modules(path, known) - {name} for name, path in known.items()}
+    # What imports nothing that is left goes first; what can never go is in a circle.
+    while free := [name for name, others in below.items() if not others & set(below)]:
+        for name in free:
+            del below[name]
+    assert not below, sorted(below)
+
+
+def test_files_and_functions_stay_small() -> None:
+    """No file over 350 lines, no function over 50; docstrings, which are asked for, are not counted in functions."""
+    large = []
+    for name, path in modules().items():
+        text = path.read_text(encoding="utf-8")
+        if len(text.splitlines()) > 350:
+            large.append(f"{name}: {len(text.splitlines())} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                said = ast.get_docstring(node, clean=False)
+                if said is not None and (lines := lines - len(said.splitlines())) > 50:
+                    large.append(f"{name}.{node.name}: {lines} lines")
+    assert not large, large
+
+
 def test_heavy_libraries_load_where_they_are_used() -> None:
     code = "import sys, vispa, vispa.cli.main; print(sorted({'torch','transformers','sklearn','scipy','numpy',\
 'pydantic','matplotlib','openai'} & set(sys.modules)))"

@@ -18,10 +18,11 @@ from typer.testing import CliRunner
 from vispa.cli.main import app
 from vispa.errors import InputError, VispaError
 from vispa.models.encoder import BundledEncoder, load_encoder
-from vispa.selection import SELECTORS, SelectorKind, SelectorSettings
+from vispa.selection import SELECTORS, SelectorKind
 from vispa.selection.choosing import choose
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.head import fit_head, label_matrix, load_head, load_situations
+from vispa.selection.settings import SelectorSettings
 from vispa.selection.shared_head import HEAD_FILE, value_embeddings
 from vispa.taxonomy import Taxonomy
 

@@ -553,8 +553,8 @@ def test_command_prints_json(command: Callable[..., object], tmp_path: Path) -> 
         (["--values", "valor"], "value"),
         (["--prompts", "nowhere.txt"], "nowhere.txt"),
         (["--estimator", "lasso"], "estimator"),
-        (["--output", __file__], "--output"),
-        (["--output", f"{__file__}/below"], "--output"),
+        (["--output", __file__], __file__),
+        (["--output", f"{__file__}/below"], f"{__file__}/below"),
     ],
 )
 def test_command_refuses_bad_input(command: Callable[..., object], arguments: list[str], field: str) -> None:

@@ -28,7 +28,8 @@ from vispa.evaluation.tasks import Task, built_in_tasks, load_task
 from vispa.items.item import Item
 from vispa.modes.templates import filled
 from vispa.request import LETTERS, Sampling
-from vispa.selection import SELECTORS, SelectorSettings
+from vispa.selection import SELECTORS
+from vispa.selection.settings import SelectorSettings
 
 if TYPE_CHECKING:
     from vispa.evaluation.runs.folder import MethodAnswer

@@ -16,7 +16,8 @@ from vispa.files.reading import read_toml
 from vispa.files.visible import is_blank
 from vispa.readers.parameters import LONGEST_TIMEOUT, SHORTEST_TIMEOUT, check_parameters
 from vispa.request import DEFAULT_K, MODES_OF, Mode, check_diversity, check_threshold, resolved_count
-from vispa.selection import SELECTORS, SelectorSettings
+from vispa.selection import SELECTORS
+from vispa.selection.settings import SelectorSettings
 from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import numpy as np
 
 from vispa.models.encoder import BUNDLED, Encoder, FloatArray, load_encoder
 from vispa.models.sources.progress import Progress
-from vispa.selection import SelectorSettings
 from vispa.selection.head import RelevanceHead
+from vispa.selection.settings import SelectorSettings
 from vispa.selection.shared_head import relevance_head, shipped_head
 from vispa.taxonomy import Taxonomy
 

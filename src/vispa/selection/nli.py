@@ -13,7 +13,7 @@ from vispa.files.folders import cache_folder
 from vispa.models.batching import CLASSIFYING, Budget
 from vispa.models.encoder import FloatArray
 from vispa.models.nli import NliClassifier
-from vispa.selection import SelectorSettings
+from vispa.selection.settings import SelectorSettings
 from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:

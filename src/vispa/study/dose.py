@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -134,53 +134,66 @@ def dose_response(
         InputError: no prompt, value or magnitude, one that cannot be, or a bank without the
             value or a probe.
     """
-    from scipy.special import expit
-
     recipe = recipe or bank.recipe
     magnitudes = tuple(recipe.rule.steps if magnitudes is None else magnitudes)
     for field, given in (("prompts", prompts), ("values", values), ("magnitudes", magnitudes)):
         if not given:
             raise InputError(field, "are none.", "Give at least one.")
     places = [bank.row(value) for value in values]
+    # The unsteered model, then every magnitude; the unsteered text of a prompt stands with every value.
+    cells = [
+        (magnitude, value, prompt)
+        for magnitude in (None, *magnitudes)
+        for value in range(len(values))
+        for prompt in range(len(prompts))
+    ]
     plain = [Row(prompt) for prompt in prompts]
     steered = [
-        Row(prompt, (Steer(value, recipe=at_magnitude(recipe, value, magnitude)),))
-        for magnitude in magnitudes
-        for value in values
-        for prompt in prompts
+        Row(prompts[prompt], (Steer(values[value], recipe=at_magnitude(recipe, values[value], magnitude)),))
+        for magnitude, value, prompt in cells
+        if magnitude is not None
     ]
-    rows = plain + steered
-    engine = TransformersEngine(loaded, bank, recipe)
+    rows, first = plain + steered, len(values) * len(prompts)
     block = last_steered_block(bank, steered, recipe)
+    measured = _measured(TransformersEngine(loaded, bank, recipe), rows, block, sampling or Sampling(60), progress)
+    out = []
+    for number, (magnitude, value, prompt) in enumerate(cells):
+        row = prompt if magnitude is None else len(plain) + number - first
+        out.append(
+            DoseRow(
+                magnitude=magnitude,
+                value=values[value],
+                prompt=prompt,
+                probability=float(measured.probabilities[row, places[value]]),
+                perplexity=float(measured.perplexity[row]),
+                repetition=float(measured.repetition[row]),
+                shift=measured.generated[row].shift,
+                text=measured.generated[row].text,
+            )
+        )
+    return DoseResponse(recipe, block, magnitudes, tuple(values), tuple(prompt.text for prompt in prompts), tuple(out))
+
+
+class _Measured(NamedTuple):
+    """What was read of R rows: probabilities [R, V], texts, and their perplexity and repetition [R]."""
+
+    probabilities: npt.NDArray[np.float64]
+    generated: list[Generated]
+    perplexity: npt.NDArray[np.float64]
+    repetition: npt.NDArray[np.float64]
+
+
+def _measured(
+    engine: TransformersEngine, rows: Sequence[Row], block: int, sampling: Sampling, progress: Progress | None
+) -> _Measured:
+    from scipy.special import expit
 
     def stage(name: str) -> Callable[[int], None]:
         return lambda count: None if progress is None else progress(name, count, len(rows))
 
     probabilities = expit(probe_logits(engine, rows, block, stage("reading probes")))
-    generated = engine.generate(rows, sampling or Sampling(60), stage("generating"))
+    generated = engine.generate(rows, sampling, stage("generating"))
     texts = [text.text for text in generated]
     joined = [continuation(row.prompt.text, text) for row, text in zip(rows, texts, strict=True)]
-    perplexity = perplexities(loaded, [row.prompt for row in rows], joined, stage("scoring texts"))
-    repetition = repeated_shares(texts)
-
-    def measured(magnitude: float | None, value: int, prompt: int, row: int) -> DoseRow:
-        text: Generated = generated[row]
-        return DoseRow(
-            magnitude=magnitude,
-            value=values[value],
-            prompt=prompt,
-            probability=float(probabilities[row, places[value]]),
-            perplexity=float(perplexity[row]),
-            repetition=float(repetition[row]),
-            shift=text.shift,
-            text=text.text,
-        )
-
-    grid = [(value, prompt) for value in range(len(values)) for prompt in range(len(prompts))]
-    out = [measured(None, value, prompt, prompt) for value, prompt in grid]
-    row = len(plain)
-    for magnitude in magnitudes:
-        for value, prompt in grid:
-            out.append(measured(magnitude, value, prompt, row))
-            row += 1
-    return DoseResponse(recipe, block, magnitudes, tuple(values), tuple(prompt.text for prompt in prompts), tuple(out))
+    perplexity = perplexities(engine.loaded, [row.prompt for row in rows], joined, stage("scoring texts"))
+    return _Measured(probabilities, generated, perplexity, repeated_shares(texts))
