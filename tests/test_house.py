@@ -17,6 +17,7 @@ FLOORS = (
     ("errors", "versions"),
     ("files",),
     ("request",),
+    ("limits",),
     ("records",),
     ("taxonomy", "models"),
     ("steering",),
@@ -90,7 +91,7 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 
 
 def test_files_and_functions_stay_small() -> None:
-    """No file over 350 lines, no function over 50; docstrings, which are asked for, are not counted in functions."""
+    """No file over 350 lines, no function's body over 50; its signature and docstring, which are asked for, apart."""
     large = []
     for name, path in modules().items():
         text = path.read_text(encoding="utf-8")
@@ -98,9 +99,8 @@ def test_files_and_functions_stay_small() -> None:
             large.append(f"{name}: {len(text.splitlines())} lines")
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                lines = (node.end_lineno or 0) - node.lineno + 1
-                said = ast.get_docstring(node, clean=False)
-                if said is not None and (lines := lines - len(said.splitlines())) > 50:
+                body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+                if body and (lines := (body[-1].end_lineno or 0) - body[0].lineno + 1) > 50:
                     large.append(f"{name}.{node.name}: {lines} lines")
     assert not large, large
 

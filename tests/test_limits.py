@@ -15,12 +15,12 @@ from vispa.cli import batch, evaluate, mixture, respond, select
 from vispa.cli.setup import Setup
 from vispa.errors import InputError
 from vispa.files.limits import MAX_BYTES, MAX_DEPTH, in_words
+from vispa.limits import LIMITS
 from vispa.modes.checking import checked
 from vispa.modes.mixture import Mixture
 from vispa.pipeline import Vispa
 from vispa.request import (
     LETTERS,
-    LIMITS,
     MAX_CHARACTERS,
     MAX_NEW_TOKENS,
     MAX_OPTION_CHARACTERS,

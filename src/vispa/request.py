@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Literal, NamedTuple, TypedDict, get_args
+from typing import Literal, TypedDict, get_args
 
 from vispa.errors import InputError, check_choice
 from vispa.files.visible import is_blank
@@ -41,30 +41,6 @@ MAX_SEED = 2**63 - 1
 #: Largest sum of a mixture's weights.
 MAX_WEIGHT_SUM = 1e12
 
-
-class Limit(NamedTuple):
-    """One line of the table of limits.
-
-    Attributes:
-        what: is limited, in words.
-        most: the limit itself, which is still taken.
-        unit: that it is counted in.
-    """
-
-    what: str
-    most: float
-    unit: str
-
-
-#: Every limit of a request, as the documentation lists them.
-LIMITS = (
-    Limit("text, question or prompt", MAX_CHARACTERS, "characters"),
-    Limit("target or country", MAX_TARGET_CHARACTERS, "characters"),
-    Limit("one option", MAX_OPTION_CHARACTERS, "characters"),
-    Limit("options of a question", MAX_OPTIONS, "options"),
-    Limit("one comment", MAX_NEW_TOKENS, "tokens"),
-    Limit("weights of a mixture, together", MAX_WEIGHT_SUM, "sum"),
-)
 
 #: What counts in some modes only, and in which; `weights` are those of the pipeline's mixture.
 MODES_OF: dict[str, tuple[Mode, ...]] = {
