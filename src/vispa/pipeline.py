@@ -16,6 +16,7 @@ from vispa.modes import MODES
 from vispa.modes.base import Parts
 from vispa.modes.checking import checked
 from vispa.modes.commenting import commented
+from vispa.modes.fields import CommonFields, DistributionalFields, OptionFields, SamplingFields
 from vispa.modes.mixture import Mixture
 from vispa.modes.overton.aggregator import Aggregator
 from vispa.modes.overton.extractive import ExtractiveAggregator
@@ -27,16 +28,7 @@ from vispa.readers.apart import answered_apart
 from vispa.readers.base import ChatModel, Failure
 from vispa.readers.local import LocalChat
 from vispa.records import DistributionalResponse, OvertonResponse, Response, SteerableResponse
-from vispa.request import (
-    CommonFields,
-    Count,
-    DistributionalFields,
-    Mode,
-    OptionFields,
-    Request,
-    Sampling,
-    SamplingFields,
-)
+from vispa.request import Count, Mode, Request, Sampling
 from vispa.selection.choosing import Chooser
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.selector import Selector
@@ -140,7 +132,7 @@ class Vispa:
             device: as in torch; a GPU where there is one.
             trust_remote_code: run code that comes with the checkpoint.
             selector: makes the selector of a taxonomy's values; by default the embedding selector.
-            aggregator: see `Vispa`, as all that follow but the last.
+            aggregator: see `Vispa` for it and all that follow but the last.
             reader: of comments.
             picker: of the comment that fits a target.
             mixture: of distributional mode.
@@ -158,10 +150,9 @@ class Vispa:
             str(model), dtype=dtype, device=device, trust_remote_code=trust_remote_code, progress=progress
         )
         _logger.info("loaded %s, %d blocks, %s on %s", model, len(loaded.blocks), loaded.model.dtype, loaded.device)
-        bank, chosen = cached_bank(loaded, known, progress=progress), (selector or EmbeddingSelector)(known)
         return cls(
-            loaded, bank, chosen, taxonomy=known, aggregator=aggregator, reader=reader, picker=picker, mixture=mixture,
-            recipe=recipe, prompts=prompts,
+            loaded, cached_bank(loaded, known, progress=progress), (selector or EmbeddingSelector)(known), taxonomy=known,
+            aggregator=aggregator, reader=reader, picker=picker, mixture=mixture, recipe=recipe, prompts=prompts,
         )  # fmt: skip
 
     def write_with(self, reader: ChatModel) -> None:

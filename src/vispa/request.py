@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Literal, TypedDict, get_args
+from typing import Literal, get_args
 
 from vispa.errors import InputError, check_choice
 from vispa.files.visible import is_blank
@@ -134,39 +134,6 @@ class Sampling:
         if not self.is_greedy:
             fields |= {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed}
         return fields
-
-
-class SamplingFields(TypedDict, total=False):
-    """The fields of `Sampling` as keyword arguments."""
-
-    max_new_tokens: int
-    temperature: float
-    top_p: float
-    seed: int
-
-
-class CommonFields(SamplingFields, total=False):
-    """The keyword arguments of `vispa.Vispa.respond` that count in every mode; see `Request`."""
-
-    k: Count | None
-    values: Sequence[str]
-    threshold: float
-    diversity: float
-    prompt: str | None
-
-
-class OptionFields(CommonFields, total=False):
-    """Those that count where options are answered."""
-
-    question: str | None
-    options: Sequence[str]
-
-
-class DistributionalFields(OptionFields, total=False):
-    """Those that count in distributional mode."""
-
-    country: str | None
-    passages: bool
 
 
 def texts(given: object, separator: str, field: str) -> tuple[str, ...]:
