@@ -143,16 +143,15 @@ class Vispa:
         Raises:
             ModelError: the model cannot be loaded or steered.
         """
-        if not isinstance(model, str | Path):
-            raise InputError("model", f"is {model!r}.", "Give a name or a path.")
-        known = (taxonomy or Taxonomy.built_in()).with_polarity(polarity)
+        taxonomy = (taxonomy or Taxonomy.built_in()).with_polarity(polarity)
         loaded = load_model(
-            str(model), dtype=dtype, device=device, trust_remote_code=trust_remote_code, progress=progress
+            _place_of(model), dtype=dtype, device=device, trust_remote_code=trust_remote_code, progress=progress
         )
         _logger.info("loaded %s, %d blocks, %s on %s", model, len(loaded.blocks), loaded.model.dtype, loaded.device)
         return cls(
-            loaded, cached_bank(loaded, known, progress=progress), (selector or EmbeddingSelector)(known), taxonomy=known,
-            aggregator=aggregator, reader=reader, picker=picker, mixture=mixture, recipe=recipe, prompts=prompts,
+            loaded, cached_bank(loaded, taxonomy, progress=progress), (selector or EmbeddingSelector)(taxonomy),
+            taxonomy=taxonomy, aggregator=aggregator, reader=reader, picker=picker, mixture=mixture, recipe=recipe,
+            prompts=prompts,
         )  # fmt: skip
 
     def write_with(self, reader: ChatModel) -> None:
@@ -311,3 +310,10 @@ class Vispa:
                 how = origin.provenance(requests[i], case, parts[i], sampling, clock.seconds)
                 found[i] = answer.model_copy(update={"provenance": how})
         return [found[i] for i in range(len(requests))]
+
+
+def _place_of(model: object) -> str:
+    """A model's name or path as text."""
+    if not isinstance(model, str | Path):
+        raise InputError("model", f"is {model!r}.", "Give a name or a path.")
+    return str(model)
