@@ -1,4 +1,4 @@
-"""The corpus grammar: document number and seed in, the same document out.
+r"""The corpus grammar: document number and seed in, the same document out.
 
 A document is a chain `sentences … \\n prompt answer`. The sentences before the prompt express
 one value; sometimes a sentence follows that has nothing to do with it. Each link of the chain

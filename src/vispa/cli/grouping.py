@@ -25,12 +25,12 @@ class _Part:
 
 
 def only(*names: str) -> _Part:
-    """In `Annotated[Group, only(…)]`: the command has these options of the group, the others keep their defaults."""
+    """As the second part of an `Annotated` group: the command has these of its options, the others keep defaults."""
     return _Part(names, taken=True)
 
 
 def without(*names: str) -> _Part:
-    """In `Annotated[Group, without(…)]`: the command lacks these options, or whole groups in the group."""
+    """As the second part of an `Annotated` group: the command lacks these options, or whole groups in the group."""
     return _Part(names, taken=False)
 
 
