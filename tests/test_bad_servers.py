@@ -197,7 +197,9 @@ def test_a_slow_but_honest_server_is_waited_for(serve: Any) -> None:
 # ---------------------------------------------------------------- Ctrl-C
 
 _WAITING = """
-import sys
+import signal, sys
+# A parent that runs in the background ignores interrupts, and its children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from vispa.readers.api import ApiChat
 chat = ApiChat("m", base_url=sys.argv[1], timeout=50, concurrency=4)
 try:

@@ -73,7 +73,8 @@ USES = {
     """,
     "selector": """
         from vispa import Taxonomy
-        from vispa.selection import SELECTORS, SelectorSettings
+        from vispa.selection import SELECTORS
+        from vispa.selection.settings import SelectorSettings
         one = SELECTORS["naming"].make(Taxonomy.built_in(), SelectorSettings())
         assert one.scores(["Is karma real?"]).sum() == 1
     """,
