@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ class TransformersEngine:
                 raise InputError("options", f"prompt {number} has {count}.", f"Give 1 to {len(LETTERS)} options.")
         for row in rows:
             check_context(self.loaded, len(row.prompt.ids))
-        plan, letters = self.plan(rows), letter_tokens(self.loaded.tokenizer.get_vocab())
+        plan, letters = self.plan(rows), self._letters
         out: list[Masses] = [np.empty(0)] * len(rows)
         for batch in token_batches([len(row.prompt.ids) for row in rows], DECODING):
             ids, mask, positions = pad_left(self.loaded, [rows[i].prompt.ids for i in batch])
@@ -99,6 +100,11 @@ class TransformersEngine:
             for place, index in enumerate(batch):
                 out[index] = np.array([probabilities[place, tokens].sum() for tokens in letters[: counts[index]]])
         return out
+
+    @cached_property
+    def _letters(self) -> list[list[int]]:
+        """See `letter_tokens`; a vocabulary of a hundred thousand tokens is looked through once."""
+        return letter_tokens(self.loaded.tokenizer.get_vocab())
 
     def plan(self, rows: Sequence[Row]) -> SteeringPlan:
         """The tables that these rows gather their shifts from.
