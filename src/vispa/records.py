@@ -74,7 +74,12 @@ class Claim(Record):
 
 
 class Steering(Record):
-    """How the model was steered; the fields of `vispa.steering.recipe.Recipe`, blocks resolved."""
+    """How the model was steered; the fields of `vispa.steering.recipe.Recipe`, blocks resolved.
+
+    Attributes:
+        strengths: value → fraction of the residual norm, of the values of the answer; None where the magnitude
+            is not measured.
+    """
 
     estimator: str
     blocks: tuple[int, ...]
@@ -82,12 +87,14 @@ class Steering(Record):
     best: int | None
     magnitude: str
     amount: float
+    amounts: dict[str, float] = Field(default_factory=dict)
     table: str | None
     both_ways: bool
     cap: float | None
     scope: str
     minimal_quality: float
     gate: float | None
+    strengths: dict[str, float] | None = None
 
 
 class Choosing(Record):

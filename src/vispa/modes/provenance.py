@@ -62,13 +62,19 @@ class Origin:
             taxonomy=self.bank.info.taxonomy_fingerprint,
             selector=self.chooser.selector.name,
             choosing=self.chooser.choosing(request),
-            steering=Steering(**{**vars(self.recipe), "blocks": blocks}),
+            steering=Steering(**{**vars(self.recipe), "blocks": blocks}, strengths=self._strengths(case)),
             sampling=Decoding.model_validate(sampling.effective()) if case.comments else None,
             prompts=self.prompts.digest,
             versions=versions(),
             timings={stage: round(passed, 4) for stage, passed in seconds.items()},
             **parts,
         )
+
+    def _strengths(self, case: Case) -> dict[str, float] | None:
+        """What was measured for the values of a case, where the recipe's magnitude is measured."""
+        if not self.recipe.rule.measured:
+            return None
+        return {one.value: self.bank.amount(one.value, self.recipe) for one in case.values}
 
 
 class Clock:

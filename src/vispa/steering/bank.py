@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,15 @@ class VectorBank:
         entries: by estimator name.
         residual_norm: [L] median length of the residual stream at the sentences' last tokens.
         recipe: how this model is steered by default.
+        strengths: of rules that are measured: recipe (as `Recipe.measured_for` has it) → value → fraction of the
+            residual norm.
     """
 
     info: BankInfo
     entries: dict[str, Entry]
     residual_norm: torch.Tensor
     recipe: Recipe
+    strengths: Mapping[Recipe, Mapping[str, float]] = field(default_factory=dict)
 
     def plan(self, steers: Iterable[Steer | str], recipe: Recipe | None = None) -> SteeringPlan:
         """The tables for a batch whose rows are steered by any of `steers`.
@@ -77,6 +80,42 @@ class VectorBank:
         """
         return bool(steered_blocks(self, (value, recipe or self.recipe)))
 
+    def amount(self, value: str, recipe: Recipe) -> float:
+        """The amount of a recipe for a value; what was measured in its place where the magnitude's rule wants that.
+
+        Raises:
+            InputError: it is not measured.
+        """
+        if not recipe.rule.measured:
+            return recipe.amount_for(value)
+        found = self.strengths.get(recipe.measured_for(value, len(self.residual_norm)), {})
+        if value not in found:
+            raise InputError(
+                "magnitude",
+                f"{recipe.magnitude} is not measured on this model for {value} with this recipe.",
+                "Give the recipe to `Vispa.from_pretrained` or `--recipe`, or call "
+                "`vispa.generation.strengths.measured_bank`.",
+            )
+        return found[value]
+
+    def in_fractions(self, recipe: Recipe) -> Recipe:
+        """A recipe whose rule is measured as one of the same shifts whose amounts say how far they go.
+
+        Raises:
+            InputError: it is not measured.
+        """
+        if not recipe.rule.measured:
+            return recipe
+        amounts = {value: self.amount(value, recipe) for value in self.info.values}
+        return replace(recipe, magnitude="residual", amounts=amounts, table=None)
+
+    def with_strengths(self, recipe: Recipe, fractions: Mapping[str, float]) -> VectorBank:
+        """The bank with what was measured for a recipe: value → fraction of the residual norm."""
+        strengths = {one: dict(known) for one, known in self.strengths.items()}
+        for value, fraction in fractions.items():
+            strengths.setdefault(recipe.measured_for(value, len(self.residual_norm)), {})[value] = fraction
+        return replace(self, strengths=strengths)
+
     def entry(self, estimator: str) -> Entry:
         """The directions of an estimator.
 
@@ -106,8 +145,8 @@ class VectorBank:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 in hex over what the bank is bound to and all its tensors, whatever its recipe."""
-        header = {name: part for name, part in self._header().items() if name != "recipe"}
+        """SHA-256 in hex over what the bank is bound to and all its tensors, whatever its recipe and strengths."""
+        header = {name: part for name, part in self._header().items() if name not in ("recipe", "strengths")}
         text = canonical({**header, "digests": digests(self._tensors())})
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -154,20 +193,27 @@ class VectorBank:
         """
         try:
             recipe = Recipe.from_mapping(header.recipe)
+            strengths = {Recipe.from_mapping(one.recipe): one.fractions for one in header.strengths}
         except InputError as error:
             raise BankError(place, f"holds a recipe that cannot be used: {error}", BANK_ADVICE) from error
         entries = {name: entry_from(name, about, tensors, place) for name, about in header.entries.items()}
         norms = needed_tensor("residual_norm", tensors, place)
         if wrong := shape_problems(len(header.info.values), norms, entries):
             raise BankError(place, f"has {wrong[0]}.", BANK_ADVICE)
-        return cls(BankInfo(**dict(header.info)), entries, norms, recipe)
+        return cls(BankInfo(**dict(header.info)), entries, norms, recipe, strengths)
 
     def _header(self) -> dict[str, Any]:
         entries = {
             name: {"reading": entry.reading, "contrast": entry.contrast, "imported": entry.imported}
             for name, entry in self.entries.items()
         }
-        return {"format": FORMAT, "info": asdict(self.info), "entries": entries, "recipe": asdict(self.recipe)}
+        strengths = [
+            {"recipe": asdict(recipe), "fractions": dict(fractions)} for recipe, fractions in self.strengths.items()
+        ]
+        return {
+            "format": FORMAT, "info": asdict(self.info), "entries": entries, "recipe": asdict(self.recipe),
+            "strengths": strengths,
+        }  # fmt: skip
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         tensors = {"residual_norm": self.residual_norm}

@@ -62,6 +62,13 @@ class EntryHeader(FileModel):
     imported: bool = False
 
 
+class StrengthsHeader(FileModel):
+    """What was measured for a recipe: value → fraction of the residual norm."""
+
+    recipe: dict[str, Any]
+    fractions: dict[Name, Annotated[float, Field(gt=0)]]
+
+
 class BankHeader(FileModel):
     """All that a bank's file says beside its tensors."""
 
@@ -69,6 +76,7 @@ class BankHeader(FileModel):
     info: InfoHeader
     entries: dict[Name, EntryHeader]
     recipe: dict[str, Any]
+    strengths: tuple[StrengthsHeader, ...] = ()
     digests: dict[str, Digest] = Field(default_factory=dict)
 
 

@@ -44,6 +44,10 @@ class Fitted(Protocol):
         """See `VectorBank.row`."""
         ...
 
+    def amount(self, value: str, recipe: Recipe) -> float:
+        """See `VectorBank.amount`."""
+        ...
+
 
 def build_plan(bank: Fitted, keys: Sequence[Key], default: Recipe) -> SteeringPlan:
     """The plan of the distinct steers of a batch; see `VectorBank.plan`."""
@@ -63,6 +67,10 @@ def steered_blocks(bank: Fitted, key: Key) -> tuple[int, ...]:
         InputError: an estimator, block or value that is not in the bank.
     """
     value, recipe = key
+    for name in recipe.amounts:
+        if name not in bank.info.values:
+            known = ", ".join(bank.info.values)
+            raise InputError("amounts", f"{name!r} is not a value of the bank.", f"It has {known}.")
     entry, row = bank.entry(recipe.estimator), bank.row(value)
     quality = entry.directions.quality[row]
     # Imported vectors are zero at the blocks and values that the file did not have.
@@ -78,7 +86,8 @@ def check_steers(bank: Fitted, recipe: Recipe) -> None:
     """Refuse a recipe that steers toward no value of a bank: each value's comment would be the same.
 
     Raises:
-        InputError: names the recipe's field; or an estimator or block that is not in the bank.
+        InputError: names the recipe's field; an estimator or block that is not in the bank; or a rule of magnitude
+            whose fractions are not measured.
     """
     recipe.check_steers()
     if not any(steered_blocks(bank, (value, recipe)) for value in bank.info.values):
@@ -90,6 +99,8 @@ def check_steers(bank: Fitted, recipe: Recipe) -> None:
             f"than {best:.2f}: nothing would be steered.",
             "Lower it, or name other blocks or another estimator.",
         )
+    for value in bank.info.values:
+        bank.amount(value, recipe)
 
 
 def _block_shift(bank: Fitted, keys: Sequence[Key], used: Sequence[tuple[int, ...]], block: int) -> BlockShift:
@@ -98,7 +109,7 @@ def _block_shift(bank: Fitted, keys: Sequence[Key], used: Sequence[tuple[int, ..
     for (value, recipe), blocks in zip(keys, used, strict=True):
         directions, row = bank.entry(recipe.estimator).directions, bank.row(value)
         direction = directions.vectors[row, block]
-        amount = recipe.rule.multiples(_spot(bank, (value, recipe), block), recipe.amount_for(value))
+        amount = recipe.rule.multiples(_spot(bank, (value, recipe), block), bank.amount(value, recipe))
         probe = amount if isinstance(amount, Probe) else Probe(0.0, 0.0, 1.0)
         gate = _gate(bank, row, block, recipe) if block == min(blocks, default=-1) else None
         columns["direction"].append(direction)

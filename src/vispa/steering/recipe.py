@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from vispa.errors import InputError, check_choice
+from vispa.files.names import check_name
 from vispa.files.reading import read_toml
+from vispa.steering.amounts import Amounts
 from vispa.steering.magnitudes import MAGNITUDES
 from vispa.steering.magnitudes.base import MagnitudeRule
 
@@ -41,7 +43,8 @@ class Recipe:
         depth: range of blocks as shares of the model's depth, both ends included.
         best: of those blocks, only the so many where the value's held-out accuracy is highest.
         magnitude: how far the amount shifts; see `MAGNITUDES`.
-        amount: target confidence, coefficient, or fraction, as `magnitude` says.
+        amount: target confidence, coefficient, fraction, or target divergence, as `magnitude` says.
+        amounts: value slug → amount of its own, before the table's; any mapping.
         table: name of a published table that gives each value an amount of its own.
         both_ways: a calibrated shift may also push down to the target, not only up.
         cap: longest shift at a block, as a fraction of the block's typical residual norm.
@@ -60,6 +63,7 @@ class Recipe:
     best: int | None = None
     magnitude: str = "calibrated"
     amount: float = 0.9
+    amounts: Mapping[str, float] = Amounts()
     table: str | None = None
     both_ways: bool = False
     cap: float | None = None
@@ -69,6 +73,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_types(vars(self))
+        object.__setattr__(self, "amounts", Amounts(self.amounts))
         check_choice("table", self.table or "", ("", *published_tables()))
         for block in self.blocks or ():
             if not 0 <= block < MOST_BLOCKS:
@@ -79,6 +84,12 @@ class Recipe:
             raise InputError("best", f"is {self.best}.", "Give a number of blocks from 1.")
         check_choice("magnitude", self.magnitude, tuple(MAGNITUDES))
         self.rule.check(self.amount)
+        for value, amount in self.amounts.items():
+            check_name("amounts", value)
+            try:
+                self.rule.check(amount)
+            except InputError as error:
+                raise InputError(f"amounts.{value}", error.problem, error.advice) from error
         if self.cap is not None and not self.cap > 0:
             raise InputError("cap", f"is {self.cap}.", "Give a fraction of the residual norm above 0.")
         if self.minimal_quality < 0:
@@ -99,7 +110,7 @@ class Recipe:
         """
         if self.blocks is not None and not self.blocks:
             raise InputError("blocks", "names no block: nothing would be steered.", "Name blocks, or leave it out.")
-        if self.amount == 0 and self.table is None:
+        if self.amount == 0 and self.table is None and not any(self.amounts.values()):
             raise InputError("amount", "is 0: nothing would be steered.", "Give another number.")
         if self.minimal_quality > 1:
             problem = f"is {self.minimal_quality}: no direction is so good, and nothing would be steered."
@@ -142,12 +153,25 @@ class Recipe:
                 raise InputError("blocks", f"{block} is not a block of the model.", f"Blocks are 0 to {count - 1}.")
         return tuple(sorted(set(self.blocks)))
 
+    def measured_for(self, value: str, count: int) -> Recipe:
+        """What a measured fraction of a value hangs on: this recipe with the value's amount, all else set aside.
+
+        Args:
+            value: slug.
+            count: blocks of the model.
+
+        Raises:
+            InputError: a block that the model does not have.
+        """
+        return replace(
+            self, blocks=self.chosen_blocks(count), depth=DEPTH, amount=self.amount_for(value), amounts={}, table=None,
+            both_ways=False,
+        )  # fmt: skip
+
     def amount_for(self, value: str) -> float:
-        """The amount for a value: the table's, or the recipe's own."""
-        if self.table is None:
-            return self.amount
-        table = published_tables()[self.table]
-        return table.get(value, table["other"])
+        """The amount for a value: its own, the table's, or the recipe's."""
+        table = {"other": self.amount} if self.table is None else published_tables()[self.table]
+        return self.amounts.get(value, table.get(value, table["other"]))
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def at_magnitude(recipe: Recipe, value: str, magnitude: float) -> Recipe:
         InputError: a target confidence that is not between 0 and 1, or a multiple that is not finite.
     """
     amount = magnitude if recipe.rule.absolute else magnitude * recipe.amount_for(value)
-    return replace(recipe, amount=amount, table=None)
+    return replace(recipe, amount=amount, amounts={}, table=None)
 
 
 def one_per_family(taxonomy: Taxonomy) -> tuple[str, ...]:
@@ -134,7 +134,7 @@ def dose_response(
         InputError: no prompt, value or magnitude, one that cannot be, or a bank without the
             value or a probe.
     """
-    recipe = recipe or bank.recipe
+    recipe = bank.in_fractions(recipe or bank.recipe)
     magnitudes = tuple(recipe.rule.steps if magnitudes is None else magnitudes)
     for field, given in (("prompts", prompts), ("values", values), ("magnitudes", magnitudes)):
         if not given:

@@ -63,7 +63,7 @@ def recipe_for(bank: VectorBank, estimator: str) -> Recipe:
     directions = bank.entry(estimator).directions
     if estimator == bank.recipe.estimator:
         return bank.recipe
-    recipe = replace(bank.recipe, estimator=estimator, table=None)
+    recipe = replace(bank.recipe, estimator=estimator, amounts={}, table=None)
     if recipe.magnitude == "residual" or (recipe.magnitude == "calibrated" and directions.bias is not None):
         return recipe
     return replace(recipe, magnitude="residual", amount=_RESIDUAL_AMOUNT)

@@ -58,7 +58,7 @@ def fixed_vectors(
     if blocks is not None:
         recipe = replace(recipe, blocks=tuple(blocks), best=None, minimal_quality=0.0)
     if scale != "recipe":
-        recipe = replace(recipe, magnitude="coefficient", amount=scale, table=None, cap=None)
+        recipe = replace(recipe, magnitude="coefficient", amount=scale, amounts={}, table=None, cap=None)
     if recipe.magnitude == "calibrated" and bank.entry(recipe.estimator).directions.bias is None:
         raise InputError(
             "scale", f"cannot follow the recipe: {recipe.estimator} has no probability to calibrate.", "Give a number."

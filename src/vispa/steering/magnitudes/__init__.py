@@ -5,6 +5,7 @@ from __future__ import annotations
 from vispa.steering.magnitudes.base import MagnitudeRule
 from vispa.steering.magnitudes.calibrated import Calibrated
 from vispa.steering.magnitudes.coefficient import Coefficient
+from vispa.steering.magnitudes.kl import KullbackLeibler
 from vispa.steering.magnitudes.residual import Residual
 
 #: Name, as recipes give it → rule.
@@ -12,4 +13,5 @@ MAGNITUDES: dict[str, MagnitudeRule] = {
     "calibrated": Calibrated(),
     "coefficient": Coefficient(),
     "residual": Residual(),
+    "kl": KullbackLeibler(),
 }

@@ -40,6 +40,7 @@ class MagnitudeRule(Protocol):
     Attributes:
         steps: what a dose-response varies: amounts where `absolute`, else multiples of the recipe's.
         absolute: whether its steps are amounts.
+        measured: whether the bank has to say which fraction of the residual norm an amount takes for each value.
     """
 
     @property
@@ -49,6 +50,11 @@ class MagnitudeRule(Protocol):
 
     @property
     def absolute(self) -> bool:
+        """See the class."""
+        ...
+
+    @property
+    def measured(self) -> bool:
         """See the class."""
         ...
 
@@ -62,6 +68,10 @@ class MagnitudeRule(Protocol):
 
     def multiples(self, spot: Spot, amount: float) -> float | Probe:
         """How many times the direction is added; or the probe that measures it on each prompt.
+
+        Args:
+            spot: where.
+            amount: the recipe's, or the fraction in its place where the rule is `measured`.
 
         Raises:
             InputError: the direction lacks what the rule needs.

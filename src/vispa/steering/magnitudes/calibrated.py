@@ -12,6 +12,7 @@ class Calibrated:
     """The amount is a target confidence; each prompt is shifted as far as its probe needs (ConVA, arXiv 2507.11316)."""
 
     steps, absolute = (0.5, 0.75, 0.9, 0.99, 0.999, 0.9999), True
+    measured = False
 
     def check(self, amount: float) -> None:
         """See `MagnitudeRule.check`."""

@@ -9,6 +9,7 @@ class Coefficient:
     """The amount is a factor on the direction as it was fitted (CAA, arXiv 2312.06681)."""
 
     steps, absolute = MULTIPLES, False
+    measured = False
 
     def check(self, amount: float) -> None:
         """See `MagnitudeRule.check`; every factor can be."""

@@ -9,6 +9,7 @@ class Residual:
     """The amount is a fraction of the block's typical residual norm, whatever the direction's length."""
 
     steps, absolute = MULTIPLES, False
+    measured = False
 
     def check(self, amount: float) -> None:
         """See `MagnitudeRule.check`; every fraction can be."""
