@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import DynamicCache
 
 from vispa.errors import InputError, NumericalError
+from vispa.generation.cache import keep_rows, new_cache
 from vispa.generation.letters import Masses, letter_tokens
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.sampling import drawn_tokens, draws
@@ -156,7 +156,7 @@ def _decode(loaded: LoadedModel, rows: Sequence[Row], sampling: Sampling, active
     texts: list[list[int]] = [[] for _ in rows]
     alive = list(range(len(rows)))
     ids, mask, positions = pad_left(loaded, [row.prompt.ids for row in rows])
-    cache = DynamicCache(config=loaded.model.config)
+    cache = new_cache(loaded.model.config)
     for step in range(sampling.max_new_tokens):
         logits = _next_logits(loaded, ids, mask, positions, past_key_values=cache, use_cache=True)
         chosen = logits.argmax(-1) if random is None else drawn_tokens(logits, sampling, random[:, step])
@@ -168,7 +168,7 @@ def _decode(loaded: LoadedModel, rows: Sequence[Row], sampling: Sampling, active
             break
         if len(going) < len(alive):
             keep = torch.tensor(going, device=device)
-            cache.batch_select_indices(keep)
+            keep_rows(cache, keep)
             active.keep(keep)
             mask, positions, chosen = mask[keep], positions[keep], chosen[keep]
             random = None if random is None else random[keep]
