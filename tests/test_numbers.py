@@ -12,8 +12,8 @@ from engines import generate, option_masses
 from torch import nn
 
 from vispa.errors import NumericalError
+from vispa.generation.prefill import check_logits
 from vispa.generation.rows import Row, Sampling
-from vispa.generation.transformers import check_logits
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.study.fluency import perplexities

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 
-from vispa.errors import InputError, NumericalError
+from vispa.errors import InputError
 from vispa.generation.cache import keep_rows, new_cache
 from vispa.generation.letters import Masses, letter_tokens
+from vispa.generation.prefill import next_logits, prefill
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.sampling import drawn_tokens, draws
 from vispa.generation.thoughts import answer_text
-from vispa.models.batching import DECODING, pad_left, token_batches
+from vispa.models.batching import DECODING, Padded, pad_left, token_batches
 from vispa.models.context import check_context
 from vispa.models.encoding import Prompt, chat_prompt, raw_prompt
 from vispa.models.loading import LoadedModel
@@ -93,9 +93,9 @@ class TransformersEngine:
         plan, letters = self.plan(rows), self._letters
         out: list[Masses] = [np.empty(0)] * len(rows)
         for batch in token_batches([len(row.prompt.ids) for row in rows], DECODING):
-            ids, mask, positions = pad_left(self.loaded, [rows[i].prompt.ids for i in batch])
+            padded = pad_left(self.loaded, [rows[i].prompt.ids for i in batch])
             with self.steered([rows[i] for i in batch], plan):
-                logits = _next_logits(self.loaded, ids, mask, positions, use_cache=False)
+                logits = next_logits(self.loaded, padded, use_cache=False)
             probabilities = logits.double().softmax(-1).cpu().numpy()
             for place, index in enumerate(batch):
                 out[index] = np.array([probabilities[place, tokens].sum() for tokens in letters[: counts[index]]])
@@ -155,10 +155,9 @@ def _decode(loaded: LoadedModel, rows: Sequence[Row], sampling: Sampling, active
     random = None if sampling.is_greedy else draws(rows, sampling).to(device)
     texts: list[list[int]] = [[] for _ in rows]
     alive = list(range(len(rows)))
-    ids, mask, positions = pad_left(loaded, [row.prompt.ids for row in rows])
     cache = new_cache(loaded.model.config)
+    logits, mask, positions = prefill(loaded, rows, active, cache, sampling.max_new_tokens)
     for step in range(sampling.max_new_tokens):
-        logits = _next_logits(loaded, ids, mask, positions, past_key_values=cache, use_cache=True)
         chosen = logits.argmax(-1) if random is None else drawn_tokens(logits, sampling, random[:, step])
         chosen_list = chosen.tolist()
         for row, token in zip(alive, chosen_list, strict=True):
@@ -173,48 +172,11 @@ def _decode(loaded: LoadedModel, rows: Sequence[Row], sampling: Sampling, active
             mask, positions, chosen = mask[keep], positions[keep], chosen[keep]
             random = None if random is None else random[keep]
             alive = [alive[place] for place in going]
-        ids = chosen[:, None]
         mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
-        positions = positions[:, -1:] + 1
+        positions = positions + 1
+        step_input = Padded(chosen[:, None], mask, positions)
+        logits = next_logits(loaded, step_input, past_key_values=cache, use_cache=True)
     return texts
-
-
-def _next_logits(
-    loaded: LoadedModel, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, **options: Any
-) -> torch.Tensor:
-    """Logits [B, vocabulary] of the token after each row; within `LoadedModel.passes`.
-
-    Args:
-        loaded: the model.
-        ids: [B, T], padded on the left.
-        mask: [B, T or more] attention mask.
-        positions: [B, T] of the ids.
-        **options: of the model's forward pass, such as its cache.
-
-    Raises:
-        NumericalError: a logit is not finite.
-    """
-    output = loaded.model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, **options)
-    logits: torch.Tensor = output.logits[:, -1]
-    check_logits(logits)
-    return logits
-
-
-def check_logits(logits: torch.Tensor) -> None:
-    """Refuse logits [N, vocabulary] that are no distribution: NaN, infinite, or nowhere finite.
-
-    Some models rule tokens out by a logit of minus infinity, which is none of these.
-
-    Raises:
-        NumericalError: names the row.
-    """
-    # The largest one is NaN where any is.
-    bad = ~torch.isfinite(logits.amax(-1))
-    if bool(bad.any()):
-        raise NumericalError(
-            f"The logits of row {int(bad.nonzero()[0])} of a batch are not finite; "
-            "load the model in float32 or bfloat16."
-        )
 
 
 def _end_tokens(loaded: LoadedModel) -> set[int]:

@@ -48,6 +48,22 @@ class ActiveSteering:
     amounts: dict[int, torch.Tensor] = field(default_factory=dict)
     _shifts: dict[int, _Shifts] = field(default_factory=dict)
     _closed: torch.Tensor | None = None
+    _beginning: ActiveSteering | None = None
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether no shift depends on what the prompts' last tokens are."""
+        specs = self.plan.blocks.values()
+        return not any(spec.calibrated.any() or torch.isfinite(spec.gate_logit).any() for spec in specs)
+
+    @contextmanager
+    def beginning(self, rows: torch.Tensor) -> Iterator[None]:
+        """Passes over beginnings of prompts, of these rows of the batch, while the context lasts; for fixed shifts."""
+        self._beginning = ActiveSteering(self.plan, self.rows[rows], self.weights[rows], self.orthogonal[rows])
+        try:
+            yield
+        finally:
+            self._beginning = None
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these rows of the batch only, `rows` being their positions in it."""
@@ -55,7 +71,10 @@ class ActiveSteering:
             shifts.keep(rows)
 
     def apply(self, block: int, hidden: torch.Tensor) -> torch.Tensor | None:
-        """Shift the output [B, T, H] of a block; the first pass sees the whole prompt."""
+        """Shift the output [B, T, H] of a block; the first pass sees the prompts' ends."""
+        if self._beginning is not None:
+            prompt = self._beginning._measure(block, self.plan.blocks[block], hidden).prompt
+            return None if prompt is None else hidden + prompt
         shifts = self._shifts.get(block)
         if shifts is not None:
             return None if shifts.generated is None else hidden + shifts.generated
@@ -158,10 +177,11 @@ def steering(
     """Steer a batch, row i by `steers[i]` (none: not at all), while the context lasts.
 
     The first forward pass inside the context must be over the prompts, padded on the left, so
-    that the last position is every prompt's last token. It measures and applies the shifts of
-    all blocks at once: the ε of a block depends only on what lower blocks did in the same pass.
-    The shifts are then added until the context ends, and the model is left as it was, also after
-    an exception. Other threads wait for it meanwhile; see `LoadedModel.passes`.
+    that the last position is every prompt's last token; `ActiveSteering.beginning` may come before.
+    It measures and applies the shifts of all blocks at once: the ε of a block depends only on what
+    lower blocks did in the same pass. The shifts are then added until the context ends, and the
+    model is left as it was, also after an exception. Other threads wait for it meanwhile; see
+    `LoadedModel.passes`.
 
     Example:
         >>> with steering(loaded, plan, [[Steer("karma")], []]) as active:

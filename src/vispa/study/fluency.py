@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from vispa.errors import InputError
-from vispa.generation.transformers import check_logits
+from vispa.generation.prefill import check_logits
 from vispa.models.batching import DECODING, pad_left, token_batches
 from vispa.models.context import context_length
 from vispa.models.encoding import Prompt, common, continued

@@ -1,0 +1,123 @@
+"""The pass over the prompts of a batch; a beginning that all have in common is read once.
+
+Chat templates and wordings make most of a short prompt, and are the same for all rows. What they
+leave in the residual stream differs only between rows that are steered differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache, PreTrainedConfig
+
+from vispa.errors import NumericalError
+from vispa.generation.cache import GrowingLayer, keep_rows
+from vispa.generation.rows import Row
+from vispa.models.batching import Padded, pad_left
+from vispa.models.loading import LoadedModel
+from vispa.steering.intervention import ActiveSteering
+
+# A pass of its own is worth it where it saves that share of the tokens.
+_LEAST_SAVED = 0.2
+
+
+def prefill(
+    loaded: LoadedModel, rows: Sequence[Row], active: ActiveSteering, cache: DynamicCache, new_tokens: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Read the prompts of B rows into an empty cache, within `steering`.
+
+    Args:
+        loaded: the model.
+        rows: of the batch.
+        active: their steering.
+        cache: empty.
+        new_tokens: that are to follow.
+
+    Returns:
+        Logits [B, vocabulary] of each row's next token; the attention mask [B, T] of what the cache
+        holds; the positions [B, 1] of the rows' last tokens.
+
+    Raises:
+        NumericalError: a logit, activation or shift is not finite.
+    """
+    prompts = [row.prompt.ids for row in rows]
+    # At least one token of each row is left, whose logits are read.
+    common = _common_beginning([ids[:-1] for ids in prompts])
+    members, firsts = _alike(rows)
+    saved = (len(rows) - len(firsts)) * common
+    longest = max(map(len, prompts)) + new_tokens
+    if saved < _LEAST_SAVED * sum(map(len, prompts)) or not active.is_fixed or not _tells_gaps(loaded, cache, longest):
+        common = 0
+    else:
+        ids = torch.tensor([prompts[0][:common]] * len(firsts), device=loaded.device)
+        beginning = Padded(ids, torch.ones_like(ids), torch.arange(common, device=ids.device).expand_as(ids))
+        with active.beginning(torch.tensor(firsts)):
+            next_logits(loaded, beginning, past_key_values=cache, use_cache=True)
+        keep_rows(cache, torch.tensor(members, device=loaded.device))
+    ids, mask, positions = pad_left(loaded, [ids[common:] for ids in prompts])
+    mask = torch.cat([mask.new_ones(len(rows), common), mask], dim=1)
+    logits = next_logits(loaded, Padded(ids, mask, positions + common), past_key_values=cache, use_cache=True)
+    return logits, mask, positions[:, -1:] + common
+
+
+def next_logits(loaded: LoadedModel, padded: Padded, **options: Any) -> torch.Tensor:
+    """Logits [B, vocabulary] of the token after each row; within `LoadedModel.passes`.
+
+    Args:
+        loaded: the model.
+        padded: rows padded on the left; the mask also covers what a cache holds.
+        **options: of the model's forward pass, such as its cache.
+
+    Raises:
+        NumericalError: a logit is not finite.
+    """
+    ids, mask, positions = padded
+    output = loaded.model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, **options)
+    logits: torch.Tensor = output.logits[:, -1]
+    check_logits(logits)
+    return logits
+
+
+def check_logits(logits: torch.Tensor) -> None:
+    """Refuse logits [N, vocabulary] that are no distribution: NaN, infinite, or nowhere finite.
+
+    Some models rule tokens out by a logit of minus infinity, which is none of these.
+
+    Raises:
+        NumericalError: names the row.
+    """
+    # The largest one is NaN where any is.
+    bad = ~torch.isfinite(logits.amax(-1))
+    if bool(bad.any()):
+        raise NumericalError(
+            f"The logits of row {int(bad.nonzero()[0])} of a batch are not finite; "
+            "load the model in float32 or bfloat16."
+        )
+
+
+def _common_beginning(rows: Sequence[Sequence[int]]) -> int:
+    """How many tokens all rows begin with."""
+    columns = zip(*rows, strict=False)
+    return next((place for place, column in enumerate(columns) if len(set(column)) > 1), min(map(len, rows)))
+
+
+def _alike(rows: Sequence[Row]) -> tuple[list[int], list[int]]:
+    """For each row the number of its group, those that are steered alike; and the first row of each group."""
+    firsts: dict[object, int] = {}
+    keys = [(row.steers, row.orthogonal) for row in rows]
+    for place, key in enumerate(keys):
+        firsts.setdefault(key, place)
+    numbers = {key: number for number, key in enumerate(firsts)}
+    return [numbers[key] for key in keys], list(firsts.values())
+
+
+def _tells_gaps(loaded: LoadedModel, cache: DynamicCache, longest: int) -> bool:
+    """Whether padding between the tokens of a row changes nothing: tokens are placed by their positions alone."""
+    config: PreTrainedConfig = loaded.model.config.get_text_config()
+    if getattr(config, "rope_parameters", None) is None or getattr(config, "alibi", False):
+        return False
+    layers: list[Any] = cache.layers
+    # A window counts places, gaps included.
+    return all(isinstance(layer, GrowingLayer) and not 0 < layer.get_max_length() <= longest for layer in layers)
