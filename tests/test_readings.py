@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
+from vispa.errors import NumericalError
 from vispa.models.loading import LoadedModel
-from vispa.steering.activations import read_activations
+from vispa.steering.activations import hooks_on, read_activations
 from vispa.steering.readings import READINGS, content_tokens, sink_free_mean, token_mean
 
 
@@ -67,3 +70,28 @@ def test_a_model_with_an_artificial_sink(llama: LoadedModel) -> None:
     assert torch.equal(sunk["sink_free_mean"], plain["sink_free_mean"])
     assert torch.equal(sunk["last"], plain["last"])
     assert ((sunk["mean"] - plain["mean"])[:, -1].norm(dim=-1) > 100).all()
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "olmo_hybrid"])
+@pytest.mark.parametrize("blocks", [(1,), (0, 2), (3,), (0, 1, 2, 3)])
+def test_some_blocks_are_read_as_among_all_and_none_runs_beyond(
+    kind: str, blocks: tuple[int, ...], make_model: Callable[..., LoadedModel]
+) -> None:
+    loaded = make_model(kind)
+    texts = ["A stone.", "She sold the old house to a stranger", "No"]
+    whole = read_activations(loaded, texts, readings=("last", "mean"))
+    ran: list[int] = []
+    with hooks_on(loaded.blocks, lambda block, _hidden: ran.append(block)):
+        some = read_activations(loaded, texts, readings=("last", "mean"), blocks=blocks)
+    assert ran == list(range(blocks[-1] + 1))
+    for reading, states in some.items():
+        assert torch.equal(states, whole[reading][:, list(blocks)])
+    assert not any(block._forward_hooks for block in loaded.blocks)
+
+
+def test_an_activation_that_is_not_finite_names_its_block_among_some(make_model: Callable[..., LoadedModel]) -> None:
+    broken = make_model("llama")
+    broken.blocks[2].mlp.down_proj.weight.data.fill_(float("nan"))
+    assert torch.isfinite(read_activations(broken, ["A stone."], blocks=(0, 1))["last"]).all()
+    with pytest.raises(NumericalError, match="after block 2"):
+        read_activations(broken, ["A stone."], blocks=(1, 2, 3))

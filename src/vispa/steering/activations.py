@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import nn
@@ -55,15 +55,36 @@ def hooks_on(
             handle.remove()
 
 
+class _Done(Exception):
+    """A forward pass has come as far as it is needed."""
+
+
+@contextmanager
+def ending_after(blocks: nn.ModuleList, number: int) -> Iterator[None]:
+    """End a forward pass, and with it the context, after block `number`; hooks set on it before still see its output.
+
+    Example:
+        >>> with hooks_on(blocks, read, (3,)), ending_after(blocks, 3):
+        ...     model(input_ids=ids)
+    """
+
+    def end(_block: int, _hidden: torch.Tensor) -> None:
+        raise _Done
+
+    with suppress(_Done), hooks_on(blocks, end, (number,)):
+        yield
+
+
 def read_activations(
     loaded: LoadedModel,
     texts: Sequence[str],
     *,
     readings: Sequence[Reading] = ("last",),
+    blocks: Sequence[int] | None = None,
     max_tokens: int = MAX_TOKENS,
     progress: Callable[[int], None] | None = None,
 ) -> dict[Reading, torch.Tensor]:
-    """Residual stream after every block, one vector a text and reading.
+    """Residual stream after every block, or those asked for, one vector a text and reading.
 
     Texts go in as they are (no chat template), cut after `max_tokens`, in length-sorted batches
     padded on the right, so that no text's position depends on its neighbours.
@@ -72,33 +93,39 @@ def read_activations(
         loaded: the model.
         texts: N non-empty texts.
         readings: which vectors to read; see `vispa.steering.readings`.
+        blocks: numbers of those to read, rising; by default all. Nothing runs beyond the last one.
         max_tokens: longest text in tokens (the paper: 256), at most the model's context.
         progress: called with the number of texts just finished.
 
     Returns:
-        Per reading a float32 tensor [N, L, H] on the CPU, L being the number of blocks.
+        Per reading a float32 tensor [N, L, H] on the CPU, L being the number of blocks read.
 
     Raises:
         NumericalError: an activation is NaN or infinite; names text and block.
     """
-    blocks = loaded.blocks
+    numbers = range(len(loaded.blocks)) if blocks is None else blocks
     max_tokens = min(max_tokens, context_length(loaded.model.config) or max_tokens)
     encoded = [raw_prompt(loaded, text, max_tokens=max_tokens).ids for text in texts]
-    out = {reading: torch.empty(len(texts), len(blocks), loaded.hidden_size) for reading in readings}
+    out = {reading: torch.empty(len(texts), len(numbers), loaded.hidden_size) for reading in readings}
     for batch in token_batches([len(ids) for ids in encoded], reading_budget(loaded.device)):
         padded = pad_right(loaded, [encoded[place] for place in batch])
-        with loaded.passes(), hooks_on(blocks, _reader(out, torch.tensor(batch), padded.mask)):
+        reader = _reader(out, torch.tensor(batch), padded.mask, {block: place for place, block in enumerate(numbers)})
+        with (
+            loaded.passes(),
+            hooks_on(loaded.blocks, reader, numbers),
+            ending_after(loaded.blocks, numbers[-1]),
+        ):
             # The base model leaves out the output head, which nobody reads here.
             loaded.model.base_model(input_ids=padded.ids, attention_mask=padded.mask, use_cache=False)
         if progress is not None:
             progress(len(batch))
     for states in out.values():
-        check_finite(states, texts)
+        check_finite(states, texts, numbers)
     return out
 
 
 def _reader(
-    out: Mapping[Reading, torch.Tensor], rows: torch.Tensor, mask: torch.Tensor
+    out: Mapping[Reading, torch.Tensor], rows: torch.Tensor, mask: torch.Tensor, places: Mapping[int, int]
 ) -> Callable[[int, torch.Tensor], None]:
     """A hook that writes what it reads of a batch, padded on the right, into `out`.
 
@@ -106,22 +133,23 @@ def _reader(
         out: reading → [N, L, H].
         rows: [B] places of the batch's texts in `out`.
         mask: [B, T], 1 where a token is.
+        places: block number → place on the second axis of `out`.
     """
     tokens = mask.bool()
 
     def read(block: int, hidden: torch.Tensor) -> None:
         for reading, states in out.items():
-            states[rows, block] = READINGS[reading](hidden, tokens.to(hidden.device)).cpu()
+            states[rows, places[block]] = READINGS[reading](hidden, tokens.to(hidden.device)).cpu()
 
     return read
 
 
-def check_finite(states: torch.Tensor, texts: Sequence[str]) -> None:
-    """Raise `NumericalError` for the first NaN or infinity in [N, L, H]."""
+def check_finite(states: torch.Tensor, texts: Sequence[str], blocks: Sequence[int]) -> None:
+    """Raise `NumericalError` for the first NaN or infinity in [N, L, H], the second axis being these blocks."""
     bad = ~torch.isfinite(states).all(-1)
     if bad.any():
-        text, block = (int(number) for number in bad.nonzero()[0])
+        text, place = (int(number) for number in bad.nonzero()[0])
         raise NumericalError(
-            f"The activation of text {text} ({texts[text][:60]!r}) after block {block} is not finite; "
+            f"The activation of text {text} ({texts[text][:60]!r}) after block {blocks[place]} is not finite; "
             "load the model in float32 or bfloat16."
         )

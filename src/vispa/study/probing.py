@@ -13,7 +13,7 @@ from vispa.generation.rows import Row
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.batching import DECODING, pad_left, token_batches
 from vispa.models.context import check_context
-from vispa.steering.activations import hooks_on
+from vispa.steering.activations import ending_after, hooks_on
 from vispa.steering.bank import VectorBank
 from vispa.steering.plan import SteeringPlan
 from vispa.steering.recipe import Recipe
@@ -81,8 +81,8 @@ def _last_states(engine: TransformersEngine, rows: Sequence[Row], plan: Steering
         engine.steered(rows, plan),
         # Set after the steering's hooks, so that it sees what they made.
         hooks_on(engine.loaded.blocks, lambda _block, hidden: states.append(hidden[:, -1].float().cpu()), (block,)),
+        ending_after(engine.loaded.blocks, block),
     ):
-        # The base model leaves out the output head, which nobody reads here.
         engine.loaded.model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
     return states[0]
 
