@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from vispa.cli.inspect import inspect
 from vispa.errors import InputError
+from vispa.generation.prompts import everyday_prompts
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.batching import DECODING, Budget
@@ -39,7 +40,6 @@ from vispa.study.fluency import continuation, mean_perplexity, perplexities, rep
 from vispa.study.inspection import inspect_bank, recipe_for
 from vispa.study.leakage import Leakage, leakage
 from vispa.study.probing import probe_logits
-from vispa.study.prompts import everyday_prompts
 from vispa.study.quality import Quality, quality
 from vispa.study.similarity import Similarity, cluster_order, similarity
 from vispa.study.tables import write_tables

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, Unpack, overload
 
 from vispa.errors import InputError, VispaError
+from vispa.generation.strengths import measured_bank
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.loading import EMBEDDED, LoadedModel, load_model
 from vispa.modes import MODES
@@ -148,8 +149,9 @@ class Vispa:
             _place_of(model), dtype=dtype, device=device, trust_remote_code=trust_remote_code, progress=progress
         )
         _logger.info("loaded %s, %d blocks, %s on %s", model, len(loaded.blocks), loaded.model.dtype, loaded.device)
+        bank = measured_bank(loaded, cached_bank(loaded, taxonomy, progress=progress), recipe, progress=progress)
         return cls(
-            loaded, cached_bank(loaded, taxonomy, progress=progress), (selector or EmbeddingSelector)(taxonomy),
+            loaded, bank, (selector or EmbeddingSelector)(taxonomy),
             taxonomy=taxonomy, aggregator=aggregator, reader=reader, picker=picker, mixture=mixture, recipe=recipe,
             prompts=prompts,
         )  # fmt: skip

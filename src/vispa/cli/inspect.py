@@ -92,16 +92,17 @@ def _study(
     loaded: LoadedModel, taxonomy: Taxonomy, messages: list[str] | None, values: tuple[str, ...], **how: Any
 ) -> Inspection:
     """The study of a model's bank, on prompts and values of the user's or the built-in ones."""
+    from vispa.generation.prompts import everyday_prompts
+    from vispa.generation.strengths import measured_bank
     from vispa.models.encoding import chat_prompt
     from vispa.steering.bank_cache import cached_bank
     from vispa.study.dose import one_per_family
     from vispa.study.inspection import inspect_bank
-    from vispa.study.prompts import everyday_prompts
 
     with progress_bars() as progress:
         return inspect_bank(
             loaded,
-            cached_bank(loaded, taxonomy, progress=progress),
+            measured_bank(loaded, cached_bank(loaded, taxonomy, progress=progress), progress=progress),
             [chat_prompt(loaded, message) for message in messages or everyday_prompts()],
             values or one_per_family(taxonomy),
             progress=progress,

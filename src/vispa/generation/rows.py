@@ -37,11 +37,12 @@ class Generated:
 
     Attributes:
         text: without the prompt, special tokens, and what a reasoning model thinks before its answer.
-        tokens: generated tokens, the end-of-sequence token included.
+        tokens: number of generated tokens, the end-of-sequence token included.
         shift: block number → length of the shift added to the residual stream; negative
             where it went against the direction.
         left_out: blocks of the recipe that were left alone, because the value's direction does not separate there.
         unfinished: the model was still thinking when its tokens ran out; there is no text.
+        ids: the generated tokens.
     """
 
     text: str
@@ -49,3 +50,4 @@ class Generated:
     shift: dict[int, float] = field(default_factory=dict)
     left_out: tuple[int, ...] = ()
     unfinished: bool = False
+    ids: tuple[int, ...] = ()

@@ -143,6 +143,7 @@ class TransformersEngine:
                     else {},
                     left_out=tuple(sorted(skipped)),
                     unfinished=answer is None,
+                    ids=tuple(ids),
                 )
             )
         return texts

@@ -88,15 +88,29 @@ class VectorBank:
         """
         if not recipe.rule.measured:
             return recipe.amount_for(value)
-        found = self.strengths.get(recipe.measured_for(value, len(self.residual_norm)), {})
-        if value not in found:
+        found = self._strength(value, recipe)
+        if found is None:
             raise InputError(
                 "magnitude",
                 f"{recipe.magnitude} is not measured on this model for {value} with this recipe.",
                 "Give the recipe to `Vispa.from_pretrained` or `--recipe`, or call "
                 "`vispa.generation.strengths.measured_bank`.",
             )
-        return found[value]
+        return found
+
+    def unmeasured(self, recipe: Recipe) -> tuple[str, ...]:
+        """The values for which a recipe needs what is not measured yet."""
+        if not recipe.rule.measured:
+            return ()
+        return tuple(value for value in self.info.values if self._strength(value, recipe) is None)
+
+    def measured(self) -> list[dict[str, Any]]:
+        """The strengths as the header and JSON have them: `recipe` and `fractions`, value → fraction."""
+        known = self.strengths.items()
+        return [{"recipe": asdict(recipe), "fractions": dict(fractions)} for recipe, fractions in known]
+
+    def _strength(self, value: str, recipe: Recipe) -> float | None:
+        return self.strengths.get(recipe.measured_for(value, len(self.residual_norm)), {}).get(value)
 
     def in_fractions(self, recipe: Recipe) -> Recipe:
         """A recipe whose rule is measured as one of the same shifts whose amounts say how far they go.
@@ -207,13 +221,13 @@ class VectorBank:
             name: {"reading": entry.reading, "contrast": entry.contrast, "imported": entry.imported}
             for name, entry in self.entries.items()
         }
-        strengths = [
-            {"recipe": asdict(recipe), "fractions": dict(fractions)} for recipe, fractions in self.strengths.items()
-        ]
         return {
-            "format": FORMAT, "info": asdict(self.info), "entries": entries, "recipe": asdict(self.recipe),
-            "strengths": strengths,
-        }  # fmt: skip
+            "format": FORMAT,
+            "info": asdict(self.info),
+            "entries": entries,
+            "recipe": asdict(self.recipe),
+            "strengths": self.measured(),
+        }
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         tensors = {"residual_norm": self.residual_norm}

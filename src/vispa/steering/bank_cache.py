@@ -63,6 +63,21 @@ def cached_bank(
     return _kept(path, fresh, found, loaded, taxonomy)
 
 
+def keep_strengths(bank: VectorBank) -> None:
+    """Add what was measured with a bank to the cached one, or cache the bank if there is none; see `cached_bank`."""
+    path = bank_file(bank.info.model_fingerprint, bank.info.taxonomy_fingerprint)
+    try:
+        with changing(path):
+            # Others may have changed the file meanwhile; one that is damaged is left to `cached_bank`.
+            cached = salvaged(path).bank if path.is_file() else bank
+            if cached is not None:
+                for recipe, fractions in bank.strengths.items():
+                    cached = cached.with_strengths(recipe, fractions)
+                cached.save(path)
+    except (VispaError, OSError) as error:
+        say_unused(path, error)
+
+
 def _found(path: Path, loaded: LoadedModel, taxonomy: Taxonomy) -> Salvage:
     """What the cache has."""
     try:

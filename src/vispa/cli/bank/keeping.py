@@ -63,6 +63,10 @@ def show(context: typer.Context, bank: OfBank, *, as_json: AsJson = False) -> No
     print_line(f"  values      {', '.join(info.values)}")
     print_line(f"  versions    {', '.join(f'{name} {version}' for name, version in info.versions.items())}")
     print_line("  recipe      " + ", ".join(f"{name} {_plain(entry)}" for name, entry in vars(loaded.recipe).items()))
+    for one in loaded.measured():
+        fractions = one["fractions"].values()
+        recipe = f"{one['recipe']['estimator']}, {one['recipe']['magnitude']} {one['recipe']['amount']:g}"
+        print_line(f"  strengths   {recipe}: {min(fractions):g} to {max(fractions):g} ({len(fractions)} values)")
     print_line("  mean held-out accuracy by block, from 0:")
     width_of_names = max((len(name) for name in quality), default=0)
     for name, row in quality.items():
@@ -118,8 +122,11 @@ def _as_json(path: Path, bank: VectorBank, quality: dict[str, list[float]]) -> d
         "width": width,
         "estimators": entries,
         "recipe": asdict(bank.recipe),
+        "strengths": bank.measured(),
     }
 
 
 def _plain(entry: Any) -> str:
+    if isinstance(entry, dict):
+        return ",".join(f"{name}={amount}" for name, amount in entry.items()) or "None"
     return ",".join(map(str, entry)) if isinstance(entry, tuple) else str(entry)
