@@ -95,7 +95,13 @@ class Loading:
         typer.Option("--model", help="A name (`vispa models list`), a GGUF file, a folder, or a hub id."),
         Configurable(),
     ] = "embedded"
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto."), Configurable()] = "auto"
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="float32, bfloat16, float16 or auto: the model's own, float32 on a processor slow at bfloat16."
+        ),
+        Configurable(),
+    ] = "auto"
     device: Annotated[str | None, typer.Option(help="Torch device; a GPU where there is one."), Configurable()] = None
     trust_remote_code: Annotated[bool, typer.Option(help="Run code that comes with the model.")] = False
 

@@ -18,7 +18,7 @@ from vispa.files.visible import is_blank
 from vispa.models.blocks import decoder_blocks, residual_width
 from vispa.models.checking import check_config, check_tokens, check_vocabulary, check_weights
 from vispa.models.fingerprint import model_fingerprint
-from vispa.models.placement import DeviceMap, Quantization, check_dtype, placement
+from vispa.models.placement import DeviceMap, Quantization, check_dtype, chosen_dtype, placement
 from vispa.models.pretrained import Checkpoint
 from vispa.models.sources import model_folder
 from vispa.models.sources.progress import Progress
@@ -120,7 +120,8 @@ def load_model(
 
     Args:
         name: `embedded`, a named model (`smollm2`), a GGUF file, a folder, or a hub id.
-        dtype: torch dtype or its name; `auto` takes the checkpoint's.
+        dtype: torch dtype or its name; `auto` takes the checkpoint's, or float32 on a processor that is
+            slow at bfloat16.
         device: as in torch; by default a GPU where there is one.
         device_map: spread the model over devices with accelerate (`auto`), instead of `device`.
         quantization: keep the linear layers' weights in 4 bits (NF4) or 8 bits (LLM.int8) with
@@ -142,7 +143,7 @@ def load_model(
     options = {"trust_remote_code": trust_remote_code, "local_files_only": is_embedded}
     checkpoint = Checkpoint(name, path, options, advice=_ADVICE)
     target, placed = placement(device, device_map, quantization, dtype)
-    placed["dtype"] = torch.float32 if is_embedded and dtype == "auto" else dtype
+    placed["dtype"] = torch.float32 if is_embedded and dtype == "auto" else chosen_dtype(dtype, target)
     model, tokenizer, report = checkpoint.read(AutoModelForCausalLM, partial(check_config, name), **placed)
     check_weights(name, model, report)
     check_vocabulary(name, model, tokenizer)

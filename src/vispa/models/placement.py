@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from vispa.errors import ModelError, first_line
+from vispa.models.processor import has_fast_bfloat16
 
 #: How weights are stored in memory to save it, with bitsandbytes.
 Quantization = Literal["4bit", "8bit"]
@@ -24,6 +25,18 @@ def check_dtype(dtype: str | torch.dtype) -> None:
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if dtype != "auto" and not (isinstance(found, torch.dtype) and found.is_floating_point):
         raise ModelError("dtype", f"is {str(dtype)!r}.", "Choose auto, float32, bfloat16 or float16.")
+
+
+def chosen_dtype(dtype: str | torch.dtype, device: torch.device | None) -> str | torch.dtype:
+    """What weights are read in: float32 for `auto` on a processor that is slow at bfloat16, else what was asked for.
+
+    Args:
+        dtype: torch dtype, its name, or `auto`.
+        device: that the model is for; None where it lies on several.
+    """
+    if dtype != "auto" or device is None or device.type != "cpu" or has_fast_bfloat16():
+        return dtype
+    return torch.float32
 
 
 def usable_device(device: str | None) -> torch.device:
