@@ -1,4 +1,4 @@
-"""The type of numbers that `auto` takes: bfloat16 only where the processor is good at it."""
+"""The type of numbers that `auto` takes: bfloat16 only where the processor is good at it; threads."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from vispa.errors import ModelError
 from vispa.files.folders import CACHE_VARIABLE
 from vispa.models import placement, processor
 from vispa.models.loading import LoadedModel, load_model
@@ -84,3 +85,27 @@ def test_auto_takes_what_the_processor_is_good_at_and_others_are_obeyed(
     for dtype in (torch.float16, torch.bfloat16, torch.float32):
         assert load_model(str(tmp_path), dtype=dtype, device="cpu").model.dtype == dtype
     assert placement.chosen_dtype("auto", torch.device("cuda")) == placement.chosen_dtype("auto", None) == "auto"
+
+
+# ---------------------------------------------------------------- threads
+
+
+@pytest.fixture
+def restored_threads() -> Iterator[int]:
+    before = torch.get_num_threads()
+    yield before
+    torch.set_num_threads(before)
+
+
+def test_threads_are_those_asked_for(restored_threads: int) -> None:
+    load_model(threads=restored_threads + 1)
+    assert torch.get_num_threads() == restored_threads + 1
+    load_model()
+    assert torch.get_num_threads() == restored_threads + 1
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, "2"])
+def test_threads_that_cannot_be(count: object, restored_threads: int) -> None:
+    with pytest.raises(ModelError, match=r"threads: are .*Give a whole number from 1\."):
+        load_model(threads=count)  # type: ignore[arg-type]
+    assert torch.get_num_threads() == restored_threads

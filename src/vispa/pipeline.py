@@ -113,6 +113,7 @@ class Vispa:
         polarity: Literal["own", "paper"] = "own",
         dtype: str = "auto",
         device: str | None = None,
+        threads: int | None = None,
         trust_remote_code: bool = False,
         selector: Callable[[Taxonomy], Selector] | None = None,
         aggregator: Aggregator | None = None,
@@ -129,8 +130,9 @@ class Vispa:
             model: `embedded`, a named model (`vispa models list`), a GGUF file, a folder (text or path), or a hub id.
             taxonomy: the built-in one by default.
             polarity: `paper` promotes every value, toxicity and harmfulness included.
-            dtype: of the model; `auto` takes the checkpoint's.
+            dtype: of the model; `auto` takes the checkpoint's, float32 on a processor slow at bfloat16.
             device: as in torch; a GPU where there is one.
+            threads: of the processor; as many as torch takes by default.
             trust_remote_code: run code that comes with the checkpoint.
             selector: makes the selector of a taxonomy's values; by default the embedding selector.
             aggregator: see `Vispa` for it and all that follow but the last.
@@ -146,8 +148,9 @@ class Vispa:
         """
         taxonomy = (taxonomy or Taxonomy.built_in()).with_polarity(polarity)
         loaded = load_model(
-            _place_of(model), dtype=dtype, device=device, trust_remote_code=trust_remote_code, progress=progress
-        )
+            _place_of(model), dtype=dtype, device=device, threads=threads, trust_remote_code=trust_remote_code,
+            progress=progress,
+        )  # fmt: skip
         _logger.info("loaded %s, %d blocks, %s on %s", model, len(loaded.blocks), loaded.model.dtype, loaded.device)
         bank = measured_bank(loaded, cached_bank(loaded, taxonomy, progress=progress), recipe, progress=progress)
         return cls(

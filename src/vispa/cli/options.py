@@ -103,12 +103,16 @@ class Loading:
         Configurable(),
     ] = "auto"
     device: Annotated[str | None, typer.Option(help="Torch device; a GPU where there is one."), Configurable()] = None
+    threads: Annotated[
+        int | None, typer.Option(help="Processor threads; by default one a core."), Configurable(least=1)
+    ] = None
     trust_remote_code: Annotated[bool, typer.Option(help="Run code that comes with the model.")] = False
 
     @property
     def placement(self) -> dict[str, Any]:
         """Arguments of `vispa.models.loading.load_model` that hold for every model of the command."""
-        return {"dtype": self.dtype, "device": self.device, "trust_remote_code": self.trust_remote_code}
+        names = ("dtype", "device", "threads", "trust_remote_code")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)

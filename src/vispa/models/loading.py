@@ -18,7 +18,7 @@ from vispa.files.visible import is_blank
 from vispa.models.blocks import decoder_blocks, residual_width
 from vispa.models.checking import check_config, check_tokens, check_vocabulary, check_weights
 from vispa.models.fingerprint import model_fingerprint
-from vispa.models.placement import DeviceMap, Quantization, check_dtype, chosen_dtype, placement
+from vispa.models.placement import DeviceMap, Quantization, check_dtype, chosen_dtype, placement, use_threads
 from vispa.models.pretrained import Checkpoint
 from vispa.models.sources import model_folder
 from vispa.models.sources.progress import Progress
@@ -110,6 +110,7 @@ def load_model(
     device: str | None = None,
     device_map: DeviceMap | None = None,
     quantization: Quantization | None = None,
+    threads: int | None = None,
     trust_remote_code: bool = False,
     blocks: str | None = None,
     progress: Progress | None = None,
@@ -126,6 +127,7 @@ def load_model(
         device_map: spread the model over devices with accelerate (`auto`), instead of `device`.
         quantization: keep the linear layers' weights in 4 bits (NF4) or 8 bits (LLM.int8) with
             bitsandbytes. Activations change with it, so a bank is fitted for the quantised model.
+        threads: of the processor, for all that torch computes in this process; by default as many as torch takes.
         trust_remote_code: run code that comes with the checkpoint; off unless asked for.
         blocks: dotted name of the decoder blocks' list, where structure cannot decide.
         progress: told of fetching and converting, where the model needs it.
@@ -138,6 +140,8 @@ def load_model(
     if is_blank(name):
         raise ModelError("model", "is empty.", _ADVICE)
     check_dtype(dtype)
+    if threads is not None:
+        use_threads(threads)
     is_embedded = name == EMBEDDED
     path = str(EMBEDDED_PATH if is_embedded else model_folder(name, progress) or name)
     options = {"trust_remote_code": trust_remote_code, "local_files_only": is_embedded}

@@ -39,6 +39,17 @@ def chosen_dtype(dtype: str | torch.dtype, device: torch.device | None) -> str |
     return torch.float32
 
 
+def use_threads(count: int) -> None:
+    """Let torch compute on that many threads of the processor, in this process.
+
+    Raises:
+        ModelError: it is no number from 1.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ModelError("threads", f"are {count!r}.", "Give a whole number from 1.")
+    torch.set_num_threads(count)
+
+
 def usable_device(device: str | None) -> torch.device:
     """The device asked for, by default a GPU where there is one.
 
