@@ -14,7 +14,7 @@ import pytest
 import torch
 import typer
 from conftest import write_taxonomy
-from random_banks import BLOCKS, CALIBRATED, VALUES, WIDTH, random_bank, same
+from random_banks import BLOCKS, CALIBRATED, COEFFICIENT, VALUES, WIDTH, random_bank, same
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
@@ -113,6 +113,18 @@ def test_show(cache: Path) -> None:
     text = run("show", path)
     assert "magnitude coefficient" in text
     assert "calm, thrift, candor" in text
+
+
+def test_show_strengths(cache: Path) -> None:
+    measured, amounts = Recipe("mean", magnitude="kl", amount=2.0), {"calm": 0.5}
+    bank = random_bank(replace(COEFFICIENT, amounts=amounts))
+    keep(bank.with_strengths(measured, {"calm": 0.25, "thrift": 0.125}), cache)
+    found = json.loads(run("show", "lab/small-llama", "--json"))
+    assert found["recipe"]["amounts"] == amounts
+    (one,) = found["strengths"]
+    assert one["fractions"] == {"calm": 0.25, "thrift": 0.125} and one["recipe"]["blocks"] == [1, 2, 3]
+    text = run("show", "lab/small-llama")
+    assert "strengths   mean, kl 2: 0.125 to 0.25 (2 values)" in text and "amounts calm=0.5" in text
 
 
 def test_banks_are_found_by_path_name_or_model(cache: Path, tmp_path: Path) -> None:

@@ -23,10 +23,12 @@ from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoding import chat_prompt, raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.pipeline import Vispa
+from vispa.request import Sampling
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import bank_path, cached_bank
 from vispa.steering.fitting import fit_bank
 from vispa.steering.recipe import Recipe, Scope, Steer
+from vispa.study.dose import dose_response
 from vispa.taxonomy import Taxonomy
 
 RESIDUAL = Recipe("one_versus_others", (1, 2), magnitude="residual", amount=0.5, minimal_quality=0.0)
@@ -267,6 +269,18 @@ def test_recipes_that_do_not_fit_are_refused_before_anything_is_measured(
     monkeypatch.setattr(strengths, "plain_texts", None)
     with pytest.raises(InputError, match=message):
         measured_bank(llama, bank, recipe)
+
+
+def test_a_dose_response_multiplies_what_was_measured(llama: LoadedModel, bank: VectorBank) -> None:
+    prompts = [raw_prompt(llama, text) for text in TEXTS]
+    measured = bank.with_strengths(KL, measure_strengths(llama, bank, KL, prompts).fractions)
+    found = dose_response(
+        llama, measured, prompts[:1], ["calm"], recipe=KL, magnitudes=(1.0, 2.0), sampling=Sampling(2)
+    )
+    once = measured.amount("calm", KL) * float(bank.residual_norm[1])
+    assert [row.shift.get(1, 0.0) for row in found.rows] == pytest.approx([0.0, once, 2 * once], rel=1e-4)
+    with pytest.raises(InputError, match="kl is not measured"):
+        dose_response(llama, bank, prompts, ["calm"], recipe=KL)
 
 
 def test_prompts_are_needed(llama: LoadedModel, bank: VectorBank) -> None:

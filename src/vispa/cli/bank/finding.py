@@ -136,7 +136,8 @@ def _usable(header: BankHeader) -> bool:
     from vispa.steering.recipe import Recipe
 
     try:
-        Recipe.from_mapping(header.recipe)
+        for recipe in (header.recipe, *(one.recipe for one in header.strengths)):
+            Recipe.from_mapping(recipe)
     except InputError:
         return False
     return header.format == FORMAT
