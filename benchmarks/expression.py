@@ -30,8 +30,9 @@ from training.sources import Sources, load_sources
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoding import chat_prompt
-from vispa.models.loading import EMBEDDED, LoadedModel, load_model
+from vispa.models.loading import LoadedModel, load_model
 from vispa.modes.prompts import built_in_prompts
+from vispa.request import EMBEDDED
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import cached_bank
 from vispa.steering.recipe import Recipe, Steer

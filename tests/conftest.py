@@ -16,6 +16,8 @@ from vispa.models.loading import LoadedModel
 from vispa.taxonomy import Taxonomy
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The default is a model that is fetched; tests need no network, and the one in the package is quick.
+os.environ["VISPA_MODEL"] = "embedded"
 torch.set_num_threads(1)
 
 #: Arguments common to the small random models of every architecture.

@@ -84,7 +84,7 @@ def test_every_key_reaches_the_command(write: Any, monkeypatch: pytest.MonkeyPat
     assert found == Setup(
         Selecting(k="auto", selector="nli", selector_model="c/d"),
         Loading("a/b", dtype="float16", device="cpu"),
-        Steering("paper", path.parent / "steer.toml"),
+        Steering("paper", str(path.parent / "steer.toml")),
         Reading(
             "api:e", api_url="http://localhost:9", api_key_variable="", api_timeout=7, api_parameters='{"top_k": 3}'
         ),
@@ -96,7 +96,7 @@ def test_every_key_reaches_the_command(write: Any, monkeypatch: pytest.MonkeyPat
 
 def test_the_users_own_file_is_read_without_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platformdirs.user_config_dir", lambda name: str(tmp_path / name))
-    assert setup_of(monkeypatch, "respond", "Feeding ducks").loading.model == "embedded"
+    assert setup_of(monkeypatch, "respond", "Feeding ducks").loading.model == "smollm2"
     (tmp_path / "vispa").mkdir()
     (tmp_path / "vispa" / "config.toml").write_text('model = "my/own"')
     assert setup_of(monkeypatch, "respond", "Feeding ducks").loading.model == "my/own"
@@ -168,11 +168,11 @@ def test_config_shows_where_each_value_comes_from(write: Any, monkeypatch: pytes
     assert (found["file"], found["exists"]) == (str(path), True)
     assert found["defaults"]["aggregator"] == {"value": "self", "origin": "file", "place": str(path)}
     assert found["defaults"]["device"] == {"value": "cpu", "origin": "environment", "place": "VISPA_DEVICE"}
-    assert found["defaults"]["model"] == {"value": "embedded", "origin": "built-in", "place": None}
+    assert found["defaults"]["model"] == {"value": "smollm2", "origin": "built-in", "place": None}
     lines = {line.split()[0]: line for line in CliRunner().invoke(app, ["config"]).output.splitlines()}
     assert lines["aggregator"].split() == ["aggregator", "self", "file", str(path)]
     assert lines["device"].split() == ["device", "cpu", "environment", "VISPA_DEVICE"]
-    assert lines["model"].split() == ["model", "embedded", "built-in"]
+    assert lines["model"].split() == ["model", "smollm2", "built-in"]
 
 
 # ---------------------------------------------------------------- messages

@@ -25,8 +25,9 @@ import vispa.pipeline
 import vispa.steering.bank_cache
 from vispa.cli.main import app
 from vispa.errors import InputError
-from vispa.models.loading import EMBEDDED, LoadedModel, load_model
+from vispa.models.loading import LoadedModel, load_model
 from vispa.pipeline import Vispa
+from vispa.request import EMBEDDED
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry

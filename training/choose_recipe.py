@@ -17,8 +17,9 @@ from benchmarks.expression import comments, describe, rates
 from benchmarks.stance_shift import own_options, right, spoken
 from training.judge import Judge
 from training.sources import HERE, Scene, load_sources
-from vispa.models.loading import EMBEDDED, EMBEDDED_PATH, LoadedModel, load_model
+from vispa.models.loading import EMBEDDED_PATH, LoadedModel, load_model
 from vispa.pipeline import Vispa
+from vispa.request import EMBEDDED
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.steering.bank import VectorBank
 from vispa.steering.fitting import fit_bank

@@ -12,8 +12,9 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from vispa.models.blocks import decoder_blocks
 from vispa.models.encoding import Prompt, chat_prompt
-from vispa.models.loading import EMBEDDED, EMBEDDED_PATH, LoadedModel, load_model
+from vispa.models.loading import EMBEDDED_PATH, LoadedModel, load_model
 from vispa.modes.prompts import built_in_prompts
+from vispa.request import EMBEDDED
 from vispa.steering.activations import read_activations
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry

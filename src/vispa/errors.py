@@ -32,6 +32,20 @@ class ModelError(InputError):
     """A model cannot be loaded, or is not one that can be steered."""
 
 
+class FetchError(VispaError):
+    """A model cannot be fetched: no network, no package index, no pip; nobody's mistake.
+
+    Args:
+        model: its name.
+        problem: why it cannot be.
+        advice: how to come by it otherwise.
+    """
+
+    def __init__(self, model: str, problem: str, advice: str) -> None:
+        self.model, self.problem, self.advice = model, problem, advice
+        super().__init__(f"{model}: {_cut(problem)} {_cut(advice)}")
+
+
 class TextError(VispaError):
     """A model cannot take a text; of many that are answered together, it fails alone."""
 

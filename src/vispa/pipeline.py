@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Self, Unpack, overload
@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, Unpack, overload
 from vispa.errors import InputError, VispaError
 from vispa.generation.strengths import measured_bank
 from vispa.generation.transformers import TransformersEngine
-from vispa.models.loading import EMBEDDED, LoadedModel, load_model
+from vispa.models.loading import LoadedModel, load_model
 from vispa.modes import MODES
 from vispa.modes.base import Parts
 from vispa.modes.checking import checked
@@ -29,12 +29,13 @@ from vispa.readers.apart import answered_apart
 from vispa.readers.base import ChatModel, Failure
 from vispa.readers.local import LocalChat
 from vispa.records import DistributionalResponse, OvertonResponse, Response, SteerableResponse
-from vispa.request import Count, Mode, Request, Sampling
+from vispa.request import DEFAULT_MODEL, EMBEDDED, Count, Mode, RecipeName, Request, Sampling
 from vispa.selection.choosing import Chooser
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.selector import Selector
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import cached_bank
+from vispa.steering.named_recipes import needed_estimators, resolved_recipe
 from vispa.steering.recipe import Recipe
 from vispa.taxonomy import Taxonomy
 
@@ -64,7 +65,7 @@ class Vispa:
         reader: ChatModel | None = None,
         picker: Picker | None = None,
         mixture: Mixture | None = None,
-        recipe: Recipe | None = None,
+        recipe: Recipe | RecipeName | None = None,
         prompts: Prompts | None = None,
     ) -> None:
         """Put the parts together; `Vispa.embedded` and `Vispa.from_pretrained` load them.
@@ -79,17 +80,18 @@ class Vispa:
             picker: picks the comment that fits a target; by default the reader, or sentence
                 embeddings where the embedded model reads, which cannot follow instructions.
             mixture: weights of the values in distributional mode; by default the plain mean.
-            recipe: how to steer, instead of the bank's own recipe.
+            recipe: how to steer, instead of the bank's own recipe; or the word of one: `published` is the
+                paper's, `portable` that of models without a tuned one, `tuned` the bank's own if it was tuned.
             prompts: wording.
 
         Raises:
             BankError: the bank belongs to another model or taxonomy.
-            InputError: a recipe that steers toward no value.
+            InputError: a recipe that steers toward no value, or there is no tuned one.
         """
         bank.require(model_fingerprint=model.fingerprint, taxonomy_fingerprint=taxonomy.fingerprint)
         self.model, self.bank, self.selector, self.taxonomy = model, bank, selector, taxonomy
         self.aggregator: Aggregator = aggregator or ExtractiveAggregator(taxonomy)
-        self.engine = TransformersEngine(model, bank, recipe or bank.recipe)
+        self.engine = TransformersEngine(model, bank, resolved_recipe(recipe, bank))
         bank.check_steers(self.recipe)
         self.prompts = prompts or built_in_prompts()
         self.mixture = (mixture or Mixture()).renamed(lambda name: taxonomy[name].slug)
@@ -107,7 +109,7 @@ class Vispa:
     @classmethod
     def from_pretrained(
         cls,
-        model: str | Path,
+        model: str | Path = DEFAULT_MODEL,
         *,
         taxonomy: Taxonomy | None = None,
         polarity: Literal["own", "paper"] = "own",
@@ -120,14 +122,16 @@ class Vispa:
         reader: ChatModel | None = None,
         picker: Picker | None = None,
         mixture: Mixture | None = None,
-        recipe: Recipe | None = None,
+        recipe: Recipe | RecipeName | None = None,
+        estimators: Collection[str] = (),
         prompts: Prompts | None = None,
         progress: Progress | None = None,
     ) -> Self:
-        """Load a model; fit its bank unless it is cached.
+        """Load a model and its bank; what the bank lacks is fitted, once.
 
         Args:
-            model: `embedded`, a named model (`vispa models list`), a GGUF file, a folder (text or path), or a hub id.
+            model: a named model (`vispa models list`; by default the small real model that is fetched on first
+                use), `embedded`, a GGUF file, a folder (text or path), or a hub id.
             taxonomy: the built-in one by default.
             polarity: `paper` promotes every value, toxicity and harmfulness included.
             dtype: of the model; `auto` takes the checkpoint's, float32 on a processor slow at bfloat16.
@@ -140,6 +144,7 @@ class Vispa:
             picker: of the comment that fits a target.
             mixture: of distributional mode.
             recipe: of the steering.
+            estimators: entries of the bank that other recipes will need.
             prompts: wording.
             progress: told of progress while fitting.
 
@@ -147,16 +152,18 @@ class Vispa:
             ModelError: the model cannot be loaded or steered.
         """
         taxonomy = (taxonomy or Taxonomy.built_in()).with_polarity(polarity)
+        needed = {*estimators, *needed_estimators(recipe)}
         loaded = load_model(
             _place_of(model), dtype=dtype, device=device, threads=threads, trust_remote_code=trust_remote_code,
             progress=progress,
         )  # fmt: skip
         _logger.info("loaded %s, %d blocks, %s on %s", model, len(loaded.blocks), loaded.model.dtype, loaded.device)
-        bank = measured_bank(loaded, cached_bank(loaded, taxonomy, progress=progress), recipe, progress=progress)
+        bank = cached_bank(loaded, taxonomy, estimators=needed, progress=progress)
+        recipe = resolved_recipe(recipe, bank)
+        bank = measured_bank(loaded, bank, recipe, progress=progress)
         return cls(
-            loaded, bank, (selector or EmbeddingSelector)(taxonomy),
-            taxonomy=taxonomy, aggregator=aggregator, reader=reader, picker=picker, mixture=mixture, recipe=recipe,
-            prompts=prompts,
+            loaded, bank, (selector or EmbeddingSelector)(taxonomy), taxonomy=taxonomy, aggregator=aggregator,
+            reader=reader, picker=picker, mixture=mixture, recipe=recipe, prompts=prompts,
         )  # fmt: skip
 
     def write_with(self, reader: ChatModel) -> None:
@@ -168,10 +175,11 @@ class Vispa:
         """How comments are steered."""
         return self.engine.recipe or self.bank.recipe
 
-    def variant(self, *, recipe: Recipe | None = None, selector: Selector | None = None) -> Self:
+    def variant(self, *, recipe: Recipe | RecipeName | None = None, selector: Selector | None = None) -> Self:
         """The same pipeline with another recipe or selector; it shares everything else."""
         other = copy.copy(self)
         if recipe is not None:
+            recipe = resolved_recipe(recipe, self.bank)
             self.bank.check_steers(recipe)
             other.engine = TransformersEngine(self.model, self.bank, recipe)
         if selector is not None:

@@ -10,6 +10,14 @@ from typing import Literal, get_args
 from vispa.errors import InputError, check_choice
 from vispa.files.visible import is_blank
 
+#: The model that answers where none is named; see `vispa.models.sources.named`.
+DEFAULT_MODEL = "smollm2"
+#: The name under which the model inside this package is asked for.
+EMBEDDED = "embedded"
+#: Recipes that go by a word: the one chosen for the model, the paper's, and the one for models without their own.
+RecipeName = Literal["tuned", "published", "portable"]
+RECIPES: tuple[RecipeName, ...] = get_args(RecipeName)
+
 #: Number of values kept in the paper (section 3.1); all of them where a taxonomy has fewer.
 DEFAULT_K = 6
 #: How many values to choose: that many, or as many as the scores call for.

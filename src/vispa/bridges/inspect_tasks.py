@@ -27,7 +27,7 @@ from vispa.errors import InputError, VispaError, check_choice
 from vispa.evaluation.tasks import Task, built_in_tasks, load_task
 from vispa.items.item import Item
 from vispa.modes.templates import filled
-from vispa.request import LETTERS, Sampling
+from vispa.request import DEFAULT_MODEL, LETTERS, Sampling
 from vispa.selection import SELECTORS
 from vispa.selection.settings import SelectorSettings
 
@@ -111,7 +111,7 @@ def _question(item: Item) -> str:
 
 @solver
 def vispa_solver(
-    model: str | Vispa = "embedded",
+    model: str | Vispa = DEFAULT_MODEL,
     selector: str = "embedding",
     aggregator: str = "extractive",
     dtype: str = "auto",
@@ -127,7 +127,7 @@ def vispa_solver(
     Samples that run at the same time are answered as one batch: `--max-samples 64` makes it large.
 
     Args:
-        model: `embedded`, a folder or a hub id, loaded when the first sample comes; or a pipeline,
+        model: a named model, `embedded`, a folder or a hub id, loaded when the first sample comes; or a pipeline,
             whose own selector, aggregator, dtype and device then count.
         selector: `embedding`, `nli` or `nli:MODEL`.
         aggregator: of Overton responses: `extractive`, or `self` for the model's own writing.

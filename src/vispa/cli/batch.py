@@ -43,7 +43,7 @@ def batch(
     mode, reading = asking.checked_mode, setup.reading
     from vispa.items.answering import answer_file, check_batch_output
 
-    check_batch_output(output, (items_file, setup.steering.recipe, reading.prompts, Path(reading.weights)))
+    check_batch_output(output, (items_file, setup.steering.recipe_file, reading.prompts, Path(reading.weights)))
     refuse_idle(context, setup.idle(mode))
     items = read_items(items_file, mode)[:limit]
     for item in items:

@@ -26,8 +26,13 @@ FILE_VARIABLE = "VISPA_CONFIG"
 _CONFIGURABLE = {one.name: one for one in options_of(Setup) if one.configurable is not None}
 #: Keys of the file; each but the cache is also the name of the parameter that it is a default of.
 KEYS = ("cache", *_CONFIGURABLE)
-# Keys that name a file or folder; where the file gives one, it is meant from the file's own folder.
-_PATHS = ("cache", *(name for name, one in _CONFIGURABLE.items() if Path in get_args(one.type)))
+# Keys that name a file or folder, and the words that they may hold instead; where the file gives a path, it is meant
+# from the file's own folder.
+_PATHS: dict[str, tuple[str, ...]] = {"cache": ()} | {
+    name: words
+    for name, one in _CONFIGURABLE.items()
+    if (words := one.configurable.path_unless if one.configurable else ()) or Path in get_args(one.type)
+}
 _NUMBERS = {name: one.type for name, one in _CONFIGURABLE.items() if one.type in (int, float)}
 
 
@@ -109,8 +114,8 @@ def _of_commands(command: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _from_file(path: Path) -> dict[str, Any]:
     table = _checked(read_toml(path), str(path))
-    for key in _PATHS:
-        if key in table:
+    for key, words in _PATHS.items():
+        if key in table and table[key] not in words:
             table[key] = str(path.absolute().parent / Path(table[key]).expanduser())
     return table
 

@@ -73,6 +73,7 @@ def evaluate(
     # Bad input is refused before seconds go into loading a model.
     _check_judge(judge)
     from vispa.evaluation.methods import Bench, check_methods
+    from vispa.evaluation.methods.vispa_method import estimators_of
     from vispa.evaluation.runner import run
     from vispa.evaluation.runs.folder import RunFolder
     from vispa.evaluation.tasks import find_task, load_task
@@ -84,7 +85,7 @@ def evaluate(
     RunFolder(output).check_own()
     with progress_bars() as progress:
         bench = Bench(
-            setup.load(known, progress),
+            setup.load(known, progress, estimators=estimators_of(names)),
             setup.request_options(known),
             personas=personas,
             community=_community(community, setup),

@@ -9,11 +9,12 @@ import typer
 from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.cli.grouping import grouped, only, without
 from vispa.cli.options import AsJson, Loading, ModelArgument, Selecting
+from vispa.request import DEFAULT_MODEL
 
 
 @grouped
 def fit(
-    model: ModelArgument = "embedded",
+    model: ModelArgument = DEFAULT_MODEL,
     force: Annotated[bool, typer.Option(help="Fit anew although there is a bank; imported vectors stay.")] = False,
     *,
     selecting: Annotated[Selecting, only("taxonomy")],

@@ -47,6 +47,7 @@ class Configurable:
         may_be_empty: whether an empty text means something.
         pattern: that the whole text must match.
         also: another type that the file may hold: int or dict, which become text, the latter as JSON.
+        path_unless: the words that a text may be; any other text is a path.
     """
 
     choices: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class Configurable:
     may_be_empty: bool = False
     pattern: str | None = None
     also: type | None = None
+    path_unless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

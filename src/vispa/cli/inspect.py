@@ -13,7 +13,7 @@ from vispa.cli.options import AsJson, Loading, ModelArgument, Selecting
 from vispa.errors import check_choice
 from vispa.files.writing import check_writable
 from vispa.items.reading import check_item_text, read_items
-from vispa.request import check_max_new_tokens
+from vispa.request import DEFAULT_MODEL, check_max_new_tokens
 
 if TYPE_CHECKING:
     from vispa.models.loading import LoadedModel
@@ -29,7 +29,7 @@ Rows = list[dict[str, Any]]
 
 @grouped
 def inspect(
-    model: ModelArgument = "embedded",
+    model: ModelArgument = DEFAULT_MODEL,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and figures.")],
     estimator: Annotated[str | None, typer.Option(help="Entry of the bank; the recipe's by default.")] = None,
@@ -98,11 +98,14 @@ def _study(
     from vispa.steering.bank_cache import cached_bank
     from vispa.study.dose import one_per_family
     from vispa.study.inspection import inspect_bank
+    from vispa.study.probing import PROBE
 
+    needed = {PROBE, how["estimator"]} - {None}
     with progress_bars() as progress:
+        bank = cached_bank(loaded, taxonomy, estimators=needed, progress=progress)
         return inspect_bank(
             loaded,
-            measured_bank(loaded, cached_bank(loaded, taxonomy, progress=progress), progress=progress),
+            measured_bank(loaded, bank, progress=progress),
             [chat_prompt(loaded, message) for message in messages or everyday_prompts()],
             values or one_per_family(taxonomy),
             progress=progress,

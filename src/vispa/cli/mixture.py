@@ -48,7 +48,7 @@ def mixture(
 
     Example: `vispa mixture survey.json -o mixture.json`
     """
-    _check_output(output, (items_file, setup.steering.recipe))
+    _check_output(output, (items_file, setup.steering.recipe_file))
     sampling = setup.decoding.sampling
     refuse_idle(context, setup.idle("distributional"))
     items = read_items(items_file, "distributional")[:limit]

@@ -15,7 +15,7 @@ from vispa.cli.console import names_argument
 from vispa.cli.grouping import Configurable
 from vispa.errors import InputError, check_choice
 from vispa.readers.parameters import DEFAULT_TIMEOUT, LONGEST_TIMEOUT, SHORTEST_TIMEOUT
-from vispa.request import DEFAULT_K, MAX_NEW_TOKENS, MODES, Count, Mode, Sampling, texts
+from vispa.request import DEFAULT_K, DEFAULT_MODEL, MAX_NEW_TOKENS, MODES, RECIPES, Count, Mode, Sampling, texts
 from vispa.selection import SELECTORS
 from vispa.taxonomy import Taxonomy
 
@@ -94,7 +94,7 @@ class Loading:
         str,
         typer.Option("--model", help="A name (`vispa models list`), a GGUF file, a folder, or a hub id."),
         Configurable(),
-    ] = "embedded"
+    ] = DEFAULT_MODEL
     dtype: Annotated[
         str,
         typer.Option(
@@ -127,10 +127,15 @@ class Steering:
         Configurable(choices=POLARITIES),
     ] = "own"
     recipe: Annotated[
-        Path | None,
-        typer.Option("--recipe", help="TOML file with how to steer, field by field."),
-        Configurable(),
+        str | None,
+        typer.Option("--recipe", help=f"{', '.join(RECIPES)}, or a TOML file with how to steer, field by field."),
+        Configurable(path_unless=RECIPES),
     ] = None
+
+    @property
+    def recipe_file(self) -> Path | None:
+        """The file of the recipe; None where there is none, or one that goes by a word."""
+        return None if self.recipe is None or self.recipe in RECIPES else Path(self.recipe)
 
 
 @dataclass(frozen=True)

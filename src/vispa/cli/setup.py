@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,17 @@ from vispa.errors import InputError, check_choice
 from vispa.files.reading import read_toml
 from vispa.files.visible import is_blank
 from vispa.readers.parameters import LONGEST_TIMEOUT, SHORTEST_TIMEOUT, check_parameters
-from vispa.request import DEFAULT_K, MODES_OF, Mode, check_diversity, check_threshold, resolved_count
+from vispa.request import (
+    DEFAULT_K,
+    EMBEDDED,
+    MODES_OF,
+    RECIPES,
+    Mode,
+    RecipeName,
+    check_diversity,
+    check_threshold,
+    resolved_count,
+)
 from vispa.selection import SELECTORS
 from vispa.selection.settings import SelectorSettings
 from vispa.taxonomy import Taxonomy
@@ -26,8 +36,6 @@ if TYPE_CHECKING:
     from vispa.selection.selector import Selector
     from vispa.steering.recipe import Recipe
 
-# As `vispa.models.loading.EMBEDDED`, which is too heavy to import for `--help`.
-_EMBEDDED = "embedded"
 # Parameters that are not called as the fields of a request.
 _PARAMETERS = {"passages": "no_passages"}
 # Parameters of comments and of who reads them.
@@ -94,9 +102,12 @@ class Setup:
         self.parsed_parameters()
         return taxonomy
 
-    def loaded_recipe(self) -> Recipe | None:
-        """The recipe of the user's file, if there is one."""
-        return None if self.steering.recipe is None else recipe_file(self.steering.recipe)
+    def loaded_recipe(self) -> Recipe | RecipeName | None:
+        """The recipe of the user's file, or its word, if there is one."""
+        given = self.steering.recipe
+        if given in RECIPES:
+            return given
+        return None if given is None else recipe_file(Path(given))
 
     def parsed_parameters(self) -> dict[str, Any]:
         """Parameters of every request to the API."""
@@ -122,7 +133,7 @@ class Setup:
     @property
     def own_stances(self) -> bool:
         """Whether questions for a stance are put in the package's own words: the embedded model knows no other."""
-        return self.loading.model == _EMBEDDED
+        return self.loading.model == EMBEDDED
 
     def idle(self, mode: Mode) -> dict[str, str]:
         """The options that count for nothing, given the others: name of the parameter → why.
@@ -146,8 +157,14 @@ class Setup:
             found |= dict.fromkeys(_OF_COMMENTS, "with --no-passages: nothing is written and nothing read")
         return found
 
-    def load(self, taxonomy: Taxonomy, progress: Progress | None = None) -> Vispa:
-        """The pipeline."""
+    def load(self, taxonomy: Taxonomy, progress: Progress | None = None, *, estimators: Collection[str] = ()) -> Vispa:
+        """The pipeline.
+
+        Args:
+            taxonomy: the values.
+            progress: told of progress.
+            estimators: entries of the bank that other recipes than the setup's will need.
+        """
         from vispa.modes.prompts import built_in_prompts
         from vispa.pipeline import Vispa
 
@@ -164,6 +181,7 @@ class Setup:
             **self.loading.placement,
             selector=lambda known: self.make_selector(known, progress),
             recipe=self.loaded_recipe(),
+            estimators=estimators,
             prompts=prompts,
             mixture=mixture,
             reader=reader,

@@ -24,10 +24,8 @@ from vispa.models.sources import model_folder
 from vispa.models.sources.progress import Progress
 from vispa.models.tokenization import Tokenization
 from vispa.models.turns import Turns
-from vispa.request import LEAST_OPTION_MASS
+from vispa.request import EMBEDDED, LEAST_OPTION_MASS
 
-#: The name under which the model inside this package is asked for.
-EMBEDDED = "embedded"
 EMBEDDED_PATH = Path(__file__).parent / "embedded"
 
 #: See `LEAST_OPTION_MASS`: the embedded model was trained on three options, and gives C its share where there are two.

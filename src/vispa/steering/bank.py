@@ -38,6 +38,7 @@ class VectorBank:
         recipe: how this model is steered by default.
         strengths: of rules that are measured: recipe (as `Recipe.measured_for` has it) → value → fraction of the
             residual norm.
+        tuning: how the recipe was found, as JSON can say it; None where it was not tuned on this bank.
     """
 
     info: BankInfo
@@ -45,6 +46,20 @@ class VectorBank:
     residual_norm: torch.Tensor
     recipe: Recipe
     strengths: Mapping[Recipe, Mapping[str, float]] = field(default_factory=dict)
+    tuning: Mapping[str, Any] | None = None
+
+    def with_tuned(self, recipe: Recipe, record: Mapping[str, Any]) -> VectorBank:
+        """The bank with a recipe that was tuned on it; the cache keeps it instead of the package's advice.
+
+        Args:
+            recipe: to be steered by.
+            record: how it was found, as JSON can say it, such as what was chosen, why, and what else was tried.
+
+        Raises:
+            InputError: an estimator or block that is not in the bank, or a recipe that steers nothing.
+        """
+        self.check_steers(recipe)
+        return replace(self, recipe=recipe, tuning=record)
 
     def plan(self, steers: Iterable[Steer | str], recipe: Recipe | None = None) -> SteeringPlan:
         """The tables for a batch whose rows are steered by any of `steers`.
@@ -137,7 +152,8 @@ class VectorBank:
             InputError: it is not in the bank.
         """
         if estimator not in self.entries:
-            raise InputError("estimator", f"{estimator!r} is not in the bank.", f"It has {', '.join(self.entries)}.")
+            known = f"It has {', '.join(self.entries)}; `vispa fit` adds what this package can fit."
+            raise InputError("estimator", f"{estimator!r} is not in the bank.", known)
         return self.entries[estimator]
 
     @property
@@ -160,12 +176,17 @@ class VectorBank:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 in hex over what the bank is bound to and all its tensors, whatever its recipe and strengths."""
-        header = {name: part for name, part in self._header().items() if name not in ("recipe", "strengths")}
+        apart = ("recipe", "strengths", "tuning")
+        header = {name: part for name, part in self._header().items() if name not in apart}
         text = canonical({**header, "digests": digests(self._tensors())})
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, *, half: bool = False) -> None:
         """Write the bank to a safetensors file with a checksum, whole or not at all.
+
+        Args:
+            path: of the file.
+            half: store the vectors in half precision; they are read in single precision again.
 
         Raises:
             InputError: the folder cannot be written to, or a value or estimator has no proper name.
@@ -173,7 +194,10 @@ class VectorBank:
         """
         for name in (*self.info.values, *self.entries):
             check_name("bank", name)
-        write_sealed(path, self._header(), self._tensors())
+        tensors = self._tensors()
+        if half:
+            tensors |= {name: tensor.half() for name, tensor in tensors.items() if name.endswith(".vectors")}
+        write_sealed(path, self._header(), tensors)
 
     @classmethod
     def load(cls, path: Path) -> VectorBank:
@@ -214,19 +238,21 @@ class VectorBank:
         norms = needed_tensor("residual_norm", tensors, place)
         if wrong := shape_problems(len(header.info.values), norms, entries):
             raise BankError(place, f"has {wrong[0]}.", BANK_ADVICE)
-        return cls(BankInfo(**dict(header.info)), entries, norms, recipe, strengths)
+        return cls(BankInfo(**dict(header.info)), entries, norms, recipe, strengths, header.tuning)
 
     def _header(self) -> dict[str, Any]:
         entries = {
             name: {"reading": entry.reading, "contrast": entry.contrast, "imported": entry.imported}
             for name, entry in self.entries.items()
         }
+        tuning = None if self.tuning is None else dict(self.tuning)
         return {
             "format": FORMAT,
             "info": asdict(self.info),
             "entries": entries,
             "recipe": asdict(self.recipe),
             "strengths": self.measured(),
+            "tuning": tuning,
         }
 
     def _tensors(self) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from vispa.steering.bank_parts import Entry
 from vispa.steering.estimators import ESTIMATORS
 from vispa.steering.fitting import Progress, default_recipe, fit_bank
 from vispa.steering.salvage import Salvage, salvaged
+from vispa.steering.shipped_banks import shipped_bank
 from vispa.taxonomy import Taxonomy
 
 _logger = logging.getLogger(__name__)
@@ -26,17 +28,26 @@ def bank_path(loaded: LoadedModel, taxonomy: Taxonomy) -> Path:
 
 
 def cached_bank(
-    loaded: LoadedModel, taxonomy: Taxonomy, *, force: bool = False, progress: Progress | None = None
+    loaded: LoadedModel,
+    taxonomy: Taxonomy,
+    *,
+    estimators: Collection[str] | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> VectorBank:
-    """The cached bank of a model and taxonomy; fitted and cached if there is none.
+    """The bank of a model and taxonomy: the user's cached one, the one that ships, or one that is fitted and cached.
 
-    A bank that lacks an estimator of this release is completed; one that is damaged or of an older
-    release is fitted anew. Either is said in a warning. Vectors that were imported are kept, and
-    those that cannot be are named. A cache that cannot be used stops nothing.
+    The first of the two that has all that is needed is taken. Where neither has, one of them is
+    completed: one pass over the model serves all estimators that it lacks. A cached bank that is damaged
+    or of an older release is fitted anew, which is said in a warning. A recipe that was tuned on a cached
+    bank and vectors that were imported are kept, and those that cannot be are named. A cache that cannot
+    be used stops nothing.
 
     Args:
         loaded: the model.
         taxonomy: the values.
+        estimators: names of the entries that are needed beside that of the bank's own recipe; by default
+            all of `ESTIMATORS`.
         force: fit anew although there is one.
         progress: told of progress while fitting.
 
@@ -45,22 +56,30 @@ def cached_bank(
     """
     path = bank_path(loaded, taxonomy)
     found = _found(path, loaded, taxonomy)
-    # The recipe is this package's advice, not a fitted thing: the newest counts.
-    recipe = default_recipe(loaded)
-    earlier = None if force else found.bank
+    # A recipe that was not tuned on the bank is this package's advice, not a fitted thing: the newest counts.
+    own = found.bank
+    recipe = own.recipe if own is not None and own.tuning is not None else default_recipe(loaded)
+    tuning = None if own is None else own.tuning
+    earlier = None if own is None or force else replace(own, recipe=recipe)
+    shipped = None if force or found.problem else shipped_bank(loaded.fingerprint, taxonomy.fingerprint)
+    needed = {*(_fitted_names() if estimators is None else estimators), recipe.estimator}
+    for bank in (earlier, shipped):
+        if bank is not None and needed <= bank.entries.keys():
+            return bank
+    base = earlier or shipped
+    missing = [one for one in ESTIMATORS if base is None or one.name not in base.entries]
+    if base is not None and needed.isdisjoint(one.name for one in missing):
+        # What is needed beside is nothing that can be fitted; whoever asks for it says so.
+        return base
     if earlier is not None:
-        missing = [one for one in ESTIMATORS if one.name not in earlier.entries]
-        if not missing:
-            return replace(earlier, recipe=recipe)
         names = ", ".join(one.name for one in missing)
-        _logger.warning("%s lacks %s, which an older release did not have: fitted now.", path, names)
-        fresh = fit_bank(loaded, taxonomy, estimators=missing, recipe=recipe, progress=progress)
-        fresh = replace(earlier, recipe=recipe, entries={**fresh.entries, **earlier.entries})
-    else:
-        if found.problem:
-            _logger.warning("%s %s: it is fitted anew.", path, found.problem)
-        fresh = fit_bank(loaded, taxonomy, recipe=recipe, progress=progress)
-    return _kept(path, fresh, found, loaded, taxonomy)
+        _logger.warning("%s lacks %s: fitted now.", path, names)
+    elif found.problem and not force:
+        _logger.warning("%s %s: it is fitted anew.", path, found.problem)
+    fresh = fit_bank(loaded, taxonomy, estimators=missing, recipe=recipe, progress=progress)
+    if base is not None:
+        fresh = replace(base, entries={**fresh.entries, **base.entries})
+    return _kept(path, replace(fresh, recipe=recipe, tuning=tuning), found, loaded, taxonomy)
 
 
 def keep_strengths(bank: VectorBank) -> None:

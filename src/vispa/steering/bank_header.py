@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, JsonValue
 
 from vispa.errors import BankError, InputError
 from vispa.files.names import LONGEST_NAME, check_name
@@ -77,6 +77,7 @@ class BankHeader(FileModel):
     entries: dict[Name, EntryHeader]
     recipe: dict[str, Any]
     strengths: tuple[StrengthsHeader, ...] = ()
+    tuning: dict[str, JsonValue] | None = None
     digests: dict[str, Digest] = Field(default_factory=dict)
 
 

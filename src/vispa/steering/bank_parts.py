@@ -61,14 +61,15 @@ def entry_from(name: str, about: EntryHeader, tensors: Mapping[str, torch.Tensor
 
 
 def needed_tensor(name: str, tensors: Mapping[str, torch.Tensor], place: str) -> torch.Tensor:
-    """A tensor of a bank's file.
+    """A tensor of a bank's file; in single precision where it is stored in half.
 
     Raises:
         BankError: it is missing.
     """
     if name not in tensors:
         raise BankError(place, f"lacks the tensor {name}.", BANK_ADVICE)
-    return tensors[name]
+    tensor = tensors[name]
+    return tensor.float() if tensor.dtype is torch.float16 else tensor
 
 
 def shape_problems(values: int, residual_norm: torch.Tensor, entries: Mapping[str, Entry]) -> list[str]:

@@ -13,7 +13,8 @@ from vispa.steering.bank_parts import BankInfo, Entry
 from vispa.steering.estimators import ESTIMATORS
 from vispa.steering.estimators.base import Estimator
 from vispa.steering.readings import Reading
-from vispa.steering.recipe import Recipe, embedded_recipe
+from vispa.steering.recipe import Recipe, embedded_recipe, portable_recipe
+from vispa.steering.shipped_banks import shipped_recipe
 from vispa.taxonomy import Taxonomy
 from vispa.versions import versions
 
@@ -65,5 +66,7 @@ def fit_bank(
 
 
 def default_recipe(loaded: LoadedModel) -> Recipe:
-    """The published recipe, or the one that was chosen for the embedded model."""
-    return embedded_recipe() if loaded.is_embedded else Recipe()
+    """The recipe that was chosen for the embedded model or ships for a named one; else the portable one."""
+    if loaded.is_embedded:
+        return embedded_recipe()
+    return shipped_recipe(loaded.fingerprint) or portable_recipe()

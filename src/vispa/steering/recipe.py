@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Scope = Literal["all", "prompt", "generated", "last"]
 
 _EMBEDDED_RECIPE = Path(__file__).parents[1] / "models" / "embedded" / "steering.toml"
+_PORTABLE_RECIPE = Path(__file__).with_name("portable.toml")
 _PUBLISHED = Path(__file__).parent / "published.toml"
 
 #: Published range of blocks as shares of the depth (10 to 25 of 32 blocks).
@@ -234,3 +235,9 @@ def published_tables() -> dict[str, dict[str, float]]:
 def embedded_recipe() -> Recipe:
     """The recipe chosen for the model that ships with the package; see its model card."""
     return Recipe.from_mapping(read_toml(_EMBEDDED_RECIPE), _EMBEDDED_RECIPE.name)
+
+
+@cache
+def portable_recipe() -> Recipe:
+    """The recipe of models for which none was tuned."""
+    return Recipe.from_mapping(read_toml(_PORTABLE_RECIPE), _PORTABLE_RECIPE.name)

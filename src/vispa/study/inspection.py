@@ -13,6 +13,7 @@ from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo
 from vispa.steering.fitting import Progress
+from vispa.steering.named_recipes import resolved_recipe
 from vispa.steering.recipe import Recipe
 from vispa.study.dose import DoseResponse, dose_response
 from vispa.study.leakage import Leakage, leakage
@@ -97,7 +98,7 @@ def inspect_bank(
     """
     for part in parts:
         check_choice("parts", part, PARTS)
-    recipe = bank.recipe if estimator is None else recipe_for(bank, estimator)
+    recipe = resolved_recipe(None, bank) if estimator is None else recipe_for(bank, estimator)
     chosen = recipe.chosen_blocks(len(bank.residual_norm))
     plan = bank.plan(bank.info.values, recipe)
     return Inspection(

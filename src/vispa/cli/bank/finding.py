@@ -56,6 +56,18 @@ def cached_banks() -> list[Path]:
     return sorted(path for path in folder.glob("*.safetensors") if path.is_file() and not path.name.startswith("."))
 
 
+def shipped_banks() -> list[Path]:
+    """The files of the banks that ship with the package, by the name of their model."""
+    from vispa.steering.shipped_banks import shipped_headers
+
+    return list(shipped_headers())
+
+
+def is_shipped(path: Path) -> bool:
+    """Whether a file is one of the package's own, which no command changes."""
+    return path.resolve() in {one.resolve() for one in shipped_banks()}
+
+
 def find_bank(bank: str, taxonomy: Path | None = None, *, demanded: bool = True) -> Path:
     """The file that is meant by a path, the beginning of a cached file's name, or a recorded model name.
 
@@ -79,7 +91,7 @@ def find_bank(bank: str, taxonomy: Path | None = None, *, demanded: bool = True)
 
 
 def matching_banks(bank: str) -> list[Path]:
-    """The file itself, or all cached banks whose name begins so or whose model is called so.
+    """The file itself, all cached banks whose name begins so or whose model is called so, or else the one that ships.
 
     Raises:
         BankError: there is none.
@@ -91,6 +103,8 @@ def matching_banks(bank: str) -> list[Path]:
         headers = {path: _header(path) for path in cached_banks()}
         named = {path: one for path, one in headers.items() if one is not None and one.info.model == bank}
         found = [path for path, one in named.items() if _usable(one)] or list(named)
+    if not found:
+        found = [path for path in shipped_banks() if path.stem == bank]
     if not found:
         raise BankError(bank, "is no file, no cached bank, and no model of one.", "See `vispa bank list`.")
     return found
@@ -152,10 +166,17 @@ def bank_row(path: Path) -> dict[str, Any]:
     try:
         bank = VectorBank.load(path)
     except InputError as error:
-        return {"path": str(path), "problem": str(error), "size": status.st_size, "date": date}
+        return {
+            "path": str(path),
+            "shipped": is_shipped(path),
+            "problem": str(error),
+            "size": status.st_size,
+            "date": date,
+        }
     blocks, width = bank_shape(bank)
     return {
         "path": str(path),
+        "shipped": is_shipped(path),
         "model": bank.info.model,
         "values": len(bank.info.values),
         "blocks": blocks,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vispa.cli.bank.finding import OfBank, OfTaxonomy
+from vispa.cli.bank.finding import OfBank, OfTaxonomy, is_shipped
 from vispa.cli.console import print_json, print_line
 from vispa.cli.options import AsJson
 from vispa.errors import BankError, InputError
@@ -64,7 +65,7 @@ def _take_vectors(
     file: Path, path: Path, value: str | None, name: str, force: bool
 ) -> tuple[Path, dict[str, list[int]]]:
     """Add vectors of other programs to a bank, as an estimator's."""
-    from vispa.steering.bank import VectorBank
+    from vispa.steering.bank import VectorBank, bank_file
     from vispa.steering.exchange.gguf import import_gguf
     from vispa.steering.exchange.merging import with_vectors
     from vispa.steering.exchange.plain import import_vectors
@@ -79,9 +80,13 @@ def _take_vectors(
             if value not in vectors:
                 raise InputError("--value", f"{value!r} is not in {file}.", f"It has {', '.join(vectors)}.")
             vectors = {value: vectors[value]}
+    shipped = VectorBank.load(path) if is_shipped(path) else None
+    if shipped is not None:
+        path = bank_file(shipped.info.model_fingerprint, shipped.info.taxonomy_fingerprint)
     # Read under the lock: what others import meanwhile is not lost.
     with changing(path):
-        bank = VectorBank.load(path)
+        is_new = shipped is not None and not path.is_file()
+        bank = replace(shipped, tuning=None) if shipped is not None and is_new else VectorBank.load(path)
         if name in bank.entries and not force:
             raise InputError("--name", f"{name!r} is in the bank already.", "Choose another one, or use --force.")
         with_vectors(bank, name, vectors).save(path)

@@ -13,10 +13,13 @@ from vispa.cli.bank.finding import (
     bank_row,
     bank_shape,
     cached_banks,
+    is_shipped,
+    shipped_banks,
 )
 from vispa.cli.console import confirm, print_json, print_line
 from vispa.cli.grouping import grouped
 from vispa.cli.options import AsJson
+from vispa.errors import BankError
 from vispa.files.folders import banks_folder
 
 if TYPE_CHECKING:
@@ -24,18 +27,18 @@ if TYPE_CHECKING:
 
 
 def list_banks(as_json: AsJson = False) -> None:
-    """List the cached banks.
+    """List the cached banks and those that ship with the package.
 
     Example: `vispa bank list`
     """
-    rows = [bank_row(path) for path in cached_banks()]
+    rows = [bank_row(path) for path in (*cached_banks(), *shipped_banks())]
     if as_json:
         print_json(rows)
         return
-    if not rows:
+    if all(row["shipped"] for row in rows):
         print_line(f"no banks in {banks_folder()}; `vispa fit` makes one")
     for row in rows:
-        print_line(f"{row['path']}")
+        print_line(f"{row['path']}" + (" (ships with the package)" if row["shipped"] else ""))
         if "problem" in row:
             print_line(f"  {row['problem']}")
         else:
@@ -67,6 +70,7 @@ def show(context: typer.Context, bank: OfBank, *, as_json: AsJson = False) -> No
         fractions = one["fractions"].values()
         recipe = f"{one['recipe']['estimator']}, {one['recipe']['magnitude']} {one['recipe']['amount']:g}"
         print_line(f"  strengths   {recipe}: {min(fractions):g} to {max(fractions):g} ({len(fractions)} values)")
+    print_line(f"  tuned       {'no' if loaded.tuning is None else 'yes; how: --json'}")
     print_line("  mean held-out accuracy by block, from 0:")
     width_of_names = max((len(name) for name in quality), default=0)
     for name, row in quality.items():
@@ -88,6 +92,8 @@ def remove(
     Example: `vispa bank remove my-llama --yes`
     """
     path = bank.path(context)
+    if is_shipped(path):
+        raise BankError(bank.bank, "ships with the package and is not removed.", "See `vispa bank list` for others.")
     if path.parent.resolve() != banks_folder().resolve():
         # A mistyped path must not cost anybody another file; the cache holds nothing but banks.
         from vispa.steering.bank import VectorBank
@@ -123,6 +129,7 @@ def _as_json(path: Path, bank: VectorBank, quality: dict[str, list[float]]) -> d
         "estimators": entries,
         "recipe": asdict(bank.recipe),
         "strengths": bank.measured(),
+        "tuning": bank.tuning,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -58,6 +58,11 @@ def parse(name: str) -> tuple[str | None, str | None]:
     rest, _, selector = name.partition("+")
     _, _, estimator = rest.partition(":")
     return estimator or None, selector or None
+
+
+def estimators_of(methods: Iterable[str]) -> set[str]:
+    """The entries of the bank that methods of these names ask for."""
+    return {found for name in methods if (found := parse(name)[0]) is not None}
 
 
 def _variant(bench: Bench, estimator: str | None, selector: str | None) -> Vispa:

@@ -24,6 +24,7 @@ def model_folder(name: str, progress: Progress | None = None) -> Path | None:
         progress: told of progress, with the stage's name, what was just done, and how much there is.
 
     Raises:
-        ModelError: it cannot be fetched or converted; the message says what to do.
+        FetchError: it cannot be fetched; the message says what to do.
+        ModelError: it cannot be converted.
     """
     return next((folder for source in SOURCES if (folder := source(name, progress)) is not None), None)

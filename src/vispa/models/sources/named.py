@@ -68,7 +68,8 @@ class NamedModel:
             progress: told of progress.
 
         Raises:
-            ModelError: it cannot be fetched.
+            FetchError: it cannot be fetched.
+            ModelError: what was fetched is not it.
         """
         if self.is_here:
             return self.folder
@@ -78,7 +79,7 @@ class NamedModel:
             if not self.is_here:
                 with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.name}.") as temporary:
                     file = Path(temporary) / self.file
-                    fetch(self.pieces, file, self.sha256, megabytes=self.megabytes, progress=progress)
+                    fetch(self.name, self.pieces, file, self.sha256, megabytes=self.megabytes, progress=progress)
                     convert(file, self.folder, progress)
         return self.folder
 

