@@ -50,6 +50,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
     for name in [name for name in os.environ if name.startswith("VISPA_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("VISPA_CACHE", str(tmp_path_factory.getbasetemp() / "hostile-cache"))
+    monkeypatch.setenv("VISPA_MODEL", EMBEDDED)
     monkeypatch.setenv("XDG_CONFIG_HOME", "/nonexistent")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("COLUMNS", "200")
