@@ -84,11 +84,14 @@ def slow_log_probabilities(
 
 
 @pytest.mark.parametrize("scope", ["all", "prompt", "generated", "last"])
-@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("llama", {}), ("gpt2", {}), ("mistral", {"sliding_window": 12}), ("gemma3_text", {"head_dim": 16})],
+)
 def test_divergences_are_those_of_single_passes_token_by_token(
-    make_model: Callable[..., LoadedModel], small_taxonomy: Taxonomy, kind: str, scope: Scope
+    make_model: Callable[..., LoadedModel], small_taxonomy: Taxonomy, kind: str, options: dict[str, int], scope: Scope
 ) -> None:
-    loaded = make_model(kind)
+    loaded = make_model(kind, **options)
     bank = fit_bank(loaded, small_taxonomy)
     recipe = replace(RESIDUAL, scope=scope)
     engine = TransformersEngine(loaded, bank, recipe)
