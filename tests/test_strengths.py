@@ -159,12 +159,15 @@ def test_greater_targets_take_greater_arguments() -> None:
         assert found == sorted(set(found))
 
 
-@pytest.mark.parametrize(("curve", "bound"), [(lambda x: 0.1 * x, 0.5), (lambda x: 0.0, 0.5), (lambda x: 5.0, 0.01)])
+@pytest.mark.parametrize(
+    ("curve", "bound"),
+    [(lambda x: 0.1 * x, 0.5), (lambda x: 0.0, 0.5), (lambda x: 5.0, 0.01), (lambda x: math.inf, 0.01)],
+)
 def test_targets_beyond_the_bounds_end_at_them(curve: Callable[[float], float], bound: float) -> None:
     search = Search(1.0, (0.01, 0.5), 0.04)
     searched(lambda _, arguments: [curve(arguments[0])], [search])
     assert search.ended and not search.reached
-    assert search.argument == bound
+    assert search.argument == search.best[1] == bound
 
 
 # ---------------------------------------------------------------- strengths

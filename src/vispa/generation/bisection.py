@@ -52,7 +52,7 @@ class Search:
         """Take in the value at `argument`, and choose the next one."""
         place, ratio = math.log(self.argument), math.log(max(value, 1e-300) / self.target)
         self._tries += 1
-        if abs(ratio) < abs(self.best[0]):
+        if abs(ratio) <= abs(self.best[0]):
             self.best = (ratio, self.argument)
         if ratio < 0:
             self._low = (place, ratio)
