@@ -13,6 +13,7 @@ from benchmarks.measure import Spread, Timer, Times, in_new_process, peak_alloca
 from benchmarks.steering_speed.__main__ import PARTS, main
 from benchmarks.steering_speed.memory import measure_memory
 from benchmarks.steering_speed.setting import Setting, Sizes
+from vispa.errors import ModelError
 
 CPU = torch.device("cpu")
 
@@ -129,3 +130,14 @@ def test_new_process_holds_nothing_of_this_one() -> None:
     here, there = peak_resident(), in_new_process(peak_resident)
     assert ballast.numel() and 0 <= there <= here
     assert not here or here - there >= 300_000_000
+
+
+def test_a_model_that_cannot_be_fetched_is_skipped_with_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(name: str, **_options: object) -> None:
+        raise ModelError("model", f"{name} cannot be fetched.", "Connect to a network.")
+
+    monkeypatch.setattr("benchmarks.steering_speed.setting.load_model", refuse)
+    assert main(["--model", "smollm2", "--small"]) == 0
+    assert capsys.readouterr().out.startswith("not measured: model: smollm2 cannot be fetched.")

@@ -1,4 +1,4 @@
-"""Prompts with a common beginning: it is read once for all rows that are steered alike, and changes no text."""
+"""What is the same in several rows of a batch is read once, and no text changes by it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 from engines import generate
-from random_banks import COEFFICIENT, random_bank
+from random_banks import CALIBRATED, COEFFICIENT, random_bank
 
+from vispa.errors import NumericalError
 from vispa.generation.rows import Row, Sampling
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
+from vispa.steering.activations import block_output
 from vispa.steering.recipe import Recipe, Steer
 
 BEGINNING = "Please comment on the following situation: "
@@ -38,10 +40,12 @@ def rows_of(loaded: LoadedModel, recipes: Sequence[Recipe]) -> list[Row]:
     return [Row(raw_prompt(loaded, BEGINNING + end), steer) for end in ENDS for steer in steers]
 
 
-def tokens_read(loaded: LoadedModel, rows: Sequence[Row]) -> tuple[list[int], list[str]]:
-    """Tokens of each pass up to the first one that reads the ends, and the texts."""
-    read: list[int] = []
-    handle = loaded.blocks[0].register_forward_hook(lambda _module, inputs, _output: read.append(inputs[0].shape[:2]))
+def tokens_read(loaded: LoadedModel, rows: Sequence[Row], block: int = -1) -> tuple[list[int], list[str]]:
+    """Tokens that a block reads in each pass over prompts, and the texts."""
+    read: list[tuple[int, int]] = []
+    handle = loaded.blocks[block].register_forward_hook(
+        lambda _module, _inputs, output: read.append(block_output(output).shape[:2])
+    )
     try:
         texts = generate(loaded, rows, Sampling(6), random_bank())
     finally:
@@ -113,3 +117,27 @@ def test_positions_are_those_of_whole_prompts(llama: LoadedModel) -> None:
     lengths = sorted(len(row.prompt.ids) for row in rows)
     assert [int(last) for last in seen[1][:, -1]] == [length - 1 for length in lengths]
     assert [int(last) for last in seen[2][:, -1]] == lengths
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_one_prompt_goes_to_the_first_steered_block_once(
+    calibrated: bool, kind: str, make_model: Callable[..., LoadedModel]
+) -> None:
+    loaded = make_model(kind, **KINDS[kind])
+    rows = rows_of(loaded, [replace(CALIBRATED if calibrated else COEFFICIENT, blocks=(2, 3))])
+    for block, count in ((1, len(ENDS)), (2, len(rows)), (3, len(rows))):
+        read, together = tokens_read(loaded, rows, block)
+        width = max(len(row.prompt.ids) for row in rows) - (0 if calibrated else len(raw_prompt(loaded, BEGINNING).ids))
+        assert read[-1] == count * width
+        assert len(read) == 2 - calibrated
+    for row, text in zip(rows, together, strict=True):
+        assert tokens_read(loaded, [row])[1] == [text]
+
+
+def test_hooks_come_off_when_a_shared_pass_fails(make_model: Callable[..., LoadedModel]) -> None:
+    broken = make_model("llama")
+    broken.blocks[3].mlp.down_proj.weight.data.fill_(float("nan"))
+    with pytest.raises(NumericalError):
+        generate(broken, rows_of(broken, [COEFFICIENT]), Sampling(2), random_bank())
+    assert not any(block._forward_hooks or block._forward_pre_hooks for block in broken.blocks)

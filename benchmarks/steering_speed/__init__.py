@@ -1,6 +1,6 @@
 """How fast steering is, and what it costs: six comparisons, both sides of each measured in one run.
 
-    python -m benchmarks.steering_speed [--parts a,b,c,d,e,f] [--model embedded|random] [--rounds 5]
+    python -m benchmarks.steering_speed [--parts a,b,c,d,e,f] [--model embedded|random|smollm2] [--rounds 5]
 
 a  every value for every prompt, with calibrated probes: one batch against the published procedure
 b  steered generation against transformers' unsteered `generate`, and against this engine unsteered
@@ -9,6 +9,7 @@ d  the memory that steering adds
 e  many distinct vectors in one batch against none
 f  one vector for all rows: against other steering libraries, where they are installed
 
+`smollm2` is a real model, fetched unless it is in the cache; its parts take minutes a round (c half an hour).
 No side stops early: the model has no end-of-sequence token here, so every row gets all its tokens.
 Each side runs once untimed; its texts or directions are compared then. Ratios are taken within
 each round and printed as median (lowest..highest). Where other programs run beside it,

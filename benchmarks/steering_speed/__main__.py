@@ -20,6 +20,7 @@ from benchmarks.steering_speed.generation import (
 from benchmarks.steering_speed.memory import measure_memory
 from benchmarks.steering_speed.report import Part
 from benchmarks.steering_speed.setting import ModelName, Setting, Sizes
+from vispa.errors import ModelError
 
 PARTS: dict[str, Callable[[Setting, Timer], Part]] = {
     "a": compare_published,
@@ -67,7 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.clock == "cpu" and given.device != "cpu":
         parser.error("--clock: processor time says nothing of a GPU; use wall.")
     sizes = Sizes.small() if given.small else Sizes()
-    setting = Setting.load(cast(ModelName, given.model), sizes, given.device, given.dtype)
+    try:
+        setting = Setting.load(cast(ModelName, given.model), sizes, given.device, given.dtype)
+    except ModelError as error:
+        print(f"not measured: {error}")
+        return 0
     shape = f"{len(setting.loaded.blocks)} blocks × {setting.loaded.hidden_size}"
     facts = {
         "model": f"{given.model}, {shape}",

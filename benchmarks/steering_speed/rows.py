@@ -17,10 +17,13 @@ def rows_for(setting: Setting, values: Sequence[str]) -> list[Row]:
 
 
 def many_rows(setting: Setting, vectors: int) -> list[Row]:
-    """The large batch, its rows steered in turn by one of so many synthetic vectors; by none where it is 0."""
+    """The large batch, its rows steered in turn by one of so many synthetic vectors; by none where it is 0.
+
+    No prompt begins like another.
+    """
     return [
         Row(prompt, (Steer(f"value{number % vectors}"),) if vectors else ())
-        for number, prompt in enumerate(setting.prompts(setting.sizes.rows))
+        for number, prompt in enumerate(setting.bare_prompts(setting.sizes.rows))
     ]
 
 

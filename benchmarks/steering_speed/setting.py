@@ -11,10 +11,9 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from vispa.models.blocks import decoder_blocks
-from vispa.models.encoding import Prompt, chat_prompt
+from vispa.models.encoding import Prompt, chat_prompt, raw_prompt
 from vispa.models.loading import EMBEDDED_PATH, LoadedModel, load_model
 from vispa.modes.prompts import built_in_prompts
-from vispa.request import EMBEDDED
 from vispa.steering.activations import read_activations
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry
@@ -26,7 +25,7 @@ from vispa.versions import versions
 
 SITUATIONS = Path(__file__).parents[1] / "data" / "unseen_situations.csv"
 
-ModelName = Literal["embedded", "random"]
+ModelName = Literal["embedded", "random", "smollm2"]
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,15 @@ class Setting:
 
     @classmethod
     def load(cls, kind: ModelName, sizes: Sizes, device: str = "cpu", dtype: str = "float32") -> Setting:
-        """Load the embedded model, or make a random Llama with its tokenizer."""
-        if kind == "embedded":
-            loaded = load_model(EMBEDDED, device=device, dtype=dtype)
-        else:
+        """Load a model of that name, or make a random Llama with the embedded one's tokenizer.
+
+        Raises:
+            ModelError: the model is not in the cache and cannot be fetched.
+        """
+        if kind == "random":
             loaded = _random_llama(sizes, torch.device(device), getattr(torch, dtype))
+        else:
+            loaded = load_model(kind, device=device, dtype=dtype)
         loaded.tokenizer.eos_token = None
         if loaded.model.generation_config is not None:
             loaded.model.generation_config.eos_token_id = None
@@ -96,12 +99,18 @@ class Setting:
 
     def prompts(self, count: int) -> list[Prompt]:
         """Requests for comments on situations of all domains, from the start again when they run out."""
+        wording = built_in_prompts().comment
+        return [chat_prompt(self.loaded, wording.format(text=text)) for text in self._situations(count)]
+
+    def bare_prompts(self, count: int) -> list[Prompt]:
+        """The situations alone: prompts without a common beginning, of which each side reads every token."""
+        return [raw_prompt(self.loaded, f"{number} {text}") for number, text in enumerate(self._situations(count))]
+
+    def _situations(self, count: int) -> list[str]:
         with SITUATIONS.open(encoding="utf-8", newline="") as file:
             situations = [row["situation"] for row in csv.DictReader(file)]
         step = max(1, len(situations) // count)
-        chosen = [situations[(number * step) % len(situations)] for number in range(count)]
-        wording = built_in_prompts().comment
-        return [chat_prompt(self.loaded, wording.format(text=situation)) for situation in chosen]
+        return [situations[(number * step) % len(situations)] for number in range(count)]
 
     def steered_blocks(self) -> tuple[int, ...]:
         """The published range."""

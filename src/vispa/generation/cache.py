@@ -84,7 +84,14 @@ def _growing(layer: Any) -> Any:
     return layer
 
 
-def keep_rows(cache: DynamicCache, rows: torch.Tensor) -> None:
-    """Go on with these rows of the batch only, in this order; a row may come several times."""
-    # Of the methods that select rows this one reaches recurrent layers too.
-    cache.reorder_cache(rows)  # type: ignore[arg-type]
+def keep_rows(cache: DynamicCache, rows: torch.Tensor, layers: slice = slice(None)) -> None:
+    """Go on with these rows of the batch only, in this order; a row may come several times.
+
+    Args:
+        cache: of all layers.
+        rows: their numbers in the batch.
+        layers: that are changed.
+    """
+    for layer in cache.layers[layers]:
+        # Of the methods that select rows this one is there for recurrent layers too.
+        layer.reorder_cache(rows)  # type: ignore[arg-type]

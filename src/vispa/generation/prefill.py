@@ -1,13 +1,14 @@
-"""The pass over the prompts of a batch; a beginning that all have in common is read once.
+"""The pass over the prompts of a batch: what is the same in several rows is read once.
 
 Chat templates and wordings make most of a short prompt, and are the same for all rows. What they
-leave in the residual stream differs only between rows that are steered differently.
+leave in the residual stream differs only between rows that are steered differently. And rows with
+one prompt differ only from the first steered block on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from transformers import DynamicCache, PreTrainedConfig
@@ -15,6 +16,7 @@ from transformers import DynamicCache, PreTrainedConfig
 from vispa.errors import NumericalError
 from vispa.generation.cache import GrowingLayer, keep_rows
 from vispa.generation.rows import Row
+from vispa.generation.sharing import fanning_out
 from vispa.models.batching import Padded, pad_left
 from vispa.models.loading import LoadedModel
 from vispa.steering.intervention import ActiveSteering
@@ -43,23 +45,34 @@ def prefill(
         NumericalError: a logit, activation or shift is not finite.
     """
     prompts = [row.prompt.ids for row in rows]
+    alike, prompt = _Groups.of([(row.steers, row.orthogonal) for row in rows]), _Groups.of(prompts)
+    if not _is_plain(loaded, cache, max(map(len, prompts)) + new_tokens):
+        alike = prompt = _Groups.of(range(len(rows)))
     # At least one token of each row is left, whose logits are read.
     common = _common_beginning([ids[:-1] for ids in prompts])
-    members, firsts = _alike(rows)
-    saved = (len(rows) - len(firsts)) * common
-    longest = max(map(len, prompts)) + new_tokens
-    if saved < _LEAST_SAVED * sum(map(len, prompts)) or not active.is_fixed or not _tells_gaps(loaded, cache, longest):
+    saved = (len(rows) - len(alike.firsts)) * common
+    if saved < _LEAST_SAVED * sum(map(len, prompts)) or not active.is_fixed:
         common = 0
-    else:
-        ids = torch.tensor([prompts[0][:common]] * len(firsts), device=loaded.device)
+    # Below the first steered block, rows with the same prompt are the same.
+    below = min(active.plan.blocks, default=len(loaded.blocks) - 1)
+    lower, upper = slice(below + 1), slice(below + 1, None)
+    if common:
+        ids = torch.tensor([prompts[0][:common]] * len(alike.firsts), device=loaded.device)
         beginning = Padded(ids, torch.ones_like(ids), torch.arange(common, device=ids.device).expand_as(ids))
-        with active.beginning(torch.tensor(firsts)):
+        with active.beginning(torch.tensor(alike.firsts)):
             next_logits(loaded, beginning, past_key_values=cache, use_cache=True)
-        keep_rows(cache, torch.tensor(members, device=loaded.device))
-    ids, mask, positions = pad_left(loaded, [ids[common:] for ids in prompts])
-    mask = torch.cat([mask.new_ones(len(rows), common), mask], dim=1)
-    logits = next_logits(loaded, Padded(ids, mask, positions + common), past_key_values=cache, use_cache=True)
-    return logits, mask, positions[:, -1:] + common
+        members = torch.tensor(alike.members)
+        keep_rows(cache, members[prompt.firsts], lower)
+        keep_rows(cache, members, upper)
+    ids, mask, positions = pad_left(loaded, [prompts[first][common:] for first in prompt.firsts])
+    mask = torch.cat([mask.new_ones(len(mask), common), mask], dim=1)
+    padded, members = Padded(ids, mask, positions + common), torch.tensor(prompt.members, device=loaded.device)
+    if len(prompt.firsts) == len(rows):
+        return next_logits(loaded, padded, past_key_values=cache, use_cache=True), mask, padded.positions[:, -1:]
+    with fanning_out(loaded.blocks, below, members):
+        logits = next_logits(loaded, padded, past_key_values=cache, use_cache=True)
+    keep_rows(cache, members, lower)
+    return logits, mask[members], padded.positions[members, -1:]
 
 
 def next_logits(loaded: LoadedModel, padded: Padded, **options: Any) -> torch.Tensor:
@@ -103,21 +116,29 @@ def _common_beginning(rows: Sequence[Sequence[int]]) -> int:
     return next((place for place, column in enumerate(columns) if len(set(column)) > 1), min(map(len, rows)))
 
 
-def _alike(rows: Sequence[Row]) -> tuple[list[int], list[int]]:
-    """For each row the number of its group, those that are steered alike; and the first row of each group."""
-    firsts: dict[object, int] = {}
-    keys = [(row.steers, row.orthogonal) for row in rows]
-    for place, key in enumerate(keys):
-        firsts.setdefault(key, place)
-    numbers = {key: number for number, key in enumerate(firsts)}
-    return [numbers[key] for key in keys], list(firsts.values())
+class _Groups(NamedTuple):
+    """Rows that are the same in some way: for each row the number of its group, and the first row of each group."""
+
+    members: list[int]
+    firsts: list[int]
+
+    @classmethod
+    def of(cls, keys: Sequence[Hashable]) -> _Groups:
+        firsts: dict[Hashable, int] = {}
+        for place, key in enumerate(keys):
+            firsts.setdefault(key, place)
+        numbers = {key: number for number, key in enumerate(firsts)}
+        return cls([numbers[key] for key in keys], list(firsts.values()))
 
 
-def _tells_gaps(loaded: LoadedModel, cache: DynamicCache, longest: int) -> bool:
-    """Whether padding between the tokens of a row changes nothing: tokens are placed by their positions alone."""
+def _is_plain(loaded: LoadedModel, cache: DynamicCache, longest: int) -> bool:
+    """Whether each block keeps keys and values only, and tells tokens' places by positions alone, despite padding."""
     config: PreTrainedConfig = loaded.model.config.get_text_config()
-    if getattr(config, "rope_parameters", None) is None or getattr(config, "alibi", False):
+    rotary = getattr(config, "rope_parameters", None)
+    if rotary is None or "mrope_section" in rotary or getattr(config, "alibi", False):
         return False
     layers: list[Any] = cache.layers
+    if len(layers) != len(loaded.blocks):
+        return False
     # A window counts places, gaps included.
     return all(isinstance(layer, GrowingLayer) and not 0 < layer.get_max_length() <= longest for layer in layers)
