@@ -251,6 +251,19 @@ def test_only_what_is_missing_is_measured(
 
 
 @pytest.mark.usefixtures("cache")
+def test_what_was_measured_is_kept_with_its_directions(
+    llama: LoadedModel, small_taxonomy: Taxonomy, bank: VectorBank
+) -> None:
+    """Also where the cached bank, another than the one in use, lacks them."""
+    path = bank_path(llama, small_taxonomy)
+    path.parent.mkdir(parents=True)
+    replace(bank, entries={"probe": bank.entries["probe"]}).save(path)
+    measured = measured_bank(llama, bank, KL, prompts=[raw_prompt(llama, "A walk")])
+    kept = VectorBank.load(path)
+    assert kept.entries.keys() == bank.entries.keys() and kept.strengths == measured.strengths
+
+
+@pytest.mark.usefixtures("cache")
 def test_a_cache_that_cannot_be_used_stops_nothing(
     llama: LoadedModel, bank: VectorBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,10 +143,10 @@ class Vispa:
             reader: of comments.
             picker: of the comment that fits a target.
             mixture: of distributional mode.
-            recipe: of the steering.
+            recipe: of the steering; what its magnitude wants to know of the model is measured, once.
             estimators: entries of the bank that other recipes will need.
             prompts: wording.
-            progress: told of progress while fitting.
+            progress: told of progress while fitting and measuring.
 
         Raises:
             ModelError: the model cannot be loaded or steered.

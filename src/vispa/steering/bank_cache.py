@@ -90,6 +90,8 @@ def keep_strengths(bank: VectorBank) -> None:
             # Others may have changed the file meanwhile; one that is damaged is left to `cached_bank`.
             cached = salvaged(path).bank if path.is_file() else bank
             if cached is not None:
+                # What was measured goes with the directions that it was measured with.
+                cached = replace(cached, entries={**bank.entries, **cached.entries})
                 for recipe, fractions in bank.strengths.items():
                     cached = cached.with_strengths(recipe, fractions)
                 cached.save(path)
