@@ -18,6 +18,7 @@ CALLERS = {
     "vispa.models.nli",
     "vispa.pipeline",
     "vispa.selection.nli",
+    "vispa.steering.activations",
     "vispa.steering.intervention",
 }
 WITH_EXAMPLES = {name for name, path in modules().items() if re.search(r"^\s*>>> ", path.read_text("utf-8"), re.M)}
