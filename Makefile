@@ -1,4 +1,4 @@
-# make demo: sets everything up and answers one question on the embedded model.
+# make demo: sets everything up and fetches the default model and answers one question.
 # make test: sets everything up and runs the linters, the type checker and the tests.
 PYTHON ?= python3
 VENV := .venv
