@@ -72,22 +72,29 @@ def _published(setting: Setting, bank: VectorBank, row: Row, new_tokens: int) ->
 
 
 def compare_unsteered(setting: Setting, timer: Timer) -> Part:
-    """The same rows steered and unsteered, in batches of the same size and padding."""
+    """The same rows steered and unsteered, in batches of the same size and padding.
+
+    Where amounts are calibrated on the prompts, rows have less in common that is read once.
+    """
     loaded, count, bank = setting.loaded, setting.sizes.new_tokens, setting.probe_bank()
+    fixed = replace(bank, recipe=replace(bank.recipe, magnitude="residual", amount=0.05))
     rows = rows_for(setting, bank.info.values)
     plain = [replace(row, steers=()) for row in rows]
     prompts = [row.prompt for row in rows]
     times, results = timer.alternate(
         {
-            "ours, steered": lambda: texts_of(run_rows(setting, bank, rows, count)),
+            "ours, steered": lambda: texts_of(run_rows(setting, fixed, rows, count)),
+            "ours, calibrated": lambda: texts_of(run_rows(setting, bank, rows, count)),
             "ours, unsteered": lambda: texts_of(TransformersEngine(loaded).generate(plain, Sampling(count))),
             "transformers, unsteered": lambda: transformers_batch(loaded, prompts, count),
         }
     )
     part = Part([rows_text(setting)])
     part.add_times(times, len(rows) * count)
-    part.add_ratio(times, "ours, steered", "transformers, unsteered")
-    part.add_ratio(times, "ours, steered", "ours, unsteered")
+    part.add_ratio(times, "transformers, unsteered", "ours, unsteered")
+    for side in ("ours, steered", "ours, calibrated"):
+        part.add_ratio(times, side, "transformers, unsteered")
+        part.add_ratio(times, side, "ours, unsteered")
     part.add_same_texts("unsteered", results["ours, unsteered"], results["transformers, unsteered"])
     return part
 
