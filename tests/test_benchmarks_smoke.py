@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,8 @@ def test_both_sides_agree(setting: Setting, name: str) -> None:
     part = PARTS[name](setting, Timer(1, CPU))
     assert part.lines
     assert all(part.checks.values()), part.lines
-    # Part e has no second opinion, and part f none where no other library is installed.
-    assert part.checks or name in "ef"
+    # Part e has no second opinion, and parts f and g none where nothing else is installed.
+    assert part.checks or name in "efg"
 
 
 def test_steering_adds_little_more_than_its_shifts(setting: Setting) -> None:
@@ -141,3 +142,31 @@ def test_a_model_that_cannot_be_fetched_is_skipped_with_a_line(
     monkeypatch.setattr("benchmarks.steering_speed.setting.load_model", refuse)
     assert main(["--model", "smollm2", "--small"]) == 0
     assert capsys.readouterr().out.startswith("not measured: model: smollm2 cannot be fetched.")
+
+
+def test_another_engine_runs_in_its_own_interpreter(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stand_in = tmp_path / "python"
+    stand_in.write_text(f"#!{sys.executable}\n{STAND_IN}", encoding="utf-8")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("LLAMA_CPP_MODEL", "model.gguf")
+    for interpreter, line in (
+        (str(stand_in), "llama.cpp (model.gguf): 2 (2..2) s, 8 tokens/s"),
+        (sys.executable, "llama.cpp: does not run here (ModuleNotFoundError: No module named 'xllamacpp')"),
+        (str(tmp_path / "none"), "llama.cpp: does not run here ("),
+        ("", "llama.cpp: not measured: set LLAMA_CPP_PYTHON to its interpreter"),
+    ):
+        monkeypatch.setenv("LLAMA_CPP_PYTHON", interpreter)
+        lines = PARTS["g"](setting, Timer(3, CPU)).lines
+        assert any(found.startswith(line) for found in lines), lines
+
+
+STAND_IN = """
+import json, sys
+job = json.load(sys.stdin)
+assert sys.argv[1].endswith("yardstick_llama_cpp.py"), sys.argv
+assert len(job["prompts"]) == 4 and job["new_tokens"] == 4 and job["model"] == "model.gguf", job
+print("a word of the engine's own")
+print([2.0] * job["rounds"])
+"""

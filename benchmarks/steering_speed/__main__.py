@@ -20,6 +20,7 @@ from benchmarks.steering_speed.generation import (
 from benchmarks.steering_speed.memory import measure_memory
 from benchmarks.steering_speed.report import Part
 from benchmarks.steering_speed.setting import ModelName, Setting, Sizes
+from benchmarks.steering_speed.yardsticks import compare_yardsticks
 from vispa.errors import ModelError
 
 PARTS: dict[str, Callable[[Setting, Timer], Part]] = {
@@ -29,6 +30,7 @@ PARTS: dict[str, Callable[[Setting, Timer], Part]] = {
     "d": measure_memory,
     "e": compare_many_vectors,
     "f": compare_libraries,
+    "g": compare_yardsticks,
 }
 
 
