@@ -20,7 +20,7 @@ from vispa.generation.prefill import next_logits, prefill
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.sampling import drawn_tokens, draws
 from vispa.generation.thoughts import answer_text
-from vispa.models.batching import DECODING, Padded, pad_left, token_batches
+from vispa.models.batching import DECODING, Padded, pad_left, reading_budget, token_batches
 from vispa.models.context import check_context
 from vispa.models.encoding import Prompt, chat_prompt, raw_prompt
 from vispa.models.loading import LoadedModel
@@ -92,7 +92,7 @@ class TransformersEngine:
             check_context(self.loaded, len(row.prompt.ids))
         plan, letters = self.plan(rows), self._letters
         out: list[Masses] = [np.empty(0)] * len(rows)
-        for batch in token_batches([len(row.prompt.ids) for row in rows], DECODING):
+        for batch in token_batches([len(row.prompt.ids) for row in rows], reading_budget(self.loaded.device)):
             padded = pad_left(self.loaded, [rows[i].prompt.ids for i in batch])
             with self.steered([rows[i] for i in batch], plan):
                 logits = next_logits(self.loaded, padded, use_cache=False)

@@ -37,20 +37,20 @@ class Budget:
                 raise InputError(name, f"are {most} a batch.", "Give at least 1.")
 
 
-#: Of prompts that a language model reads or continues.
+#: Of prompts that a language model continues.
 DECODING = Budget(tokens=16384, rows=256)
 #: Of pairs that a classifier judges.
 CLASSIFYING = Budget(tokens=8192, rows=256)
 #: Of texts that a sentence encoder embeds.
 ENCODING = Budget(rows=64)
-# Of texts whose every activation is read: on a CPU larger batches outgrow its caches, on a GPU smaller ones leave
+# Of texts that are read in one pass and not continued: on a CPU larger batches outgrow its caches, on a GPU smaller ones leave
 # it idle.
 _READING = {"cpu": Budget(tokens=1024)}
 _READING_ELSEWHERE = Budget(tokens=8192)
 
 
 def reading_budget(device: torch.device) -> Budget:
-    """The budget of texts whose residual stream is read after every block, on a kind of device."""
+    """The budget of texts that a language model reads and does not continue, on a kind of device."""
     return _READING.get(device.type, _READING_ELSEWHERE)
 
 
