@@ -43,8 +43,8 @@ DECODING = Budget(tokens=16384, rows=256)
 CLASSIFYING = Budget(tokens=8192, rows=256)
 #: Of texts that a sentence encoder embeds.
 ENCODING = Budget(rows=64)
-# Of texts that are read in one pass and not continued: on a CPU larger batches outgrow its caches, on a GPU smaller ones leave
-# it idle.
+# Of texts that are read in one pass and not continued: on a CPU larger batches outgrow its caches, on a GPU smaller
+# ones leave it idle.
 _READING = {"cpu": Budget(tokens=1024)}
 _READING_ELSEWHERE = Budget(tokens=8192)
 
