@@ -49,6 +49,7 @@ from vispa.modes.case import Case
 from vispa.modes.commenting import commented
 from vispa.modes.mixture import Example, fit_mixture, jensen_shannon
 from vispa.modes.questions import lettered
+from vispa.modes.repeats import bundled_encode
 from vispa.modes.templates import filled
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
@@ -185,7 +186,7 @@ class Outputs:
         """[E][V] steered comments with their stances."""
         every = tuple(Selection(value=value, score=1.0) for value in self.values)
         requests, selections = [Request(text) for text in self.texts], [every] * len(self.texts)
-        found = commented(requests, selections, self.vispa.engine, self.vispa.prompts, SAMPLING)
+        found = commented(requests, selections, self.vispa.engine, self.vispa.prompts, SAMPLING, bundled_encode)
         return [list(case.comments) for case in found if not isinstance(case, Failure)]
 
     @cached_property

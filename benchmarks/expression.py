@@ -61,7 +61,7 @@ def comments(
         personas: for each value a sentence to put before the prompt.
     """
     values = bank.info.values
-    template = built_in_prompts().comment
+    template = built_in_prompts(loaded.name).comment
     rows = []
     for situation in situations:
         message = template.format(text=situation)

@@ -189,7 +189,7 @@ def test_the_embedded_model_is_asked_for_stances_in_its_own_words_by_every_door(
     found = [item_request(item, {}, own_stances=True) for item in read_items(path, "steerable")]
     found += [item_request(item, {}, own_stances=True) for item in load_task(name, path.parent).items]
     assert [request.question for request in found] == [None, None]
-    assert Setup().own_stances and not Setup(loading=Loading("other/model")).own_stances
+    assert Setup(loading=Loading("embedded")).own_stances and not Setup(loading=Loading("other/model")).own_stances
 
 
 def test_other_options_or_targets_leave_a_wording_that_names_the_items_own() -> None:

@@ -99,7 +99,7 @@ class Setting:
 
     def prompts(self, count: int) -> list[Prompt]:
         """Requests for comments on situations of all domains, from the start again when they run out."""
-        wording = built_in_prompts().comment
+        wording = built_in_prompts(self.loaded.name).comment
         return [chat_prompt(self.loaded, wording.format(text=text)) for text in self._situations(count)]
 
     def bare_prompts(self, count: int) -> list[Prompt]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, Unpack, overload
 from vispa.errors import InputError, VispaError
 from vispa.generation.strengths import measured_bank
 from vispa.generation.transformers import TransformersEngine
+from vispa.models.encoder import FloatArray
 from vispa.models.loading import LoadedModel, load_model
 from vispa.modes import MODES
 from vispa.modes.base import Parts
@@ -90,10 +91,10 @@ class Vispa:
         """
         bank.require(model_fingerprint=model.fingerprint, taxonomy_fingerprint=taxonomy.fingerprint)
         self.model, self.bank, self.selector, self.taxonomy = model, bank, selector, taxonomy
-        self.aggregator: Aggregator = aggregator or ExtractiveAggregator(taxonomy)
+        self.aggregator: Aggregator = aggregator or ExtractiveAggregator(taxonomy, self._encode)
         self.engine = TransformersEngine(model, bank, resolved_recipe(recipe, bank))
         bank.check_steers(self.recipe)
-        self.prompts = prompts or built_in_prompts()
+        self.prompts = prompts or built_in_prompts(model.name)
         self.mixture = (mixture or Mixture()).renamed(lambda name: taxonomy[name].slug)
         #: The model itself, unsteered, as a reader.
         self.own_reader: ChatModel = LocalChat(self.engine)
@@ -169,6 +170,10 @@ class Vispa:
     def write_with(self, reader: ChatModel) -> None:
         """Let a chat model write the Overton responses, instead of the comments' own sentences."""
         self.aggregator = WrittenAggregator(reader, self.prompts.overton, self.chooser.encoder)
+
+    def _encode(self, texts: Sequence[str]) -> FloatArray:
+        """Sentence embeddings [N, D], of the chooser's encoder; it is loaded when it is first needed."""
+        return self.chooser.encoder.encode(texts)
 
     @property
     def recipe(self) -> Recipe:
@@ -306,7 +311,7 @@ class Vispa:
             selections = self.chooser.select(requests)
         with clock("comment"):
             told = partial(progress, "commenting") if progress is not None else None
-            cases = commented(requests, selections, self.engine, self.prompts, sampling, told)
+            cases = commented(requests, selections, self.engine, self.prompts, sampling, self._encode, told)
         found: dict[int, Response | Failure] = {i: case for i, case in enumerate(cases) if isinstance(case, Failure)}
         ready = {i: case for i, case in enumerate(cases) if not isinstance(case, Failure)}
         parts: dict[int, dict[str, Any]] = {}

@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 #: How a value stands to what the text describes.
 Stance = Literal["support", "oppose", "either"]
 
+#: How a text came to its end: by the model's `own` doing; `cut` back to its last full sentence, because the limit of
+#: tokens came first; or `unfinished`, where that left not even one full sentence, and the text is kept as it is.
+Ending = Literal["own", "cut", "unfinished"]
+
 
 class Record(BaseModel):
     """Base of all records: closed and immutable."""
@@ -38,6 +42,10 @@ class Comment(Record):
             nothing was added there.
         steered: whether anything was added at any block; where not, the text is the plain model's,
             the same for every such value.
+        ending: how the text came to its end.
+        refused: the model declines to comment, or speaks of itself as an AI; such a comment counts for no value.
+        repeats: position of the first comment that says the same or nearly the same; None where it says something
+            of its own, or counts for no value.
     """
 
     value: str
@@ -48,6 +56,9 @@ class Comment(Record):
     stance: dict[Stance, float]
     left_out: tuple[int, ...] = ()
     steered: bool = True
+    ending: Ending = "own"
+    refused: bool = False
+    repeats: int | None = None
 
     @property
     def leaning(self) -> Stance | None:
@@ -202,9 +213,11 @@ class OvertonResponse(Record):
         mode: always `overton`.
         values: selected values, most relevant first.
         comments: one for each value, in the same order.
-        silent: the values for which the model gave nothing: their comments are empty.
+        silent: the values for which the model gave nothing that counts: their comments are empty or refuse.
         response: the answer.
         claims: the answer's sentences, each with the comments that say it.
+        ending: how the answer came to its end.
+        refused: who wrote the answer declined, or spoke of itself as an AI.
         prompts: what the aggregating model was asked, by step; empty where no model was.
         provenance: how it came about.
     """
@@ -216,6 +229,8 @@ class OvertonResponse(Record):
     silent: tuple[str, ...] = ()
     response: str
     claims: tuple[Claim, ...]
+    ending: Ending = "own"
+    refused: bool = False
     prompts: dict[str, str] = Field(default_factory=dict)
     provenance: Provenance = _ADDED_LATER
 
@@ -229,7 +244,7 @@ class SteerableResponse(Record):
         target: the value, right or duty, or the group, in words.
         values: selected values, most relevant first; the target alone where it is a value.
         comments: one for each value, in the same order.
-        silent: the values for which the model gave nothing: their comments are empty.
+        silent: the values for which the model gave nothing that counts: their comments are empty or refuse.
         chosen: position of the comment that fits the target.
         fit: how well each comment fits, summing to 1.
         options: what could be answered.
@@ -264,7 +279,7 @@ class DistributionalResponse(Record):
         mode: always `distributional`.
         values: the values that take part, most relevant first.
         comments: one for each value; none where the steered model answered without passages.
-        silent: the values for which the model gave nothing: their comments are empty.
+        silent: the values for which the model gave nothing that counts: their comments are empty or refuse.
         options: what could be answered.
         by_value: for each value the distribution with its comment as a passage; none for a value
             without a comment, whose weight is 0.

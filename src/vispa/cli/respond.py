@@ -15,7 +15,7 @@ from vispa.cli.setup import Setup, refuse_idle
 from vispa.request import check_text
 
 if TYPE_CHECKING:
-    from vispa.records import Response, SteerableResponse
+    from vispa.records import Comment, Response, SteerableResponse
 
 
 @grouped
@@ -70,12 +70,17 @@ def _print(answer: Response) -> None:
     table.add_column("value")
     table.add_column("score", justify="right")
     table.add_column("comment", overflow="fold")
-    texts = {one.value: one.text if one.steered else f"(not steered) {one.text}" for one in answer.comments}
+    texts = {one.value: f"{_remarks(one, answer)}{one.text}" for one in answer.comments}
     for chosen in answer.values:
         table.add_row(cell(chosen.value), f"{chosen.score:.2f}", cell(texts.get(chosen.value, "")))
     print_drawn(table)
-    if answer.silent:
-        print_line(f"The model gave nothing for {', '.join(answer.silent)}.")
+    refused = [one.value for one in answer.comments if one.refused]
+    for values, what in (
+        ([value for value in answer.silent if value not in refused], "gave nothing"),
+        (refused, "declined to speak"),
+    ):
+        if values:
+            print_line(f"The model {what} for {', '.join(values)}.")
     if answer.mode == "steerable":
         _print_steerable(answer)
     elif answer.mode == "distributional":
@@ -85,7 +90,22 @@ def _print(answer: Response) -> None:
         _print_heading("Response")
         print_text(answer.response)
     if answer.mode == "overton":
+        if answer.refused:
+            print_line("(The model that wrote this declined to answer, or spoke of itself.)")
+        if answer.ending == "unfinished":
+            print_line("(The answer was too long to come to the end of a sentence.)")
         _print_made_up([claim.text for claim in answer.claims if not claim.supported])
+
+
+def _remarks(comment: Comment, answer: Response) -> str:
+    """What is to be known of a comment before it is read."""
+    found = {
+        "not steered": not comment.steered,
+        "refused": comment.refused,
+        "unfinished": comment.ending == "unfinished",
+        "" if comment.repeats is None else f"as {answer.comments[comment.repeats].value}": comment.repeats is not None,
+    }
+    return "".join(f"({what}) " for what, holds in found.items() if holds)
 
 
 def _print_made_up(sentences: Sequence[str]) -> None:

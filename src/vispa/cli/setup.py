@@ -17,7 +17,6 @@ from vispa.files.visible import is_blank
 from vispa.readers.parameters import LONGEST_TIMEOUT, SHORTEST_TIMEOUT, check_parameters
 from vispa.request import (
     DEFAULT_K,
-    EMBEDDED,
     MODES_OF,
     RECIPES,
     Mode,
@@ -132,8 +131,10 @@ class Setup:
 
     @property
     def own_stances(self) -> bool:
-        """Whether questions for a stance are put in the package's own words: the embedded model knows no other."""
-        return self.loading.model == EMBEDDED
+        """Whether questions for a stance are put in the model's own words, not in the data set's."""
+        from vispa.modes.prompts import words_stances
+
+        return words_stances(self.loading.model)
 
     def idle(self, mode: Mode) -> dict[str, str]:
         """The options that count for nothing, given the others: name of the parameter → why.
@@ -169,7 +170,9 @@ class Setup:
         from vispa.pipeline import Vispa
 
         own = self.reading.prompts
-        prompts = built_in_prompts() if own is None else built_in_prompts().overridden(own)
+        prompts = built_in_prompts(self.loading.model)
+        if own is not None:
+            prompts = prompts.overridden(own)
         mixture = mixture_option(self.reading.weights)
         for value in mixture.values:
             taxonomy[value]

@@ -43,6 +43,7 @@ class Generated:
         left_out: blocks of the recipe that were left alone, because the value's direction does not separate there.
         unfinished: the model was still thinking when its tokens ran out; there is no text.
         ids: the generated tokens.
+        limited: the limit of tokens stopped the model, not its own end.
     """
 
     text: str
@@ -51,3 +52,4 @@ class Generated:
     left_out: tuple[int, ...] = ()
     unfinished: bool = False
     ids: tuple[int, ...] = ()
+    limited: bool = False

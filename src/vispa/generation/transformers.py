@@ -128,6 +128,7 @@ class TransformersEngine:
 
     def _texts(self, rows: Sequence[Row], sampling: Sampling, plan: SteeringPlan) -> list[Generated]:
         left_out = dict(zip(plan.keys, plan.left_out, strict=True))
+        ends = _end_tokens(self.loaded)
         with self.steered(rows, plan) as active:
             written = _decode(self.loaded, rows, sampling, active)
         texts = []
@@ -144,6 +145,7 @@ class TransformersEngine:
                     left_out=tuple(sorted(skipped)),
                     unfinished=answer is None,
                     ids=tuple(ids),
+                    limited=not ends.intersection(ids[-1:]),
                 )
             )
         return texts

@@ -39,7 +39,8 @@ def mixture_examples(
         progress: called with stage, number of items just done and number of all.
 
     Raises:
-        VispaError: an item that cannot be answered, or not for every value.
+        VispaError: an item that cannot be answered, or to which the model says nothing for some value; a refusal
+            is no reason.
     """
     examples = []
     for start in range(0, len(items), _CHUNK):
@@ -50,13 +51,13 @@ def mixture_examples(
             if isinstance(answer, Failure):
                 raise VispaError(f"item {item.id!r}: {answer.reason}")
             assert answer.mode == "distributional"
-            if answer.silent:
-                raise VispaError(f"item {item.id!r}: the model gave nothing for {', '.join(answer.silent)}.")
+            refused = {one.value for one in answer.comments if one.refused}
+            if empty := [value for value in answer.silent if value not in refused]:
+                raise VispaError(f"item {item.id!r}: the model gave nothing for {', '.join(empty)}.")
             shares = dict(zip((one.value for one in answer.values), answer.by_value, strict=True))
-            examples.append(
-                Example(
-                    np.array([shares[value] for value in values]), np.array(item.gold_distribution), request.country
-                )
-            )
+            # A refusal has no view of its own: with the mean of the others in its place, its weight changes nothing.
+            others = np.mean([share for share in shares.values() if share], axis=0)
+            by_value = np.array([shares[value] or others for value in values])
+            examples.append(Example(by_value, np.array(item.gold_distribution), request.country))
         progress("reading options", len(chunk), len(items))
     return examples

@@ -42,12 +42,17 @@ class Case:
     @property
     def spoken(self) -> tuple[int, ...]:
         """Positions of the comments that say something; the others count for no value."""
-        return tuple(place for place, comment in enumerate(self.comments) if not is_blank(comment.text))
+        return tuple(place for place, one in enumerate(self.comments) if not (one.refused or is_blank(one.text)))
 
     @property
     def silent(self) -> tuple[int, ...]:
-        """Positions of the comments that say nothing."""
+        """Positions of the comments that say nothing, or refuse to."""
         return tuple(sorted(set(range(len(self.comments))) - set(self.spoken)))
+
+    @property
+    def distinct(self) -> tuple[int, ...]:
+        """Positions of the comments that say something which no comment before them says."""
+        return tuple(place for place in self.spoken if self.comments[place].repeats is None)
 
     def heard(self) -> Case:
         """The case with the comments that say something."""
@@ -64,8 +69,8 @@ class Case:
         }
 
 
-#: What a case gets whose comments all are empty.
+#: What a case gets whose comments all are empty or refuse.
 NOTHING_SAID = Failure(
-    "The model gave no comment for any of the values. "
+    "The model gave no comment for any of the values, or refused to. "
     "Steer less (a lower amount, fewer blocks), allow longer comments, or choose another model."
 )

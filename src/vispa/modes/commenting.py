@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from vispa.files.visible import is_blank
 from vispa.generation.engine import Engine
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.modes.case import Case
+from vispa.modes.endings import ended
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import target_in_words
+from vispa.modes.refusals import refuses
+from vispa.modes.repeats import Encode, repeated
 from vispa.modes.stances import read_stances
 from vispa.modes.templates import filled
 from vispa.readers.base import Failure, Unfinished
 from vispa.readers.local import LocalChat
-from vispa.records import Comment, Selection, Stance
+from vispa.records import Comment, Ending, Selection, Stance
 from vispa.request import Request
 from vispa.steering.recipe import Steer
 
@@ -27,6 +31,7 @@ def commented(
     engine: Engine,
     prompts: Prompts,
     sampling: Sampling,
+    encode: Encode,
     progress: Progress | None = None,
 ) -> list[Case | Failure]:
     """The case of each request, with a steered comment for each of its values; all rows run together.
@@ -37,6 +42,7 @@ def commented(
         engine: of the model; unsteered, it also reads where the comments stand.
         prompts: wording of requests that bring none of their own.
         sampling: how to decode.
+        encode: sentence embeddings, by which comments that say the same are found.
         progress: told of comments.
 
     Returns:
@@ -56,16 +62,28 @@ def commented(
             progress(count, len(rows))
 
     texts = engine.generate(rows, sampling, done)
-    asked = [requests[owner].text for owner in owners]
-    stances = read_stances(LocalChat(engine), asked, [one.text for one in texts], prompts)
+    said = [ended(one.text, one.limited) for one in texts]
+    refused = [refuses(text) for text, _ in said]
+    # A refusal takes no side: it is read as an empty comment.
+    read = ["" if refusing else text for (text, _), refusing in zip(said, refused, strict=True)]
+    stances = read_stances(LocalChat(engine), [requests[owner].text for owner in owners], read, prompts)
     comments: list[list[Comment]] = [[] for _ in requests]
     failures: dict[int, Failure] = {}
-    for owner, row, text, stance in zip(owners, rows, texts, stances, strict=True):
+    for place, (owner, row, text) in enumerate(zip(owners, rows, texts, strict=True)):
         if text.unfinished:
             failures.setdefault(owner, Failure(f"No comment for {row.steers[0].value}: {Unfinished().reason}"))
-        comments[owner].append(_comment(row, text, stance))
-    asking = zip(requests, selections, comments, strict=True)
+        comments[owner].append(_comment(row, text, said[place], stances[place], refused[place]))
+    asking = zip(requests, selections, _marked(comments, encode), strict=True)
     return [failures.get(number) or _case(engine, *parts) for number, parts in enumerate(asking)]
+
+
+def _marked(comments: Sequence[Sequence[Comment]], encode: Encode) -> list[list[Comment]]:
+    """The comments of each text, with what those repeat that repeat another one."""
+    counting = [[None if one.refused or is_blank(one.text) else one.text for one in row] for row in comments]
+    return [
+        [one.model_copy(update={"repeats": first}) for one, first in zip(row, firsts, strict=True)]
+        for row, firsts in zip(comments, repeated(counting, encode), strict=True)
+    ]
 
 
 def _case(engine: Engine, request: Request, selection: tuple[Selection, ...], comments: Sequence[Comment]) -> Case:
@@ -82,14 +100,18 @@ def _case(engine: Engine, request: Request, selection: tuple[Selection, ...], co
     )
 
 
-def _comment(row: Row, text: Generated, stance: dict[Stance, float]) -> Comment:
+def _comment(
+    row: Row, text: Generated, said: tuple[str, Ending], stance: dict[Stance, float], refused: bool
+) -> Comment:
     return Comment(
         value=row.steers[0].value,
-        text=text.text,
+        text=said[0],
         shift={block: round(length, 4) for block, length in text.shift.items()},
         prompt=row.prompt.text,
         tokens=text.tokens,
         stance=stance,
         left_out=text.left_out,
         steered=any(text.shift.values()),
+        ending=said[1],
+        refused=refused,
     )

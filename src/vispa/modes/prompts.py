@@ -57,10 +57,24 @@ class Prompts:
 
 
 @cache
-def built_in_prompts() -> Prompts:
-    """The prompts that ship with the package."""
-    table = read_toml(_BUILT_IN)
+def built_in_prompts(model: str = "") -> Prompts:
+    """The prompts that ship with the package: those for any model, with a model's own wording in their place.
+
+    Args:
+        model: its name; models without wording of their own need none.
+    """
+    table = {**read_toml(_BUILT_IN), **_own_wording(model)}
     return Prompts(**{field.name: table[field.name].strip() for field in fields(Prompts)})
+
+
+def words_stances(model: str) -> bool:
+    """Whether a model has wording of its own for questions of stance, which then goes before a data set's."""
+    return "stance" in _own_wording(model)
+
+
+def _own_wording(model: str) -> Mapping[str, str]:
+    own: Mapping[str, Mapping[str, str]] = read_toml(_BUILT_IN)["models"]
+    return own.get(model, {})
 
 
 def _checked(table: Mapping[str, Any], path: Path) -> dict[str, str]:

@@ -37,6 +37,10 @@ class Unfinished(Failure):
     reason: str = "The model used all its tokens before its answer came. Give it more new tokens."
 
 
+class Limited(str):
+    """An answer that its limit of tokens has stopped, not its writer."""
+
+
 class ChatModel(Protocol):
     """A model that only reads and writes text; it is never steered.
 
@@ -57,7 +61,7 @@ class ChatModel(Protocol):
             progress: told of finished prompts.
 
         Returns:
-            N answers in the order of the prompts.
+            N answers in the order of the prompts; `Limited` ones where the tokens ran out.
 
         Raises:
             InputError: something that would make every prompt fail.

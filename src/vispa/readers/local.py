@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from vispa.generation.engine import Engine
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.readers.apart import answered_apart
-from vispa.readers.base import Distribution, Failure, Progress, Unfinished
+from vispa.readers.base import Distribution, Failure, Limited, Progress, Unfinished
 from vispa.readers.weighing import weighed
 
 
 def said(generated: Generated) -> str | Failure:
     """The text that a model has generated, if it came to one."""
-    return Unfinished() if generated.unfinished else generated.text
+    if generated.unfinished:
+        return Unfinished()
+    return Limited(generated.text) if generated.limited else generated.text
 
 
 class LocalChat:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from vispa.generation.letters import letter_masses
 from vispa.generation.thoughts import without_thoughts
-from vispa.readers.base import Distribution, Failure, Unfinished, Unweighable
+from vispa.readers.base import Distribution, Failure, Limited, Unfinished, Unweighable
 from vispa.readers.weighing import weighed
 
 
@@ -71,7 +71,7 @@ def answer_of(reply: Reply) -> str | Failure:
     choice = reply.choices[0]
     text = without_thoughts(choice.message.text)
     if text:
-        return text
+        return Limited(text) if choice.finish_reason == "length" else text
     if text is None or choice.finish_reason == "length":
         return Unfinished()
     if choice.message.refusal or choice.finish_reason == "content_filter":

@@ -160,6 +160,10 @@ class Taxonomy:
             self._pairs[slug] = read_pairs(self._pair_files[slug])
         return self._pairs[slug]
 
+    def has_pairs(self, name: str) -> bool:
+        """Whether there is a file of contrastive pairs for a value."""
+        return self[name].slug in self._pair_files
+
     def sentences(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """(expressing, opposing) sentences of a value, with its polarity taken into account.
 

@@ -14,7 +14,8 @@ from vispa.files.visible import is_blank
 from vispa.generation.rows import Generated, Row
 from vispa.items.asking import item_case
 from vispa.items.item import Item
-from vispa.modes.prompts import Prompts
+from vispa.modes.endings import ended
+from vispa.modes.prompts import Prompts, words_stances
 from vispa.modes.readings import Reading, read_options
 from vispa.pipeline import Vispa
 from vispa.readers.base import ChatModel, Failure, Unfinished
@@ -104,8 +105,8 @@ class Bench:
 
     @property
     def own_stances(self) -> bool:
-        """Whether questions for a stance are put in the package's own words: the embedded model knows no other."""
-        return self.vispa.model.is_embedded
+        """Whether questions for a stance are put in the model's own words, not in the data set's."""
+        return words_stances(self.vispa.model.name)
 
     @property
     def wording(self) -> Prompts:
@@ -132,7 +133,7 @@ def written_answers(bench: Bench, messages: Sequence[str]) -> list[MethodAnswer]
         if one.unfinished
         else MethodAnswer(error="The model wrote nothing.", tokens=one.tokens)
         if is_blank(one.text)
-        else MethodAnswer(response=one.text, tokens=one.tokens)
+        else MethodAnswer(response=ended(one.text, one.limited)[0], tokens=one.tokens)
         for one in said
     ]
 

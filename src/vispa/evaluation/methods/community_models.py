@@ -12,6 +12,7 @@ from vispa.generation.transformers import TransformersEngine
 from vispa.items.asking import comment_request
 from vispa.items.item import Item
 from vispa.models.loading import LoadedModel
+from vispa.modes.endings import ended
 from vispa.modes.prompts import Prompts
 from vispa.readers.base import Failure, Unfinished
 from vispa.request import Sampling
@@ -55,6 +56,6 @@ class ModelCommunity:
         return [
             Failure(f"The community model {name} gave no comment: {Unfinished().reason}")
             if one.unfinished
-            else Voice(name, one.text, name, one.tokens)
+            else Voice(name, ended(one.text, one.limited)[0], name, one.tokens)
             for one in engine.generate(rows, sampling)
         ]

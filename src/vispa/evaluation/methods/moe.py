@@ -14,6 +14,7 @@ from vispa.items.asking import item_case
 from vispa.items.item import Item
 from vispa.modes.case import NOTHING_SAID
 from vispa.modes.readings import read_options
+from vispa.modes.refusals import refuses
 from vispa.modes.templates import filled
 from vispa.readers.base import ChatModel, Failure
 from vispa.request import LETTERS
@@ -76,4 +77,4 @@ def _with_words(voices: Sequence[Voice] | Failure) -> Sequence[Voice] | Failure:
     """The voices that say something."""
     if isinstance(voices, Failure):
         return voices
-    return [voice for voice in voices if not is_blank(voice.text)] or NOTHING_SAID
+    return [voice for voice in voices if not (is_blank(voice.text) or refuses(voice.text))] or NOTHING_SAID

@@ -20,6 +20,7 @@ from vispa.modes.case import Case
 from vispa.modes.mixture import Mixture
 from vispa.modes.overton.extractive import ExtractiveAggregator
 from vispa.modes.picking import EmbeddingPicker
+from vispa.modes.refusals import refuses
 from vispa.modes.stances import read_stances
 from vispa.readers.base import Failure
 from vispa.records import Comment, Selection, Stance
@@ -44,7 +45,14 @@ def answer_from_voices(bench: Bench, items: Sequence[Item], voices: Sequence[Seq
 def with_voices(answer: MethodAnswer, voices: Sequence[Voice]) -> MethodAnswer:
     """The answer with the comments it was made from."""
     comments = tuple(
-        CommentRecord(value=None, text=voice.text, source=voice.source, prompt=voice.prompt, tokens=voice.tokens)
+        CommentRecord(
+            value=None,
+            text=voice.text,
+            source=voice.source,
+            prompt=voice.prompt,
+            tokens=voice.tokens,
+            refused=refuses(voice.text),
+        )
         for voice in voices
     )
     return answer.model_copy(update={"comments": comments, "tokens": sum(voice.tokens for voice in voices)})
@@ -82,6 +90,7 @@ def _cases(bench: Bench, items: Sequence[Item], voices: Sequence[Sequence[Voice]
                     tokens=voice.tokens,
                     stance=next(stances, {}),
                     steered=False,
+                    refused=refuses(voice.text),
                 )
             )
         case = item_case(item, tuple(comments), own_stances=bench.own_stances)

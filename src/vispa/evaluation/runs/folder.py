@@ -19,7 +19,7 @@ from vispa.files.door import read_bytes
 from vispa.files.reading import read_object
 from vispa.files.validation import FileModel, validated, validated_line
 from vispa.files.writing import check_writable, write_json
-from vispa.records import Record, Stance
+from vispa.records import Ending, Record, Stance
 
 FORMAT = "vispa-run-1"
 
@@ -55,6 +55,9 @@ class CommentRecord(Record):
         shift: block number → length of the shift added to the residual stream.
         stance: probability that it supports, opposes, or does either; empty where it has none.
         left_out: blocks of the recipe at which the value's direction does not separate.
+        ending: how it came to its end.
+        refused: it declines to comment, or speaks of itself as an AI; it counts for no value.
+        repeats: position of the first comment that says the same; None where it says something of its own.
         tokens: generated for it.
     """
 
@@ -65,6 +68,9 @@ class CommentRecord(Record):
     shift: dict[int, float] = Field(default_factory=dict)
     stance: dict[Stance, float] = Field(default_factory=dict)
     left_out: tuple[int, ...] = ()
+    ending: Ending = "own"
+    refused: bool = False
+    repeats: int | None = None
     tokens: int = 0
 
 

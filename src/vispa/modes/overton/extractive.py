@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from vispa.modes.case import NOTHING_SAID, Case
-from vispa.modes.sentences import split_sentences
+from vispa.modes.overton.lead import capital, lead, listed
+from vispa.modes.overton.salient import Bearing, distinctness, salient_sentences, words
+from vispa.modes.repeats import Encode, bundled_encode
 from vispa.readers.base import Failure
-from vispa.records import Claim, Comment, OvertonResponse, Stance
+from vispa.records import Claim, Comment, OvertonResponse
 from vispa.taxonomy import Taxonomy
 
-_SENTENCES_PER_VALUE = 2
 # Share of common words from which on two sentences count as saying the same.
 _SAME = 0.75
-
-_CLAUSES: tuple[tuple[Stance | None, str, str], ...] = (
-    ("support", "speaks for it", "speak for it"),
-    ("oppose", "speaks against it", "speak against it"),
-    ("either", "sees two sides", "see two sides"),
-    (None, "takes no side that can be read", "take no side that can be read"),
-)
 
 
 @dataclass
@@ -39,15 +30,21 @@ class _Group:
 class ExtractiveAggregator:
     """Leads with where the values agree and part, then gives each value's own sentences.
 
-    Of every comment it keeps the one or two sentences that set it apart most from the other
-    comments; sentences of several comments that say nearly the same are merged into one. The lead
-    also says for which values the model gave nothing.
+    Of every comment it keeps the one or two sentences that bear most on its value rather than on the
+    others'; comments, and sentences of several comments, that say nearly the same are merged into
+    one. The lead also says for which values the model gave nothing; where stances can hardly be read it says nothing
+    of agreement.
+
+    Args:
+        taxonomy: the values.
+        encode: sentence embeddings; by default of the bundled encoder, loaded when they are first needed.
     """
 
     name = "extractive"
 
-    def __init__(self, taxonomy: Taxonomy) -> None:
+    def __init__(self, taxonomy: Taxonomy, encode: Encode = bundled_encode) -> None:
         self.taxonomy = taxonomy
+        self._bearing = Bearing(taxonomy, encode)
 
     def aggregate(self, cases: Sequence[Case]) -> list[OvertonResponse | Failure]:
         """See `vispa.modes.overton.aggregator.Aggregator`."""
@@ -55,74 +52,55 @@ class ExtractiveAggregator:
 
     def _aggregate(self, case: Case) -> OvertonResponse:
         comments = case.comments
-        lead = [self._claim(self._lead([comments[i] for i in case.spoken]), case.spoken, comments)]
-        if case.silent:
-            names = _list([self.taxonomy[comments[i].value].label for i in case.silent])
-            lead.append(self._claim(f"The model gave nothing for {names}.", case.silent, comments))
-        spoken = [(i, s) for i in case.spoken for s in _salient_sentences(comments[i], comments)]
-        said = [self._claim(group.text, group.comments, comments) for group in _merge(spoken)]
-        paragraphs = [" ".join(claim.text for claim in lead)]
+        opening = [self._claim(text, places, comments) for text, places in self._opening(case)]
+        said = [self._claim(group.text, group.comments, comments) for group in _merge(self._sentences(case))]
+        paragraphs = [" ".join(claim.text for claim in opening)] if opening else []
         for values, claims in groupby(said, key=lambda claim: claim.values):
-            names = _list([self.taxonomy[value].label for value in values])
-            paragraphs.append(f"{_capital(names)}: {' '.join(claim.text for claim in claims)}")
-        return OvertonResponse(**case.recorded, response="\n".join(paragraphs), claims=(*lead, *said))
+            names = listed([self.taxonomy[value].label for value in values])
+            paragraphs.append(f"{capital(names)}: {' '.join(claim.text for claim in claims)}")
+        return OvertonResponse(**case.recorded, response="\n".join(paragraphs), claims=(*opening, *said))
+
+    def _opening(self, case: Case) -> Iterator[tuple[str, Sequence[int]]]:
+        """Sentences about the comments, and the positions of those that each is about."""
+        names = [self.taxonomy[comment.value].label for comment in case.comments]
+        heard = [names[i] for i in case.spoken]
+        if len(case.spoken) > 1 and len(case.distinct) == 1:
+            # Agreement of comments that are all the same is the model's, not the values'.
+            yield f"The model says the same for {listed(heard)}.", case.spoken
+        elif first := lead(heard, [case.comments[i].leaning for i in case.spoken]):
+            yield first, case.spoken
+        refused = [i for i in case.silent if case.comments[i].refused]
+        empty = [i for i in case.silent if not case.comments[i].refused]
+        for places, what in ((empty, "gave nothing"), (refused, "declined to speak")):
+            if places:
+                yield f"The model {what} for {listed([names[i] for i in places])}.", places
+
+    def _sentences(self, case: Case) -> Iterator[tuple[list[int], str]]:
+        """What the comments are quoted by: positions of the comments that say it, and the sentence."""
+        texts = [comment.text for comment in case.comments]
+        values = [comment.value for comment in case.comments]
+        # Voices that are no values of the taxonomy's own have no examples.
+        known = all(self.taxonomy.has_pairs(value) for value in values)
+        worth = self._bearing.worth(values) if known else distinctness(texts)
+        for place in case.distinct:
+            same = [place, *(i for i in case.spoken if case.comments[i].repeats == place)]
+            for sentence in salient_sentences(place, texts[place], worth):
+                yield same, sentence
 
     @staticmethod
     def _claim(text: str, numbers: Sequence[int], comments: Sequence[Comment]) -> Claim:
         values = tuple(dict.fromkeys(comments[number].value for number in numbers))
         return Claim(text=text, values=values, comments=tuple(numbers), support=1.0, supported=True)
 
-    def _lead(self, comments: Sequence[Comment]) -> str:
-        by_stance: dict[Stance | None, list[str]] = {}
-        for comment in comments:
-            by_stance.setdefault(comment.leaning, []).append(self.taxonomy[comment.value].label)
-        stance = next(iter(by_stance))
-        if len(by_stance) == 1 and len(comments) > 1 and stance is not None:
-            agreement = {"support": "speak for it", "oppose": "speak against it", "either": "see two sides"}[stance]
-            return _capital(f"the values agree: {_list(by_stance[stance])} all {agreement}.")
-        clauses = []
-        for kind, one, many in _CLAUSES:
-            if kind in by_stance:
-                names = by_stance[kind]
-                clauses.append(f"{_list(names)} {one if len(names) == 1 else many}")
-        text = "; ".join(clauses)
-        part = len(by_stance.keys() - {None}) > 1
-        return _capital(f"the values part here: {text}." if part else f"{text}.")
 
-
-def _salient_sentences(comment: Comment, comments: Sequence[Comment]) -> list[str]:
-    """Up to two sentences, in their order, whose words occur in the fewest other comments."""
-    sentences = split_sentences(comment.text)
-    spread = Counter(word for other in comments for word in _words(other.text))
-
-    def distinctness(sentence: str) -> float:
-        words = _words(sentence)
-        return sum(math.log(len(comments) / spread[word]) for word in words if spread[word]) / max(1, len(words))
-
-    best = sorted(range(len(sentences)), key=lambda i: (-distinctness(sentences[i]), i))[:_SENTENCES_PER_VALUE]
-    return [sentences[i] for i in sorted(best)]
-
-
-def _merge(spoken: Sequence[tuple[int, str]]) -> list[_Group]:
+def _merge(spoken: Iterator[tuple[list[int], str]]) -> list[_Group]:
     """Merge sentences that say nearly the same; the first wording stays."""
     groups: list[_Group] = []
-    for number, sentence in spoken:
-        words = _words(sentence)
-        same = next((g for g in groups if len(g.words & words) >= _SAME * max(1, len(g.words | words))), None)
+    for numbers, sentence in spoken:
+        own = words(sentence)
+        same = next((g for g in groups if len(g.words & own) >= _SAME * max(1, len(g.words | own))), None)
         if same is None:
-            groups.append(_Group(sentence, words, [number]))
-        elif number not in same.comments:
-            same.comments.append(number)
+            groups.append(_Group(sentence, own, list(numbers)))
+        else:
+            same.comments += [number for number in numbers if number not in same.comments]
     return groups
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"[^\W\d_]+", text.lower()))
-
-
-def _list(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

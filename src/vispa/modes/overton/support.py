@@ -45,7 +45,7 @@ def supported_claims(
         least: support from which on a comment counts.
     """
     sentences = [split_sentences(response) for response in responses]
-    spoken = [[[] if is_blank(one.text) else split_sentences(one.text) for one in row] for row in comments]
+    spoken = [[[] if _is_silent(one) else split_sentences(one.text) for one in row] for row in comments]
     texts = sorted({s for row in sentences for s in row} | {s for row in spoken for c in row for s in c})
     place = {text: number for number, text in enumerate(texts)}
     vectors = encoder.encode(texts) if texts else np.zeros((0, 1), dtype=np.float32)
@@ -56,6 +56,10 @@ def supported_claims(
         )
         for found, said, row in zip(sentences, spoken, comments, strict=True)
     ]
+
+
+def _is_silent(comment: Comment) -> bool:
+    return comment.refused or is_blank(comment.text)
 
 
 def _claim(

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from vispa.files.visible import is_blank
 from vispa.modes.case import NOTHING_SAID, Case
+from vispa.modes.endings import ended
 from vispa.modes.overton.support import TextEncoder, supported_claims
+from vispa.modes.refusals import refuses
 from vispa.modes.templates import filled
-from vispa.readers.base import ChatModel, Failure
+from vispa.readers.base import ChatModel, Failure, Limited
 from vispa.records import OvertonResponse
 
 #: Longest response, in tokens (paper: 300).
@@ -40,8 +42,8 @@ class WrittenAggregator:
         self.name = f"written:{reader.name}"
 
     def prompt(self, case: Case) -> str:
-        """What the reader is asked for one case; comments that say nothing are left out."""
-        comments = case.heard().comments
+        """What the reader is asked for one case; comments that say nothing, refuse or repeat others are left out."""
+        comments = [case.comments[place] for place in case.distinct]
         listed = "\n".join(f"{number}. {comment.text}" for number, comment in enumerate(comments, 1))
         return filled(self.template, text=case.text, count=len(comments), comments=listed)
 
@@ -53,11 +55,24 @@ class WrittenAggregator:
             i: _EMPTY if isinstance(text, str) and is_blank(text) else text
             for i, text in zip(prompts, found, strict=True)
         }
-        responses = {i: text.strip() for i, text in written.items() if not isinstance(text, Failure)}
-        claims = supported_claims(list(responses.values()), [cases[i].comments for i in responses], self.encoder)
+        responses = {
+            i: ended(text.strip(), isinstance(text, Limited))
+            for i, text in written.items()
+            if not isinstance(text, Failure)
+        }
+        claims = supported_claims(
+            [text for text, _ in responses.values()], [cases[i].comments for i in responses], self.encoder
+        )
         answers: dict[int, OvertonResponse | Failure] = {
-            i: OvertonResponse(**cases[i].recorded, response=text, claims=traced, prompts={"overton": prompts[i]})
-            for (i, text), traced in zip(responses.items(), claims, strict=True)
+            i: OvertonResponse(
+                **cases[i].recorded,
+                response=text,
+                claims=traced,
+                ending=ending,
+                refused=refuses(text),
+                prompts={"overton": prompts[i]},
+            )
+            for (i, (text, ending)), traced in zip(responses.items(), claims, strict=True)
         }
         answers |= {i: text for i, text in written.items() if isinstance(text, Failure)}
         return [answers.get(i, NOTHING_SAID) for i in range(len(cases))]

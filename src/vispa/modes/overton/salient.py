@@ -1,0 +1,125 @@
+"""Which of its sentences a comment is quoted by."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from vispa.modes.checks import comment_checks
+from vispa.modes.repeats import Encode
+from vispa.modes.sentences import split_sentences
+from vispa.taxonomy import Taxonomy
+
+#: Of every comment, at most so many sentences.
+SENTENCES_PER_VALUE = 2
+# Example sentences of a value that say what it is about, beside its definition.
+_EXAMPLES = 8
+
+#: How much each sentence of a comment is worth: position of the comment, its sentences → N numbers.
+Worth = Callable[[int, Sequence[str]], Sequence[float]]
+
+
+class Bearing:
+    """How much sentences bear on one value rather than on the other values of an answer, by sentence embeddings.
+
+    Args:
+        taxonomy: the values, with definitions and contrastive pairs.
+        encode: sentence embeddings.
+    """
+
+    def __init__(self, taxonomy: Taxonomy, encode: Encode) -> None:
+        self.taxonomy, self.encode = taxonomy, encode
+        self._known: dict[str, npt.NDArray[np.float32]] = {}
+
+    def worth(self, values: Sequence[str]) -> Worth:
+        """The worth of sentences of comments on these values, the i-th comment being on the i-th."""
+
+        def worth(number: int, sentences: Sequence[str]) -> Sequence[float]:
+            others = [other for other in dict.fromkeys(values) if other != values[number]]
+            own, *rest = self._vectors([values[number], *others])
+            direction = own - np.mean(rest, axis=0) if rest else own
+            return [float(one) for one in self.encode(sentences) @ direction]
+
+        return worth
+
+    def _vectors(self, values: Sequence[str]) -> list[npt.NDArray[np.float32]]:
+        """Of each value the mean embedding [D] of its definition and examples, which is kept."""
+        new = [value for value in values if value not in self._known]
+        texts = [[self.taxonomy[v].definition, *self.taxonomy.sentences(v)[0][:_EXAMPLES]] for v in new]
+        if new:
+            ends = np.cumsum([len(row) for row in texts])
+            vectors = self.encode([text for row in texts for text in row])
+            parts = np.split(vectors, ends[:-1])
+            self._known.update(zip(new, (part.mean(axis=0) for part in parts), strict=True))
+        return [self._known[value] for value in values]
+
+
+def distinctness(comments: Sequence[str]) -> Worth:
+    """The worth of sentences by how few other comments have their words; for values without examples."""
+    spread = Counter(word for text in comments for word in words(text))
+
+    def one(sentence: str) -> float:
+        own = words(sentence)
+        return sum(math.log(len(comments) / spread[word]) for word in own if spread[word]) / max(1, len(own))
+
+    return lambda _, sentences: [one(sentence) for sentence in sentences]
+
+
+def salient_sentences(number: int, text: str, worth: Worth) -> list[str]:
+    """Up to two sentences of a comment in their order, the worthiest among them, that can stand without the others.
+
+    A sentence that points back ("This…", "However…") comes with the one before it, or not at all.
+
+    Args:
+        number: position of the comment.
+        text: the comment.
+        worth: asked only where there is a choice.
+    """
+    sentences = _without_repetition(split_sentences(text))
+    if len(sentences) <= SENTENCES_PER_VALUE:
+        return sentences
+    worths = worth(number, sentences)
+    ranked = sorted(_standing(sentences), key=lambda group: (-worths[group[-1]], group[-1]))
+    chosen = set(ranked[0])
+    if len(chosen) < SENTENCES_PER_VALUE:
+        # A second one that stands alone, or beside the first.
+        chosen |= next((set(group) for group in ranked if len(set(group) - chosen) == 1), set())
+    return [sentences[place] for place in sorted(chosen)]
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text, in lower case."""
+    return frozenset(re.findall(r"[^\W\d_]+", text.lower()))
+
+
+def points_back(sentence: str) -> bool:
+    """Whether a sentence begins with a word that points at what was said before; they stand in `comments.toml`."""
+    checks = comment_checks()
+    plain = " ".join(re.findall(r"[^\W\d_]+", sentence.replace("’", "'").split("'")[0].lower()))
+    first = plain.split(" ", 1)[0]
+    return first in checks.pointing or any(f"{plain} ".startswith(f"{one} ") for one in checks.pointing_phrases)
+
+
+def _standing(sentences: Sequence[str]) -> list[tuple[int, ...]]:
+    """The sentences that say something alone, and pairs of which the second points at the first.
+
+    The first sentence of a comment may point at the text that is commented; it counts where it leads a pair, and alone
+    where nothing else does.
+    """
+    pointing = [points_back(sentence) for sentence in sentences]
+    alone = [(i,) for i in range(len(sentences)) if not pointing[i]]
+    pairs = [(i - 1, i) for i in range(1, len(sentences)) if pointing[i] and not (pointing[i - 1] and i > 1)]
+    return [*alone, *pairs] or [(0,)]
+
+
+def _without_repetition(sentences: Sequence[str]) -> list[str]:
+    """The sentences without those that repeat an earlier one word for word."""
+    found: dict[frozenset[str], str] = {}
+    for sentence in sentences:
+        found.setdefault(words(sentence), sentence)
+    return list(found.values())

@@ -1,0 +1,45 @@
+"""Comments in which a model declines, or speaks of itself as a machine, instead of speaking of the text."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from vispa.modes.checks import comment_checks
+from vispa.modes.sentences import split_sentences
+
+# A refusal stands at the front; a text that first speaks of the matter has something to say.
+_FIRST = 2
+_APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "`": "'"})
+
+
+def refuses(text: str) -> bool:
+    """Whether a comment declines to comment or speaks as an AI; the patterns stand in `comments.toml`.
+
+    A view that is put as a refusal ("I cannot support this") is none.
+
+    Example:
+        >>> refuses("I'm sorry, but I can't help with that.")
+        True
+        >>> refuses("I can't help feeling that she deserves the truth.")
+        False
+    """
+    plain = " ".join(text.translate(_APOSTROPHES).lower().split())
+    anywhere, opening = _patterns()
+    if anywhere.search(plain):
+        return True
+    return any(opening.match(sentence) for sentence in split_sentences(plain)[:_FIRST])
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What refuses wherever it stands, and what does so at the beginning of a sentence."""
+    found = comment_checks().refusals
+    known = found.parts
+
+    def whole(pattern: str) -> str:
+        return re.sub(r"<([a-z]+)>", lambda name: known[name[1]], pattern)
+
+    anywhere = "|".join(map(whole, found.anywhere))
+    opening = "|".join(map(whole, found.opening))
+    return re.compile(anywhere), re.compile(f"{whole(found.before)}(?:{opening})")
