@@ -26,6 +26,7 @@ FLOORS = (
     ("modes",),
     ("pipeline",),
     ("items", "study"),
+    ("tuning",),
     ("evaluation",),
     ("bridges", "serving"),
     ("cli",),

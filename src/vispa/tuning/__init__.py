@@ -1,0 +1,1 @@
+"""Choosing how a model is steered: which directions, where and how far."""

@@ -1,0 +1,83 @@
+"""Trials: recipes measured side by side on the same situations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vispa.generation.rows import Sampling
+from vispa.generation.transformers import TransformersEngine
+from vispa.steering.recipe import Recipe
+from vispa.study.expression import Expression, Situation, measure_expressions
+from vispa.study.value_judge import ValueJudge
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A recipe with what it gave on the situations of a round.
+
+    Attributes:
+        recipe: None for the plain model.
+        expression: its measures.
+        figures: means over situations by name; see `Expression.scores`.
+    """
+
+    recipe: Recipe | None
+    expression: Expression
+    figures: dict[str, float]
+
+    @property
+    def score(self) -> float:
+        """What recipes are chosen by: the harmonic mean of expression, relation and fluency."""
+        return self.figures["harmonic_mean"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all trials of a search share.
+
+    Attributes:
+        engine: the model with its bank.
+        judge: of comments.
+        situations: to comment on, the first ones first.
+        values: slugs of the values to steer toward.
+        tokens: longest comment.
+    """
+
+    engine: TransformersEngine
+    judge: ValueJudge
+    situations: tuple[Situation, ...]
+    values: tuple[str, ...]
+    tokens: int
+
+    def run(
+        self, recipes: Sequence[Recipe], situations: slice, progress: Callable[[int], None] | None = None
+    ) -> list[Trial]:
+        """Measure recipes on some of the situations, all in one batch.
+
+        Args:
+            recipes: N.
+            situations: which ones.
+            progress: called with the number of comments just generated.
+
+        Returns:
+            N trials in the order of the recipes.
+
+        Raises:
+            InputError: an estimator or block that the bank does not have.
+            NumericalError: a logit, activation or shift is not finite.
+        """
+        chosen, sampling = self.situations[situations], Sampling(self.tokens)
+        found = measure_expressions(
+            self.engine, self.judge, chosen, self.values, (None, *recipes), sampling=sampling, progress=progress
+        )
+        plain = found[0]
+        return [trial(recipe, one, plain) for recipe, one in zip(recipes, found[1:], strict=True)]
+
+
+def trial(recipe: Recipe | None, expression: Expression, plain: Expression) -> Trial:
+    """A recipe's measures as a trial, beside those of the plain model on the same situations."""
+    scores = expression.scores(plain)
+    return Trial(recipe, expression, {name: float(np.nanmean(each)) for name, each in scores.items()})
