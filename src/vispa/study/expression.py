@@ -101,7 +101,7 @@ class Expression:
 
     @property
     def mean_leakage(self) -> float:
-        """Mean of the normalised leakage to other values, over the values that steering raises; NaN where it raises none."""
+        """Mean normalised leakage to other values, over the values that steering raises; NaN where it raises none."""
         raised = np.isfinite(np.diag(self.leakage))
         others = ~np.eye(len(self.values), dtype=bool)[raised]
         return float(self.leakage[raised][others].mean()) if raised.any() else float("nan")
