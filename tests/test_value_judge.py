@@ -13,7 +13,7 @@ from vispa.models.encoding import chat_prompt
 from vispa.models.loading import EMBEDDED, load_model
 from vispa.steering.bank_cache import cached_bank
 from vispa.steering.recipe import embedded_recipe
-from vispa.study.expression import Expression, Situation, measure_expressions, measured
+from vispa.study.expression import Expression, Situation, leaked_share, measure_expressions, measured, surprise
 from vispa.study.known import KnownTexts, known_comments, pair_sentences
 from vispa.study.value_judge import ValueJudge, Verdicts
 from vispa.taxonomy import Taxonomy
@@ -97,8 +97,7 @@ def test_measures_equal_a_slow_reference(engine, judge):
         "a b c a b c",
         "Yes.",
     ]
-    prompts = [one.plain for one in _situations(engine, situations) for _ in values]
-    found = measured(engine, judge, situations, values, prompts, texts)
+    found = measured(judge, situations, values, texts, surprise(engine.loaded, _situations(engine, situations), texts))
     encode = judge.encoder.encode
     for s, situation in enumerate(situations):
         for v in range(3):
@@ -115,7 +114,7 @@ def _expression(hit, topic, nll, repetition):
     grid = np.ones((1, 2))
     return Expression(
         ("a", "b"), (("x", "y"),), grid * hit, grid, grid, grid * topic, grid * nll, grid * repetition,
-        np.ones(1), np.eye(2),
+        np.ones(1), np.full((1, 2, 2), 0.5),
     )  # fmt: skip
 
 
@@ -130,6 +129,24 @@ def test_the_harmonic_mean_punishes_what_lacks_one_of_the_three():
     assert plain.scores(plain)["relation"] == pytest.approx([1.0])
 
 
+def test_a_comment_without_a_word_is_not_fluent():
+    plain, silent = _expression(0.5, 0.5, 1.0, 0.0), _expression(1.0, 0.5, np.nan, 0.0)
+    scores = silent.scores(plain)
+    assert scores["fluency"] == pytest.approx([0.0]) and np.isnan(scores["nll"]).all()
+    assert silent.by_value()["nll"].shape == (2,)
+
+
+def test_leakage_is_the_share_of_what_rises_beside_the_value():
+    plain = np.tile([0.4, 0.3, 0.3], (2, 3, 1))
+    meant = np.array([[0.7, 0.0, 0.3], [0.2, 0.6, 0.2], [0.3, 0.4, 0.3]])
+    expected = 1 - (0.3 + 0.3) / (0.3 + 0.3 + 0.1)  # the third value's comments raise the second instead
+    assert leaked_share(np.stack([meant, meant]), plain) == pytest.approx(expected)
+    assert np.isnan(leaked_share(plain, plain))  # nothing rises
+    only = np.tile(np.eye(3), (2, 1, 1))
+    assert leaked_share(only, plain) == pytest.approx(0.0)
+    assert leaked_share(only[:, [1, 2, 0]], plain) == pytest.approx(1.0)
+
+
 def test_steering_the_embedded_model_shows_in_the_measures(engine, judge, taxonomy):
     values = ("karma", "honor", "hedonism", "tradition", "spiritual")
     situations = _situations(engine, ["Lying to a friend", "Skipping a check-up"])
@@ -140,6 +157,6 @@ def test_steering_the_embedded_model_shows_in_the_measures(engine, judge, taxono
     assert steered.rank.mean() > plain.rank.mean() + 0.05
     assert steered.hit.sum() > plain.hit.sum() == 0
     assert steered.similarity.mean() < 0.9
-    assert np.isnan(plain.mean_leakage) and steered.mean_leakage < 0.5
+    assert np.isnan(plain.leakage(plain)) and 0 < steered.leakage(plain) < 0.9
     again = measure_expressions(engine, judge, situations, values, (embedded_recipe(),), sampling=Sampling(24))
     assert again[0].texts == steered.texts and again[0].topic.tolist() == steered.topic.tolist()

@@ -17,6 +17,7 @@ from vispa.generation.rows import Row, Sampling
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoder import Encoder
 from vispa.models.encoding import Prompt
+from vispa.models.loading import LoadedModel
 from vispa.steering.recipe import Recipe, Steer
 from vispa.study.fluency import perplexities, repeated_shares
 from vispa.study.value_judge import ValueJudge
@@ -53,9 +54,8 @@ class Expression:
         nll: [S, V] negative log-likelihood per token under the unsteered model, in nats; NaN for an empty comment.
         repetition: [S, V] share of 3-grams that occurred in the comment before.
         similarity: [S] mean cosine between the comments of a situation.
-        leakage: [V, V] how much likelier the judge finds the column's value in comments steered toward the row's than
-            in all comments, as a share of what it does for the row's own value; the diagonal is 1, and NaN where
-            steering does not raise the value at all (after NeVA's normalised leakage).
+        likelihood: [S, V, V] probability, as the judge has it, that the comment for the row's value speaks for the
+            column's.
     """
 
     values: tuple[str, ...]
@@ -67,7 +67,7 @@ class Expression:
     nll: FloatGrid
     repetition: FloatGrid
     similarity: FloatGrid
-    leakage: FloatGrid
+    likelihood: FloatGrid
 
     def scores(self, plain: Expression) -> dict[str, FloatGrid]:
         """The figures of each situation, [S] each.
@@ -77,13 +77,14 @@ class Expression:
 
         Returns:
             `expression`: share of hits; `relation`: topic as a share of the unsteered comments', at most 1;
-            `fluency`: the unsteered comments' perplexity as a share of these ones', at most 1, less what is repeated;
-            `harmonic_mean` of the three; and every measure by its own name.
+            `fluency`: the unsteered comments' perplexity as a share of these ones', at most 1, less what is repeated
+            (0 where no comment has a token); `harmonic_mean` of the three; and every measure by its own name.
         """
         expression = self.hit.mean(1)
         relation = np.clip(self.topic.mean(1) / np.maximum(plain.topic.mean(1), 1e-6), 0.0, 1.0)
-        worse = np.nanmean(self.nll, 1) - np.nanmean(plain.nll, 1)
-        fluency = np.minimum(1.0, np.exp(-worse)) * (1.0 - self.repetition.mean(1))
+        nll = mean_said(self.nll, 1)
+        shares = np.exp(mean_said(plain.nll, 1) - nll)
+        fluency = np.minimum(1.0, np.nan_to_num(shares)) * (1.0 - self.repetition.mean(1))
         parts = np.stack([expression, relation, fluency])
         return {
             "harmonic_mean": _harmonic_mean(parts),
@@ -94,17 +95,45 @@ class Expression:
             "rank": self.rank.mean(1),
             "promotes": self.promotes.mean(1),
             "topic": self.topic.mean(1),
-            "nll": np.nanmean(self.nll, 1),
+            "nll": nll,
             "repetition": self.repetition.mean(1),
             "similarity": self.similarity,
         }
 
-    @property
-    def mean_leakage(self) -> float:
-        """Mean normalised leakage to other values, over the values that steering raises; NaN where it raises none."""
-        raised = np.isfinite(np.diag(self.leakage))
-        others = ~np.eye(len(self.values), dtype=bool)[raised]
-        return float(self.leakage[raised][others].mean()) if raised.any() else float("nan")
+    def by_value(self) -> dict[str, FloatGrid]:
+        """The measures of each value's comments, [V] each, by their names."""
+        means = {name: getattr(self, name).mean(0) for name in ("hit", "rank", "promotes", "topic", "repetition")}
+        return {**means, "nll": mean_said(self.nll, 0)}
+
+    def change(self, plain: Expression) -> FloatGrid:
+        """[V, V] how much likelier than unsteered the judge finds the column's value where the row's is meant."""
+        return np.asarray((self.likelihood - plain.likelihood).mean(0))
+
+    def leakage(self, plain: Expression) -> float:
+        """See `leaked_share`; NaN where nothing becomes likelier."""
+        return leaked_share(self.likelihood, plain.likelihood)
+
+
+def leaked_share(likelihood: FloatGrid, plain: FloatGrid) -> float:
+    """The share that values not meant have in what becomes likelier.
+
+    Only what rises counts, as in NeVA's value leakage (arXiv 2602.07356): probabilities add up to 1, so that rises and
+    falls together cancel. 0 is steering that raises nothing but its value; vectors that miss come near 1.
+
+    Args:
+        likelihood: [S, V, V]; see `Expression.likelihood`.
+        plain: the same of the unsteered model.
+    """
+    rise = np.maximum((likelihood - plain).mean(0), 0.0)
+    # Rounding alone parts comments that are the same.
+    return float(1.0 - np.trace(rise) / rise.sum()) if rise.sum() > 1e-9 else float("nan")
+
+
+def mean_said(nll: FloatGrid, axis: int) -> FloatGrid:
+    """Means over an axis without the comments that have no token (NaN); NaN where none has any."""
+    said = ~np.isnan(nll)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(said, nll, 0.0).sum(axis) / said.sum(axis))
 
 
 def measure_expressions(
@@ -138,6 +167,23 @@ def measure_expressions(
         NumericalError: a logit, activation or shift is not finite.
         ContextError: a prompt and its comment are longer than the model's context.
     """
+    texts = commented(engine, situations, values, recipes, sampling=sampling, progress=progress)
+    return [
+        measured(judge, [one.text for one in situations], values, own, surprise(engine.loaded, situations, own))
+        for own in texts
+    ]
+
+
+def commented(
+    engine: TransformersEngine,
+    situations: Sequence[Situation],
+    values: Sequence[str],
+    recipes: Sequence[Recipe | None],
+    *,
+    sampling: Sampling,
+    progress: Callable[[int], None] | None = None,
+) -> list[list[str]]:
+    """The comments alone: for each recipe S · V texts, situation by situation; see `measure_expressions`."""
     wanted = [
         Row(situation.personas.get(value, situation.plain), () if recipe is None else (Steer(value, recipe=recipe),))
         for recipe in recipes
@@ -149,32 +195,31 @@ def measure_expressions(
         numbers.setdefault(row, len(numbers))
     generated = engine.generate(list(numbers), sampling, progress)
     texts = [generated[numbers[row]].text for row in wanted]
-    # Under the plain prompt, so that a persona's words in the prompt make no text likelier.
-    plain = [situation.plain for situation in situations for _ in values]
-    size = len(plain)
-    return [
-        measured(engine, judge, [one.text for one in situations], values, plain, texts[start : start + size])
-        for start in range(0, len(texts), size)
-    ]
+    size = len(situations) * len(values)
+    return [texts[size * number : size * (number + 1)] for number in range(len(recipes))]
+
+
+def surprise(loaded: LoadedModel, situations: Sequence[Situation], texts: Sequence[str]) -> FloatGrid:
+    """Negative log-likelihood per token of S · V comments under the unsteered model, in nats; NaN for an empty one.
+
+    Each is read under the plain prompt, so that a persona's words in the prompt make no text likelier.
+    """
+    each = len(texts) // max(1, len(situations))
+    prompts = [situation.plain for situation in situations for _ in range(each)]
+    return np.asarray(np.log(perplexities(loaded, prompts, texts)))
 
 
 def measured(
-    engine: TransformersEngine,
-    judge: ValueJudge,
-    situations: Sequence[str],
-    values: Sequence[str],
-    prompts: Sequence[Prompt],
-    texts: Sequence[str],
+    judge: ValueJudge, situations: Sequence[str], values: Sequence[str], texts: Sequence[str], nll: FloatGrid
 ) -> Expression:
     """The measures of S · V comments that are there already, situation by situation.
 
     Args:
-        engine: whose unsteered model measures fluency.
         judge: that knows the values.
         situations: S texts.
         values: slugs of the V values.
-        prompts: S · V, which the unsteered model is given before each comment.
         texts: S · V comments.
+        nll: [S · V] of each comment; see `surprise`.
     """
     shape = (len(situations), len(values))
     encoder: Encoder = judge.encoder
@@ -184,7 +229,7 @@ def measured(
     topic = np.einsum("svd,sd->sv", grid, encoder.encode(situations)).astype(np.float64)
     between = np.einsum("svd,swd->svw", grid, grid).astype(np.float64)
     pairs = max(1, len(values) * (len(values) - 1))
-    nll = np.log(perplexities(engine.loaded, prompts, texts))
+    places = [judge.values.index(value) for value in values]
     return Expression(
         tuple(values),
         tuple(tuple(texts[start : start + len(values)]) for start in range(0, len(texts), len(values))),
@@ -195,18 +240,8 @@ def measured(
         nll.reshape(shape),
         repeated_shares(texts).reshape(shape),
         (between.sum((1, 2)) - np.trace(between, axis1=1, axis2=2)) / pairs,
-        _leakage(verdicts.logits.reshape(*shape, -1), [judge.values.index(value) for value in values]),
+        np.exp(verdicts.logits).reshape(*shape, -1)[..., places],
     )
-
-
-def _leakage(logits: FloatGrid, places: Sequence[int]) -> FloatGrid:
-    """See `Expression.leakage`; logits [S, V, judge's values]."""
-    by_value = np.exp(logits).mean(0)[:, list(places)]
-    change = by_value - by_value.mean(0, keepdims=True)
-    own = np.diag(change)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Rounding alone parts comments that are the same for every value.
-        return np.asarray(np.where(own[:, None] > 1e-6, change / own[:, None], np.nan))
 
 
 def _harmonic_mean(parts: FloatGrid) -> FloatGrid:
