@@ -18,6 +18,12 @@ EMBEDDED = "embedded"
 RecipeName = Literal["tuned", "published", "portable"]
 RECIPES: tuple[RecipeName, ...] = get_args(RecipeName)
 
+#: How a model is asked which option it favours; see `vispa.readers.option_readings`.
+OptionReadingName = Literal["letters", "cyclic", "calibrated", "words"]
+OPTION_READINGS: tuple[OptionReadingName, ...] = get_args(OptionReadingName)
+#: Of models that run here, other than the embedded one (measured: `benchmarks/options.py`).
+DEFAULT_OPTION_READING: OptionReadingName = "words"
+
 #: Number of values kept in the paper (section 3.1); all of them where a taxonomy has fewer.
 DEFAULT_K = 6
 #: How many values to choose: that many, or as many as the scores call for.

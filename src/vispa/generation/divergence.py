@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from vispa.generation.cache import new_cache
-from vispa.generation.prefill import check_logits, prefill
+from vispa.generation.continuations import log_probabilities
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.transformers import TransformersEngine
-from vispa.models.batching import DECODING, pad_right, token_batches
 from vispa.models.encoding import Prompt
-from vispa.models.loading import LoadedModel
-from vispa.steering.intervention import ActiveSteering
 from vispa.steering.recipe import Steer
-
-# So many vocabulary entries weigh as much in a batch as one token: logits are what fills memory.
-_LOGITS_PER_TOKEN = 4096
 
 
 @dataclass(frozen=True)
@@ -54,8 +48,9 @@ def plain_texts(engine: TransformersEngine, prompts: Sequence[Prompt], tokens: i
         ContextError: a prompt and its text are longer than the model's context.
     """
     rows = [Row(prompt) for prompt in prompts]
+    steered = partial(engine.steered, plan=engine.plan(rows))
     ids = [one.ids for one in engine.generate(rows, Sampling(tokens))]
-    found = dict(_log_probabilities(engine, rows, ids))
+    found = dict(log_probabilities(engine.loaded, rows, ids, steered))
     return [PlainText(prompt, own, found[place]) for place, (prompt, own) in enumerate(zip(prompts, ids, strict=True))]
 
 
@@ -79,53 +74,13 @@ def divergences(
         InputError: a steer whose value, estimator or block the bank does not have.
         NumericalError: a logit, activation or shift is not finite.
     """
-    steered = [Row(texts[place].prompt, (steer,)) for place, steer in rows]
+    own_rows = [Row(texts[place].prompt, (steer,)) for place, steer in rows]
+    steered = partial(engine.steered, plan=engine.plan(own_rows))
     ids = [texts[place].ids for place, _ in rows]
     found: dict[int, npt.NDArray[np.float64]] = {}
-    for row, own in _log_probabilities(engine, steered, ids):
+    for row, own in log_probabilities(engine.loaded, own_rows, ids, steered):
         plain = texts[rows[row][0]].log_probabilities
         # What the steered model rules out adds nothing, whatever the plain one says.
         terms = torch.where(own == -torch.inf, 0.0, own.exp() * (own - plain))
         found[row] = terms.double().sum(-1).cpu().numpy()
     return [found[row] for row in range(len(rows))]
-
-
-def _log_probabilities(
-    engine: TransformersEngine, rows: Sequence[Row], ids: Sequence[tuple[int, ...]]
-) -> Iterator[tuple[int, torch.Tensor]]:
-    """Place of each row with its log probabilities [C, vocabulary], float32; in batches, of which none is kept."""
-    plan, entries = engine.plan(rows), len(engine.loaded.tokenizer) // _LOGITS_PER_TOKEN
-    costs = [len(row.prompt.ids) + len(own) * (1 + entries) for row, own in zip(rows, ids, strict=True)]
-    # In their order, whatever their lengths: rows that are steered alike share what their prompts begin with.
-    for batch in token_batches([max(costs, default=0)] * len(costs), DECODING):
-        own = [rows[i] for i in batch]
-        with engine.steered(own, plan) as active:
-            first, rest = _logits(engine.loaded, own, [ids[i] for i in batch], active)
-        for place, row in enumerate(batch):
-            logits = torch.cat([first[place, None], rest[place, : len(ids[row]) - 1]])
-            check_logits(logits)
-            yield row, logits.float().log_softmax(-1)
-
-
-def _logits(
-    loaded: LoadedModel, rows: Sequence[Row], texts: Sequence[tuple[int, ...]], active: ActiveSteering
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits after B prompts [B, vocabulary], and after each token of their texts but the last [B, T, vocabulary].
-
-    The text is a pass of its own, as in decoding: what a shift adds to a prompt may differ from what it adds to what
-    is said.
-    """
-    cache = new_cache(loaded.model.config)
-    said = [text[:-1] for text in texts]
-    first, mask, last = prefill(loaded, rows, active, cache, max(map(len, said)))
-    if not any(said):
-        return first, first[:, None][:, :0]
-    after = pad_right(loaded, said)
-    rest = loaded.model(
-        input_ids=after.ids,
-        attention_mask=torch.cat([mask, after.mask], dim=1),
-        position_ids=last + 1 + after.positions,
-        past_key_values=cache,
-        use_cache=True,
-    ).logits
-    return first, rest

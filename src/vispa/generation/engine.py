@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from vispa.generation.letters import Masses
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.models.encoding import Prompt
+from vispa.request import OptionReadingName
 
 
 class Engine(Protocol):
@@ -17,11 +21,17 @@ class Engine(Protocol):
 
     Attributes:
         name: of the model, as the caller asked for it.
+        option_reading: how this model is best asked which option it favours (`vispa.readers.option_readings`).
         least_option_mass: what the letters of options must hold together for this model to be weighed by them.
     """
 
     @property
     def name(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def option_reading(self) -> OptionReadingName:
         """See the class."""
         ...
 
@@ -82,5 +92,22 @@ class Engine(Protocol):
             InputError: an unusable number of options, or a steer as in `generate`.
             NumericalError: a logit, activation or shift is not finite.
             ContextError: a prompt is longer than the model's context; nothing was computed.
+        """
+        ...
+
+    def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
+        """How likely each of a row's continuations is: the mean log-probability of its tokens.
+
+        Args:
+            rows: N prompts; each is read once, whatever the number of its continuations.
+            continuations: of each row, with the space that parts them from the prompt.
+
+        Returns:
+            N arrays, the i-th of shape [len(continuations[i])], in nats per token.
+
+        Raises:
+            InputError: a steer as in `generate`.
+            NumericalError: a logit, activation or shift is not finite.
+            ContextError: a prompt and a continuation are longer than the model's context; nothing was computed.
         """
         ...

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from vispa.errors import InputError
 from vispa.generation.cache import keep_rows, new_cache
+from vispa.generation.continuations import continuation_ids, log_probabilities
 from vispa.generation.letters import Masses, letter_tokens
 from vispa.generation.prefill import next_logits, prefill
 from vispa.generation.rows import Generated, Row, Sampling
@@ -24,7 +26,7 @@ from vispa.models.batching import DECODING, Padded, pad_left, reading_budget, to
 from vispa.models.context import check_context
 from vispa.models.encoding import Prompt, chat_prompt, raw_prompt
 from vispa.models.loading import LoadedModel
-from vispa.request import LETTERS
+from vispa.request import LETTERS, OptionReadingName
 from vispa.steering.bank import VectorBank
 from vispa.steering.intervention import ActiveSteering, steering
 from vispa.steering.plan import SteeringPlan
@@ -51,6 +53,11 @@ class TransformersEngine:
     def name(self) -> str:
         """See `Engine`."""
         return self.loaded.name
+
+    @property
+    def option_reading(self) -> OptionReadingName:
+        """See `Engine`."""
+        return self.loaded.option_reading
 
     @property
     def least_option_mass(self) -> float:
@@ -100,6 +107,22 @@ class TransformersEngine:
             for place, index in enumerate(batch):
                 out[index] = np.array([probabilities[place, tokens].sum() for tokens in letters[: counts[index]]])
         return out
+
+    def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
+        """See `Engine.likelihoods`."""
+        tokens: dict[tuple[Row, str], tuple[int, ...]] = {}
+        for row, texts in zip(rows, continuations, strict=True):
+            for text in texts:
+                if (row, text) not in tokens:
+                    tokens[row, text] = continuation_ids(self.loaded, row.prompt, text)
+                    check_context(self.loaded, len(row.prompt.ids), len(tokens[row, text]))
+        keys = list(tokens)
+        steered = partial(self.steered, plan=self.plan(rows))
+        means: dict[tuple[Row, str], float] = {}
+        for place, own in log_probabilities(self.loaded, [row for row, _ in keys], list(tokens.values()), steered):
+            ids = torch.tensor(tokens[keys[place]], device=own.device)
+            means[keys[place]] = float(own.double().gather(-1, ids[:, None]).mean())
+        return [np.array([means[row, text] for text in texts]) for row, texts in zip(rows, continuations, strict=True)]
 
     @cached_property
     def _letters(self) -> list[list[int]]:

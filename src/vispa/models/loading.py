@@ -24,12 +24,14 @@ from vispa.models.sources import model_folder
 from vispa.models.sources.progress import Progress
 from vispa.models.tokenization import Tokenization
 from vispa.models.turns import Turns
-from vispa.request import EMBEDDED, LEAST_OPTION_MASS
+from vispa.request import DEFAULT_OPTION_READING, EMBEDDED, LEAST_OPTION_MASS, OptionReadingName
 
 EMBEDDED_PATH = Path(__file__).parent / "embedded"
 
 #: See `LEAST_OPTION_MASS`: the embedded model was trained on three options, and gives C its share where there are two.
 EMBEDDED_LEAST_OPTION_MASS = 0.25
+#: It was trained to answer with a letter, in one order of the options.
+EMBEDDED_OPTION_READING: OptionReadingName = "letters"
 
 _ADVICE = "Name a folder with config.json, tokenizer and *.safetensors, a hub id that can be reached, or `embedded`."
 
@@ -44,6 +46,7 @@ class LoadedModel:
         tokenizer: with a padding token.
         blocks: the decoder blocks, block 0 first.
         least_option_mass: see `vispa.request.LEAST_OPTION_MASS`.
+        option_reading: how the model is best asked which option it favours.
         turns: held by the thread whose forward passes run.
     """
 
@@ -52,6 +55,7 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     blocks: nn.ModuleList
     least_option_mass: float = LEAST_OPTION_MASS
+    option_reading: OptionReadingName = "letters"
     turns: Turns = field(default_factory=Turns, repr=False, compare=False)
 
     @contextmanager
@@ -152,7 +156,8 @@ def load_model(
     if target is not None:
         model.to(target)  # type: ignore[arg-type]
     least = EMBEDDED_LEAST_OPTION_MASS if is_embedded else LEAST_OPTION_MASS
-    loaded = LoadedModel(name, model, tokenizer, decoder_blocks(model, blocks), least)
+    reading = EMBEDDED_OPTION_READING if is_embedded else DEFAULT_OPTION_READING
+    loaded = LoadedModel(name, model, tokenizer, decoder_blocks(model, blocks), least, reading)
     if not is_embedded:
         _check_prompts(loaded)
     if quantization is not None:

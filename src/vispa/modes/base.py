@@ -14,7 +14,7 @@ from vispa.modes.picking import Picker
 from vispa.modes.prompts import Prompts
 from vispa.readers.base import ChatModel, Failure
 from vispa.records import Response
-from vispa.request import Request, resolved_count
+from vispa.request import OptionReadingName, Request, resolved_count
 from vispa.taxonomy import Taxonomy
 
 
@@ -29,6 +29,7 @@ class Parts:
         picker: picks the comment that fits a target.
         mixture: weights of the values' distributions.
         engine: runs the steered model.
+        option_reading: of the steered model's own options; what suits the model by default.
     """
 
     reader: ChatModel
@@ -37,6 +38,7 @@ class Parts:
     picker: Picker
     engine: Engine
     mixture: Mixture = field(default_factory=Mixture)
+    option_reading: OptionReadingName | None = None
 
 
 class Mode(Protocol):

@@ -8,18 +8,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vispa.generation.engine import Engine
-from vispa.generation.rows import Row, Sampling
 from vispa.modes.base import Parts, with_values
 from vispa.modes.case import NOTHING_SAID, Case
 from vispa.modes.mixture import Mixture
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import option_prompt, with_options
-from vispa.modes.readings import Reading, or_written, read_options
+from vispa.modes.readings import Reading, read_options, read_steered
 from vispa.readers.base import ChatModel, Failure
-from vispa.readers.local import said
-from vispa.readers.weighing import weighed
 from vispa.records import DistributionalResponse, Mixing
-from vispa.request import LETTERS, Request
+from vispa.request import LETTERS, OptionReadingName, Request
 from vispa.steering.recipe import Steer
 from vispa.taxonomy import Taxonomy
 
@@ -31,7 +28,7 @@ class DistributionalMode:
 
     def __init__(self, parts: Parts) -> None:
         self.reader, self.prompts = parts.reader, parts.prompts
-        self.mixture, self.engine = parts.mixture, parts.engine
+        self.mixture, self.engine, self.option_reading = parts.mixture, parts.engine, parts.option_reading
 
     @staticmethod
     def check(request: Request, taxonomy: Taxonomy, weighted: Sequence[str] = ()) -> Request:
@@ -43,7 +40,7 @@ class DistributionalMode:
         reading = [i for i, case in enumerate(cases) if case.passages]
         direct = [i for i, case in enumerate(cases) if not case.passages]
         read = read_comments(self.reader, [cases[i] for i in reading], self.prompts)
-        own = own_options(self.engine, [cases[i] for i in direct], self.prompts) if direct else []
+        own = own_options(self.engine, [cases[i] for i in direct], self.prompts, self.option_reading) if direct else []
         found = dict(zip([*reading, *direct], [*read, *own], strict=True))
         return [
             by_value if isinstance(by_value := found[i], Failure) else mix(case, by_value, self.mixture)
@@ -54,7 +51,9 @@ class DistributionalMode:
         """See `Mode.parts_of`; options of the steered model itself need no reader."""
         shares = self.mixture.groups.get(case.country or case.target, self.mixture.shares)
         mixing = Mixing(kind=self.mixture.kind, shares=shares or None, temperature=self.mixture.temperature)
-        return {**({"reader": self.reader.name} if case.comments else {}), "mixture": mixing}
+        if case.comments:
+            return {"reader": self.reader.name, "option_reading": self.reader.option_reading, "mixture": mixing}
+        return {"option_reading": self.option_reading or self.engine.option_reading, "mixture": mixing}
 
 
 def read_comments(reader: ChatModel, cases: Sequence[Case], prompts: Prompts) -> list[list[Reading | None] | Failure]:
@@ -64,7 +63,7 @@ def read_comments(reader: ChatModel, cases: Sequence[Case], prompts: Prompts) ->
     """
     asked = [[option_prompt(case, prompts, comment.text) for comment in case.heard().comments] for case in cases]
     options = [case.options for case, row in zip(cases, asked, strict=True) for _ in row]
-    found = read_options(reader, [prompt for row in asked for prompt in row], options, prompts)
+    found = read_options(reader, [prompt for row in asked for prompt in row], options, prompts, decided=False)
     results: list[list[Reading | None] | Failure] = []
     for case, mine in zip(cases, _by_case(found, [len(row) for row in asked]), strict=True):
         if isinstance(mine, Failure):
@@ -77,20 +76,15 @@ def read_comments(reader: ChatModel, cases: Sequence[Case], prompts: Prompts) ->
     return results
 
 
-def own_options(engine: Engine, cases: Sequence[Case], prompts: Prompts) -> list[list[Reading] | Failure]:
+def own_options(
+    engine: Engine, cases: Sequence[Case], prompts: Prompts, reading: OptionReadingName | None = None
+) -> list[list[Reading] | Failure]:
     """For each case a reading by the model steered toward each value, without passages; or the first failure."""
     steers = [(Steer(chosen.value),) for case in cases for chosen in case.values]
     options = [case.options for case in cases for _ in case.values]
     asked = [option_prompt(case, prompts, None) for case in cases for _ in case.values]
-    rows = [Row(engine.raw_prompt(text), own) for text, own in zip(asked, steers, strict=True)]
-
-    def write(places: Sequence[int], texts: Sequence[str], tokens: int) -> list[str | Failure]:
-        rows = [Row(engine.chat_prompt(text), steers[at]) for at, text in zip(places, texts, strict=True)]
-        return [said(one) for one in engine.generate(rows, Sampling(tokens))]
-
-    masses = engine.options(rows, [len(texts) for texts in options])
-    found = [weighed(one, engine.least_option_mass) for one in masses]
-    return _by_case(or_written(found, asked, options, prompts, write), [len(case.values) for case in cases])
+    found = read_steered(engine, reading, steers, asked, options, prompts)
+    return _by_case(found, [len(case.values) for case in cases])
 
 
 def _by_case(found: Sequence[Reading | Failure], counts: Sequence[int]) -> list[list[Reading] | Failure]:

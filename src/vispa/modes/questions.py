@@ -12,12 +12,11 @@ from vispa.files.reading import read_toml
 from vispa.modes.case import Case
 from vispa.modes.prompts import Prompts
 from vispa.modes.templates import filled
+from vispa.readers.option_readings.base import MARK, list_pattern
 from vispa.request import LETTERS, STANCE_OPTIONS, Request, check_different
 
 # What a text ends in after which a letter is due.
 _ANSWER = "Answer:"
-# How a list marks an option: A. or A) or (A).
-_MARK = r"\(?{}[.):]"
 _GROUPS = Path(__file__).parent / "groups.toml"
 
 
@@ -107,11 +106,7 @@ def _without_label(text: str) -> tuple[str, bool]:
 
 def _list_of(body: str, options: Sequence[str]) -> int | None:
     """Where a text's last part begins, if that lists exactly these options, however spaced."""
-    parts = [
-        r"\s+".join([_MARK.format(letter), *map(re.escape, option.split())])
-        for letter, option in zip(LETTERS, options, strict=False)
-    ]
-    found = re.search(r"(?:^|\s)(?:Options:\s*)?" + r"\s+".join(parts) + r"$", body)
+    found = re.search(list_pattern(options) + r"$", body)
     return found.start() if found else None
 
 
@@ -123,7 +118,7 @@ def _list(text: str) -> tuple[int | None, tuple[str, ...]]:
         if len(options) > 1 or (options and labelled):
             return heading.start(), options
     if labelled:
-        for line in re.finditer(r"^[^\S\n]*" + _MARK.format("A") + r"\s", body, re.MULTILINE):
+        for line in re.finditer(r"^[^\S\n]*" + MARK.format("A") + r"\s", body, re.MULTILINE):
             options = _consecutive(body[line.start() :], r"\n[^\S\n]*")
             if len(options) > 1 and all("\n" not in option for option in options):
                 return line.start(), options
@@ -138,10 +133,10 @@ def _consecutive(text: str, before: str) -> tuple[str, ...]:
         before: pattern of what stands before the marks of the letters that follow.
     """
     options: list[str] = []
-    mark = re.match(r"\s*" + _MARK.format("A") + r"\s", text)
+    mark = re.match(r"\s*" + MARK.format("A") + r"\s", text)
     rest = text[mark.end() :] if mark else ""
     for letter in LETTERS[1:]:
-        following = re.search(before + _MARK.format(letter) + r"\s", rest)
+        following = re.search(before + MARK.format(letter) + r"\s", rest)
         if following is None:
             break
         options.append(rest[: following.start()].strip())

@@ -1,4 +1,4 @@
-"""What a model answers to questions with options: weighed by its letters' probabilities, or else in writing."""
+"""What a model answers to questions with options: by its option reading, or else in writing."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vispa.generation.engine import Engine
+from vispa.generation.rows import Row, Sampling
 from vispa.modes.answers import read_letter
 from vispa.modes.prompts import Prompts
 from vispa.modes.templates import filled
 from vispa.readers.base import ChatModel, Distribution, Failure, Unfinished, Unweighable
-from vispa.request import LETTERS
+from vispa.readers.local import said
+from vispa.readers.option_readings import OptionQuestion, Reading, option_reading
+from vispa.readers.option_readings.base import Likelihoods
+from vispa.readers.weighing import weighed
+from vispa.request import LETTERS, OptionReadingName
+from vispa.steering.recipe import Steer
+
+__all__ = ["LETTER_TOKENS", "THINKING_TOKENS", "Reading", "or_written", "read_options", "read_steered"]
 
 #: Longest written answer: a letter needs few tokens, a model that thinks before it answers many more.
 LETTER_TOKENS = 16
@@ -23,36 +32,106 @@ _QUOTED = 80
 Write = Callable[[Sequence[int], Sequence[str], int], Sequence[str | Failure]]
 
 
-@dataclass(frozen=True)
-class Reading:
-    """An answer to a question with options.
-
-    Attributes:
-        distribution: over the options; all on one where the model wrote its letter.
-        prompt: what the model was asked in the end; empty where none was.
-        written: the letter was written, not weighed.
-    """
-
-    distribution: Distribution
-    prompt: str = ""
-    written: bool = False
-
-
 def read_options(
-    reader: ChatModel, asked: Sequence[str], options: Sequence[Sequence[str]], prompts: Prompts
+    reader: ChatModel,
+    asked: Sequence[str],
+    options: Sequence[Sequence[str]],
+    prompts: Prompts,
+    *,
+    decided: bool = True,
 ) -> list[Reading | Failure]:
-    """A reader's answers, in the order of the questions.
+    """A reader's answers by its option reading, in the order of the questions.
 
     Args:
         reader: weighs options, and writes where that says nothing.
         asked: N texts that end where a letter is due (`… Answer:`).
         options: of each question, 1 to 26.
         prompts: wording of the request to write a letter.
+        decided: one option is wanted: an answer that changes with the order of the options is a failure.
     """
-    found = reader.option_probabilities(asked, [len(texts) for texts in options])
-    return or_written(
-        found, asked, options, prompts, lambda _, texts, tokens: reader.write(texts, max_new_tokens=tokens)
+    source = _Source(
+        lambda _, texts, counts, least: reader.option_probabilities(texts, counts, least=least),
+        lambda _, texts, words: reader.likelihoods(texts, words),
+        lambda _, texts, tokens: reader.write(texts, max_new_tokens=tokens),
+        prompts,
     )
+    found = _read(source, reader.option_reading, asked, options)
+    return [one.verdict if decided and isinstance(one, Reading) else one for one in found]
+
+
+def read_steered(
+    engine: Engine,
+    name: OptionReadingName | None,
+    steers: Sequence[tuple[Steer, ...]],
+    asked: Sequence[str],
+    options: Sequence[Sequence[str]],
+    prompts: Prompts,
+) -> list[Reading | Failure]:
+    """The answers of a steered model itself; disputed ones as they are.
+
+    Args:
+        engine: of the model.
+        name: of the option reading; the model's own by default.
+        steers: of each question.
+        asked: N texts, as in `read_options`, as the rest.
+        options: of each question.
+        prompts: wording.
+    """
+
+    def rows(numbers: Sequence[int], texts: Sequence[str]) -> list[Row]:
+        return [Row(engine.raw_prompt(text), steers[number]) for number, text in zip(numbers, texts, strict=True)]
+
+    def weigh(
+        numbers: Sequence[int], texts: Sequence[str], counts: Sequence[int], least: float | None
+    ) -> list[Distribution | Failure]:
+        masses = engine.options(rows(numbers, texts), counts)
+        return [weighed(one, engine.least_option_mass if least is None else least) for one in masses]
+
+    def score(
+        numbers: Sequence[int], texts: Sequence[str], words: Sequence[Sequence[str]]
+    ) -> list[Likelihoods | Failure]:
+        return list(engine.likelihoods(rows(numbers, texts), words))
+
+    def write(numbers: Sequence[int], texts: Sequence[str], tokens: int) -> list[str | Failure]:
+        asked = [Row(engine.chat_prompt(text), steers[at]) for at, text in zip(numbers, texts, strict=True)]
+        return [said(one) for one in engine.generate(asked, Sampling(tokens))]
+
+    return _read(_Source(weigh, score, write, prompts), name or engine.option_reading, asked, options)
+
+
+def _read(
+    source: _Source, name: str, asked: Sequence[str], options: Sequence[Sequence[str]]
+) -> list[Reading | Failure]:
+    questions = [OptionQuestion(text, tuple(own)) for text, own in zip(asked, options, strict=True)]
+    return option_reading(name).read(source, questions)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A `Source` of calls that say which questions their texts belong to."""
+
+    weigh: Callable[[Sequence[int], Sequence[str], Sequence[int], float | None], Sequence[Distribution | Failure]]
+    score: Callable[[Sequence[int], Sequence[str], Sequence[Sequence[str]]], list[Likelihoods | Failure]]
+    write: Write
+    prompts: Prompts
+
+    def letters(
+        self, numbers: Sequence[int], questions: Sequence[OptionQuestion], least: float | None
+    ) -> list[Reading | Failure]:
+        """See `Source.letters`."""
+        asked, options = [one.text for one in questions], [one.options for one in questions]
+        found = self.weigh(numbers, asked, [len(texts) for texts in options], least)
+
+        def write(places: Sequence[int], texts: Sequence[str], tokens: int) -> Sequence[str | Failure]:
+            return self.write([numbers[place] for place in places], texts, tokens)
+
+        return or_written(found, asked, options, self.prompts, write)
+
+    def likelihoods(
+        self, numbers: Sequence[int], texts: Sequence[str], continuations: Sequence[Sequence[str]]
+    ) -> list[Likelihoods | Failure]:
+        """See `Source.likelihoods`."""
+        return self.score(numbers, texts, continuations)
 
 
 def or_written(

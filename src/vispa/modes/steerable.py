@@ -60,7 +60,7 @@ class SteerableMode:
     def parts_of(self, case: Case) -> dict[str, Any]:
         """See `Mode.parts_of`; a lone comment needs no picker."""
         picker = {"picker": self.picker.name} if len(case.spoken) > 1 else {}
-        return {"reader": self.reader.name, **picker}
+        return {"reader": self.reader.name, "option_reading": self.reader.option_reading, **picker}
 
     def _fits(self, cases: Sequence[Case]) -> list[Reading | Failure]:
         """Over all comments of each case; a lone one that says something needs no picking."""

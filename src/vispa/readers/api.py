@@ -18,9 +18,10 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
-from vispa.errors import InputError
+from vispa.errors import InputError, check_choice
 from vispa.readers.address import key_of, shown_place
 from vispa.readers.base import Distribution, Failure, Progress, Unfinished
 from vispa.readers.parameters import (
@@ -30,7 +31,7 @@ from vispa.readers.parameters import (
     Accepted,
     check_parameters,
 )
-from vispa.readers.replies import Reply, answer_of, distribution_of, first_problem, no_logprobs
+from vispa.readers.replies import Reply, answer_of, distribution_of, first_problem, no_likelihoods, no_logprobs
 from vispa.readers.retrying import LONGEST_RETRY_AFTER, Passing, pause_before, retry_after
 from vispa.readers.threads import run_jobs
 from vispa.readers.transport import (
@@ -42,7 +43,7 @@ from vispa.readers.transport import (
     http_client,
     within,
 )
-from vispa.request import LETTERS
+from vispa.request import LEAST_OPTION_MASS, LETTERS, OPTION_READINGS, OptionReadingName
 
 if TYPE_CHECKING:
     import openai
@@ -75,6 +76,8 @@ class ApiChat:
         concurrency: requests at the same time.
         backoff: pause before the second try, in seconds; doubles with every try.
         top_logprobs: how many likely tokens are asked for when options are weighed.
+        option_reading: how options are read; one request an order of the options. `words` cannot be: a chat API
+            tells no likelihood of a text that it is given.
         parameters: sent with every request beside the package's own, such as `reasoning_effort`; they
             are part of the name that goes into records.
 
@@ -94,6 +97,7 @@ class ApiChat:
         backoff: float = 0.5,
         top_logprobs: int = 20,
         parameters: Mapping[str, Any] | None = None,
+        option_reading: OptionReadingName | None = None,
     ) -> None:
         if not model.strip():
             raise InputError("model", "of the API is empty.", "Give the model's name at the server.")
@@ -107,6 +111,9 @@ class ApiChat:
             if not least <= number <= most:
                 raise InputError(field, f"is {number}.", f"Give a number from {least} to {most:g}.")
         own = check_parameters(parameters or {})
+        check_choice("option_reading", option_reading or "cyclic", OPTION_READINGS)
+        if option_reading == "words":
+            raise no_likelihoods()
         try:
             import openai
         except ImportError:
@@ -115,6 +122,7 @@ class ApiChat:
             ) from None
         address = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
         self.model = model
+        self.option_reading: OptionReadingName = option_reading or "cyclic"
         self.name = f"{model} {json.dumps(own, ensure_ascii=False)}" if own else model
         self.place = shown_place(address)
         self._key_variable, self._key = key_variable, key_of(key_variable)
@@ -140,7 +148,12 @@ class ApiChat:
         return run_jobs([partial(self._write, p, max_new_tokens) for p in prompts], self._concurrency, progress)
 
     def option_probabilities(
-        self, prompts: Sequence[str], counts: Sequence[int], *, progress: Progress | None = None
+        self,
+        prompts: Sequence[str],
+        counts: Sequence[int],
+        *,
+        progress: Progress | None = None,
+        least: float | None = None,
     ) -> list[Distribution | Failure]:
         """See `ChatModel.option_probabilities`.
 
@@ -154,16 +167,28 @@ class ApiChat:
         for number, count in enumerate(counts):
             if not 1 <= count <= len(LETTERS):
                 raise InputError("options", f"prompt {number} has {count}.", "Give 1 to 26 options.")
-        jobs = [partial(self._weigh, prompt, count) for prompt, count in zip(prompts, counts, strict=True)]
+        limit = LEAST_OPTION_MASS if least is None else least
+        jobs = [partial(self._weigh, prompt, count, limit) for prompt, count in zip(prompts, counts, strict=True)]
         return run_jobs(jobs, self._concurrency, progress)
+
+    def likelihoods(
+        self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]
+    ) -> list[npt.NDArray[np.float64] | Failure]:
+        """See `ChatModel.likelihoods`.
+
+        Raises:
+            InputError: always.
+        """
+        raise no_likelihoods()
 
     def _write(self, prompt: str, tokens: int, stop: Event) -> str | Failure:
         return self._ask(_Question(prompt, tokens, answer_of), stop)
 
-    def _weigh(self, prompt: str, count: int, stop: Event) -> Distribution | Failure:
+    def _weigh(self, prompt: str, count: int, least: float, stop: Event) -> Distribution | Failure:
         if count == 1:
             return np.ones(1)
-        return self._ask(_Question(prompt, 1, partial(distribution_of, count=count, place=self.place), True), stop)
+        read = partial(distribution_of, count=count, place=self.place, least=least)
+        return self._ask(_Question(prompt, 1, read, True), stop)
 
     # ---------------------------------------------------------------- one request
 

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from vispa.request import OptionReadingName
+
 #: Called with the number of prompts just finished.
 Progress = Callable[[int], None]
 #: Probabilities of one prompt's options, in their order; they sum to 1.
@@ -46,9 +48,11 @@ class ChatModel(Protocol):
 
     Attributes:
         name: goes into the record of an answer.
+        option_reading: how it is asked which option it favours (`vispa.readers.option_readings`).
     """
 
     name: str
+    option_reading: OptionReadingName
 
     def write(
         self, prompts: Sequence[str], *, max_new_tokens: int = 300, progress: Progress | None = None
@@ -69,7 +73,12 @@ class ChatModel(Protocol):
         ...
 
     def option_probabilities(
-        self, prompts: Sequence[str], counts: Sequence[int], *, progress: Progress | None = None
+        self,
+        prompts: Sequence[str],
+        counts: Sequence[int],
+        *,
+        progress: Progress | None = None,
+        least: float | None = None,
     ) -> list[Distribution | Failure]:
         """For each prompt the distribution over its first `counts[i]` letters (section 3.3 of the paper).
 
@@ -77,6 +86,7 @@ class ChatModel(Protocol):
             prompts: N texts that end where a letter is due (`… Answer:`).
             counts: number of options of each prompt, 1 to 26.
             progress: told of finished prompts.
+            least: mass that the letters must hold together; the model's own measure by default.
 
         Returns:
             N distributions, the i-th of shape [counts[i]], in the order of the prompts; `Unweighable` where
@@ -84,5 +94,19 @@ class ChatModel(Protocol):
 
         Raises:
             InputError: an unusable number of options, or something that would make every prompt fail.
+        """
+        ...
+
+    def likelihoods(
+        self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]
+    ) -> list[npt.NDArray[np.float64] | Failure]:
+        """How likely each continuation of each bare prompt is: mean log-probability of its tokens.
+
+        Args:
+            prompts: N texts.
+            continuations: of each, with the space that parts them from the prompt.
+
+        Raises:
+            InputError: the model does not tell.
         """
         ...

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from vispa.generation.engine import Engine
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.readers.apart import answered_apart
 from vispa.readers.base import Distribution, Failure, Limited, Progress, Unfinished
 from vispa.readers.weighing import weighed
+from vispa.request import OptionReadingName
 
 
 def said(generated: Generated) -> str | Failure:
@@ -25,10 +29,12 @@ class LocalChat:
 
     Args:
         engine: of the model.
+        option_reading: instead of the model's own.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, option_reading: OptionReadingName | None = None) -> None:
         self.engine, self.name = engine, engine.name
+        self.option_reading = option_reading or engine.option_reading
 
     def write(
         self, prompts: Sequence[str], *, max_new_tokens: int = 300, progress: Progress | None = None
@@ -44,7 +50,12 @@ class LocalChat:
         return answered_apart(prompts, write, lambda error: Failure(str(error)))
 
     def option_probabilities(
-        self, prompts: Sequence[str], counts: Sequence[int], *, progress: Progress | None = None
+        self,
+        prompts: Sequence[str],
+        counts: Sequence[int],
+        *,
+        progress: Progress | None = None,
+        least: float | None = None,
     ) -> list[Distribution | Failure]:
         """See `ChatModel.option_probabilities`; progress is told once, at the end."""
         if not prompts:
@@ -53,10 +64,24 @@ class LocalChat:
         def weigh(part: Sequence[tuple[str, int]]) -> Sequence[Distribution | Failure]:
             rows = [Row(self.engine.raw_prompt(prompt)) for prompt, _ in part]
             masses = self.engine.options(rows, [count for _, count in part])
-            return [weighed(one, self.engine.least_option_mass) for one in masses]
+            return [weighed(one, self.engine.least_option_mass if least is None else least) for one in masses]
 
         asked = list(zip(prompts, counts, strict=True))
         found = answered_apart(asked, weigh, lambda error: Failure(str(error)))
         if progress is not None:
             progress(len(prompts))
         return found
+
+    def likelihoods(
+        self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]
+    ) -> list[npt.NDArray[np.float64] | Failure]:
+        """See `ChatModel.likelihoods`."""
+        if not prompts:
+            return []
+
+        def score(part: Sequence[tuple[str, Sequence[str]]]) -> Sequence[npt.NDArray[np.float64] | Failure]:
+            rows = [Row(self.engine.raw_prompt(prompt)) for prompt, _ in part]
+            return self.engine.likelihoods(rows, [texts for _, texts in part])
+
+        asked = list(zip(prompts, continuations, strict=True))
+        return answered_apart(asked, score, lambda error: Failure(str(error)))

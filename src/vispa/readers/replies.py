@@ -7,10 +7,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
+from vispa.errors import InputError
 from vispa.generation.letters import letter_masses
 from vispa.generation.thoughts import without_thoughts
 from vispa.readers.base import Distribution, Failure, Limited, Unfinished, Unweighable
 from vispa.readers.weighing import weighed
+from vispa.request import LEAST_OPTION_MASS
 
 
 class _Token(BaseModel):
@@ -79,13 +81,16 @@ def answer_of(reply: Reply) -> str | Failure:
     return Failure("The model wrote nothing. Change the prompt, or choose another model.")
 
 
-def distribution_of(reply: Reply, *, count: int, place: str) -> Distribution | Failure:
+def distribution_of(
+    reply: Reply, *, count: int, place: str, least: float = LEAST_OPTION_MASS
+) -> Distribution | Failure:
     """Probabilities [count] of the first letters by the likely tokens of the reply's first position.
 
     Args:
         reply: to a prompt that ends where a letter is due.
         count: number of options.
         place: of the server, for messages.
+        least: what the letters must hold together.
     """
     logprobs = reply.choices[0].logprobs
     positions = logprobs.content if logprobs else None
@@ -93,7 +98,7 @@ def distribution_of(reply: Reply, *, count: int, place: str) -> Distribution | F
     if not likely:
         return no_logprobs(place)
     # Above 0 by rounding only.
-    return weighed(letter_masses(((entry.token, math.exp(min(entry.logprob, 0.0))) for entry in likely), count))
+    return weighed(letter_masses(((entry.token, math.exp(min(entry.logprob, 0.0))) for entry in likely), count), least)
 
 
 def no_logprobs(place: str, said: str = "") -> Unweighable:
@@ -106,4 +111,13 @@ def no_logprobs(place: str, said: str = "") -> Unweighable:
     return Unweighable(
         f"The server at {place} returns no logprobs{said}. Options cannot be weighed without them: use a local "
         "model as the aggregating model, or a model and server that return logprobs."
+    )
+
+
+def no_likelihoods() -> InputError:
+    """What is raised where an API is asked for the likelihood of given words."""
+    return InputError(
+        "option_reading",
+        "is words, but a chat API tells no likelihood of a text that it is given.",
+        "Choose letters, cyclic or calibrated, or a local model to read options.",
     )

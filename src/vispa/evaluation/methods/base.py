@@ -141,7 +141,8 @@ def written_answers(bench: Bench, messages: Sequence[str]) -> list[MethodAnswer]
 def option_answers(bench: Bench, items: Sequence[Item], prompts: Sequence[str]) -> list[MethodAnswer]:
     """The model's own choices after prompts that end where a letter is due."""
     options = [item_case(item).options for item in items]
-    found = read_options(bench.reader, prompts, options, bench.wording)
+    decided = any(item.mode == "steerable" for item in items)
+    found = read_options(bench.reader, prompts, options, bench.wording, decided=decided)
     return [chosen_answer(reading, texts) for reading, texts in zip(found, options, strict=True)]
 
 
