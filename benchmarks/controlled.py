@@ -186,7 +186,9 @@ class Outputs:
         """[E][V] steered comments with their stances."""
         every = tuple(Selection(value=value, score=1.0) for value in self.values)
         requests, selections = [Request(text) for text in self.texts], [every] * len(self.texts)
-        found = commented(requests, selections, self.vispa.engine, self.vispa.prompts, SAMPLING, bundled_encode)
+        found = commented(
+            requests, selections, self.vispa.engine, self.vispa.prompts, SAMPLING, bundled_encode, self.vispa.stances
+        )
         return [list(case.comments) for case in found if not isinstance(case, Failure)]
 
     @cached_property

@@ -51,7 +51,7 @@ def case(*texts: str) -> Case:
 class Reader:
     """Prefers the last option, and writes a fixed text."""
 
-    name = "reader"
+    name, option_reading = "reader", "letters"
 
     def __init__(self, text: str = "Rest is earned.") -> None:
         self.text = text
@@ -61,7 +61,9 @@ class Reader:
         self.asked += prompts
         return [self.text] * len(prompts)
 
-    def option_probabilities(self, prompts: Sequence[str], counts: Sequence[int], *, progress: object = None):
+    def option_probabilities(
+        self, prompts: Sequence[str], counts: Sequence[int], *, progress: object = None, least: object = None
+    ):
         self.asked += prompts
         return [np.arange(1, count + 1) / np.arange(1, count + 1).sum() for count in counts]
 

@@ -229,12 +229,12 @@ def test_an_item_without_personas_fails_alone(bench, tmp_path, monkeypatch):
 
 
 class DeafReader:
-    name = "deaf"
+    name, option_reading = "deaf", "letters"
 
     def write(self, prompts, *, max_new_tokens=300, progress=None):
         return [Failure("No answer came.") for _ in prompts]
 
-    def option_probabilities(self, prompts, counts, *, progress=None):
+    def option_probabilities(self, prompts, counts, *, progress=None, least=None):
         return [Failure("No answer came.") for _ in prompts]
 
 

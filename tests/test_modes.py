@@ -51,7 +51,7 @@ def comment(value: str, text: str, stance: Stance = "support") -> Comment:
 class FakeReader:
     """Answers from functions of the prompt; keeps what it was asked."""
 
-    name = "fake"
+    name, option_reading = "fake", "letters"
 
     def __init__(
         self,
@@ -65,7 +65,9 @@ class FakeReader:
         self.asked += prompts
         return [self._write(prompt) for prompt in prompts]
 
-    def option_probabilities(self, prompts: Sequence[str], counts: Sequence[int], *, progress: object = None):
+    def option_probabilities(
+        self, prompts: Sequence[str], counts: Sequence[int], *, progress: object = None, least: object = None
+    ):
         self.asked += prompts
         return [self._options(prompt, count) for prompt, count in zip(prompts, counts, strict=True)]
 

@@ -121,7 +121,7 @@ def test_the_embedded_model_is_weighed_by_its_letters() -> None:
 class Writer:
     """Weighs as it is told, and writes what it is told."""
 
-    name = "writer"
+    name, option_reading = "writer", "letters"
 
     def __init__(self, write: Callable[[str, int], str | Failure], found: object = Unweighable("little mass.")) -> None:
         self._write, self._found = write, found
@@ -131,7 +131,9 @@ class Writer:
         self.asked += [(prompt, max_new_tokens) for prompt in prompts]
         return [self._write(prompt, max_new_tokens) for prompt in prompts]
 
-    def option_probabilities(self, prompts: Sequence[str], counts: Sequence[int], *, progress: object = None):
+    def option_probabilities(
+        self, prompts: Sequence[str], counts: Sequence[int], *, progress: object = None, least: object = None
+    ):
         return [self._found for _ in prompts]
 
 
@@ -238,11 +240,11 @@ def test_api_and_local_models_are_weighed_alike(table: dict[str, float], monkeyp
         return said("I would say B") if "Reply with" in prompt else weighed(table)
 
     with FakeApi(answer) as api:
-        chat = ApiChat("m", base_url=api.url)
+        chat = ApiChat("m", base_url=api.url, option_reading="letters")
         by_api = read_options(chat, [QUESTION], [("Yes", "No")], PROMPTS)[0]
 
     class Engine:
-        name, least_option_mass = "local", LEAST_OPTION_MASS
+        name, least_option_mass, option_reading = "local", LEAST_OPTION_MASS, "letters"
 
         def chat_prompt(self, message: str) -> Prompt:
             return Prompt(message, (1,))

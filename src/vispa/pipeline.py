@@ -26,11 +26,13 @@ from vispa.modes.overton.written import WrittenAggregator
 from vispa.modes.picking import EmbeddingPicker, Picker, ReaderPicker
 from vispa.modes.prompts import Prompts, built_in_prompts
 from vispa.modes.provenance import Clock, Origin
+from vispa.modes.stances import AskedStances, StanceReader
+from vispa.modes.statements import StatementStances
 from vispa.readers.apart import answered_apart
 from vispa.readers.base import ChatModel, Failure
 from vispa.readers.local import LocalChat
 from vispa.records import DistributionalResponse, OvertonResponse, Response, SteerableResponse
-from vispa.request import DEFAULT_MODEL, EMBEDDED, Count, Mode, RecipeName, Request, Sampling
+from vispa.request import DEFAULT_MODEL, EMBEDDED, Count, Mode, OptionReadingName, RecipeName, Request, Sampling
 from vispa.selection.choosing import Chooser
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.selector import Selector
@@ -68,6 +70,7 @@ class Vispa:
         mixture: Mixture | None = None,
         recipe: Recipe | RecipeName | None = None,
         prompts: Prompts | None = None,
+        option_reading: OptionReadingName | None = None,
     ) -> None:
         """Put the parts together; `Vispa.embedded` and `Vispa.from_pretrained` load them.
 
@@ -84,6 +87,7 @@ class Vispa:
             recipe: how to steer, instead of the bank's own recipe; or the word of one: `published` is the
                 paper's, `portable` that of models without a tuned one, `tuned` the bank's own if it was tuned.
             prompts: wording.
+            option_reading: how the model itself is asked for options and stances; by default what suits it.
 
         Raises:
             BankError: the bank belongs to another model or taxonomy.
@@ -96,10 +100,9 @@ class Vispa:
         bank.check_steers(self.recipe)
         self.prompts = prompts or built_in_prompts(model.name)
         self.mixture = (mixture or Mixture()).renamed(lambda name: taxonomy[name].slug)
-        #: The model itself, unsteered, as a reader.
-        self.own_reader: ChatModel = LocalChat(self.engine)
+        self.own_reader: ChatModel = LocalChat(self.engine, option_reading)  #: The model itself, unsteered.
         self.reader: ChatModel = reader or self.own_reader
-        self._picker = picker
+        self._picker, self._option_reading = picker, option_reading
         self.chooser = Chooser(selector)
 
     @classmethod
@@ -126,6 +129,7 @@ class Vispa:
         recipe: Recipe | RecipeName | None = None,
         estimators: Collection[str] = (),
         prompts: Prompts | None = None,
+        option_reading: OptionReadingName | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Load a model and its bank; what the bank lacks is fitted, once.
@@ -147,6 +151,7 @@ class Vispa:
             recipe: of the steering; what its magnitude wants to know of the model is measured, once.
             estimators: entries of the bank that other recipes will need.
             prompts: wording.
+            option_reading: see there.
             progress: told of progress while fitting and measuring.
 
         Raises:
@@ -165,6 +170,7 @@ class Vispa:
         return cls(
             loaded, bank, (selector or EmbeddingSelector)(taxonomy), taxonomy=taxonomy, aggregator=aggregator,
             reader=reader, picker=picker, mixture=mixture, recipe=recipe, prompts=prompts,
+            option_reading=option_reading,
         )  # fmt: skip
 
     def write_with(self, reader: ChatModel) -> None:
@@ -200,10 +206,17 @@ class Vispa:
             return EmbeddingPicker(self.chooser.encoder, self.taxonomy)
         return ReaderPicker(self.reader, self.prompts)
 
+    @cached_property
+    def stances(self) -> StanceReader:
+        """Reads where comments stand: the model itself where its letters do or where told how, else embeddings."""
+        asked = self._option_reading or self.model.option_reading == "letters"
+        return AskedStances(self.own_reader, self.prompts) if asked else StatementStances(self._encode)
+
     @property
     def parts(self) -> Parts:
         """What modes answer with."""
-        return Parts(self.reader, self.prompts, self.aggregator, self.picker, self.engine, self.mixture)
+        own = (self.picker, self.engine, self.mixture, self._option_reading)
+        return Parts(self.reader, self.prompts, self.aggregator, *own)
 
     @overload
     def respond(
@@ -310,8 +323,8 @@ class Vispa:
         with clock("select"):
             selections = self.chooser.select(requests)
         with clock("comment"):
-            told = partial(progress, "commenting") if progress is not None else None
-            cases = commented(requests, selections, self.engine, self.prompts, sampling, self._encode, told)
+            how = (self.engine, self.prompts, sampling, self._encode, self.stances)
+            cases = commented(requests, selections, *how, progress and partial(progress, "commenting"))
         found: dict[int, Response | Failure] = {i: case for i, case in enumerate(cases) if isinstance(case, Failure)}
         ready = {i: case for i, case in enumerate(cases) if not isinstance(case, Failure)}
         parts: dict[int, dict[str, Any]] = {}
@@ -322,11 +335,11 @@ class Vispa:
                     found.update(zip(mine, mode.answer(list(mine.values())), strict=True))
                     parts.update((i, mode.parts_of(case)) for i, case in mine.items())
         _logger.info("answered %d texts; seconds by stage: %s", len(requests), clock.seconds)
-        origin = Origin(self.model, self.bank, self.recipe, self.chooser, self.prompts)
+        origin = Origin(self.model, self.bank, self.recipe, self.chooser, self.prompts, self.stances.name)
         for i, case in ready.items():
             if not isinstance(answer := found[i], Failure):
-                how = origin.provenance(requests[i], case, parts[i], sampling, clock.seconds)
-                found[i] = answer.model_copy(update={"provenance": how})
+                made = origin.provenance(requests[i], case, parts[i], sampling, clock.seconds)
+                found[i] = answer.model_copy(update={"provenance": made})
         return [found[i] for i in range(len(requests))]
 
 

@@ -177,6 +177,8 @@ class Provenance(Record):
         aggregator: name of the aggregator of an Overton response.
         picker: name of what picked the comment that fits a target.
         reader: name of the model that read comments as passages.
+        option_reading: how options were read (`vispa.readers.option_readings`).
+        stances: what read where the comments stand: `statements`, or an option reading and a model.
         mixture: of a distributional response.
         versions: of the libraries.
         timings: seconds by stage; of the whole batch where several texts ran together.
@@ -196,6 +198,8 @@ class Provenance(Record):
     aggregator: str | None = None
     picker: str | None = None
     reader: str | None = None
+    option_reading: str | None = None
+    stances: str | None = None
     mixture: Mixing | None = None
     versions: dict[str, str]
     timings: dict[str, float]

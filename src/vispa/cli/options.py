@@ -15,7 +15,18 @@ from vispa.cli.console import names_argument
 from vispa.cli.grouping import Configurable
 from vispa.errors import InputError, check_choice
 from vispa.readers.parameters import DEFAULT_TIMEOUT, LONGEST_TIMEOUT, SHORTEST_TIMEOUT
-from vispa.request import DEFAULT_K, DEFAULT_MODEL, MAX_NEW_TOKENS, MODES, RECIPES, Count, Mode, Sampling, texts
+from vispa.request import (
+    DEFAULT_K,
+    DEFAULT_MODEL,
+    MAX_NEW_TOKENS,
+    MODES,
+    OPTION_READINGS,
+    RECIPES,
+    Count,
+    Mode,
+    Sampling,
+    texts,
+)
 from vispa.selection import SELECTORS
 from vispa.taxonomy import Taxonomy
 
@@ -192,6 +203,14 @@ class Reading:
         str | None,
         typer.Option(help='Parameters of every request to the API, as JSON such as {"reasoning_effort": "low"}.'),
         Configurable(also=dict),
+    ] = None
+    option_reading: Annotated[
+        str | None,
+        typer.Option(
+            help="How a model is asked which option it favours: letters (the paper's), cyclic, calibrated or words. "
+            "Default: what suits the model."
+        ),
+        Configurable(choices=OPTION_READINGS),
     ] = None
     prompts: Annotated[Path | None, typer.Option("--prompts", help="TOML file that overrides prompts by name.")] = None
     weights: Annotated[

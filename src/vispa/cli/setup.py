@@ -18,6 +18,7 @@ from vispa.readers.parameters import LONGEST_TIMEOUT, SHORTEST_TIMEOUT, check_pa
 from vispa.request import (
     DEFAULT_K,
     MODES_OF,
+    OPTION_READINGS,
     RECIPES,
     Mode,
     RecipeName,
@@ -89,6 +90,8 @@ class Setup:
         check_choice("--dtype", self.loading.dtype, DTYPES)
         check_choice("--polarity", self.steering.polarity, POLARITIES)
         check_choice("--selector", selecting.selector, tuple(SELECTORS))
+        if reading.option_reading is not None:
+            check_choice("--option-reading", reading.option_reading, OPTION_READINGS)
         taxonomy = selecting.loaded_taxonomy()
         resolved_count(selecting.count, len(taxonomy))
         if selecting.k is None and selecting.values is None and len(taxonomy) < DEFAULT_K:
@@ -188,6 +191,7 @@ class Setup:
             prompts=prompts,
             mixture=mixture,
             reader=reader,
+            option_reading=self.reading.option_reading,  # type: ignore[arg-type]
             progress=progress,
         )
         if self.reading.aggregator != "extractive":
@@ -214,12 +218,14 @@ class Setup:
                 key_variable=reading.api_key_variable,
                 timeout=reading.api_timeout,
                 parameters=self.parsed_parameters(),
+                option_reading=reading.option_reading,  # type: ignore[arg-type]
             )
         from vispa.generation.transformers import TransformersEngine
         from vispa.models.loading import load_model
         from vispa.readers.local import LocalChat
 
-        return LocalChat(TransformersEngine(load_model(reading.aggregator, **self.loading.placement)))
+        loaded = load_model(reading.aggregator, **self.loading.placement)
+        return LocalChat(TransformersEngine(loaded), reading.option_reading)  # type: ignore[arg-type]
 
 
 def recipe_file(path: Path) -> Recipe:

@@ -170,6 +170,8 @@ def _bench_settings(bench: Bench) -> dict[str, Any]:
         "bank": vispa.bank.fingerprint,
         "taxonomy": vispa.taxonomy.fingerprint,
         "reader": vispa.reader.name,
+        "option_reading": [vispa.reader.option_reading, vispa.own_reader.option_reading],
+        "stances": vispa.stances.name,
         "aggregator": vispa.aggregator.name,
         **bench.sampling.effective(),
         "response_tokens": bench.response_tokens,

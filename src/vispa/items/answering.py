@@ -127,6 +127,8 @@ def batch_settings(vispa: Vispa, options: Mapping[str, Any], sampling: Sampling)
         | {"blocks": list(recipe.chosen_blocks(len(vispa.model.blocks))), "depth": list(recipe.depth)},
         "prompts": asdict(vispa.prompts),
         "mixture": asdict(vispa.mixture),
+        "option_reading": [vispa.reader.option_reading, vispa.own_reader.option_reading],
+        "stances": vispa.stances.name,
         "versions": versions(),
     }
 

@@ -13,10 +13,9 @@ from vispa.modes.prompts import Prompts
 from vispa.modes.questions import target_in_words
 from vispa.modes.refusals import refuses
 from vispa.modes.repeats import Encode, repeated
-from vispa.modes.stances import read_stances
+from vispa.modes.stances import StanceReader
 from vispa.modes.templates import filled
 from vispa.readers.base import Failure, Unfinished
-from vispa.readers.local import LocalChat
 from vispa.records import Comment, Ending, Selection, Stance
 from vispa.request import Request
 from vispa.steering.recipe import Steer
@@ -32,6 +31,7 @@ def commented(
     prompts: Prompts,
     sampling: Sampling,
     encode: Encode,
+    stances: StanceReader,
     progress: Progress | None = None,
 ) -> list[Case | Failure]:
     """The case of each request, with a steered comment for each of its values; all rows run together.
@@ -39,10 +39,11 @@ def commented(
     Args:
         requests: N texts.
         selections: the values of each.
-        engine: of the model; unsteered, it also reads where the comments stand.
+        engine: of the model.
         prompts: wording of requests that bring none of their own.
         sampling: how to decode.
         encode: sentence embeddings, by which comments that say the same are found.
+        stances: reads where the comments stand.
         progress: told of comments.
 
     Returns:
@@ -66,13 +67,13 @@ def commented(
     refused = [refuses(text) for text, _ in said]
     # A refusal takes no side: it is read as an empty comment.
     read = ["" if refusing else text for (text, _), refusing in zip(said, refused, strict=True)]
-    stances = read_stances(LocalChat(engine), [requests[owner].text for owner in owners], read, prompts)
+    found = stances.read([requests[owner].text for owner in owners], read)
     comments: list[list[Comment]] = [[] for _ in requests]
     failures: dict[int, Failure] = {}
     for place, (owner, row, text) in enumerate(zip(owners, rows, texts, strict=True)):
         if text.unfinished:
             failures.setdefault(owner, Failure(f"No comment for {row.steers[0].value}: {Unfinished().reason}"))
-        comments[owner].append(_comment(row, text, said[place], stances[place], refused[place]))
+        comments[owner].append(_comment(row, text, said[place], found[place], refused[place]))
     asking = zip(requests, selections, _marked(comments, encode), strict=True)
     return [failures.get(number) or _case(engine, *parts) for number, parts in enumerate(asking)]
 

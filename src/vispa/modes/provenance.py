@@ -32,6 +32,7 @@ class Origin:
         recipe: how it was steered.
         chooser: of the values.
         prompts: wording.
+        stances: name of what read where the comments stand.
     """
 
     model: LoadedModel
@@ -39,6 +40,7 @@ class Origin:
     recipe: Recipe
     chooser: Chooser
     prompts: Prompts
+    stances: str
 
     def provenance(
         self, request: Request, case: Case, parts: dict[str, Any], sampling: Sampling, seconds: dict[str, float]
@@ -65,6 +67,7 @@ class Origin:
             steering=Steering(**{**vars(self.recipe), "blocks": blocks}, strengths=self._strengths(case)),
             sampling=Decoding.model_validate(sampling.effective()) if case.comments else None,
             prompts=self.prompts.digest,
+            stances=self.stances if case.comments else None,
             versions=versions(),
             timings={stage: round(passed, 4) for stage, passed in seconds.items()},
             **parts,

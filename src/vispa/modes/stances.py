@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import Protocol, get_args
 
 from vispa.files.visible import is_blank
 from vispa.modes.prompts import Prompts
@@ -15,6 +15,48 @@ from vispa.records import Stance
 from vispa.request import STANCE_OPTIONS
 
 _STANCES: tuple[Stance, ...] = get_args(Stance)
+
+
+class StanceReader(Protocol):
+    """Says where comments stand.
+
+    Attributes:
+        name: goes into the record of an answer.
+    """
+
+    @property
+    def name(self) -> str:
+        """See the class."""
+        ...
+
+    def read(self, texts: Sequence[str], comments: Sequence[str]) -> list[dict[Stance, float]]:
+        """The stance of each comment to its text.
+
+        Args:
+            texts: N texts.
+            comments: N comments, one on each.
+
+        Returns:
+            N probabilities by stance; none where a comment says nothing, or its stance cannot be read.
+        """
+        ...
+
+
+class AskedStances:
+    """A `StanceReader`: a model is asked, with the comment as a passage.
+
+    Args:
+        reader: reads; never steered.
+        prompts: wording.
+    """
+
+    def __init__(self, reader: ChatModel, prompts: Prompts) -> None:
+        self.reader, self.prompts = reader, prompts
+        self.name = f"{reader.option_reading}:{reader.name}"
+
+    def read(self, texts: Sequence[str], comments: Sequence[str]) -> list[dict[Stance, float]]:
+        """See `StanceReader.read`."""
+        return read_stances(self.reader, texts, comments, self.prompts)
 
 
 def read_stances(

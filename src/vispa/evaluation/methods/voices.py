@@ -21,7 +21,6 @@ from vispa.modes.mixture import Mixture
 from vispa.modes.overton.extractive import ExtractiveAggregator
 from vispa.modes.picking import EmbeddingPicker
 from vispa.modes.refusals import refuses
-from vispa.modes.stances import read_stances
 from vispa.readers.base import Failure
 from vispa.records import Comment, Selection, Stance
 from vispa.taxonomy import Taxonomy, Value
@@ -104,7 +103,7 @@ def _stances(bench: Bench, items: Sequence[Item], voices: Sequence[Sequence[Voic
         return []
     texts = [item.text for item, spoken in zip(items, voices, strict=True) for _ in spoken]
     comments = [voice.text for spoken in voices for voice in spoken]
-    return read_stances(bench.reader, texts, comments, bench.wording)
+    return bench.vispa.stances.read(texts, comments)
 
 
 def _parts(bench: Bench, voices: Taxonomy) -> Parts:

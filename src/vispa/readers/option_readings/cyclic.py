@@ -11,6 +11,8 @@ from vispa.readers.base import Failure
 from vispa.readers.option_readings.base import LEAST_LEAD, OptionQuestion, Order, Reading, Source, share_of_one
 from vispa.request import OptionReadingName
 
+_LEVEL = 1e-6
+
 
 class Cyclic:
     """The mean over the cyclic orders of what the letters hold, renormalised in each.
@@ -81,5 +83,7 @@ def over_orders(question: OptionQuestion, found: Sequence[tuple[Order, Reading |
         written = written or reading.written
     mean = shares.mean(0)
     second, best = np.sort(mean)[-2:]
-    disputed = len(set(shares.argmax(1).tolist())) > 1 and best - second < LEAST_LEAD
+    # Where options are level, which of them counts as the likeliest is an accident.
+    differ = len(set(shares.argmax(1).tolist())) > 1 or best - second < _LEVEL
+    disputed = differ and best - second < LEAST_LEAD
     return Reading(mean, question.text, written, disputed)

@@ -1,0 +1,80 @@
+"""Where comments stand, by sentence embeddings: no language model reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+
+from vispa.files.reading import read_toml
+from vispa.files.visible import is_blank
+from vispa.modes.repeats import Encode
+from vispa.modes.sentences import split_sentences
+from vispa.records import Stance
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
+#: Least probability of the likeliest stance; below it, a comment's stance counts as one that cannot be read.
+LEAST_STANCE = 0.5
+
+_STANCES: tuple[Stance, ...] = get_args(Stance)
+_FILE = Path(__file__).parent / "statements.toml"
+# The inverse of the penalty's weight: 54 statements hold 384 dimensions loosely.
+_STRENGTH = 5.0
+
+
+class StatementStances:
+    """A `vispa.modes.stances.StanceReader`: a logistic regression on sentences that take each stance.
+
+    A comment's probabilities are the geometric mean of its sentences' own, so that sentences that take no side, or
+    opposite ones, level them out; where none reaches `LEAST_STANCE` the stance is withheld.
+
+    Args:
+        encode: sentence embeddings.
+    """
+
+    name = "statements"
+
+    def __init__(self, encode: Encode) -> None:
+        self._encode = encode
+
+    def read(self, texts: Sequence[str], comments: Sequence[str]) -> list[dict[Stance, float]]:
+        """See `StanceReader.read`; what the comments are on does not count."""
+        sentences = [[] if is_blank(comment) else split_sentences(comment) for comment in comments]
+        flat = [sentence for own in sentences for sentence in own]
+        if not flat:
+            return [{} for _ in comments]
+        logs = self._head.predict_log_proba(self._encode(flat))
+        ends = np.cumsum([len(own) for own in sentences])
+        return [_stance(logs[end - len(own) : end]) for own, end in zip(sentences, ends, strict=True)]
+
+    @cached_property
+    def _head(self) -> LogisticRegression:
+        from sklearn.linear_model import LogisticRegression
+
+        given = _statements()
+        labels = np.repeat(np.arange(len(_STANCES)), [len(given[stance]) for stance in _STANCES])
+        vectors = self._encode([sentence for stance in _STANCES for sentence in given[stance]])
+        return LogisticRegression(C=_STRENGTH, max_iter=1000).fit(vectors, labels)
+
+
+def _stance(logs: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> dict[Stance, float]:
+    """Of one comment by its sentences' log-probabilities [S, 3]; none where it cannot be told."""
+    if not len(logs):
+        return {}
+    mean = logs.mean(0)
+    shares = np.exp(mean - mean.max())
+    shares /= shares.sum()
+    if shares.max() < LEAST_STANCE:
+        return {}
+    return {stance: round(float(share), 4) for stance, share in zip(_STANCES, shares, strict=True)}
+
+
+@cache
+def _statements() -> dict[Stance, list[str]]:
+    table = read_toml(_FILE)
+    return {stance: table[stance] for stance in _STANCES}
