@@ -555,7 +555,7 @@ def command(bench, monkeypatch):
     app = typer.Typer()
     app.command("eval")(commands.evaluate)
     app.command("data")(commands.data)
-    monkeypatch.setattr(commands.Setup, "load", lambda self, taxonomy, progress=None: bench.vispa)
+    monkeypatch.setattr(commands.Setup, "load", lambda self, taxonomy, progress=None, **_: bench.vispa)
 
     def call(*arguments: str) -> str:
         result = CliRunner().invoke(app, arguments)
