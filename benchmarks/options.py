@@ -183,7 +183,8 @@ def _tell_data(reader: LocalChat, name: str, folder: Path, limit: int, prompts: 
     for status in available(folder):
         if status.path is None or status.task.mode == "overton":
             continue
-        items = [item for item in load_task(status.task.name, folder).items if item.gold_distribution is not None][:limit]
+        loaded = load_task(status.task.name, folder).items
+        items = [item for item in loaded if item.gold_distribution is not None][:limit]
         if not items:
             continue
         started = time.perf_counter()
