@@ -9,7 +9,7 @@ from vispa.modes.checks import comment_checks
 from vispa.modes.sentences import split_sentences
 
 # A refusal stands at the front; a text that first speaks of the matter has something to say.
-_FIRST = 2
+_FIRST = 3
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "`": "'"})
 
 
