@@ -23,16 +23,17 @@ HERE = Path(__file__).parent
 HEAD = """# Answers
 
 Ten answers as they came out, good and bad: the default model (SmolLM2, 135 million parameters), its recipe, six values,
-and at most 200 tokens a comment. A model of this size knows little and wanders; larger ones do better with the same
+and at most 100 tokens a comment. A model of this size knows little and wanders; larger ones do better with the same
 recipe. What is said of each is one reader's opinion. `python docs/answers.py` makes this page again.
 
-The request for a comment was chosen among seven wordings on four situations and 31 values, 40 tokens each: one that asks
-for a short comment ended by itself in 57 % of the cases (2 % with "Please comment on the following situation"), and
-refused or spoke of itself as an AI in 1 % (5 %).
+The request for a comment was chosen among seven wordings on four situations and 31 values, 40 tokens each. Asked for two
+short sentences on what matters most, the model ended by itself in 57 % of the cases (2 % with "Please comment on the
+following situation"), and refused or spoke of itself as an AI in 1 % (5 %).
 """
 
 
 def main() -> None:
+    """Ask, and write the page."""
     asked = tomllib.loads((HERE / "answers.toml").read_text(encoding="utf-8"))["answer"]
     vispa = Vispa.from_pretrained()
     answers: dict[int, OvertonResponse] = {}
@@ -40,7 +41,7 @@ def main() -> None:
         mine = [i for i, one in enumerate(asked) if one.get("self", False) is written]
         if written:
             vispa.write_with(vispa.own_reader)
-        found = vispa.respond_many([Request(asked[i]["text"]) for i in mine])
+        found = vispa.respond_many([Request(asked[i]["text"]) for i in mine], max_new_tokens=100)
         for place, answer in zip(mine, found, strict=True):
             if not isinstance(answer, OvertonResponse):
                 raise SystemExit(f"{asked[place]['text']}: {answer}")
@@ -55,7 +56,7 @@ def _part(number: int, asked: Mapping[str, Any], answer: OvertonResponse) -> str
     digest = hashlib.sha256(answer.response.encode()).hexdigest()[:12]
     known = asked.get("digest") == digest
     if not known:
-        print(f'{number + 1}. {asked["text"]}: digest = "{digest}"', file=sys.stderr)
+        sys.stderr.write(f'{number + 1}. {asked["text"]}: digest = "{digest}"\n')
     who = ", written by the model itself (`--aggregator self`)" if asked.get("self") else ""
     remark = asked["remark"] if known else "Not read yet."
     return "\n".join(

@@ -145,6 +145,15 @@ def test_a_written_response_ends_at_a_sentence(text: str, response: str, ending:
     assert [claim.text for claim in answer.claims] == split_sentences(response)
 
 
+def test_a_response_quotes_no_cut_sentence_where_it_has_others(small_taxonomy: Taxonomy) -> None:
+    aggregator = ExtractiveAggregator(small_taxonomy, never)
+    cut = [comment("calm", "Rest and the", ending="unfinished"), comment("thrift", "Save and", ending="unfinished")]
+    some, none = aggregator.aggregate([case(*cut, comment("candor", "Speak up.")), case(*cut)])
+    assert isinstance(some, OvertonResponse) and isinstance(none, OvertonResponse)
+    assert "The model came to the end of no sentence for calm and thrift.\nCandor: Speak up." in some.response
+    assert "Rest" not in some.response and none.response.endswith("\nCalm: Rest and the\nThrift: Save and")
+
+
 # ---------------------------------------------------------------- refusals
 
 REFUSALS = """

@@ -71,7 +71,12 @@ class ExtractiveAggregator:
             yield first, case.spoken
         refused = [i for i in case.silent if case.comments[i].refused]
         empty = [i for i in case.silent if not case.comments[i].refused]
-        for places, what in ((empty, "gave nothing"), (refused, "declined to speak")):
+        cut = [i for i in case.spoken if i not in _quotable(case)]
+        for places, what in (
+            (empty, "gave nothing"),
+            (refused, "declined to speak"),
+            (cut, "came to the end of no sentence"),
+        ):
             if places:
                 yield f"The model {what} for {listed([names[i] for i in places])}.", places
 
@@ -82,7 +87,10 @@ class ExtractiveAggregator:
         # Voices that are no values of the taxonomy's own have no examples.
         known = all(self.taxonomy.has_pairs(value) for value in values)
         worth = self._bearing.worth(values) if known else distinctness(texts)
+        quotable = _quotable(case)
         for place in case.distinct:
+            if place not in quotable:
+                continue
             same = [place, *(i for i in case.spoken if case.comments[i].repeats == place)]
             for sentence in salient_sentences(place, texts[place], worth):
                 yield same, sentence
@@ -91,6 +99,11 @@ class ExtractiveAggregator:
     def _claim(text: str, numbers: Sequence[int], comments: Sequence[Comment]) -> Claim:
         values = tuple(dict.fromkeys(comments[number].value for number in numbers))
         return Claim(text=text, values=values, comments=tuple(numbers), support=1.0, supported=True)
+
+
+def _quotable(case: Case) -> Sequence[int]:
+    """Positions of the comments that hold a full sentence; of all that say something, where none does."""
+    return [i for i in case.spoken if case.comments[i].ending != "unfinished"] or case.spoken
 
 
 def _merge(spoken: Iterator[tuple[list[int], str]]) -> list[_Group]:
