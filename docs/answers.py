@@ -23,12 +23,12 @@ HERE = Path(__file__).parent
 HEAD = """# Answers
 
 Ten answers as they came out, good and bad: the default model (SmolLM2, 135 million parameters), its recipe, six values,
-and at most 100 tokens a comment. A model of this size knows little and wanders; larger ones do better with the same
-recipe. What is said of each is one reader's opinion. `python docs/answers.py` makes this page again.
+and at most 100 tokens a comment. A model of this size knows little and wanders. What is said of each is one reader's
+opinion. `python docs/answers.py` makes this page again.
 
 The request for a comment was chosen among seven wordings on four situations and 31 values, 40 tokens each. Asked for
 two short sentences on what matters most, the model ended by itself in 57 % of the cases (2 % with "Please comment on
-the following situation"), and refused or spoke of itself as an AI in 1 % (5 %).
+the following situation"), and refused or spoke of itself as an AI in 1 % (6 %).
 """
 
 
