@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--readings", default=",".join(OPTION_READINGS), help="of these only, separated by commas")
     parser.add_argument("--only", choices=("plain", "stances", "data"), help="one of the tables")
     parser.add_argument("--data", type=Path, help="folder of the data sets")
-    parser.add_argument("--limit", type=int, default=200, help="items of each file")
+    parser.add_argument("--limit", type=int, default=200, help="items of each file, and plain questions at most")
     arguments = parser.parse_args()
     reader = Remembering(
         TransformersEngine(load_model(arguments.model, dtype=arguments.dtype, threads=arguments.threads))
@@ -168,7 +168,11 @@ def main() -> None:
     for name in arguments.readings.split(","):
         reader.option_reading = _checked(name)
         if arguments.only in (None, "plain"):
-            _tell("plain questions", name, *_shares(plain_questions(reader, _rows("plain_questions"), prompts)))
+            _tell(
+                "plain questions",
+                name,
+                *_shares(plain_questions(reader, _rows("plain_questions")[: arguments.limit], prompts)),
+            )
         if arguments.only in (None, "stances"):
             stances = known_stances(AskedStances(reader, prompts), _rows("known_stances"))
             _tell("stances", name, f"told {stances[0]:.2f}", f"right of these {stances[1]:.2f}")
