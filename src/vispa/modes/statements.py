@@ -23,12 +23,12 @@ LEAST_STANCE = 0.5
 
 _STANCES: tuple[Stance, ...] = get_args(Stance)
 _FILE = Path(__file__).parent / "statements.toml"
-# The inverse of the penalty's weight: 54 statements hold 384 dimensions loosely.
-_STRENGTH = 5.0
+# The inverse of the penalty's weight: some eighty statements hold 384 dimensions loosely.
+_STRENGTH = 20.0
 
 
 class StatementStances:
-    """A `vispa.modes.stances.StanceReader`: a logistic regression on sentences that take each stance.
+    """A `vispa.modes.stances.StanceReader`: a logistic regression on sentences that take each stance, or none.
 
     A comment's probabilities are the geometric mean of its sentences' own, so that sentences that take no side, or
     opposite ones, level them out; where none reaches `LEAST_STANCE` the stance is withheld.
@@ -56,25 +56,27 @@ class StatementStances:
     def _head(self) -> LogisticRegression:
         from sklearn.linear_model import LogisticRegression
 
-        given = _statements()
-        labels = np.repeat(np.arange(len(_STANCES)), [len(given[stance]) for stance in _STANCES])
-        vectors = self._encode([sentence for stance in _STANCES for sentence in given[stance]])
+        given = list(_statements().values())
+        labels = np.repeat(np.arange(len(given)), [len(sentences) for sentences in given])
+        vectors = self._encode([sentence for sentences in given for sentence in sentences])
         return LogisticRegression(C=_STRENGTH, max_iter=1000).fit(vectors, labels)
 
 
 def _stance(logs: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> dict[Stance, float]:
-    """Of one comment by its sentences' log-probabilities [S, 3]; none where it cannot be told."""
+    """Of one comment by its sentences' log-probabilities [S, 4]; none where it cannot be told."""
     if not len(logs):
         return {}
     mean = logs.mean(0)
     shares = np.exp(mean - mean.max())
     shares /= shares.sum()
-    if shares.max() < LEAST_STANCE:
+    sides = shares[: len(_STANCES)]
+    if sides.max() < LEAST_STANCE:
         return {}
-    return {stance: round(float(share), 4) for stance, share in zip(_STANCES, shares, strict=True)}
+    return {stance: round(float(share), 4) for stance, share in zip(_STANCES, sides / sides.sum(), strict=True)}
 
 
 @cache
-def _statements() -> dict[Stance, list[str]]:
+def _statements() -> dict[str, list[str]]:
+    """Sentences by stance, and last those that take none."""
     table = read_toml(_FILE)
-    return {stance: table[stance] for stance in _STANCES}
+    return {name: table[name] for name in (*_STANCES, "none")}
