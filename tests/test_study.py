@@ -402,6 +402,8 @@ def test_only_what_is_asked_for(llama: LoadedModel, bank: VectorBank, forward_pa
     assert found.quality is found.dose is found.leakage is None
     with pytest.raises(InputError, match="parts"):
         inspect_bank(llama, bank, raw(llama), ["calm"], parts=["speed"])
+    with pytest.raises(InputError, match="needs situations and a judge"):
+        inspect_bank(llama, bank, raw(llama), ["calm"], parts=["expression"])
 
 
 def test_tables_hold_what_was_found(llama: LoadedModel, bank: VectorBank, tmp_path: Path) -> None:
@@ -541,6 +543,29 @@ def test_command_prints_json(command: Callable[..., object], tmp_path: Path) -> 
     assert summary["dose"][0]["magnitude"] == "unsteered"
     assert summary["prompts"] == len(everyday_prompts()) >= 5
     assert {Path(path).name for path in summary["files"]} == {"quality.csv", "dose.csv", "inspection.json"}
+
+
+def test_command_judges_comments_on_a_users_values(command: Callable[..., object], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    found = command("--only", "expression", "--figures", "svg")
+    assert found.exit_code == 0, found.output
+    for words in ("own pairs, on which the vectors were fitted too", "harmonic mean", "leaks to", "expression.svg"):
+        assert words in found.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"expression.{s}" for s in ("csv", "svg")} | {
+        "inspection.json"
+    }
+    kept = json.loads((tmp_path / "out" / "inspection.json").read_text(encoding="utf-8"))["expression"]
+    assert kept["judge"]["learnt_from"] == "pairs" and kept["judge"]["accuracy"]["hits"] > 0.5
+    rows = [row for row in kept["rows"] if row["steering"] == "steered"]
+    assert len(rows) == 8 * 3 and len({row["situation"] for row in rows}) == 8
+    for row in kept["by_value"]:
+        own = [one["hit"] for one in rows if one["value"] == row["value"]]
+        assert row["hit"] == pytest.approx(sum(own) / 8, abs=1e-5)
+    again = command("--only", "expression", "--figures", "none", "--json")
+    assert again.exit_code == 0, again.output
+    summary = json.loads(again.stdout.splitlines()[-1])
+    assert "rows" not in summary["expression"]
+    assert summary["expression"]["by_value"] == kept["by_value"]
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,17 @@ if TYPE_CHECKING:
     from vispa.taxonomy import Taxonomy
 
 # As in vispa.study, which is too heavy to import for `--help`.
-_PARTS = ("quality", "similarity", "dose", "leakage")
+_DEFAULT_PARTS = ("quality", "similarity", "dose", "leakage")
+_PARTS = (*_DEFAULT_PARTS, "expression")
+# Development situations that are commented on.
+_SITUATIONS = 8
 _FIGURES = ("png", "svg", "none")
+
+# Of `vispa.study.expressed.Expressed.overall`, in the order in which they are printed.
+_OVERALL = (
+    "hit", "rank", "promotes", "topic", "nll", "repetition", "similarity", "leakage", "relation", "fluency",
+    "harmonic_mean",
+)  # fmt: skip
 
 Rows = list[dict[str, Any]]
 
@@ -39,7 +48,10 @@ def inspect(
     values: Annotated[
         str | None, typer.Option(help="Values of the dose-response, comma-separated; else one of each family.")
     ] = None,
-    only: Annotated[str | None, typer.Option(help=f"Parts, comma-separated: {', '.join(_PARTS)}.")] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(help=f"Parts, comma-separated: {', '.join(_PARTS)} (takes minutes); else all but the last."),
+    ] = None,
     figures: Annotated[str, typer.Option(help="png, svg or none.")] = "png",
     max_new_tokens: Annotated[int, typer.Option(help="Longest text of the dose-response, in tokens.")] = 60,
     selecting: Annotated[Selecting, only("taxonomy")],
@@ -48,7 +60,8 @@ def inspect(
 ) -> None:
     """Study a model's bank: which directions separate, which are alike, what steering gives, costs and leaks.
 
-    Writes a CSV file and a figure for each part and all numbers to inspection.json.
+    Writes a CSV file and a figure for each part and all numbers to inspection.json. The part `expression` lets a judge
+    say which values comments express, on situations that recipes are chosen on.
     Example: `vispa inspect -o study --only quality,similarity`
     """
     parts = _parts(only)
@@ -100,6 +113,7 @@ def _study(
     from vispa.study.inspection import inspect_bank
     from vispa.study.probing import PROBE
 
+    commenting = _commenting(loaded, taxonomy) if "expression" in how["parts"] else {}
     needed = {PROBE, how["estimator"]} - {None}
     with progress_bars() as progress:
         bank = cached_bank(loaded, taxonomy, estimators=needed, progress=progress)
@@ -109,13 +123,30 @@ def _study(
             [chat_prompt(loaded, message) for message in messages or everyday_prompts()],
             values or one_per_family(taxonomy),
             progress=progress,
+            **commenting,
             **how,
         )
 
 
+def _commenting(loaded: LoadedModel, taxonomy: Taxonomy) -> dict[str, Any]:
+    """Situations for comments, and who judges them."""
+    from vispa.models.encoder import load_encoder
+    from vispa.models.encoding import chat_prompt
+    from vispa.modes.prompts import built_in_prompts
+    from vispa.modes.templates import filled
+    from vispa.study.expression import Situation
+    from vispa.study.taxonomy_judge import taxonomy_judge
+    from vispa.tuning.situations import development_situations
+
+    ask = built_in_prompts(loaded.name).comment
+    texts = development_situations()[:_SITUATIONS]
+    situations = [Situation(text, chat_prompt(loaded, filled(ask, text=text))) for text in texts]
+    return {"situations": situations, "judge": taxonomy_judge(taxonomy, load_encoder())}
+
+
 def _parts(only: str | None) -> tuple[str, ...]:
     if only is None:
-        return _PARTS
+        return _DEFAULT_PARTS
     given = [name.strip() for name in only.split(",") if name.strip()]
     for name in given or [""]:
         check_choice("--only", name, _PARTS)
@@ -138,7 +169,14 @@ def _summary(found: Inspection) -> dict[str, Any]:
         "recipe": vars(found.recipe),
         "prompts": len(found.prompts),
         **{part: rows for part, rows in _tables(found).items() if rows},
+        **_expression_summary(found),
     }
+
+
+def _expression_summary(found: Inspection) -> dict[str, Any]:
+    from vispa.study.tables import expression_summary
+
+    return {} if found.expression is None else {"expression": expression_summary(found.expression)}
 
 
 def _tables(found: Inspection) -> dict[str, Rows]:
@@ -193,6 +231,16 @@ def _print_summary(found: Inspection) -> None:
         if rows:
             of = f" ({', '.join(found.dose.values)})" if found.dose is not None and title == "dose" else ""
             _print_table(title.capitalize() + of, rows)
+    if found.expression is not None:
+        print_line(found.expression.judge.words)
+        shown = ("value", "hit", "rank", "promotes", "topic", "leaks_to")
+        _print_table("Expression", [{name: row[name] for name in shown} for row in found.expression.by_value()])
+        sides = found.expression.overall()
+        rows = [
+            {"figure": name.replace("_", " "), **{side: means[name] for side, means in sides.items()}}
+            for name in _OVERALL
+        ]
+        _print_table("Comments on the whole", rows)
 
 
 def _print_table(title: str, rows: Rows) -> None:
@@ -208,7 +256,7 @@ def _print_table(title: str, rows: Rows) -> None:
         collapse_padding=True,
     )
     for name, entry in rows[0].items():
-        is_text = name in ("value", "nearest", "leaks_to", "magnitude")
+        is_text = name in ("figure", "value", "nearest", "leaks_to", "magnitude")
         justify: Literal["left", "right"] = "left" if is_text else "right"
         table.add_column(name.replace("_", " "), justify=justify, no_wrap=isinstance(entry, str))
     for row in rows:
@@ -222,4 +270,4 @@ def _shown(name: str, entry: Any) -> str:
         return ""
     if name == "magnitude" or not isinstance(entry, float):
         return str(entry)
-    return f"{entry:.2f}"
+    return "" if entry != entry else f"{entry:.2f}"

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from vispa.files.drawing import drawing
 from vispa.study.dose import DoseResponse, Measure
+from vispa.study.expressed import Expressed
 from vispa.study.inspection import Inspection
 from vispa.study.leakage import Leakage
 from vispa.study.quality import Quality
@@ -56,6 +57,9 @@ def write_figures(inspection: Inspection, folder: Path, suffix: str, labels: Lab
     if inspection.leakage is not None:
         written.append(folder / f"leakage.{suffix}")
         draw_leakage(inspection.leakage, written[-1], labels)
+    if inspection.expression is not None:
+        written.append(folder / f"expression.{suffix}")
+        draw_expression(inspection.expression, written[-1], labels)
     return written
 
 
@@ -120,6 +124,29 @@ def draw_dose(table: DoseResponse, path: Path, labels: Labels | None = None) -> 
             axis.set(title=title, xlabel=_dose_label(table))
         handles, names = axes[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside right center", ncols=legend_columns, fontsize=7, frameon=False)
+
+
+def draw_expression(table: Expressed, path: Path, labels: Labels | None = None) -> None:
+    """Bars for each value's steered comments with a mark for the unsteered ones, the most expressed value on top."""
+    parts = (
+        ("hit", f"found among {len(table.steered.values)}", (-0.03, 1.03)),
+        ("rank", "AUC: ahead of the others", (-0.03, 1.03)),
+        ("promotes", "for it rather than against it", (-0.03, 1.03)),
+        ("topic", "cosine with the situation", (None, None)),
+    )
+    steered, plain = table.steered.by_value(), table.plain.by_value()
+    order = np.lexsort((steered["rank"], steered["hit"]))
+    names = _names([table.steered.values[place] for place in order], labels)
+    with drawing(path, 10.0, 1.4 + len(order) * _CELL) as figure:
+        axes = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+        for axis, (measure, title, limits) in zip(axes, parts, strict=True):
+            axis.barh(range(len(order)), steered[measure][order], color="C0", height=0.7, label="steered")
+            axis.plot(plain[measure][order], range(len(order)), ls="", marker="|", color="black", label="unsteered")
+            axis.set(title=title, xlim=limits)
+        axes[0].set_yticks(range(len(order)), names)
+        axes[0].set_ylim(-0.6, len(order) - 0.4)
+        handles, words = axes[0].get_legend_handles_labels()
+        figure.legend(handles, words, loc="outside lower center", ncols=2, fontsize=7, frameon=False)
 
 
 # ---------------------------------------------------------------- parts of drawings

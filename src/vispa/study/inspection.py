@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from vispa.errors import check_choice
+from vispa.errors import InputError, check_choice
 from vispa.generation.rows import Sampling
 from vispa.models.encoding import Prompt
 from vispa.models.loading import LoadedModel
@@ -16,12 +16,17 @@ from vispa.steering.fitting import Progress
 from vispa.steering.named_recipes import resolved_recipe
 from vispa.steering.recipe import Recipe
 from vispa.study.dose import DoseResponse, dose_response
+from vispa.study.expressed import Expressed, expressed
+from vispa.study.expression import Situation
 from vispa.study.leakage import Leakage, leakage
 from vispa.study.quality import Quality, quality
 from vispa.study.similarity import Similarity, similarity
+from vispa.study.taxonomy_judge import TaxonomyJudge
 
-Part = Literal["quality", "similarity", "dose", "leakage"]
+Part = Literal["quality", "similarity", "dose", "leakage", "expression"]
 PARTS: tuple[Part, ...] = get_args(Part)
+#: Without what takes minutes on a real model.
+DEFAULT_PARTS: tuple[Part, ...] = PARTS[:-1]
 
 # Near it lies the sweet spot between no effect and incoherent text.
 _RESIDUAL_AMOUNT = 0.5
@@ -40,6 +45,7 @@ class Inspection:
         similarity: of the directions.
         dose: effect by magnitude.
         leakage: effect on other values.
+        expression: which values comments express, and at what cost.
     """
 
     info: BankInfo
@@ -50,6 +56,7 @@ class Inspection:
     similarity: Similarity | None = None
     dose: DoseResponse | None = None
     leakage: Leakage | None = None
+    expression: Expressed | None = None
 
 
 def recipe_for(bank: VectorBank, estimator: str) -> Recipe:
@@ -77,8 +84,10 @@ def inspect_bank(
     values: Sequence[str],
     *,
     estimator: str | None = None,
-    parts: Collection[str] = PARTS,
+    parts: Collection[str] = DEFAULT_PARTS,
     sampling: Sampling | None = None,
+    situations: Sequence[Situation] = (),
+    judge: TaxonomyJudge | None = None,
     progress: Progress | None = None,
 ) -> Inspection:
     """Study an estimator's directions and what steering with them does.
@@ -91,13 +100,17 @@ def inspect_bank(
         estimator: name of the bank's entry; the recipe's by default.
         parts: which of `PARTS` to compute.
         sampling: how the dose-response's texts are decoded.
+        situations: that the part `expression` has commented on.
+        judge: of those comments (see `taxonomy_judge`).
         progress: told of progress.
 
     Raises:
-        InputError: an unknown part, estimator or value, or no prompt where one is needed.
+        InputError: an unknown part, estimator or value, or no prompt, situation or judge where one is needed.
     """
     for part in parts:
         check_choice("parts", part, PARTS)
+    if "expression" in parts and (judge is None or not situations):
+        raise InputError("parts", "expression needs situations and a judge.", "Give both, or leave it out.")
     recipe = resolved_recipe(None, bank) if estimator is None else recipe_for(bank, estimator)
     chosen = recipe.chosen_blocks(len(bank.residual_norm))
     plan = bank.plan(bank.info.values, recipe)
@@ -112,4 +125,7 @@ def inspect_bank(
         if "dose" in parts
         else None,
         leakage(loaded, bank, prompts, recipe=recipe, progress=progress) if "leakage" in parts else None,
+        expressed(loaded, bank, judge, situations, recipe=recipe, progress=progress)
+        if "expression" in parts and judge is not None
+        else None,
     )

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from vispa.errors import InputError
-from vispa.files.reading import read_object
+from vispa.files.door import read_bytes
 from vispa.files.writing import replacing
 from vispa.study.dose import MEASURES, DoseResponse
+from vispa.study.expressed import MEASURES as OF_COMMENTS
+from vispa.study.expressed import Expressed
 from vispa.study.inspection import Inspection
 from vispa.study.leakage import Leakage
 from vispa.study.quality import Quality
@@ -64,9 +66,10 @@ def check_folder(folder: Path) -> None:
     if not found:
         return
     try:
-        earlier = read_object(folder / INSPECTION_FILE, "run")
+        # Generated texts may hold what a file from a user may not, such as a NUL character.
+        earlier = json.loads(read_bytes(folder / INSPECTION_FILE, "run"))
         is_study = {"model_fingerprint", "taxonomy_fingerprint"} <= set(earlier)
-    except InputError:
+    except (InputError, ValueError, TypeError, RecursionError):
         is_study = False
     if not is_study:
         raise InputError(str(folder), f"holds {found[0]}, which no study wrote.", "Choose another folder.")
@@ -85,6 +88,11 @@ def everything(inspection: Inspection) -> dict[str, Any]:
             found[type(part).__name__.lower()] = asdict(part)
     if inspection.dose is not None:
         found["dose"] = _dose_summary(inspection.dose) | {"rows": [asdict(row) for row in inspection.dose.rows]}
+    if inspection.expression is not None:
+        found["expression"] = expression_summary(inspection.expression) | {
+            "change": inspection.expression.steered.change(inspection.expression.plain),
+            "rows": list(inspection.expression.comments()),
+        }
     plain: dict[str, Any] = as_json_types(found)
     return plain
 
@@ -100,6 +108,16 @@ def _dose_summary(dose: DoseResponse) -> dict[str, Any]:
     }
 
 
+def expression_summary(found: Expressed) -> dict[str, Any]:
+    """What was found about comments, without the comments."""
+    return {
+        "judge": {"learnt_from": found.judge.learnt_from, "accuracy": dict(found.judge.accuracy)},
+        "situations": found.situations,
+        "overall": found.overall(),
+        "by_value": found.by_value(),
+    }
+
+
 def _tables(inspection: Inspection) -> Iterator[tuple[str, Cells]]:
     if inspection.quality is not None:
         yield "quality", _quality_cells(inspection.quality)
@@ -109,6 +127,8 @@ def _tables(inspection: Inspection) -> Iterator[tuple[str, Cells]]:
         yield "dose", _dose_cells(inspection.dose)
     if inspection.leakage is not None:
         yield "leakage", _leakage_cells(inspection.leakage)
+    if inspection.expression is not None:
+        yield "expression", _expression_cells(inspection.expression)
 
 
 def _quality_cells(table: Quality) -> Cells:
@@ -140,6 +160,13 @@ def _leakage_cells(table: Leakage) -> Cells:
         for column, read in enumerate(table.values):
             changes = (table.change[row, column], table.logit_change[row, column])
             yield (steered, read, table.unsteered[column], *changes, table.accuracy[column])
+
+
+def _expression_cells(table: Expressed) -> Cells:
+    columns = ("steering", "situation", "value", *OF_COMMENTS, "text")
+    yield columns
+    for row in table.comments():
+        yield [row[column] for column in columns]
 
 
 def _write_csv(path: Path, cells: Cells) -> None:
