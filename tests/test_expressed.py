@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from encoders import BagOfWords
 
 from vispa.models.encoder import load_encoder
 from vispa.models.encoding import chat_prompt
@@ -20,23 +20,6 @@ from vispa.study.known import KnownTexts, known_comments
 from vispa.study.taxonomy_judge import TaxonomyJudge, taxonomy_judge
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
-
-
-class BagOfWords:
-    """Counts words in 256 bins, and the texts that it was given."""
-
-    name = "bag of words"
-
-    def __init__(self):
-        self.read = []
-
-    def encode(self, texts, progress=None):
-        self.read += texts
-        vectors = np.zeros((len(texts), 256), dtype=np.float32)
-        for row, text in zip(vectors, texts, strict=True):
-            for word in text.lower().split():
-                row[zlib.crc32(word.encode()) % 256] += 1
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 
 def test_the_built_in_values_are_judged_by_what_no_vector_is_fitted_on():
