@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -149,19 +150,21 @@ def rows_of(loaded: LoadedModel, taxonomy: Taxonomy, texts: Sequence[str], names
         texts: the situations.
         names: of the rows wanted, of `ROWS`.
     """
-    published, portable = Recipe(), portable_recipe()
-    bank = cached_bank(loaded, taxonomy, estimators={published.estimator, portable.estimator})
-    tuned = bank.recipe if is_tuned(bank) else None
-    for recipe in (portable, bank.recipe):
-        bank = measured_bank(loaded, bank, recipe)
     plain, personas = (situations_of(loaded, taxonomy, texts, named) for named in (False, True))
-    engine = TransformersEngine(loaded, bank)
-    found = {"unsteered": Row(engine, None, plain), "persona": Row(engine, None, personas)}
-    found["published"], found["portable"] = Row(engine, published, plain), Row(engine, portable, plain)
-    random = TransformersEngine(loaded, with_random_vectors(bank, bank.recipe))
-    found["random"] = Row(random, bank.recipe, plain)
-    if tuned is not None:
-        found["tuned"], found["persona_tuned"] = Row(engine, tuned, plain), Row(engine, tuned, personas)
+    alone = TransformersEngine(loaded)
+    found = {"unsteered": Row(alone, None, plain), "persona": Row(alone, None, personas)}
+    # Fitting a bank takes minutes: only where it is needed.
+    if set(names) - found.keys():
+        published, portable = Recipe(), portable_recipe()
+        bank = cached_bank(loaded, taxonomy, estimators={published.estimator, portable.estimator})
+        for recipe in (portable, bank.recipe):
+            bank = measured_bank(loaded, bank, recipe)
+        engine = TransformersEngine(loaded, bank)
+        found["published"], found["portable"] = Row(engine, published, plain), Row(engine, portable, plain)
+        random = TransformersEngine(loaded, with_random_vectors(bank, bank.recipe))
+        found["random"] = Row(random, bank.recipe, plain)
+        if is_tuned(bank):
+            found["tuned"], found["persona_tuned"] = (Row(engine, bank.recipe, asked) for asked in (plain, personas))
     return {name: found[name] for name in ROWS if name in found and (name in names or name == "unsteered")}
 
 
@@ -275,9 +278,8 @@ def measure_model(
         report = reported(expression, plain, figures, texts, row.recipe)
         harmonic[name] = dict(enumerate(report["harmonic_mean_by_situation"]))
         cells = [shown(one) for one in figures.values()]
-        print(
-            f"| {ROWS[name]} | " + " | ".join(cells) + f" | <!-- {time.perf_counter() - started:.0f} s -->", flush=True
-        )
+        print(f"| {ROWS[name]} | " + " | ".join(cells) + " |", flush=True)
+        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
         finished(name, report)
     print()
     for name in ("tuned", "persona_tuned"):

@@ -206,7 +206,12 @@ def surprise(loaded: LoadedModel, situations: Sequence[Situation], texts: Sequen
     """
     each = len(texts) // max(1, len(situations))
     prompts = [situation.plain for situation in situations for _ in range(each)]
-    return np.asarray(np.log(perplexities(loaded, prompts, texts)))
+    # What the plain model says of a situation is the same for every value.
+    numbers: dict[tuple[Prompt, str], int] = {}
+    for pair in zip(prompts, texts, strict=True):
+        numbers.setdefault(pair, len(numbers))
+    found = np.log(perplexities(loaded, [prompt for prompt, _ in numbers], [text for _, text in numbers]))
+    return np.asarray(found[[numbers[pair] for pair in zip(prompts, texts, strict=True)]])
 
 
 def measured(
