@@ -27,6 +27,7 @@ from vispa.cli import (
     respond,
     select,
     taxonomy,
+    tune,
     values,
 )
 from vispa.cli.console import ReaderGone, flush_output, print_line, print_note
@@ -77,6 +78,7 @@ app.command("batch")(batch.batch)
 app.command("select")(select.select)
 app.command("values")(values.values)
 app.command("fit")(fit.fit)
+app.command("tune")(tune.tune)
 app.command("mixture")(mixture.mixture)
 app.command("inspect")(inspect.inspect)
 app.command("data")(evaluate.data)

@@ -99,6 +99,18 @@ def keep_strengths(bank: VectorBank) -> None:
         say_unused(path, error)
 
 
+def keep_tuned(bank: VectorBank) -> None:
+    """Cache a bank with the recipe that was tuned on it; what else the cached one holds is kept."""
+    path = bank_file(bank.info.model_fingerprint, bank.info.taxonomy_fingerprint)
+    try:
+        with changing(path):
+            cached = salvaged(path).bank if path.is_file() else None
+            earlier = {} if cached is None else cached.entries
+            replace(bank, entries={**earlier, **bank.entries}).save(path)
+    except (VispaError, OSError) as error:
+        say_unused(path, error)
+
+
 def _found(path: Path, loaded: LoadedModel, taxonomy: Taxonomy) -> Salvage:
     """What the cache has."""
     try:

@@ -19,12 +19,12 @@ class Trial:
     """A recipe with what it gave on the situations of a round.
 
     Attributes:
-        recipe: None for the plain model.
+        recipe: how the model was steered.
         expression: its measures.
         figures: means over situations by name; see `Expression.scores`.
     """
 
-    recipe: Recipe | None
+    recipe: Recipe
     expression: Expression
     figures: dict[str, float]
 
@@ -69,15 +69,25 @@ class Bench:
             InputError: an estimator or block that the bank does not have.
             NumericalError: a logit, activation or shift is not finite.
         """
-        chosen, sampling = self.situations[situations], Sampling(self.tokens)
-        found = measure_expressions(
-            self.engine, self.judge, chosen, self.values, (None, *recipes), sampling=sampling, progress=progress
+        plain, *found = self.measure((None, *recipes), situations, progress)
+        return [trial(recipe, one, plain) for recipe, one in zip(recipes, found, strict=True)]
+
+    def measure(
+        self, recipes: Sequence[Recipe | None], situations: slice, progress: Callable[[int], None] | None = None
+    ) -> list[Expression]:
+        """The measures of recipes on some of the situations; see `run`."""
+        return measure_expressions(
+            self.engine,
+            self.judge,
+            self.situations[situations],
+            self.values,
+            recipes,
+            sampling=Sampling(self.tokens),
+            progress=progress,
         )
-        plain = found[0]
-        return [trial(recipe, one, plain) for recipe, one in zip(recipes, found[1:], strict=True)]
 
 
-def trial(recipe: Recipe | None, expression: Expression, plain: Expression) -> Trial:
+def trial(recipe: Recipe, expression: Expression, plain: Expression) -> Trial:
     """A recipe's measures as a trial, beside those of the plain model on the same situations."""
     scores = expression.scores(plain)
     return Trial(recipe, expression, {name: float(np.nanmean(each)) for name, each in scores.items()})

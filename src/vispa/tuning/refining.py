@@ -1,0 +1,132 @@
+"""Refined directions: steering vectors trained until the model's best steered comments become its usual ones.
+
+Where a direction of means is strong enough to change what is said, it also blurs the situation and the grammar. Of
+its comments some are good all the same. The vectors, and nothing else, are moved by gradient descent so that these
+comments become likely, and kept no longer than they were: a step of expert iteration on a few thousand numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from vispa.models.batching import Budget, pad_left, token_batches
+from vispa.models.encoding import common, continued
+from vispa.models.loading import LoadedModel
+from vispa.steering.activations import hooks_on
+from vispa.tuning.examples import Example
+
+#: Tokens in a batch, padding included: few, so that an epoch is many steps.
+_BATCH = Budget(tokens=2560)
+#: Step of Adam, as a share of a coordinate of typical length.
+_STEP = 0.1
+
+
+def refined_vectors(
+    loaded: LoadedModel,
+    start: torch.Tensor,
+    blocks: Sequence[int],
+    examples: Sequence[Example],
+    *,
+    epochs: int,
+    seed: int = 0,
+    deadline: float = float("inf"),
+    progress: Callable[[int], None] | None = None,
+) -> torch.Tensor:
+    """Vectors that make examples likely, from vectors that do so a little.
+
+    A vector is never longer than it was at the start. The model's weights stay as they are.
+
+    Args:
+        loaded: the model.
+        start: [V, L, H] float32, as they are added to the residual stream at every token; those at other blocks
+            than `blocks` stay zero.
+        blocks: where vectors are added.
+        examples: comments with the place of their value in `start`.
+        epochs: how often each example is seen.
+        seed: of the order of the batches.
+        deadline: by `time.monotonic`; no epoch begins after it.
+        progress: called with the number of examples just seen.
+
+    Returns:
+        [V, L, H] float32.
+    """
+    encoded = [_Encoded.of(loaded, one) for one in examples]
+    limit = start[:, list(blocks)].norm(dim=-1, keepdim=True).to(loaded.device)
+    base = start[:, list(blocks)].to(loaded.device)
+    # Lengths differ between blocks and values by orders of magnitude: steps are shares of them.
+    scale = (limit / start.shape[-1] ** 0.5).clamp_min(1e-12)
+    free = torch.zeros_like(base, requires_grad=True)
+    optimizer = torch.optim.Adam([free], lr=_STEP)
+    batches = list(token_batches([len(one.ids) for one in encoded], _BATCH))
+    chance = np.random.default_rng(seed)
+    with _frozen(loaded):
+        for _ in range(epochs):
+            if time.monotonic() > deadline:
+                break
+            for number in chance.permutation(len(batches)):
+                batch = [encoded[place] for place in batches[number]]
+                with loaded.turns, torch.enable_grad():
+                    loss = _loss(loaded, base + scale * free, blocks, batch)
+                    (gradient,) = torch.autograd.grad(loss, free)
+                free.grad = gradient
+                optimizer.step()
+                with torch.no_grad():
+                    vectors = base + scale * free
+                    vectors *= (limit / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)).clamp_max(1.0)
+                    free.copy_((vectors - base) / scale)
+                if progress is not None:
+                    progress(len(batch))
+    out = torch.zeros_like(start)
+    out[:, list(blocks)] = (base + scale * free).detach().to(start.device)
+    return out
+
+
+class _Encoded:
+    """An example as tokens: `ids` of prompt and comment, of which the last `count` are the comment's."""
+
+    def __init__(self, value: int, ids: tuple[int, ...], count: int) -> None:
+        self.value, self.ids, self.count = value, ids, count
+
+    @classmethod
+    def of(cls, loaded: LoadedModel, example: Example) -> _Encoded:
+        ids = continued(loaded, example.prompt, example.text)
+        return cls(example.value, ids, max(1, len(ids) - common(example.prompt.ids, ids)))
+
+
+def _loss(loaded: LoadedModel, vectors: torch.Tensor, blocks: Sequence[int], batch: Sequence[_Encoded]) -> torch.Tensor:
+    """Mean negative log-likelihood of the comments' tokens, each steered toward its value."""
+    ids, mask, positions = pad_left(loaded, [one.ids for one in batch])
+    values = torch.tensor([one.value for one in batch], device=vectors.device)
+    place = {block: number for number, block in enumerate(blocks)}
+
+    def shifted(block: int, hidden: torch.Tensor) -> torch.Tensor:
+        shift = vectors[values, place[block]].to(hidden.device, hidden.dtype)
+        return hidden + shift[:, None]
+
+    most = max(one.count for one in batch)
+    with hooks_on(loaded.blocks, shifted, blocks):
+        logits = loaded.model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=most + 1
+        ).logits
+    counts = torch.tensor([one.count for one in batch], device=logits.device)
+    wanted = torch.arange(most, 0, -1, device=logits.device) <= counts[:, None]
+    targets = ids[:, -most:].to(logits.device)
+    return torch.nn.functional.cross_entropy(logits[:, :-1][wanted].float(), targets[wanted])
+
+
+@contextmanager
+def _frozen(loaded: LoadedModel) -> Iterator[None]:
+    """No gradients of the model's weights while the context lasts."""
+    asked = [weight for weight in loaded.model.parameters() if weight.requires_grad]
+    for weight in asked:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in asked:
+            weight.requires_grad_(True)

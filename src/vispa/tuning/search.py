@@ -1,0 +1,235 @@
+"""The search for a model's recipe: blocks, then strengths, then refined directions, each round on fewer candidates.
+
+Rounds are the same for the same model, seed and budget; the clock only ends them. Each is one batch of comments.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vispa.steering.bank import VectorBank
+from vispa.steering.bank_parts import Entry
+from vispa.steering.estimators.base import Directions
+from vispa.steering.recipe import Recipe
+from vispa.tuning.examples import chosen_examples
+from vispa.tuning.refining import refined_vectors
+from vispa.tuning.trials import Bench, Trial
+
+#: Told of a stage's name, how much was just done, and how much there is.
+Progress = Callable[[str, int, int], None]
+
+#: Name of the bank's entry with the refined directions.
+REFINED = "refined"
+#: Directions that the search begins with.
+ESTIMATOR = "one_versus_others_sink_free"
+
+# All blocks together are shifted by about that share of the residual norm; a little more where it is spread.
+_TOTAL, _SPREAD = 0.25, 0.2
+_SCREENING = 0.25
+_STRENGTHS = (0.75, 1.0, 1.25)
+_EPOCHS, _EXAMPLES = 4, 6
+
+
+@dataclass
+class Search:
+    """A search under way.
+
+    Attributes:
+        bench: what trials share; its engine's bank gains the refined directions.
+        deadline: by `time.monotonic`.
+        seed: of the order in which examples are seen.
+        progress: told of progress.
+        trials: all that were measured, as (round, trial).
+        reasons: what was decided and why, in words.
+    """
+
+    bench: Bench
+    deadline: float
+    seed: int = 0
+    progress: Progress | None = None
+    trials: list[tuple[str, Trial]] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+    def run(self, others: Sequence[Recipe] = ()) -> Trial:
+        """The best recipe for the bench's model, on situations that no earlier round saw.
+
+        Args:
+            others: recipes that it must beat, such as the portable one.
+        """
+        best = self._strength(self._windows(self._screen()))
+        finalists = [best.recipe, *others]
+        refined = self._refine(best)
+        if refined is not None:
+            by_value = self._by_value(refined)
+            finalists = [refined.recipe, *([by_value] if by_value else []), *finalists]
+        return self._final(finalists)
+
+    # ---------------------------------------------------------------- rounds
+
+    def _screen(self) -> int:
+        """The block around which steering does best."""
+        count = len(self.bench.engine.loaded.blocks)
+        # Every second one of a deep model; the very last have no block after them to say what was added.
+        blocks = range(0, max(1, count - 2), 2 if count > 16 else 1)
+        recipes = [_recipe((block,), _SCREENING) for block in blocks]
+        found = self._round("screening blocks", recipes, slice(0, 2), every=3)
+        scores = np.array([one.figures["rank"] * one.figures["relation"] * one.figures["fluency"] for one in found])
+        smooth = np.convolve(np.pad(scores, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
+        best = int(np.argmax(smooth))
+        self.reasons.append(f"Steered alone, blocks around {blocks[best]} give most ({smooth[best]:.2f}).")
+        return blocks[best]
+
+    def _windows(self, centre: int) -> list[Trial]:
+        """Runs of blocks around a centre, the best first."""
+        count = len(self.bench.engine.loaded.blocks)
+        widths = dict.fromkeys(max(1, round(share * count)) for share in (0.0, 0.1, 0.25, 0.4))
+        runs = dict.fromkeys(_window(centre, width, count) for width in widths)
+        recipes = [_recipe(run, _fraction(run) * strength) for run in runs for strength in (0.8, 1.1)]
+        return sorted(self._round("runs of blocks", recipes, slice(2, 5), every=2), key=lambda one: -one.score)
+
+    def _strength(self, found: list[Trial]) -> Trial:
+        """The best of the best few runs at several strengths."""
+        recipes = [
+            replace(one.recipe, amount=round(one.recipe.amount * strength, 5))
+            for one in found[:2]
+            for strength in _STRENGTHS
+        ]
+        measured = self._round("strengths", recipes, slice(5, 9))
+        best = max(measured or found, key=lambda one: one.score)
+        self.reasons.append(f"Of fitted directions, {describe(best.recipe)} do best (harmonic mean {best.score:.3f}).")
+        return best
+
+    def _refine(self, best: Trial) -> Trial | None:
+        """Refined directions at the best of several strengths; None where there is no time or no example."""
+        engine, bank = self.bench.engine, self.bench.engine.bank
+        if self._is_late or bank is None:
+            return None
+        chosen = slice(13, 33)
+        # A little too strong: more comments speak for their value, and the best of them are chosen.
+        recipe = replace(best.recipe, amount=best.recipe.amount * 1.1)
+        blocks = recipe.chosen_blocks(len(engine.loaded.blocks))
+        (plain, found) = self.bench.measure((None, recipe), chosen, self._counted("comments to learn from"))
+        examples = chosen_examples(found, plain, self.bench.situations[chosen], _EXAMPLES)
+        if not examples:
+            self.reasons.append("No steered comment was good enough to learn from.")
+            return None
+        start = fixed_vectors(bank, recipe)
+        seen = self._counted("refining directions", len(examples) * _EPOCHS)
+        vectors = refined_vectors(
+            engine.loaded, start, blocks, examples,
+            epochs=_EPOCHS, seed=self.seed, deadline=self.deadline, progress=seen,
+        )  # fmt: skip
+        engine.bank = with_refined(bank, vectors, recipe)
+        refined = Recipe(REFINED, blocks=blocks, magnitude="coefficient", amount=1.0, minimal_quality=0.0)
+        recipes = [replace(refined, amount=amount) for amount in (0.9, 1.1, 1.3, 1.6)]
+        self.reasons.append(f"Directions were refined on {len(examples)} of the model's own comments.")
+        measured = self._round("refined strengths", recipes, slice(5, 9))
+        return max(measured, key=lambda one: one.score, default=None)
+
+    def _by_value(self, best: Trial) -> Recipe | None:
+        """The recipe with a strength for each value, where the trials of that round speak clearly for another one."""
+        tried = [one for stage, one in self.trials if stage == "refined strengths"]
+        if len(tried) < 2:
+            return None
+        grid = np.stack([_value_scores(one) for one in tried])
+        own = tried.index(best)
+        better = grid.argmax(0)
+        amounts = {
+            value: tried[place].recipe.amount
+            for column, (value, place) in enumerate(zip(self.bench.values, better, strict=True))
+            if grid[place, column] > grid[own, column] + 0.05
+        }
+        return replace(best.recipe, amounts=amounts) if amounts else None
+
+    def _final(self, recipes: Sequence[Recipe]) -> Trial:
+        """The best of the finalists on situations that nothing was chosen on."""
+        found = self._round("finalists", recipes, slice(33, 45), whatever=True)
+        best = max(found, key=lambda one: one.score)
+        for one in found:
+            label = "chosen" if one is best else "rejected"
+            self.reasons.append(f"Final, {label}: {describe(one.recipe)}: harmonic mean {one.score:.3f}.")
+        return best
+
+    # ---------------------------------------------------------------- helpers
+
+    @property
+    def _is_late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def _round(
+        self, name: str, recipes: Iterable[Recipe], situations: slice, *, every: int = 1, whatever: bool = False
+    ) -> list[Trial]:
+        """Trials of a round; none where the time is over."""
+        recipes = list(dict.fromkeys(recipes))
+        if self._is_late and not whatever:
+            self.reasons.append(f"The time was over before the round on {name}.")
+            return []
+        bench = replace(self.bench, values=self.bench.values[::every])
+        count = (len(recipes) * len(bench.values) + 1) * len(bench.situations[situations])
+        found = bench.run(recipes, situations, self._counted(name, count))
+        self.trials += [(name, one) for one in found]
+        return found
+
+    def _counted(self, name: str, total: int | None = None) -> Callable[[int], None] | None:
+        if self.progress is None:
+            return None
+        told = self.progress
+        whole = total or len(self.bench.values) * 20 + 20
+        return lambda done: told(name, done, whole)
+
+
+def fixed_vectors(bank: VectorBank, recipe: Recipe) -> torch.Tensor:
+    """What a recipe of fixed amounts adds to the residual stream, [V, L, H] float32; zero elsewhere."""
+    plan = bank.plan(bank.info.values, recipe)
+    vectors = torch.zeros_like(bank.entry(recipe.estimator).directions.vectors, dtype=torch.float32)
+    for block, shift in plan.blocks.items():
+        vectors[:, block] = shift.direction * (shift.amount * shift.used)[:, None]
+    return vectors
+
+
+def with_refined(bank: VectorBank, vectors: torch.Tensor, recipe: Recipe) -> VectorBank:
+    """The bank with refined directions, which keep what is known of those that they began as."""
+    entry = bank.entry(recipe.estimator)
+    directions = Directions(vectors, entry.directions.quality.clone(), entry.directions.separation.clone())
+    # Fitting cannot bring them back.
+    refined = Entry(directions, entry.reading, entry.contrast, imported=True)
+    return replace(bank, entries={**bank.entries, REFINED: refined})
+
+
+def describe(recipe: Recipe) -> str:
+    """A recipe in a few words."""
+    where = f"depth {recipe.depth[0]:g}-{recipe.depth[1]:g}"
+    if recipe.blocks:
+        where = f"blocks {recipe.blocks[0]}-{recipe.blocks[-1]}"
+    own = f", {len(recipe.amounts)} values of their own" if recipe.amounts else ""
+    return f"{recipe.estimator}, {where}, {recipe.magnitude} {recipe.amount:g}{own}"
+
+
+def _recipe(blocks: tuple[int, ...], amount: float) -> Recipe:
+    return Recipe(ESTIMATOR, blocks=blocks, magnitude="residual", amount=round(amount, 5), minimal_quality=0.0)
+
+
+def _fraction(blocks: Sequence[int]) -> float:
+    """Of the residual norm, at each of so many blocks."""
+    return float(_TOTAL * len(blocks) ** (_SPREAD - 1.0))
+
+
+def _window(centre: int, width: int, count: int) -> tuple[int, ...]:
+    first = min(max(0, centre - (width - 1) // 2), max(0, count - 1 - width))
+    return tuple(range(first, min(count, first + width)))
+
+
+def _value_scores(one: Trial) -> npt.NDArray[np.float64]:
+    """Harmonic mean of each value's rank, topic and fluency over the situations of a trial."""
+    found = one.expression
+    fluency = np.exp(-np.clip(np.nanmean(found.nll, 0) - math.log(2), 0, None)) * (1 - found.repetition.mean(0))
+    rank = np.clip(2 * found.rank.mean(0) - 1, 1e-3, 1)
+    topic = np.clip(found.topic.mean(0) / max(1e-6, float(found.topic.mean())), 1e-3, 1)
+    return np.asarray(3 / (1 / rank + 1 / topic + 1 / np.clip(fluency, 1e-3, 1)))
