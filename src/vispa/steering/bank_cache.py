@@ -58,15 +58,21 @@ def cached_bank(
     found = _found(path, loaded, taxonomy)
     # A recipe that was not tuned on the bank is this package's advice, not a fitted thing: the newest counts.
     own = found.bank
-    recipe = own.recipe if own is not None and own.tuning is not None else default_recipe(loaded)
+    shipped = shipped_bank(loaded.fingerprint, taxonomy.fingerprint)
+    advice = default_recipe(loaded) if shipped is None else shipped.recipe
+    recipe = own.recipe if own is not None and own.tuning is not None else advice
     tuning = None if own is None else own.tuning
     earlier = None if own is None or force else replace(own, recipe=recipe)
-    shipped = None if force or found.problem else shipped_bank(loaded.fingerprint, taxonomy.fingerprint)
     needed = {*(_fitted_names() if estimators is None else estimators), recipe.estimator}
-    for bank in (earlier, shipped):
+    # Refined directions ship, and fitting cannot bring them back.
+    apart = {} if shipped is None else {n: e for n, e in shipped.entries.items() if n not in _fitted_names()}
+    if earlier is not None:
+        earlier = replace(earlier, entries={**apart, **earlier.entries})
+    usable = None if force or found.problem else shipped
+    for bank in (earlier, usable):
         if bank is not None and needed <= bank.entries.keys():
             return bank
-    base = earlier or shipped
+    base = earlier or usable
     missing = [one for one in ESTIMATORS if base is None or one.name not in base.entries]
     if base is not None and needed.isdisjoint(one.name for one in missing):
         # What is needed beside is nothing that can be fitted; whoever asks for it says so.
@@ -79,6 +85,7 @@ def cached_bank(
     fresh = fit_bank(loaded, taxonomy, estimators=missing, recipe=recipe, progress=progress)
     if base is not None:
         fresh = replace(base, entries={**fresh.entries, **base.entries})
+    fresh = replace(fresh, entries={**fresh.entries, **apart})
     return _kept(path, replace(fresh, recipe=recipe, tuning=tuning), found, loaded, taxonomy)
 
 

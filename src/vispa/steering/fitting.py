@@ -66,7 +66,12 @@ def fit_bank(
 
 
 def default_recipe(loaded: LoadedModel) -> Recipe:
-    """The recipe that was chosen for the embedded model or ships for a named one; else the portable one."""
+    """The recipe that was chosen for the embedded model or ships for a named one; else the portable one.
+
+    A recipe that ships holds for other taxonomies too, unless its directions cannot be fitted.
+    """
     if loaded.is_embedded:
         return embedded_recipe()
-    return shipped_recipe(loaded.fingerprint) or portable_recipe()
+    shipped = shipped_recipe(loaded.fingerprint)
+    fitted = {one.name for one in ESTIMATORS}
+    return shipped if shipped is not None and shipped.estimator in fitted else portable_recipe()

@@ -57,13 +57,16 @@ class Search:
     trials: list[tuple[str, Trial]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
-    def run(self, others: Sequence[Recipe] = ()) -> Trial:
+    def run(self, others: Sequence[Recipe]) -> Trial:
         """The best recipe for the bench's model, on situations that no earlier round saw.
 
         Args:
-            others: recipes that it must beat, such as the portable one.
+            others: recipes that it must beat, such as the portable one; the best of them is all there is where the time
+                does not suffice for a search.
         """
         best = self._strength(self._windows(self._screen()))
+        if best is None:
+            return self._final(others)
         finalists = [best.recipe, *others]
         refined = self._refine(best)
         if refined is not None:
@@ -73,36 +76,42 @@ class Search:
 
     # ---------------------------------------------------------------- rounds
 
-    def _screen(self) -> int:
-        """The block around which steering does best."""
+    def _screen(self) -> int | None:
+        """The block around which steering does best; None where there is no time to find it."""
         count = len(self.bench.engine.loaded.blocks)
         # Every second one of a deep model; the very last have no block after them to say what was added.
         blocks = range(0, max(1, count - 2), 2 if count > 16 else 1)
         recipes = [_recipe((block,), _SCREENING) for block in blocks]
         found = self._round("screening blocks", recipes, slice(0, 2), every=3)
+        if not found:
+            return None
         scores = np.array([one.figures["rank"] * one.figures["relation"] * one.figures["fluency"] for one in found])
         smooth = np.convolve(np.pad(scores, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
         best = int(np.argmax(smooth))
         self.reasons.append(f"Steered alone, blocks around {blocks[best]} give most ({smooth[best]:.2f}).")
         return blocks[best]
 
-    def _windows(self, centre: int) -> list[Trial]:
+    def _windows(self, centre: int | None) -> list[Trial]:
         """Runs of blocks around a centre, the best first."""
+        if centre is None:
+            return []
         count = len(self.bench.engine.loaded.blocks)
         widths = dict.fromkeys(max(1, round(share * count)) for share in (0.0, 0.1, 0.25, 0.4))
         runs = dict.fromkeys(_window(centre, width, count) for width in widths)
         recipes = [_recipe(run, _fraction(run) * strength) for run in runs for strength in (0.8, 1.1)]
         return sorted(self._round("runs of blocks", recipes, slice(2, 5), every=2), key=lambda one: -one.score)
 
-    def _strength(self, found: list[Trial]) -> Trial:
-        """The best of the best few runs at several strengths."""
+    def _strength(self, found: list[Trial]) -> Trial | None:
+        """The best of the best few runs at several strengths; None where no run was measured."""
         recipes = [
             replace(one.recipe, amount=round(one.recipe.amount * strength, 5))
             for one in found[:2]
             for strength in _STRENGTHS
         ]
         measured = self._round("strengths", recipes, slice(5, 9))
-        best = max(measured or found, key=lambda one: one.score)
+        best = max(measured or found, key=lambda one: one.score, default=None)
+        if best is None:
+            return None
         self.reasons.append(f"Of fitted directions, {describe(best.recipe)} do best (harmonic mean {best.score:.3f}).")
         return best
 

@@ -1,0 +1,120 @@
+"""`vispa tune`: a model's own recipe, on the embedded model with a few values."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+
+import pytest
+
+from vispa.cli.main import app
+from vispa.errors import InputError
+from vispa.files.reading import read_toml
+from vispa.generation.transformers import TransformersEngine
+from vispa.models.encoder import load_encoder
+from vispa.models.encoding import chat_prompt
+from vispa.models.loading import EMBEDDED, load_model
+from vispa.steering.bank_cache import bank_path, cached_bank
+from vispa.steering.recipe import Recipe, portable_recipe
+from vispa.study.expression import Situation
+from vispa.study.known import pair_sentences
+from vispa.study.value_judge import ValueJudge
+from vispa.taxonomy import Taxonomy
+from vispa.tuning.search import REFINED, Search
+from vispa.tuning.situations import development_situations
+from vispa.tuning.trials import Bench
+from vispa.tuning.tune import tune
+
+_VALUES = ("karma", "honor", "hedonism", "tradition")
+
+
+@pytest.fixture(scope="module")
+def taxonomy():
+    return Taxonomy.built_in()
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return load_model(EMBEDDED)
+
+
+@pytest.fixture(scope="module")
+def judge(taxonomy):
+    return ValueJudge(load_encoder(), pair_sentences(taxonomy).half(odd=False))
+
+
+def _search(loaded, taxonomy, judge, seconds=3600.0, seed=0):
+    engine = TransformersEngine(loaded, cached_bank(loaded, taxonomy))
+    situations = tuple(
+        Situation(text, chat_prompt(loaded, f"Please comment on the following situation: {text}"))
+        for text in development_situations()
+    )
+    return Search(Bench(engine, judge, situations, _VALUES, 12), time.monotonic() + seconds, seed)
+
+
+@pytest.fixture(scope="module")
+def searched(loaded, taxonomy, judge):
+    search = _search(loaded, taxonomy, judge)
+    return search, search.run((portable_recipe(),))
+
+
+def test_development_situations_are_many_and_distinct():
+    found = development_situations()
+    assert len(found) == len(set(found)) >= 60
+
+
+def test_every_round_is_measured_and_the_best_finalist_wins(searched):
+    search, best = searched
+    rounds = [name for name, _ in search.trials]
+    assert set(rounds) >= {"screening blocks", "runs of blocks", "strengths", "finalists"}
+    final = [one for name, one in search.trials if name == "finalists"]
+    assert best.score == max(one.score for one in final)
+    fallback = next(one for one in final if one.recipe == portable_recipe())
+    assert best.score > fallback.score
+    assert any("chosen" in reason for reason in search.reasons)
+
+
+def test_directions_are_refined_and_no_situation_serves_two_rounds(searched):
+    search, _ = searched
+    assert REFINED in search.bench.engine.bank.entries
+    assert any(name == "refined strengths" for name, _ in search.trials)
+
+
+def test_the_same_seed_finds_the_same_recipe(loaded, taxonomy, judge, searched):
+    again = _search(loaded, taxonomy, judge)
+    assert again.run((portable_recipe(),)).recipe == searched[1].recipe
+    assert [one.figures for _, one in again.trials] == [one.figures for _, one in searched[0].trials]
+
+
+def test_without_time_the_fallback_is_measured_and_said_to_be_all(loaded, taxonomy, judge):
+    search = _search(loaded, taxonomy, judge, seconds=-1.0)
+    best = search.run((portable_recipe(),))
+    assert best.recipe == portable_recipe()
+    assert any("time was over" in reason for reason in search.reasons)
+
+
+@pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan")])
+def test_a_budget_of_nothing_is_refused(loaded, taxonomy, minutes):
+    with pytest.raises(InputError, match="minutes"):
+        tune(loaded, taxonomy, minutes=minutes)
+
+
+def test_the_command_keeps_what_it_found_and_writes_recipe_table_and_figure(tmp_path, monkeypatch, loaded, taxonomy):
+    from typer.testing import CliRunner
+
+    bank = cached_bank(loaded, taxonomy)
+    monkeypatch.setenv("VISPA_CACHE", str(tmp_path / "cache"))
+    bank.save(bank_path(loaded, taxonomy))
+    folder = tmp_path / "tuning"
+    result = CliRunner().invoke(app, ["tune", "embedded", "--minutes", "0.001", "-o", str(folder), "--json"])
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert {"recipe", "reasons", "frontier", "chosen"} <= summary.keys()
+    recipe = Recipe.from_mapping(read_toml(folder / "recipe.toml"), "recipe.toml")
+    assert recipe == portable_recipe()  # no time for another
+    kept = cached_bank(loaded, taxonomy)
+    assert kept.recipe == recipe and kept.tuning["reasons"] == summary["reasons"]
+    rows = list(csv.DictReader((folder / "frontier.csv").open(encoding="utf-8")))
+    assert len(rows) == len(summary["frontier"]) and rows[-1]["round"] == "finalists"
+    assert (folder / "frontier.png").read_bytes().startswith(b"\x89PNG")
