@@ -46,14 +46,14 @@ from vispa.evaluation.intervals import Interval, bootstrap_mean
 from vispa.generation.rows import Row, Sampling
 from vispa.models.encoding import chat_prompt
 from vispa.modes.case import Case
-from vispa.modes.commenting import commented
+from vispa.modes.commenting import commented, marked
 from vispa.modes.mixture import Example, fit_mixture, jensen_shannon
 from vispa.modes.questions import lettered
 from vispa.modes.repeats import bundled_encode
 from vispa.modes.templates import filled
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
-from vispa.records import Comment, OvertonResponse, Selection
+from vispa.records import Claim, Comment, OvertonResponse, Selection
 from vispa.request import DEFAULT_K, STANCE_OPTIONS, Request
 
 Figures = dict[str, dict[str, Interval]]
@@ -234,10 +234,12 @@ class Outputs:
 
     def aggregated(self, comments: Sequence[Sequence[Comment]]) -> list[list[str]]:
         """For each act the sentences of the extractive response, without its lead."""
-        cases = [Case(text, row) for text, row in zip(self.texts, comments, strict=True)]
+        # Repetitions are told among the comments of one response.
+        rows = marked(comments, bundled_encode)
+        cases = [Case(text, row) for text, row in zip(self.texts, rows, strict=True)]
         answers = self.vispa.aggregator.aggregate(cases)
         return [
-            [sentence for claim in answer.claims[1:] for sentence in sentences_of(claim.text)]
+            [sentence for claim in quoted(answer) for sentence in sentences_of(claim.text)]
             for answer in answers
             if isinstance(answer, OvertonResponse)
         ]
@@ -247,6 +249,11 @@ class Outputs:
         # The aggregator wants a value and stance for headings and lead, which are left out here.
         blank = {"value": self.values[0], "shift": {}, "prompt": "", "tokens": 0, "stance": dict.fromkeys(STANCES, 0.0)}
         return self.aggregated([[Comment.model_validate({**blank, "text": one}) for one in row] for row in texts])
+
+
+def quoted(answer: OvertonResponse) -> list[Claim]:
+    """What a response quotes from its comments, without what it says about them."""
+    return [one for one in answer.claims if any(one.text in answer.comments[i].text for i in one.comments)]
 
 
 # ---------------------------------------------------------------- the three modes

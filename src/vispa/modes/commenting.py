@@ -74,11 +74,11 @@ def commented(
         if text.unfinished:
             failures.setdefault(owner, Failure(f"No comment for {row.steers[0].value}: {Unfinished().reason}"))
         comments[owner].append(_comment(row, text, said[place], found[place], refused[place]))
-    asking = zip(requests, selections, _marked(comments, encode), strict=True)
+    asking = zip(requests, selections, marked(comments, encode), strict=True)
     return [failures.get(number) or _case(engine, *parts) for number, parts in enumerate(asking)]
 
 
-def _marked(comments: Sequence[Sequence[Comment]], encode: Encode) -> list[list[Comment]]:
+def marked(comments: Sequence[Sequence[Comment]], encode: Encode) -> list[list[Comment]]:
     """The comments of each text, with what those repeat that repeat another one."""
     counting = [[None if one.refused or is_blank(one.text) else one.text for one in row] for row in comments]
     return [
