@@ -14,6 +14,7 @@ from vispa.models.loading import EMBEDDED, load_model
 from vispa.steering.bank_cache import cached_bank
 from vispa.steering.recipe import embedded_recipe
 from vispa.study.expression import Expression, Situation, leaked_share, measure_expressions, measured, surprise
+from vispa.study.fluency import perplexities
 from vispa.study.known import KnownTexts, known_comments, pair_sentences
 from vispa.study.value_judge import ValueJudge, Verdicts
 from vispa.taxonomy import Taxonomy
@@ -108,6 +109,15 @@ def test_measures_equal_a_slow_reference(engine, judge):
         assert found.similarity[s] == pytest.approx(np.mean(cosines), abs=1e-5)
     assert found.repetition.ravel().tolist() == pytest.approx([0, 0, 0, 0, 0.25, 0])
     assert np.isnan(found.nll[1, 0]) and np.isfinite(np.delete(found.nll.ravel(), 3)).all()
+
+
+def test_what_is_said_for_several_values_is_read_once(engine):
+    situations = _situations(engine, ["Lying to a friend", "Eating cake at night"])
+    texts = ["Yes.", "Yes.", "Tell the truth.", "Yes.", "Yes.", ""]
+    apart = [perplexities(engine.loaded, [situations[place // 3].plain], [text])[0] for place, text in enumerate(texts)]
+    found = surprise(engine.loaded, situations, texts)
+    assert found == pytest.approx(np.log(apart), abs=1e-4, nan_ok=True)
+    assert found[0] == found[1] != found[3] and np.isnan(found[5])
 
 
 def _expression(hit, topic, nll, repetition):
