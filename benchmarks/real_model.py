@@ -247,7 +247,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
             axis.set(title=model, xlabel="fluency", ylabel="expression: value found among 31")
             axis.grid(alpha=0.3)
         handles, labels = max((axis.get_legend_handles_labels() for axis in axes), key=lambda one: len(one[1]))
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7, frameon=False)
+        figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(models), fontsize=7, frameon=False)
 
 
 def measure_model(
