@@ -85,7 +85,10 @@ class Search:
         found = self._round("screening blocks", recipes, slice(0, 2), every=3)
         if not found:
             return None
-        scores = np.array([one.figures["rank"] * one.figures["relation"] * one.figures["fluency"] for one in found])
+        # Above chance: a block that changes nothing costs nothing.
+        heard = [max(0.0, 2.0 * one.figures["rank"] - 1.0) for one in found]
+        kept = [one.figures["relation"] * one.figures["fluency"] for one in found]
+        scores = np.array(heard) * np.array(kept)
         smooth = np.convolve(np.pad(scores, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
         best = int(np.argmax(smooth))
         self.reasons.append(f"Steered alone, blocks around {blocks[best]} give most ({smooth[best]:.2f}).")
