@@ -33,6 +33,7 @@ ESTIMATOR = "one_versus_others_sink_free"
 # All blocks together are shifted by about that share of the residual norm; a little more where it is spread.
 _TOTAL, _SPREAD = 0.25, 0.2
 _SCREENING = 0.25
+_CENTRES, _APART = 3, 0.12
 _STRENGTHS = (0.75, 1.0, 1.25)
 _EPOCHS, _EXAMPLES = 4, 6
 
@@ -76,32 +77,34 @@ class Search:
 
     # ---------------------------------------------------------------- rounds
 
-    def _screen(self) -> int | None:
-        """The block around which steering does best; None where there is no time to find it."""
+    def _screen(self) -> list[int]:
+        """The blocks around which steering does best, a few at depths of their own; none where there is no time."""
         count = len(self.bench.engine.loaded.blocks)
         # Every second one of a deep model; the very last have no block after them to say what was added.
         blocks = range(0, max(1, count - 2), 2 if count > 16 else 1)
         recipes = [_recipe((block,), _SCREENING) for block in blocks]
-        found = self._round("screening blocks", recipes, slice(0, 2), every=3)
+        found = self._round("screening blocks", recipes, slice(0, 2), every=2)
         if not found:
-            return None
+            return []
         # Above chance: a block that changes nothing costs nothing.
         heard = [max(0.0, 2.0 * one.figures["rank"] - 1.0) for one in found]
         kept = [one.figures["relation"] * one.figures["fluency"] for one in found]
         scores = np.array(heard) * np.array(kept)
         smooth = np.convolve(np.pad(scores, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
-        best = int(np.argmax(smooth))
-        self.reasons.append(f"Steered alone, blocks around {blocks[best]} give most ({smooth[best]:.2f}).")
-        return blocks[best]
+        centres: list[int] = []
+        for place in np.argsort(-smooth, kind="stable"):
+            # A few comments a block say roughly where; the next round says which.
+            if len(centres) < _CENTRES and all(abs(blocks[place] - other) >= _APART * count for other in centres):
+                centres.append(blocks[place])
+        self.reasons.append(f"Steered alone, blocks around {', '.join(map(str, centres))} give most.")
+        return centres
 
-    def _windows(self, centre: int | None) -> list[Trial]:
-        """Runs of blocks around a centre, the best first."""
-        if centre is None:
-            return []
+    def _windows(self, centres: Sequence[int]) -> list[Trial]:
+        """Runs of blocks around the centres, the best first."""
         count = len(self.bench.engine.loaded.blocks)
-        widths = dict.fromkeys(max(1, round(share * count)) for share in (0.0, 0.1, 0.25, 0.4))
-        runs = dict.fromkeys(_window(centre, width, count) for width in widths)
-        recipes = [_recipe(run, _fraction(run) * strength) for run in runs for strength in (0.8, 1.1)]
+        widths = dict.fromkeys(max(1, round(share * count)) for share in (0.0, 0.1, 0.25))
+        runs = dict.fromkeys(_window(centre, width, count) for centre in centres for width in widths)
+        recipes = [_recipe(run, _fraction(run)) for run in runs]
         return sorted(self._round("runs of blocks", recipes, slice(2, 5), every=2), key=lambda one: -one.score)
 
     def _strength(self, found: list[Trial]) -> Trial | None:
