@@ -163,7 +163,7 @@ class Decoding:
         typer.Option(help="Of the comments' sampling; 0 takes the likeliest token. What reads them stays greedy."),
     ] = 0.0
     top_p: Annotated[float, typer.Option(help="Share of the probability that the tokens sampled from must hold.")] = 1.0
-    seed: Annotated[int, typer.Option(help="Of what is random: sampling, and the folds of a fit.")] = 0
+    seed: Annotated[int, typer.Option(help="Of what is random: sampling, folds of a fit, the order of tuning.")] = 0
 
     @property
     def sampling(self) -> Sampling:

@@ -9,7 +9,7 @@ import typer
 
 from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.cli.grouping import grouped, only, without
-from vispa.cli.options import AsJson, Loading, ModelArgument, Selecting
+from vispa.cli.options import AsJson, Decoding, Loading, ModelArgument, Selecting
 from vispa.errors import InputError
 from vispa.files.writing import check_writable
 from vispa.request import DEFAULT_MODEL
@@ -23,13 +23,13 @@ def tune(
     model: ModelArgument = DEFAULT_MODEL,
     *,
     minutes: Annotated[float, typer.Option(help="Budget of time; 15 suit a model of 135 million parameters.")] = 15.0,
-    seed: Annotated[int, typer.Option(help="Of the order in which examples are seen.")] = 0,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for the recipe, and all that was tried as table and figure."),
     ] = None,
     selecting: Annotated[Selecting, only("taxonomy")],
     loading: Annotated[Loading, without("model")],
+    decoding: Annotated[Decoding, only("seed")],
     as_json: AsJson = False,
 ) -> None:
     """Find how a model is best steered, and keep it as its recipe: directions, blocks, strengths.
@@ -46,7 +46,7 @@ def tune(
 
     with progress_bars() as progress:
         loaded = load_model(model, **loading.placement, progress=progress)
-        found = tuned(loaded, known, minutes=minutes, seed=seed, progress=progress)
+        found = tuned(loaded, known, minutes=minutes, seed=decoding.seed, progress=progress)
     written = _written(found, output)
     if as_json:
         print_json(_summary(found) | {"files": [str(path) for path in written]})
