@@ -53,6 +53,7 @@ class Reader:
     """Writes one text, and finds the last option likeliest."""
 
     name = "reader"
+    option_reading = "letters"
 
     def __init__(self, text: str = "Rest is earned.") -> None:
         self.text, self.asked = text, []
@@ -61,7 +62,9 @@ class Reader:
         self.asked += prompts
         return [self.text] * len(prompts)
 
-    def option_probabilities(self, prompts: Sequence[str], counts: Sequence[int], *, progress: object = None):
+    def option_probabilities(
+        self, prompts: Sequence[str], counts: Sequence[int], *, least: object = None, progress: object = None
+    ):
         self.asked += prompts
         return [np.arange(1, count + 1) / np.arange(1, count + 1).sum() for count in counts]
 

@@ -116,7 +116,7 @@ def answer(mode: str, text: str) -> Said:
     return Said(
         mode=mode,
         values=[SimpleNamespace(value=text, score=0.5)],
-        comments=[SimpleNamespace(value=text, text=text, steered=True)],
+        comments=[SimpleNamespace(value=text, text=text, steered=True, refused=False, ending="own", repeats=None)],
         response=text,
         claims=[SimpleNamespace(text=text, supported=False)],
         silent=(text,),

@@ -65,8 +65,11 @@ class ValueJudge:
         InputError: fewer than two values, or a value without texts on either side.
 
     Example:
-        >>> judge = ValueJudge(load_encoder(), known_comments())
-        >>> judge.judge(["What goes around comes around."], ["karma"]).hits
+        >>> from vispa.models.encoder import load_encoder
+        >>> karma, face = ("You reap what you sow.", "Deeds return."), ("Spare him the shame.", "Do not embarrass her.")
+        >>> known = KnownTexts({"karma": karma, "face": face}, {"karma": face, "face": karma})
+        >>> ValueJudge(load_encoder(), known).judge(["Whatever you do comes back to you."], ["karma"]).hits
+        array([ True])
     """
 
     def __init__(self, encoder: Encoder, known: KnownTexts, sides: KnownTexts | None = None) -> None:
