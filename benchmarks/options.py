@@ -11,7 +11,6 @@ often it is in the gold (total variation), and the Jensen-Shannon distance to th
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from vispa.evaluation.methods.prompts import method_prompts
 from vispa.evaluation.methods.vanilla import plain_question
 from vispa.evaluation.metrics.distribution import jensen_shannon_distances
 from vispa.evaluation.tasks import available, load_task
+from vispa.files.tables import read_table
 from vispa.generation.transformers import TransformersEngine
 from vispa.items.asking import item_case
 from vispa.items.item import Item
@@ -216,8 +216,7 @@ def _shares(found: Plain) -> list[str]:
 
 
 def _rows(name: str) -> list[dict[str, str]]:
-    with (_DATA / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return [row.fields for row in read_table(_DATA / f"{name}.csv").rows]
 
 
 def _tell(*parts: str) -> None:

@@ -36,14 +36,15 @@ from vispa.generation.rows import Sampling
 from vispa.generation.strengths import measured_bank
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoder import load_encoder
-from vispa.models.encoding import chat_prompt
+from vispa.models.encoding import Prompt, chat_prompt
 from vispa.models.loading import LoadedModel, load_model
 from vispa.modes.prompts import built_in_prompts
 from vispa.modes.templates import filled
 from vispa.steering.bank_cache import cached_bank
 from vispa.steering.named_recipes import is_tuned
 from vispa.steering.recipe import Recipe, portable_recipe
-from vispa.study.expression import Expression, Situation, commented, leaked_share, measured, surprise
+from vispa.study.expressed import FIGURES
+from vispa.study.expression import Expression, Situation, asked_situations, commented, leaked_share, measured, surprise
 from vispa.study.taxonomy_judge import taxonomy_judge
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
@@ -60,10 +61,6 @@ ROWS = {
     "persona": "persona prompt, not steered",
     "persona_tuned": "persona prompt and tuned recipe",
 }
-FIGURES = (
-    "hit", "rank", "promotes", "topic", "nll", "repetition", "similarity", "leakage", "relation", "fluency",
-    "harmonic_mean",
-)  # fmt: skip
 
 TOKENS = 32
 #: Situations whose comments are written, and kept, at a time.
@@ -172,14 +169,16 @@ def situations_of(
     loaded: LoadedModel, taxonomy: Taxonomy, texts: Sequence[str], personas: bool
 ) -> tuple[Situation, ...]:
     """The situations with the package's request for a comment, and with a persona's sentence before it if wanted."""
+    plain = asked_situations(loaded, texts)
+    if not personas:
+        return plain
     ask = built_in_prompts(loaded.name).comment
-    named = taxonomy.values if personas else ()
-    found = []
-    for text in texts:
+
+    def named(text: str) -> dict[str, Prompt]:
         message = filled(ask, text=text)
-        own = {value.slug: chat_prompt(loaded, f"{persona(value)}\n{message}") for value in named}
-        found.append(Situation(text, chat_prompt(loaded, message), own))
-    return tuple(found)
+        return {value.slug: chat_prompt(loaded, f"{persona(value)}\n{message}") for value in taxonomy.values}
+
+    return tuple(replace(one, personas=named(one.text)) for one in plain)
 
 
 def persona(value: Any) -> str:

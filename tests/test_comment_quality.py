@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mode_parts import parts
+from mode_parts import Encoder, Reader, parts
 
 from vispa.cli.respond import _remarks
 from vispa.evaluation.methods.vispa_method import _comment as as_run_keeps_it
@@ -47,33 +47,6 @@ def comment(value: str, text: str, **fields: object) -> Comment:
 
 def case(*comments: Comment) -> Case:
     return Case("Paying a debt late", comments, target="a right to rest", options=("Yes", "No"))
-
-
-class Reader:
-    """Writes one text, and finds the last option likeliest."""
-
-    name = "reader"
-    option_reading = "letters"
-
-    def __init__(self, text: str = "Rest is earned.") -> None:
-        self.text, self.asked = text, []
-
-    def write(self, prompts: Sequence[str], *, max_new_tokens: int = 300, progress: object = None) -> list[str]:
-        self.asked += prompts
-        return [self.text] * len(prompts)
-
-    def option_probabilities(
-        self, prompts: Sequence[str], counts: Sequence[int], *, least: object = None, progress: object = None
-    ):
-        self.asked += prompts
-        return [np.arange(1, count + 1) / np.arange(1, count + 1).sum() for count in counts]
-
-
-class Encoder:
-    name = "same"
-
-    def encode(self, texts: Sequence[str], progress: object = None) -> np.ndarray:
-        return np.ones((len(texts), 1), dtype=np.float32)
 
 
 def never(texts: Sequence[str]) -> np.ndarray:

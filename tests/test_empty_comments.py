@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from mode_parts import parts
+from mode_parts import Encoder, Reader, parts
 
 from vispa.errors import VispaError
 from vispa.evaluation.methods.base import Bench
@@ -46,33 +46,6 @@ def case(*texts: str) -> Case:
         comment(value, text, "support" if text.strip() else None) for value, text in zip(SLUGS, texts, strict=False)
     ]
     return Case("Paying a debt late", comments, target="a right to rest", options=("Yes", "No"))
-
-
-class Reader:
-    """Prefers the last option, and writes a fixed text."""
-
-    name, option_reading = "reader", "letters"
-
-    def __init__(self, text: str = "Rest is earned.") -> None:
-        self.text = text
-        self.asked: list[str] = []
-
-    def write(self, prompts: Sequence[str], *, max_new_tokens: int = 300, progress: object = None) -> list[str]:
-        self.asked += prompts
-        return [self.text] * len(prompts)
-
-    def option_probabilities(
-        self, prompts: Sequence[str], counts: Sequence[int], *, progress: object = None, least: object = None
-    ):
-        self.asked += prompts
-        return [np.arange(1, count + 1) / np.arange(1, count + 1).sum() for count in counts]
-
-
-class Encoder:
-    name = "same"
-
-    def encode(self, texts: Sequence[str], progress: object = None) -> np.ndarray:
-        return np.ones((len(texts), 1), dtype=np.float32)
 
 
 @pytest.mark.parametrize("blank", BLANK)

@@ -213,7 +213,7 @@ def test_texts_are_scored_in_batches(llama: LoadedModel, forward_passes: Callabl
 
 
 def test_large_vocabularies_make_small_batches(llama: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fluency, "_LOGITS_PER_TOKEN", 1)
+    monkeypatch.setattr(fluency, "LOGITS_PER_TOKEN", 1)
     sizes: list[int] = []
     handle = llama.model.get_output_embeddings().register_forward_hook(lambda _m, _i, out: sizes.append(out.numel()))
     found = perplexities(llama, raw(llama) * 10, ["some text", "x", "another"] * 10)

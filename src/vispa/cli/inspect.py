@@ -27,12 +27,6 @@ _PARTS = (*_DEFAULT_PARTS, "expression")
 _SITUATIONS = 8
 _FIGURES = ("png", "svg", "none")
 
-# Of `vispa.study.expressed.Expressed.overall`, in the order in which they are printed.
-_OVERALL = (
-    "hit", "rank", "promotes", "topic", "nll", "repetition", "similarity", "leakage", "relation", "fluency",
-    "harmonic_mean",
-)  # fmt: skip
-
 Rows = list[dict[str, Any]]
 
 
@@ -131,16 +125,11 @@ def _study(
 def _commenting(loaded: LoadedModel, taxonomy: Taxonomy) -> dict[str, Any]:
     """Situations for comments, and who judges them."""
     from vispa.models.encoder import load_encoder
-    from vispa.models.encoding import chat_prompt
-    from vispa.modes.prompts import built_in_prompts
-    from vispa.modes.templates import filled
-    from vispa.study.expression import Situation
+    from vispa.study.expression import asked_situations
     from vispa.study.taxonomy_judge import taxonomy_judge
     from vispa.tuning.situations import development_situations
 
-    ask = built_in_prompts(loaded.name).comment
-    texts = development_situations()[:_SITUATIONS]
-    situations = [Situation(text, chat_prompt(loaded, filled(ask, text=text))) for text in texts]
+    situations = asked_situations(loaded, development_situations()[:_SITUATIONS])
     return {"situations": situations, "judge": taxonomy_judge(taxonomy, load_encoder())}
 
 
@@ -232,13 +221,15 @@ def _print_summary(found: Inspection) -> None:
             of = f" ({', '.join(found.dose.values)})" if found.dose is not None and title == "dose" else ""
             _print_table(title.capitalize() + of, rows)
     if found.expression is not None:
+        from vispa.study.expressed import FIGURES
+
         print_line(found.expression.judge.words)
         shown = ("value", "hit", "rank", "promotes", "topic", "leaks_to")
         _print_table("Expression", [{name: row[name] for name in shown} for row in found.expression.by_value()])
         sides = found.expression.overall()
         rows = [
             {"figure": name.replace("_", " "), **{side: means[name] for side, means in sides.items()}}
-            for name in _OVERALL
+            for name in FIGURES
         ]
         _print_table("Comments on the whole", rows)
 

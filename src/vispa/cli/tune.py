@@ -42,12 +42,13 @@ def tune(
     if output is not None:
         check_writable(output)
     from vispa.models.loading import load_model
+    from vispa.tuning.frontier import write_frontier
     from vispa.tuning.tune import tune as tuned
 
     with progress_bars() as progress:
         loaded = load_model(model, **loading.placement, progress=progress)
         found = tuned(loaded, known, minutes=minutes, seed=decoding.seed, progress=progress)
-    written = _written(found, output)
+    written = [] if output is None else write_frontier(found, output)
     if as_json:
         print_json(_summary(found) | {"files": [str(path) for path in written]})
         return
@@ -68,11 +69,3 @@ def _summary(found: Tuned) -> dict[str, Any]:
         "recipe": vars(found.bank.recipe),
         **(found.bank.tuning or {}),
     }
-
-
-def _written(found: Tuned, output: Path | None) -> list[Path]:
-    if output is None:
-        return []
-    from vispa.tuning.frontier import write_frontier
-
-    return write_frontier(found, output)

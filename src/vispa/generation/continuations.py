@@ -10,13 +10,10 @@ import torch
 from vispa.generation.cache import new_cache
 from vispa.generation.prefill import check_logits, prefill
 from vispa.generation.rows import Row
-from vispa.models.batching import DECODING, pad_right, token_batches
+from vispa.models.batching import DECODING, LOGITS_PER_TOKEN, pad_right, token_batches
 from vispa.models.encoding import Prompt, common, continued
 from vispa.models.loading import LoadedModel
 from vispa.steering.intervention import ActiveSteering
-
-# So many vocabulary entries weigh as much in a batch as one token: logits are what fills memory.
-_LOGITS_PER_TOKEN = 4096
 
 #: Steers a batch of rows while its context lasts.
 Steered = Callable[[Sequence[Row]], AbstractContextManager[ActiveSteering]]
@@ -46,7 +43,7 @@ def log_probabilities(
     Raises:
         NumericalError: a logit, activation or shift is not finite.
     """
-    entries = len(loaded.tokenizer) // _LOGITS_PER_TOKEN
+    entries = len(loaded.tokenizer) // LOGITS_PER_TOKEN
     costs = [len(row.prompt.ids) + len(own) * (1 + entries) for row, own in zip(rows, ids, strict=True)]
     # In their order, whatever their lengths: rows that are steered alike share what their prompts begin with.
     for batch in token_batches([max(costs, default=0)] * len(costs), DECODING):

@@ -39,6 +39,8 @@ class Budget:
 
 #: Of prompts that a language model continues.
 DECODING = Budget(tokens=16384, rows=256)
+#: Of logits that are kept, so many entries weigh as much in a batch as one token: they are what fills memory.
+LOGITS_PER_TOKEN = 4096
 #: Of pairs that a classifier judges.
 CLASSIFYING = Budget(tokens=8192, rows=256)
 #: Of texts that a sentence encoder embeds.

@@ -14,7 +14,8 @@ from vispa.readers.base import ChatModel, Failure
 from vispa.records import Stance
 from vispa.request import STANCE_OPTIONS
 
-_STANCES: tuple[Stance, ...] = get_args(Stance)
+#: Every stance, in the order of the options that a model is asked to choose from.
+STANCES: tuple[Stance, ...] = get_args(Stance)
 
 
 class StanceReader(Protocol):
@@ -81,5 +82,5 @@ def read_stances(
     for place in range(len(comments)):
         reading = found.get(place)
         known = None if reading is None or isinstance(reading, Failure) else reading.distribution
-        stances.append({} if known is None else {s: round(float(p), 4) for s, p in zip(_STANCES, known, strict=True)})
+        stances.append({} if known is None else {s: round(float(p), 4) for s, p in zip(STANCES, known, strict=True)})
     return stances

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from vispa.files.reading import read_toml
 from vispa.files.visible import is_blank
 from vispa.modes.repeats import Encode
 from vispa.modes.sentences import split_sentences
+from vispa.modes.stances import STANCES
 from vispa.records import Stance
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 #: Least probability of the likeliest stance; below it, a comment's stance counts as one that cannot be read.
 LEAST_STANCE = 0.5
 
-_STANCES: tuple[Stance, ...] = get_args(Stance)
 _FILE = Path(__file__).parent / "statements.toml"
 # The inverse of the penalty's weight: some eighty statements hold 384 dimensions loosely.
 _STRENGTH = 20.0
@@ -69,14 +69,14 @@ def _stance(logs: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> dict[Sta
     mean = logs.mean(0)
     shares = np.exp(mean - mean.max())
     shares /= shares.sum()
-    sides = shares[: len(_STANCES)]
+    sides = shares[: len(STANCES)]
     if sides.max() < LEAST_STANCE:
         return {}
-    return {stance: round(float(share), 4) for stance, share in zip(_STANCES, sides / sides.sum(), strict=True)}
+    return {stance: round(float(share), 4) for stance, share in zip(STANCES, sides / sides.sum(), strict=True)}
 
 
 @cache
 def _statements() -> dict[str, list[str]]:
     """Sentences by stance, and last those that take none."""
     table = read_toml(_FILE)
-    return {name: table[name] for name in (*_STANCES, "none")}
+    return {name: table[name] for name in (*STANCES, "none")}

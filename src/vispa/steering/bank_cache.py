@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,9 +63,10 @@ def cached_bank(
     recipe = own.recipe if own is not None and own.tuning is not None else advice
     tuning = None if own is None else own.tuning
     earlier = None if own is None or force else replace(own, recipe=recipe)
-    needed = {*(_fitted_names() if estimators is None else estimators), recipe.estimator}
+    fitted = _fitted_names()
+    needed = {*(fitted if estimators is None else estimators), recipe.estimator}
     # Refined directions ship, and fitting cannot bring them back.
-    apart = {} if shipped is None else {n: e for n, e in shipped.entries.items() if n not in _fitted_names()}
+    apart = {} if shipped is None else {name: one for name, one in shipped.entries.items() if name not in fitted}
     if earlier is not None:
         earlier = replace(earlier, entries={**apart, **earlier.entries})
     usable = None if force or found.problem else shipped
@@ -91,29 +92,39 @@ def cached_bank(
 
 def keep_strengths(bank: VectorBank) -> None:
     """Add what was measured with a bank to the cached one, or cache the bank if there is none; see `cached_bank`."""
-    path = bank_file(bank.info.model_fingerprint, bank.info.taxonomy_fingerprint)
-    try:
-        with changing(path):
-            # Others may have changed the file meanwhile; one that is damaged is left to `cached_bank`.
-            cached = salvaged(path).bank if path.is_file() else bank
-            if cached is not None:
-                # What was measured goes with the directions that it was measured with.
-                cached = replace(cached, entries={**bank.entries, **cached.entries})
-                for recipe, fractions in bank.strengths.items():
-                    cached = cached.with_strengths(recipe, fractions)
-                cached.save(path)
-    except (VispaError, OSError) as error:
-        say_unused(path, error)
+
+    def added(cached: VectorBank | None) -> VectorBank | None:
+        if cached is None:
+            # A damaged file is left to `cached_bank`.
+            return None
+        # What was measured goes with the directions that it was measured with.
+        cached = replace(cached, entries={**bank.entries, **cached.entries})
+        for recipe, fractions in bank.strengths.items():
+            cached = cached.with_strengths(recipe, fractions)
+        return cached
+
+    _change(bank, added)
 
 
 def keep_tuned(bank: VectorBank) -> None:
     """Cache a bank with the recipe that was tuned on it; what else the cached one holds is kept."""
+    _change(bank, lambda cached: replace(bank, entries={**(cached.entries if cached else {}), **bank.entries}))
+
+
+def _change(bank: VectorBank, changed: Callable[[VectorBank | None], VectorBank | None]) -> None:
+    """Put what `changed` makes of the cached bank in its place.
+
+    Args:
+        bank: takes the cached one's place where there is no file.
+        changed: is given the cached bank, as others may have changed it meanwhile; None where its file is damaged.
+            What it gives is kept, None changes nothing.
+    """
     path = bank_file(bank.info.model_fingerprint, bank.info.taxonomy_fingerprint)
     try:
         with changing(path):
-            cached = salvaged(path).bank if path.is_file() else None
-            earlier = {} if cached is None else cached.entries
-            replace(bank, entries={**earlier, **bank.entries}).save(path)
+            kept = changed(salvaged(path).bank if path.is_file() else bank)
+            if kept is not None:
+                kept.save(path)
     except (VispaError, OSError) as error:
         say_unused(path, error)
 

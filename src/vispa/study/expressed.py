@@ -19,6 +19,11 @@ from vispa.study.taxonomy_judge import TaxonomyJudge
 
 #: Longest comment.
 TOKENS = 32
+#: Figures of all comments together, in the order in which they are shown; see `Expression.scores`.
+FIGURES = (
+    "hit", "rank", "promotes", "topic", "nll", "repetition", "similarity", "leakage", "relation", "fluency",
+    "harmonic_mean",
+)  # fmt: skip
 #: Measures of a single comment.
 MEASURES = ("hit", "rank", "promotes", "topic", "nll", "repetition")
 

@@ -16,8 +16,10 @@ import numpy.typing as npt
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoder import Encoder
-from vispa.models.encoding import Prompt
+from vispa.models.encoding import Prompt, chat_prompt
 from vispa.models.loading import LoadedModel
+from vispa.modes.prompts import built_in_prompts
+from vispa.modes.templates import filled
 from vispa.steering.recipe import Recipe, Steer
 from vispa.study.fluency import perplexities, repeated_shares
 from vispa.study.value_judge import ValueJudge
@@ -38,6 +40,12 @@ class Situation:
     text: str
     plain: Prompt
     personas: Mapping[str, Prompt] = field(default_factory=dict)
+
+
+def asked_situations(loaded: LoadedModel, texts: Sequence[str]) -> tuple[Situation, ...]:
+    """Texts with the package's request for a comment, in the words that the model knows."""
+    ask = built_in_prompts(loaded.name).comment
+    return tuple(Situation(text, chat_prompt(loaded, filled(ask, text=text))) for text in texts)
 
 
 @dataclass(frozen=True)
@@ -168,10 +176,10 @@ def measure_expressions(
         ContextError: a prompt and its comment are longer than the model's context.
     """
     texts = commented(engine, situations, values, recipes, sampling=sampling, progress=progress)
-    return [
-        measured(judge, [one.text for one in situations], values, own, surprise(engine.loaded, situations, own))
-        for own in texts
-    ]
+    every = [text for own in texts for text in own]
+    nll = surprise(engine.loaded, [*situations] * len(recipes), every).reshape(len(recipes), -1)
+    names = [one.text for one in situations]
+    return [measured(judge, names, values, own, each) for own, each in zip(texts, nll, strict=True)]
 
 
 def commented(

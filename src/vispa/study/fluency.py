@@ -10,13 +10,10 @@ import torch
 
 from vispa.errors import InputError
 from vispa.generation.prefill import check_logits
-from vispa.models.batching import DECODING, pad_left, token_batches
+from vispa.models.batching import DECODING, LOGITS_PER_TOKEN, pad_left, token_batches
 from vispa.models.context import context_length
 from vispa.models.encoding import Prompt, common, continued
 from vispa.models.loading import LoadedModel
-
-# So many vocabulary entries weigh as much in a batch as one token: logits are what fills memory.
-_LOGITS_PER_TOKEN = 4096
 
 
 def perplexities(
@@ -59,7 +56,7 @@ def perplexities(
         counts.append(own if limit is None or len(ids) <= limit else 0)
     out = np.full(len(texts), np.nan)
     vocabulary = len(loaded.tokenizer)
-    costs = [max(len(i), (c + 1) * vocabulary // _LOGITS_PER_TOKEN) for i, c in zip(joined, counts, strict=True)]
+    costs = [max(len(i), (c + 1) * vocabulary // LOGITS_PER_TOKEN) for i, c in zip(joined, counts, strict=True)]
     scored = [index for index, count in enumerate(counts) if count]
     for places in token_batches([costs[i] for i in scored], DECODING):
         batch = [scored[place] for place in places]

@@ -17,13 +17,11 @@ import torch
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import Entry
 from vispa.steering.estimators.base import Directions
+from vispa.steering.fitting import Progress
 from vispa.steering.recipe import Recipe
 from vispa.tuning.examples import chosen_examples
 from vispa.tuning.refining import refined_vectors
 from vispa.tuning.trials import Bench, Trial
-
-#: Told of a stage's name, how much was just done, and how much there is.
-Progress = Callable[[str, int, int], None]
 
 #: Name of the bank's entry with the refined directions.
 REFINED = "refined"
@@ -36,6 +34,8 @@ _SCREENING = 0.25
 _CENTRES, _APART = 3, 0.12
 _STRENGTHS = (0.75, 1.0, 1.25)
 _EPOCHS, _EXAMPLES = 4, 6
+# Which of the situations each round is measured on; what is refined is measured on others than it was refined on.
+_SCREENED, _RUN, _WEIGHED, _LEARNT, _FINAL = slice(0, 2), slice(2, 5), slice(5, 9), slice(13, 33), slice(33, 45)
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Search:
         # Every second one of a deep model; the very last have no block after them to say what was added.
         blocks = range(0, max(1, count - 2), 2 if count > 16 else 1)
         recipes = [_recipe((block,), _SCREENING) for block in blocks]
-        found = self._round("screening blocks", recipes, slice(0, 2), every=2)
+        found = self._round("screening blocks", recipes, _SCREENED, every=2)
         if not found:
             return []
         # Above chance: a block that changes nothing costs nothing.
@@ -105,7 +105,7 @@ class Search:
         widths = dict.fromkeys(max(1, round(share * count)) for share in (0.0, 0.1, 0.25))
         runs = dict.fromkeys(_window(centre, width, count) for centre in centres for width in widths)
         recipes = [_recipe(run, _fraction(run)) for run in runs]
-        return sorted(self._round("runs of blocks", recipes, slice(2, 5), every=2), key=lambda one: -one.score)
+        return sorted(self._round("runs of blocks", recipes, _RUN, every=2), key=lambda one: -one.score)
 
     def _strength(self, found: list[Trial]) -> Trial | None:
         """The best of the best few runs at several strengths; None where no run was measured."""
@@ -114,7 +114,7 @@ class Search:
             for one in found[:2]
             for strength in _STRENGTHS
         ]
-        measured = self._round("strengths", recipes, slice(5, 9))
+        measured = self._round("strengths", recipes, _WEIGHED)
         best = max(measured or found, key=lambda one: one.score, default=None)
         if best is None:
             return None
@@ -126,12 +126,13 @@ class Search:
         engine, bank = self.bench.engine, self.bench.engine.bank
         if self._is_late or bank is None:
             return None
-        chosen = slice(13, 33)
         # A little too strong: more comments speak for their value, and the best of them are chosen.
         recipe = replace(best.recipe, amount=best.recipe.amount * 1.1)
         blocks = recipe.chosen_blocks(len(engine.loaded.blocks))
-        (plain, found) = self.bench.measure((None, recipe), chosen, self._counted("comments to learn from"))
-        examples = chosen_examples(found, plain, self.bench.situations[chosen], _EXAMPLES)
+        situations = self.bench.situations[_LEARNT]
+        told = self._counted("comments to learn from", (len(self.bench.values) + 1) * len(situations))
+        plain, found = self.bench.measure((None, recipe), _LEARNT, told)
+        examples = chosen_examples(found, plain, situations, _EXAMPLES)
         if not examples:
             self.reasons.append("No steered comment was good enough to learn from.")
             return None
@@ -145,7 +146,7 @@ class Search:
         refined = Recipe(REFINED, blocks=blocks, magnitude="coefficient", amount=1.0, minimal_quality=0.0)
         recipes = [replace(refined, amount=amount) for amount in (0.9, 1.1, 1.3, 1.6)]
         self.reasons.append(f"Directions were refined on {len(examples)} of the model's own comments.")
-        measured = self._round("refined strengths", recipes, slice(5, 9))
+        measured = self._round("refined strengths", recipes, _WEIGHED)
         return max(measured, key=lambda one: one.score, default=None)
 
     def _by_value(self, best: Trial) -> Recipe | None:
@@ -165,7 +166,7 @@ class Search:
 
     def _final(self, recipes: Sequence[Recipe]) -> Trial:
         """The best of the finalists on situations that nothing was chosen on."""
-        found = self._round("finalists", recipes, slice(33, 45), whatever=True)
+        found = self._round("finalists", recipes, _FINAL, whatever=True)
         best = max(found, key=lambda one: one.score)
         for one in found:
             label = "chosen" if one is best else "rejected"
@@ -192,12 +193,9 @@ class Search:
         self.trials += [(name, one) for one in found]
         return found
 
-    def _counted(self, name: str, total: int | None = None) -> Callable[[int], None] | None:
-        if self.progress is None:
-            return None
+    def _counted(self, name: str, total: int) -> Callable[[int], None] | None:
         told = self.progress
-        whole = total or len(self.bench.values) * 20 + 20
-        return lambda done: told(name, done, whole)
+        return None if told is None else lambda done: told(name, done, total)
 
 
 def fixed_vectors(bank: VectorBank, recipe: Recipe) -> torch.Tensor:

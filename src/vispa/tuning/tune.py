@@ -9,18 +9,16 @@ from typing import Any
 from vispa.errors import InputError
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoder import load_encoder
-from vispa.models.encoding import chat_prompt
 from vispa.models.loading import LoadedModel
-from vispa.modes.prompts import built_in_prompts
-from vispa.modes.templates import filled
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import cached_bank, keep_tuned
+from vispa.steering.fitting import Progress
 from vispa.steering.recipe import portable_recipe
-from vispa.study.expression import Situation
+from vispa.study.expression import asked_situations
 from vispa.study.known import pair_sentences
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
-from vispa.tuning.search import ESTIMATOR, Progress, Search, describe
+from vispa.tuning.search import ESTIMATOR, Search, describe
 from vispa.tuning.situations import development_situations
 from vispa.tuning.trials import Bench, Trial
 
@@ -82,10 +80,7 @@ def tune(
     started = time.monotonic()
     judge = ValueJudge(load_encoder(), pair_sentences(taxonomy).half(odd=False))
     bank = cached_bank(loaded, taxonomy, estimators=(ESTIMATOR,), progress=progress)
-    wording = built_in_prompts(loaded.name).comment
-    situations = tuple(
-        Situation(text, chat_prompt(loaded, filled(wording, text=text))) for text in development_situations()
-    )
+    situations = asked_situations(loaded, development_situations())
     bench = Bench(TransformersEngine(loaded, bank), judge, situations, tuple(bank.info.values), TOKENS)
     search = Search(bench, started + 60 * minutes * _SEARCHING, seed, progress)
     chosen = search.run((portable_recipe(),))
