@@ -571,10 +571,10 @@ def test_eval_runs_scores_and_reports(command, tmp_path, monkeypatch):
     done: list[object] = []
     figure = Interval(estimate=0.25, low=0.125, high=0.5, confidence=0.95, resamples=2000, n=3)
     methods = {name: types.SimpleNamespace(figures={"likeness": figure}) for name in ("vanilla", "vispa")}
-    scores = types.SimpleNamespace(methods=methods)
+    scores = types.SimpleNamespace(methods=methods, budget=3, shuffles=2)
 
-    def score(run, *, judge):
-        done.append((run.folder, judge))
+    def score(run, *, judge, shuffles):
+        done.append((run.folder, judge, shuffles))
         return scores
 
     def check(run, found, **parts):
@@ -588,10 +588,10 @@ def test_eval_runs_scores_and_reports(command, tmp_path, monkeypatch):
     task, output = write_task(tmp_path, "overton", rows("overton", 3)), tmp_path / "run"
     options = ("eval", "--task", str(task), "-o", str(output), "--methods", "vanilla, vispa", "--k", "2")
     options = (*options, "--max-new-tokens", "5")
-    printed = json.loads(command(*options, "--judge", "nli:some/model", "--json"))
+    printed = json.loads(command(*options, "--judge", "nli:some/model", "--shuffles", "2", "--json"))
     assert printed["items"] == 3 and printed["answered"] == 6 and printed["failed"] == {"vanilla": 0, "vispa": 0}
     parts = ["encoder", "loaded", "taxonomy"]
-    assert done == [(output, "nli:some/model"), (True, parts), (output, (scores, []))]
+    assert done == [(output, "nli:some/model", 2), (True, parts), (output, (scores, []))]
     assert printed["scores"]["vispa"] == {"likeness": figure.model_dump()} and printed["report"] == str(
         output / "report.html"
     )

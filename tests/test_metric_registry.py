@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from pathlib import Path
 from typing import ClassVar
 
@@ -30,8 +31,8 @@ class Brevity(Metric):
     modes = ("overton",)
     needs = ("attribute",)
     figures = (
-        Figure("short", "share of short ones", "of ten characters at most", "0 to 1", "higher", "!", "short", True),
-        Figure("length", "characters", "of a response", "0 to many", "lower", headline="characters"),
+        Figure("short", "share of short ones", "of ten characters at most", (0, 1), "higher", "!", "short", True),
+        Figure("length", "characters", "of a response", (0, math.inf), "lower", headline="characters"),
     )
     check_words: ClassVar = {"long-winded": CheckWords("mean characters", decimals=1)}
 
@@ -41,7 +42,7 @@ class Brevity(Metric):
     def is_readable(self, item, record):
         return bool(record.response)
 
-    def score(self, items, records, judge, progress):
+    def score(self, items, records, how, progress):
         lengths = np.array([1000.0 if one is None else float(len(one.response or "")) for one in records])
         return Scored({"short": (lengths <= 10).astype(float), "length": lengths})
 
@@ -80,7 +81,8 @@ def test_a_metric_is_scored_checked_compared_and_reported(brevity, tmp_path):
     check_folder(first)
     page = report_folder(first).read_text()
     assert "share of short ones <small>of ten characters at most; 0 to 1, higher is better!</small>" in page
-    assert page.index("share of short ones") < page.index("characters <small>of a response; 0 to many, lower is better")
+    length = "characters <small>of a response; at least 0, lower is better"
+    assert page.index("share of short ones") < page.index(length)
     assert "Mean characters; fires above 20.0" in page and "335.7" in page
     assert "characters (lower is better): m" in page
 

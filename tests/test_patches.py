@@ -31,11 +31,12 @@ BARS = {
 USES = {
     "metric": """
         from vispa.evaluation.metrics import METRICS
+        from vispa.evaluation.metrics.base import Scoring
         from vispa.evaluation.runs.folder import ItemRecord
         from vispa.items.item import Item
         item = Item(id=1, text="Is it fair?", options=("Yes", "No"), gold_distribution=(1.0, 1.0))
         record = ItemRecord(id=1, text="Is it fair?", answer="A", response="Yes", distribution=(1.0, 0.0))
-        found = METRICS["brier"].score([item, item], [record, None], "none", None)
+        found = METRICS["brier"].score([item, item], [record, None], Scoring(), None)
         assert found.scores["brier"].tolist() == [0.5, 2.0]
     """,
     "mode": """

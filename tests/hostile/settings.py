@@ -117,6 +117,10 @@ TASKS: dict[str, tuple[bytes, tuple[str, ...]]] = {
         b'name = "a"\nfile = "b"\nmode = "overton"\nmetric = "coverage"\nsource = "s"\nlicence = "l"\nitems = 0',
         ("field items",),
     ),
+    "budget": (
+        b'name = "a"\nfile = "b"\nmode = "overton"\nmetric = "coverage"\nsource = "s"\nlicence = "l"\nbudget = 0',
+        ("field budget",),
+    ),
     "no-file": (
         b'name = "a"\nfile = "nowhere.json"\nmode = "overton"\nmetric = "coverage"\nsource = "ours"\nlicence = "l"',
         ("nowhere.json", "is missing", "ours"),
@@ -248,6 +252,8 @@ EVAL: tuple[Case, ...] = (
             (("--personas", "4"), ("--personas", "no effect")),
             (("--community", "x"), ("--community", "no effect")),
             (("--no-score", "--judge", "nli"), ("--judge", "no effect")),
+            (("--shuffles", "-1"), ("--shuffles",)),
+            (("--no-score", "--shuffles", "2"), ("--shuffles", "no effect")),
             (("--methods", "vanilla", "--k", "3"), ("--k", "no effect")),
             (("--weights", "relevance"), ("--weights", "no effect")),
             (("--k", "40"), ("k", "1 to 31")),

@@ -17,6 +17,7 @@ from inspect_ai.solver import TaskState
 from vispa.bridges.together import Together
 from vispa.errors import VispaError, check_choice
 from vispa.evaluation.metrics import METRICS
+from vispa.evaluation.metrics.base import Scoring
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.generation.letters import letter_masses
 from vispa.generation.thoughts import without_thoughts
@@ -167,7 +168,7 @@ def _scores_of(metric: str) -> Scorer:
 def _scored(state: TaskState, metric: str) -> tuple[dict[str, float], str | None]:
     """One sample's scores by a metric without a judge, and its letter or response."""
     item, record = _answered(state)
-    scored = METRICS[metric].score([item], [record], "none", None)
+    scored = METRICS[metric].score([item], [record], Scoring(), None)
     answer = record.answer if item.options else record.response
     return {name: float(values[0]) for name, values in scored.scores.items()}, answer
 

@@ -45,8 +45,11 @@ def _print(found: RunComparison) -> None:
     from rich import box
     from rich.table import Table
 
+    from vispa.evaluation.report.words import counted
+
     judged = f", judged by {found.judge}" if found.judge else ""
-    print_line(f"{found.task}: {found.items:,} items{judged}")
+    length = f", same length: {counted(found.budget, 'sentence')}" if found.budget else ""
+    print_line(f"{found.task}: {found.items:,} items{judged}{length}")
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in ("method", "figure", "second - first", "95 % interval", "p"):
         table.add_column(name, justify="left" if name in ("method", "figure") else "right", no_wrap=True)
@@ -62,6 +65,8 @@ def _print(found: RunComparison) -> None:
             for word, ids in (("gained", one.gained), ("lost", one.lost)):
                 shown = ", ".join(map(str, ids[:_SHOWN])) + (", …" if len(ids) > _SHOWN else "")
                 print_line(f"{method}, {one.flipped_by} {word}: {len(ids)} items{f' ({shown})' if ids else ''}")
+    for folder, lacking in found.outdated.items():
+        print_line(f"{folder} was scored by an older release and lacks {lacking}: score it anew to compare these.")
     for place, methods in (("first", found.only_in_first), ("second", found.only_in_second)):
         if methods:
             print_line(f"only in the {place} run: {', '.join(methods)}")

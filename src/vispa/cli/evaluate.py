@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vispa.evaluation.methods.voice import Community
     from vispa.evaluation.runner import RunSummary
     from vispa.evaluation.runs.run import Run
+    from vispa.evaluation.scoring import RunScores
     from vispa.evaluation.tasks import Task, TaskStatus
     from vispa.selection.selector import Selector
     from vispa.taxonomy import Taxonomy
@@ -46,6 +47,15 @@ Judge = Annotated[
     str, typer.Option(help="Of Overton coverage: nli (the paper's model), nli:MODEL, embedding, or none.")
 ]
 
+Shuffles = Annotated[
+    int | None,
+    typer.Option(
+        help="Against how many other situations each Overton answer is scored too, for what chance gives. "
+        "By default 10, with an NLI judge 1.",
+        min=0,
+    ),
+]
+
 
 @grouped
 def evaluate(
@@ -56,6 +66,7 @@ def evaluate(
     methods: Methods = "vanilla,prompting,vispa",
     limit: Annotated[int | None, typer.Option(help="Take the first N items only.", min=1)] = None,
     judge: Judge = "embedding",
+    shuffles: Shuffles = None,
     score: Annotated[bool, typer.Option(help="Score the run and write its report.")] = True,
     community: CommunityName = None,
     personas: Annotated[int, typer.Option(help="Number of personas of the role agents.")] = 6,
@@ -79,7 +90,7 @@ def evaluate(
     from vispa.evaluation.tasks import find_task, load_task
 
     names = check_methods([name.strip() for name in methods.split(",") if name.strip()])
-    refuse_idle(context, _idle(setup, find_task(task), names, score=score))
+    refuse_idle(context, _idle(setup, find_task(task), names, judge if score else None))
     known = setup.check()
     loaded = load_task(task, data_folder)
     RunFolder(output).check_own()
@@ -93,7 +104,7 @@ def evaluate(
             **asdict(setup.decoding.sampling),
         )
         summary = run(loaded, names, bench, output, limit=limit, overwrite=overwrite, progress=progress)
-    scores = _score(summary.run, judge, bench) if score else None
+    scores = _score(summary.run, judge, shuffles, bench) if score else None
     _print_summary(summary, scores, as_json=as_json)
     _check_complete(summary)
 
@@ -136,7 +147,7 @@ _OF_VISPA = (
 )  # fmt: skip
 
 
-def _idle(setup: Setup, task: Task, methods: tuple[str, ...], *, score: bool) -> dict[str, str]:
+def _idle(setup: Setup, task: Task, methods: tuple[str, ...], judge: str | None) -> dict[str, str]:
     """See `Setup.idle`; what only some methods or tasks heed is idle without these."""
     from vispa.evaluation.metrics import METRICS
 
@@ -149,10 +160,12 @@ def _idle(setup: Setup, task: Task, methods: tuple[str, ...], *, score: bool) ->
         found["personas"] = "without the method personas"
     if not {"moe", "modplural"} & set(methods):
         found["community"] = "without the method moe or modplural"
-    if not score:
-        found["judge"] = "with --no-score"
+    if judge is None:
+        found |= dict.fromkeys(("judge", "shuffles"), "with --no-score")
     elif not METRICS[task.metric].judges:
-        found["judge"] = f"on {task.name}, which is judged by its gold answers"
+        found |= dict.fromkeys(("judge", "shuffles"), f"on {task.name}, which is judged by its gold answers")
+    elif judge == "none":
+        found["shuffles"] = "with --judge none"
     return found
 
 
@@ -189,28 +202,25 @@ def _selector(setup: Setup, kind: str, taxonomy: Taxonomy) -> Selector:
 # ---------------------------------------------------------------- output
 
 
-def _score(run: Run, judge: str, bench: Bench) -> dict[str, dict[str, Any]]:
-    """Figures, failure signatures, report; gives method → figure → its estimate and interval."""
+def _score(run: Run, judge: str, shuffles: int | None, bench: Bench) -> RunScores:
+    """Figures, failure signatures, report."""
     from vispa.evaluation.diagnostics import check
     from vispa.evaluation.report import write_report
     from vispa.evaluation.scoring import score
     from vispa.models.encoder import load_encoder
     from vispa.models.nli import PUBLISHED_JUDGE
 
-    scores = score(run, judge=f"nli:{PUBLISHED_JUDGE}" if judge == "nli" else judge)
+    scores = score(run, judge=f"nli:{PUBLISHED_JUDGE}" if judge == "nli" else judge, shuffles=shuffles)
     found = check(run, scores, encoder=load_encoder(), loaded=bench.vispa.model, taxonomy=bench.vispa.taxonomy)
     write_report(run, scores, found)
-    return {
-        method: {name: figure.model_dump(mode="json") for name, figure in one.figures.items()}
-        for method, one in scores.methods.items()
-    }
+    return scores
 
 
-def _print_summary(summary: RunSummary, scores: dict[str, dict[str, Any]] | None, *, as_json: bool) -> None:
+def _print_summary(summary: RunSummary, scores: RunScores | None, *, as_json: bool) -> None:
     output, items = summary.run.folder, len(summary.run.items)
     report = output / "report.html"
     if as_json:
-        scored = {} if scores is None else {"scores": scores, "report": str(report)}
+        scored = {} if scores is None else {"scores": _figures(scores), "report": str(report)}
         told = {name: getattr(summary, name) for name in ("answered", "failed", "seconds", "tokens")}
         print_json({"output": str(output), "items": items, **told, **scored})
         return
@@ -223,15 +233,27 @@ def _print_summary(summary: RunSummary, scores: dict[str, dict[str, Any]] | None
         print_line(f"{report}")
 
 
-def _print_scores(scores: dict[str, dict[str, Any]]) -> None:
-    """Each method's figures with their intervals, a line each."""
-    from vispa.evaluation.report.words import figure_label
+def _figures(scores: RunScores) -> dict[str, dict[str, Any]]:
+    """Method → figure → its estimate and interval."""
+    return {
+        method: {name: figure.model_dump(mode="json") for name, figure in one.figures.items()}
+        for method, one in scores.methods.items()
+    }
 
+
+def _print_scores(scores: RunScores) -> None:
+    """Figures with their intervals, the headline first; a line for each method."""
+    from vispa.evaluation.report.words import figure_label, length_control
+
+    names = dict.fromkeys(name for of in scores.methods.values() for name in of.figures)
     lines = [
-        (method, figure_label(name), f"{one['estimate']:.3f}", f"[{one['low']:.3f}, {one['high']:.3f}]")
-        for method, figures in scores.items()
-        for name, one in figures.items()
+        (method, figure_label(name), f"{one.estimate:.3f}", f"[{one.low:.3f}, {one.high:.3f}]")
+        for name in names
+        for method, of in scores.methods.items()
+        if (one := of.figures.get(name)) is not None
     ]
+    if scores.budget is not None:
+        print_line(length_control(scores.budget, scores.shuffles))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print_line("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field
+
 from vispa.errors import InputError
 from vispa.evaluation.intervals import PairedDifference, paired_difference
 from vispa.evaluation.metrics import METRICS
@@ -41,6 +43,8 @@ class RunComparison(Record):
         only_in_first: methods that the second run does not have.
         only_in_second: methods that the first run does not have.
         methods: method → how it differs.
+        budget: how many sentences of each answer count in figures of the same length; None where there are none.
+        outdated: folder → what its scores, of an older release, lack; it is not compared.
     """
 
     task: str
@@ -49,6 +53,8 @@ class RunComparison(Record):
     only_in_first: tuple[str, ...]
     only_in_second: tuple[str, ...]
     methods: dict[str, MethodComparison]
+    budget: int | None = None
+    outdated: dict[str, str] = Field(default_factory=dict)
 
 
 def compare_runs(
@@ -91,6 +97,8 @@ def compare_runs(
         only_in_first=tuple(name for name in runs[0].records if name not in runs[1].records),
         only_in_second=tuple(name for name in runs[1].records if name not in runs[0].records),
         methods={name: _compare(runs[0], items[0][name], items[1][name], seed) for name in common},
+        budget=scores[0].budget if scores[0].budget == scores[1].budget else None,
+        outdated={str(run.folder): one.outdated for run, one in zip(runs, scores, strict=True) if one.outdated},
     )
 
 
@@ -128,4 +136,10 @@ def _check_same(first: Path, second: Path, scores: tuple[RunScores, RunScores]) 
             str(second),
             f"was scored by {other.judge or 'no judge'}, {first} by {one.judge or 'none'}.",
             "Score both with the same judge.",
+        )
+    if one.budget != other.budget and not (one.outdated or other.outdated):
+        raise InputError(
+            str(second),
+            f"counts {other.budget} sentences of each answer in figures of the same length, {first} {one.budget}.",
+            "Score both with the same budget in the task.",
         )

@@ -12,10 +12,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from vispa.errors import InputError
 from vispa.evaluation.groups import group_positions
 from vispa.evaluation.intervals import Interval, PairedDifference, bootstrap_mean, paired_difference, scores_by_id
 from vispa.evaluation.metrics import METRICS, check_judge
-from vispa.evaluation.metrics.base import FloatArray, Progress
+from vispa.evaluation.metrics.base import FloatArray, Progress, Scored, Scoring
 from vispa.evaluation.runs.run import Outcome, Run, read_run
 from vispa.evaluation.tasks import MetricName
 from vispa.files.writing import replacing, write_json
@@ -69,7 +70,9 @@ class RunScores(Record):
         task: name of the task.
         metric: what the task is judged by.
         judge: `nli:` or `embedding:` with the model's name; None if nothing judged.
-        seed: of bootstrap and permutations.
+        seed: of bootstrap, permutations and the choice of other situations.
+        budget: how many sentences of each answer count in figures of the same length; None where there are none.
+        shuffles: how many other situations each answer was scored against; None where that says nothing.
         baseline: the first method, with which the others are compared.
         items: number of items.
         items_digest: SHA-256 of the items.
@@ -90,6 +93,13 @@ class RunScores(Record):
     item_scores_digest: str
     records_digests: dict[str, str]
     methods: dict[str, MethodScores]
+    budget: int | None = None
+    shuffles: int | None = None
+
+    @property
+    def outdated(self) -> str:
+        """What figures of an older release lack, in words; empty where they lack nothing."""
+        return METRICS[self.metric].outdated({name for one in self.methods.values() for name in one.figures})
 
 
 def score_folder(
@@ -97,6 +107,7 @@ def score_folder(
     *,
     judge: str = "embedding",
     seed: int = 0,
+    shuffles: int | None = None,
     data: Path | None = None,
     progress: Progress | None = None,
 ) -> RunScores:
@@ -105,7 +116,8 @@ def score_folder(
     Args:
         folder: of the run.
         judge: see `score`.
-        seed: of bootstrap and permutations.
+        seed: see `score`.
+        shuffles: see `score`.
         data: see `read_run`.
         progress: see `score`.
 
@@ -115,31 +127,42 @@ def score_folder(
     """
     check_seed(seed)
     check_judge(judge)
-    return score(read_run(folder, data), judge=judge, seed=seed, progress=progress)
+    return score(read_run(folder, data), judge=judge, seed=seed, shuffles=shuffles, progress=progress)
 
 
-def score(run: Run, *, judge: str = "embedding", seed: int = 0, progress: Progress | None = None) -> RunScores:
+def score(
+    run: Run,
+    *,
+    judge: str = "embedding",
+    seed: int = 0,
+    shuffles: int | None = None,
+    progress: Progress | None = None,
+) -> RunScores:
     """Score a run and write `scores.json` and `item-scores.jsonl` into its folder, whole.
 
     Args:
         run: with its records.
         judge: of Overton coverage: `nli:MODEL` for coverage as published, `embedding` for
             likeness by the bundled encoder, `none` for counts alone. Other metrics need none.
-        seed: of bootstrap and permutations.
+        seed: of bootstrap, permutations and the choice of other situations.
+        shuffles: against how many other situations each Overton answer is scored too, for what chance gives; 0 leaves
+            that out. By default 10 with embeddings, and 1 with an NLI model, for which each is as many pairs again.
         progress: called with the number of text pairs just judged or texts encoded.
 
     Raises:
-        InputError: unknown judge, or a record that does not fit its item.
+        InputError: unknown judge, a negative number of shuffles, or a record that does not fit its item.
         ModelError: the judge cannot be loaded.
     """
     check_seed(seed)
     check_judge(judge)
-    judge_name, by_method = _item_scores(run, judge, progress)
+    if shuffles is not None and shuffles < 0:
+        raise InputError("shuffles", f"is {shuffles}.", "Give 0 or more.")
+    scored, by_method = _item_scores(run, Scoring(judge, seed, run.task.budget, shuffles), progress)
     baseline = next(iter(run.records))
     found = RunScores(
         task=run.task.name,
         metric=run.task.metric,
-        judge=judge_name,
+        judge=scored.judge,
         seed=seed,
         baseline=baseline,
         items=len(run.items),
@@ -156,22 +179,20 @@ def score(run: Run, *, judge: str = "embedding", seed: int = 0, progress: Progre
             )
             for method, scores in by_method.items()
         },
+        budget=scored.budget,
+        shuffles=scored.shuffles,
     )
     write_json(run.folder / SCORES_FILE, found.model_dump(mode="json"))
     return found
 
 
-def _item_scores(
-    run: Run, judge: str, progress: Progress | None
-) -> tuple[str | None, dict[str, dict[str, FloatArray]]]:
-    """Name of the judge; method → figure → score of each item [N], in the items' order."""
+def _item_scores(run: Run, how: Scoring, progress: Progress | None) -> tuple[Scored, dict[str, dict[str, FloatArray]]]:
+    """What the metric says; method → figure → score of each item [N], in the items' order."""
     methods = list(run.records)
     records = [record for method in methods for record in run.answers(method)]
-    scored = METRICS[run.task.metric].score(run.items * len(methods), records, judge, progress)
+    scored = METRICS[run.task.metric].score(run.items * len(methods), records, how, progress)
     tables = {name: scores.reshape(len(methods), -1) for name, scores in scored.scores.items()}
-    return scored.judge, {
-        method: {name: table[row] for name, table in tables.items()} for row, method in enumerate(methods)
-    }
+    return scored, {method: {name: table[row] for name, table in tables.items()} for row, method in enumerate(methods)}
 
 
 # ---------------------------------------------------------------- figures of a method

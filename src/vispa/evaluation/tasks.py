@@ -86,6 +86,8 @@ class Task(Record):
         options: answer options of items that list none themselves.
         groups: names of attribute groups, found as parts of an item's attribute; without any,
             every attribute is a group.
+        budget: how many sentences of an answer count where all are to have the same length; by default the
+            metric's own number, where it has one.
         fields: name of an item's field → its name in the file, where the two differ.
     """
 
@@ -100,12 +102,15 @@ class Task(Record):
     items: int | None = Field(default=None, ge=1)
     options: tuple[str, ...] = Field(default=(), max_length=26)
     groups: tuple[str, ...] = ()
+    budget: int | None = Field(default=None, ge=1)
     fields: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check_mode(self) -> Task:
         if self.mode not in METRICS[self.metric].modes:
             raise ValueError(f"The metric {self.metric} does not judge {self.mode} answers")
+        if self.budget is not None and METRICS[self.metric].budget is None:
+            raise ValueError(f"The metric {self.metric} has no budget of sentences")
         return self
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from vispa.errors import InputError
 from vispa.evaluation.answers import answer_position
 from vispa.evaluation.intervals import Interval, bootstrap_mean, bootstrap_statistic
-from vispa.evaluation.metrics.base import Figure, FloatArray, Metric, Progress, Records, Scored
+from vispa.evaluation.metrics.base import Figure, FloatArray, Metric, Progress, Records, Scored, Scoring
 from vispa.items.item import Item
 from vispa.records import Record
 
@@ -148,7 +148,7 @@ _THREE_WAY = (
         "accuracy",
         "accuracy",
         "share of items answered with the gold option",
-        span="0 to 1",
+        span=(0, 1),
         better="higher",
         headline="accuracy",
         flips=True,
@@ -157,14 +157,14 @@ _THREE_WAY = (
         "balanced_accuracy",
         "balanced accuracy",
         "mean, over the gold's options, of the share of their items answered right",
-        span="0 to 1",
+        span=(0, 1),
         better="higher",
     ),
     Figure(
         "macro_f1",
         "macro F1",
         "F1, the harmonic mean of precision and recall, averaged over the options",
-        span="0 to 1",
+        span=(0, 1),
         better="higher",
         headline="macro F1",
     ),
@@ -172,7 +172,7 @@ _THREE_WAY = (
         "micro_f1",
         "micro F1",
         "F1 of all options' hits and misses together, which is the accuracy",
-        span="0 to 1",
+        span=(0, 1),
         better="higher",
     ),
 )
@@ -192,7 +192,7 @@ class Agreement(Metric):
     needs = ("options", "label")
     figures = (*_THREE_WAY, *map(_binary, _THREE_WAY))
 
-    def score(self, items: Sequence[Item], records: Records, judge: str, progress: Progress | None) -> Scored:
+    def score(self, items: Sequence[Item], records: Records, how: Scoring, progress: Progress | None) -> Scored:
         """Whether each item is answered with its gold option."""
         return Scored({"accuracy": (_gold(items) == _chosen(items, records)).astype(float)})
 

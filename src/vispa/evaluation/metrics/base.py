@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -33,27 +34,39 @@ class Figure:
         name: in `scores.json`.
         label: its name in words.
         meaning: what it is.
-        span: its least and greatest value, in words; empty where it has none.
+        span: its least and greatest value, the second infinite where it has none; None where nothing is said of it.
         better: which of two figures is better; None where neither is.
         note: what else a reader must know.
         headline: its name in drawings; only the figures that say most about a task have one.
+        context: whether it stands beside the headlines in the report's first table: what they are to be read with.
+        chance: name of the figure that is what chance gives for this one, drawn hollow beside it.
         flips: whether an item scores 0 or 1, so that it can flip between two runs.
     """
 
     name: str
     label: str
     meaning: str
-    span: str = ""
+    span: tuple[float, float] | None = None
     better: Literal["higher", "lower"] | None = None
     note: str = ""
     headline: str = ""
     flips: bool = False
+    context: bool = False
+    chance: str = ""
 
     @property
     def explained(self) -> str:
         """Meaning, range, direction and note, as a table of results gives them."""
-        direction = f"; {self.span}, {self.better} is better" if self.better else ""
-        return f"{self.meaning}{direction}{self.note}"
+        parts = [self._range, f"{self.better} is better" if self.better else ""]
+        direction = ", ".join(part for part in parts if part)
+        return f"{self.meaning}{f'; {direction}' if self.better else ''}{self.note}"
+
+    @property
+    def _range(self) -> str:
+        if self.span is None:
+            return ""
+        least, greatest = (f"{end:.3g}".replace("-", "−") for end in self.span)
+        return f"at least {least}" if math.isinf(self.span[1]) else f"{least} to {greatest}"
 
     @property
     def drawn_as(self) -> str:
@@ -91,16 +104,37 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Scoring:
+    """How answers are scored; metrics heed what concerns them.
+
+    Attributes:
+        judge: see `vispa.evaluation.metrics.check_judge`.
+        seed: of what is drawn.
+        budget: how many sentences of an answer count in figures of the same length; None for the metric's own number.
+        shuffles: against how many other situations each answer is scored too; None for as many as suit the judge.
+    """
+
+    judge: str = "none"
+    seed: int = 0
+    budget: int | None = None
+    shuffles: int | None = None
+
+
+@dataclass(frozen=True)
 class Scored:
     """Scores of N items.
 
     Attributes:
         scores: figure → score of each item, [N]; none where nothing judged.
         judge: name of the judge; None where there was none.
+        budget: of sentences, that figures of the same length have; None where there are none.
+        shuffles: how many other situations each answer was scored against; None where that says nothing.
     """
 
     scores: dict[str, FloatArray] = field(default_factory=dict)
     judge: str | None = None
+    budget: int | None = None
+    shuffles: int | None = None
 
 
 class Metric(ABC):
@@ -116,6 +150,8 @@ class Metric(ABC):
         judges: kind of judge, where it needs one → what that kind reads, in words.
         check_words: its checks' names → how the report writes them.
         same_gold_advice: what to read where the gold prefers the same option in every item.
+        budget: how many sentences of an answer count in its figures of the same length, unless the task says
+            otherwise; None where it has no such figures.
     """
 
     name: ClassVar[str]
@@ -125,15 +161,16 @@ class Metric(ABC):
     judges: ClassVar[Mapping[str, str]] = {}
     check_words: ClassVar[Mapping[str, CheckWords]] = {}
     same_gold_advice: ClassVar[str] = ""
+    budget: ClassVar[int | None] = None
 
     @abstractmethod
-    def score(self, items: Sequence[Item], records: Records, judge: str, progress: Progress | None) -> Scored:
+    def score(self, items: Sequence[Item], records: Records, how: Scoring, progress: Progress | None) -> Scored:
         """Scores of items, those of all methods of a run at once.
 
         Args:
-            items: N items.
+            items: N items; an item occurs once for each method.
             records: the answer to each.
-            judge: see `vispa.evaluation.metrics.check_judge`; without a meaning where none is needed.
+            how: judge, seed and what else the metric heeds.
             progress: called with the number of texts or pairs just judged.
 
         Raises:
@@ -173,3 +210,11 @@ class Metric(ABC):
             limits: figure → other threshold than the metric's own.
         """
         return iter(())
+
+    def outdated(self, figures: Collection[str]) -> str:
+        """What figures of an older release lack, in words; empty where they lack nothing, as by default.
+
+        Args:
+            figures: names of all that a run has.
+        """
+        return ""

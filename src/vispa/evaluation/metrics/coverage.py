@@ -6,8 +6,8 @@ by embeddings is for machines that cannot run such a model, and has names of its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,35 +16,21 @@ from vispa.evaluation.intervals import Interval, bootstrap_statistic
 from vispa.evaluation.metrics.base import (
     Check,
     CheckWords,
-    Figure,
     FloatArray,
     Metric,
     Progress,
     Records,
     Scored,
+    Scoring,
 )
+from vispa.evaluation.metrics.controlled import controlled_scores, other_places
+from vispa.evaluation.metrics.coverage_figures import COVERED_ABOVE, FIGURES
+from vispa.evaluation.metrics.likeness import Cosines, Entailments, Judge, Tables, mean_best
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.items.item import Item
 from vispa.models.encoder import Encoder, load_encoder
 from vispa.modes.sentences import split_sentences
 from vispa.records import Record
-
-#: A situation counts as covered from above this entailment score on (Modular Pluralism, 2406.15951).
-COVERED_ABOVE = 0.33
-
-
-class Judge(Protocol):
-    """Says how probable it is that one text entails another.
-
-    Attributes:
-        name: which judge it is.
-    """
-
-    name: str
-
-    def entailment(self, pairs: Sequence[tuple[str, str]], progress: Callable[[int], None] | None = None) -> FloatArray:
-        """Probability that the first text of each pair (premise) entails the second (hypothesis), [N]."""
-        ...
 
 
 class EntailmentCoverage(Record):
@@ -101,20 +87,7 @@ def entailment_scores(
     Raises:
         InputError: no situation, unequal numbers, or a situation without explanations.
     """
-    sentences = _sentences(responses, explanations)
-    pairs = [
-        (explanation, sentence)
-        for gold, said in zip(explanations, sentences, strict=True)
-        for explanation in gold
-        for sentence in said
-    ]
-    probabilities = np.asarray(judge.entailment(pairs, progress), dtype=np.float64)
-    scores, start = [], 0
-    for gold, said in zip(explanations, sentences, strict=True):
-        table = probabilities[start : start + len(gold) * len(said)].reshape(len(gold), len(said))
-        start += table.size
-        scores.append(_score(table))
-    return np.array(scores)
+    return _scores(responses, explanations, Entailments(judge, progress))
 
 
 def entailment_coverage(
@@ -159,17 +132,7 @@ def embedding_likenesses(
     Raises:
         InputError: see `entailment_scores`.
     """
-    sentences = _sentences(responses, explanations)
-    place: dict[str, int] = {}
-    for texts in (*explanations, *sentences):
-        for text in texts:
-            place.setdefault(text, len(place))
-    vectors = encoder.encode(list(place), progress).astype(np.float64)
-    scores = []
-    for gold, said in zip(explanations, sentences, strict=True):
-        cosines = vectors[[place[text] for text in gold]] @ vectors[[place[text] for text in said]].T if said else None
-        scores.append(0.0 if cosines is None else _score(np.maximum(0.0, cosines)))
-    return np.array(scores)
+    return _scores(responses, explanations, Cosines(encoder, progress))
 
 
 def embedding_coverage(
@@ -185,9 +148,11 @@ def embedding_coverage(
     )
 
 
-def _score(table: FloatArray) -> float:
-    """Mean over explanations of the best sentence; `table` is [explanations, sentences]."""
-    return float(table.max(1).mean()) if table.shape[1] else 0.0
+def _scores(responses: Sequence[str], explanations: Sequence[Sequence[str]], tables: Tables) -> FloatArray:
+    """Mean over a situation's explanations of the best sentence, [N]."""
+    sentences = _sentences(responses, explanations)
+    tables.read(zip(explanations, sentences, strict=True))
+    return np.array([mean_best(tables(gold, said)) for gold, said in zip(explanations, sentences, strict=True)])
 
 
 def _sentences(responses: Sequence[str], explanations: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -208,38 +173,14 @@ _ADVICE = (
     "Responses hardly say what the gold explanations say: look at which values are selected and whether comments "
     "speak of the situation."
 )
+_CHANCE_ADVICE = (
+    "The answers are no nearer to their own situation's explanations than to those of other situations: what coverage "
+    "they have is length and general talk, so do not report it."
+)
 # Least mean score of each judge's figure; the two share no threshold.
 _LEAST = {"entailment_mean": 0.15, "cosine_mean": 0.3}
-_FIGURES = (
-    Figure(
-        "entailment_mean",
-        "entailment score",
-        "mean, over a situation's gold explanations, of the probability that one entails a sentence of the response",
-        span="0 to 1",
-        better="higher",
-        headline="entailment score",
-    ),
-    Figure("entailment_deviation", "standard deviation of the entailment score", "over situations"),
-    Figure(
-        "covered_share",
-        "share of situations covered",
-        f"with an entailment score above {COVERED_ABOVE}",
-        span="0 to 1",
-        better="higher",
-        headline="share of situations covered",
-        flips=True,
-    ),
-    Figure(
-        "cosine_mean",
-        "embedding likeness",
-        "mean, over a situation's gold explanations, of the cosine to the closest sentence of the response",
-        span="0 to 1",
-        better="higher",
-        note=". It is not the published coverage, which is by entailment; the two do not compare",
-        headline="embedding likeness (not entailment)",
-    ),
-    Figure("cosine_deviation", "standard deviation of the likeness", "over situations"),
-)
+# Other situations that each answer is scored against: vectors are at hand, while an NLI model judges each pair anew.
+_SHUFFLES = {"embedding": 10, "nli": 1}
 
 
 class Coverage(Metric):
@@ -248,9 +189,13 @@ class Coverage(Metric):
     name = "coverage"
     modes = ("overton",)
     needs = ("explanations",)
-    figures = _FIGURES
+    figures = FIGURES
     judges: ClassVar = {"nli": "entailment under the NLI model", "embedding": "likeness under the sentence encoder"}
-    check_words: ClassVar = {"low coverage": CheckWords("mean score of the responses", shared_detail=True)}
+    check_words: ClassVar = {
+        "low coverage": CheckWords("mean score of the responses", shared_detail=True),
+        "chance level": CheckWords("lower end of the interval of what is above chance", shared_detail=True),
+    }
+    budget = 3
 
     def problem(self, item: Item) -> tuple[str, str] | None:
         """Explanations are of the values, one each."""
@@ -262,23 +207,28 @@ class Coverage(Metric):
         """Whether there is a response."""
         return bool((record.response or "").strip())
 
-    def score(self, items: Sequence[Item], records: Records, judge: str, progress: Progress | None) -> Scored:
-        """See `entailment_scores` and `embedding_likenesses`; without a judge there are no scores."""
-        if judge == "none":
+    def score(self, items: Sequence[Item], records: Records, how: Scoring, progress: Progress | None) -> Scored:
+        """See `entailment_scores`, `embedding_likenesses`, `controlled_scores`; without a judge there are no scores."""
+        if how.judge == "none":
             return Scored()
         # All methods at once: what they share, the explanations above all, is judged or encoded once.
         responses = ["" if record is None else record.response or "" for record in records]
-        explanations = [item.explanations for item in items]
-        if judge == "embedding":
-            encoder = load_encoder()
-            likenesses = embedding_likenesses(responses, explanations, encoder, progress)
-            return Scored({"cosine_mean": likenesses}, f"embedding:{encoder.name}")
-        from vispa.models.nli import NliJudge
-
-        nli = NliJudge(judge.removeprefix("nli:"))
-        scores = entailment_scores(responses, explanations, nli, progress)
-        covered = (scores > COVERED_ABOVE).astype(float)
-        return Scored({"entailment_mean": scores, "covered_share": covered}, f"nli:{nli.name}")
+        kind, _, model = how.judge.partition(":")
+        tables, judge = _tables(kind, model, progress)
+        prefix = {"embedding": "cosine", "nli": "entailment"}[kind]
+        mean = _scores(responses, [item.explanations for item in items], tables)
+        situations = {item.id: item.explanations for item in items}
+        places = {identifier: place for place, identifier in enumerate(situations)}
+        others = other_places(len(places), _SHUFFLES[kind] if how.shuffles is None else how.shuffles, how.seed)
+        budget, gold = how.budget or self.budget, list(situations.values())
+        found = controlled_scores(responses, [places[item.id] for item in items], gold, others, budget, tables)
+        scores = {f"{prefix}_{name}": values for name, values in (found | {"mean": mean}).items()}
+        if kind == "nli":
+            scores["covered_share"] = (mean > COVERED_ABOVE).astype(float)
+        scores["length_sentences"] = np.array([float(len(split_sentences(text))) for text in responses])
+        scores["length_words"] = np.array([float(len(text.split())) for text in responses])
+        ordered = {one.name: scores[one.name] for one in self.figures if one.name in scores}
+        return Scored(ordered, f"{kind}:{judge}", budget, others.shape[1])
 
     def intervals(
         self, items: Sequence[Item], records: Records, scores: Mapping[str, FloatArray], seed: int
@@ -290,14 +240,35 @@ class Coverage(Metric):
                 figures[f"{name}_deviation"] = bootstrap_statistic(
                     lambda sample: float(sample.std()), scores[f"{name}_mean"], seed=seed
                 )
-        return figures
+        return {one.name: figures[one.name] for one in self.figures if one.name in figures}
 
     def checks(
         self, items: Sequence[Item], figures: Mapping[str, Interval], limits: Mapping[str, float]
     ) -> Iterator[Check]:
-        """Whether responses hardly cover anything."""
+        """Whether responses hardly cover anything, and whether they are ahead of chance."""
         judged = next((name for name in _LEAST if name in figures), None)
         name = judged or next(iter(_LEAST))
         figure = None if judged is None else figures[judged].estimate
         limit = limits.get(name, _LEAST[name])
         yield Check("low coverage", figure, limit, "below", _ADVICE, judged or "scored without a judge")
+        above = next((name for name in figures if name.endswith("_above_chance")), None)
+        low, limit = (None, 0.0) if above is None else (figures[above].low, limits.get(above, 0.0))
+        unscored = "not scored against other situations" if judged else "scored without a judge"
+        yield Check("chance level", low, limit, "below", _CHANCE_ADVICE, above or unscored)
+
+    def outdated(self, figures: Collection[str]) -> str:
+        """Lengths and figures of the same length came later than coverage."""
+        if "length_words" in figures or not any(name in figures for name in _LEAST):
+            return ""
+        return "the answers' length, coverage under the same length for all, and what chance gives"
+
+
+def _tables(kind: str, model: str, progress: Progress | None) -> tuple[Tables, str]:
+    """What compares sentences and explanations, and the name of its model."""
+    if kind == "embedding":
+        encoder = load_encoder()
+        return Cosines(encoder, progress), encoder.name
+    from vispa.models.nli import NliJudge
+
+    judge = NliJudge(model)
+    return Entailments(judge, progress), judge.name

@@ -21,6 +21,7 @@ from vispa.evaluation.metrics.base import (
     Progress,
     Records,
     Scored,
+    Scoring,
 )
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.items.item import Item
@@ -140,7 +141,7 @@ _JENSEN_SHANNON = Figure(
     "jensen_shannon",
     "Jensen–Shannon distance",
     "between answered and gold shares of the options",
-    span="0 to 0.833",
+    span=(0, LARGEST_DISTANCE),
     better="lower",
     headline="Jensen-Shannon distance",
 )
@@ -149,7 +150,7 @@ MOST_LIKELY = Figure(
     "most_likely",
     "most likely option agrees",
     "share of items whose likeliest option is the gold's",
-    span="0 to 1",
+    span=(0, 1),
     better="higher",
     headline="most likely option agrees",
     flips=True,
@@ -170,7 +171,7 @@ class DistributionDistance(Metric):
         """Whether there is an option or a distribution over the options."""
         return record.distribution is not None or super().is_readable(item, record)
 
-    def score(self, items: Sequence[Item], records: Records, judge: str, progress: Progress | None) -> Scored:
+    def score(self, items: Sequence[Item], records: Records, how: Scoring, progress: Progress | None) -> Scored:
         """See `jensen_shannon_distances` and `most_likely_agreements`."""
         distances, agreements = np.full(len(items), LARGEST_DISTANCE), np.zeros(len(items))
         predicted = [predicted_distribution(record, item) for item, record in zip(items, records, strict=True)]

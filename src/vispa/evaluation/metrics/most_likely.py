@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from vispa.evaluation.intervals import Interval
-from vispa.evaluation.metrics.base import Check, Progress, Records, Scored
+from vispa.evaluation.metrics.base import Check, Progress, Records, Scored, Scoring
 from vispa.evaluation.metrics.distribution import MOST_LIKELY, DistributionDistance
 from vispa.items.item import Item
 
@@ -19,9 +19,9 @@ class MostLikely(DistributionDistance):
     check_words: ClassVar = {}
     same_gold_advice = ""
 
-    def score(self, items: Sequence[Item], records: Records, judge: str, progress: Progress | None) -> Scored:
+    def score(self, items: Sequence[Item], records: Records, how: Scoring, progress: Progress | None) -> Scored:
         """See `vispa.evaluation.metrics.distribution.most_likely_agreements`."""
-        scores = super().score(items, records, judge, progress).scores
+        scores = super().score(items, records, how, progress).scores
         return Scored({name: values for name, values in scores.items() if name == MOST_LIKELY.name})
 
     def checks(

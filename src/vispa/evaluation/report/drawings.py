@@ -36,10 +36,14 @@ def draw_methods(scores: RunScores, figures: Sequence[Figure], path: Path) -> No
     with drawing(path, _WIDTH, len(figures) * (0.7 + 0.26 * len(methods)), _SETTINGS) as figure:
         for axis, one in zip(figure.subplots(len(figures), 1, squeeze=False)[:, 0], figures, strict=True):
             for place, method in enumerate(methods):
-                if one.name in scores.methods[method].figures:
-                    _interval(axis, scores.methods[method].figures[one.name], place, place)
+                found = scores.methods[method].figures
+                if one.name in found:
+                    _interval(axis, found[one.name], place - (0.15 if one.chance in found else 0), place)
+                if one.chance in found:
+                    _interval(axis, found[one.chance], place + 0.15, place, hollow=True)
             axis.set_title(one.drawn_as)
             axis.grid(axis="x", lw=0.4, alpha=0.6)
+            _keep_to_scale(axis, one)
             _rows(axis, methods)
 
 
@@ -77,6 +81,7 @@ def draw_groups(scores: RunScores, groups: Sequence[str], drawn: Figure, path: P
         figure.supxlabel(drawn.drawn_as, fontsize="medium")
         axis.tick_params(top=len(order) > _TALL, labeltop=len(order) > _TALL)
         axis.grid(axis="x", lw=0.4, alpha=0.6)
+        _keep_to_scale(axis, drawn)
         _legend(figure, methods)
 
 
@@ -93,7 +98,7 @@ def draw_values(uses: Mapping[str, Mapping[str, float]], methods: Sequence[str],
             color, _ = _style(methods.index(method))
             axis.barh(places - 0.4 + height * (number + 0.5), shares, height, color=color, label=method)
         _rows(axis, [readable(value) for value in values])
-        axis.set(xlabel="share of items", xlim=(0, None))
+        axis.set(xlabel="share of items", xlim=(0, min(1.0, axis.get_xlim()[1])))
         axis.tick_params(top=len(values) > _TALL, labeltop=len(values) > _TALL)
         axis.grid(axis="x", lw=0.4, alpha=0.6)
         axis.set_axisbelow(True)
@@ -101,13 +106,37 @@ def draw_values(uses: Mapping[str, Mapping[str, float]], methods: Sequence[str],
 
 
 def _interval(
-    axis: Axes, interval: Interval, place: float, number: int, label: str | None = None, *, thin: bool = False
+    axis: Axes,
+    interval: Interval,
+    place: float,
+    number: int,
+    label: str | None = None,
+    *,
+    thin: bool = False,
+    hollow: bool = False,
 ) -> None:
     """A point in the style of method `number`, with its interval unless that is of one item."""
     color, marker = _style(number)
     if interval.n > 1:
-        axis.plot([interval.low, interval.high], [place, place], color=color, lw=0.8 if thin else 1.8)
-    axis.plot([interval.estimate], [place], color=color, marker=marker, ms=3 if thin else 5, ls="", label=label)
+        width = 0.8 if thin or hollow else 1.8
+        axis.plot([interval.low, interval.high], [place, place], color=color, lw=width, clip_on=False)
+    face = "white" if hollow else color
+    size = 3 if thin else 5
+    # A point on the frame is drawn whole.
+    axis.plot(
+        [interval.estimate], [place], color=color, mfc=face, marker=marker, ms=size, ls="", label=label, clip_on=False
+    )
+
+
+def _keep_to_scale(axis: Axes, figure: Figure) -> None:
+    """No axis goes on where its figure cannot; where the figure can be negative it shows 0."""
+    if figure.span is None:
+        return
+    least, greatest = figure.span
+    if least < 0:
+        axis.axvline(0, color="#666666", ls=(0, (6, 3)), lw=1)
+    low, high = axis.get_xlim()
+    axis.set_xlim(max(low, least), min(high, greatest))
 
 
 def _style(number: int) -> tuple[str, str]:

@@ -91,6 +91,8 @@ def _methods(scores: RunScores, path: Path) -> DrawnFigure | None:
         if (having := {m: one for m, one in scores.methods.items() if figure.name in one.figures})
     )
     caption = f"Points are the results in the table, bars their {_CONFIDENCE} bootstrap intervals over items."
+    if any(figure.chance in one.figures for figure in headlines for one in scores.methods.values()):
+        caption += " Hollow points are the same answers against other situations: what chance gives."
     return DrawnFigure(path=path, title="Results by method", caption=caption, alternative=alternative)
 
 

@@ -83,6 +83,8 @@ def write_report(run: Run, scores: RunScores, signatures: Sequence[Signature] | 
         facts=_facts(run, scores),
         methods={method: report_words.method_meaning(method) for method in run.records},
         names=_figure_names(scores),
+        summary=_summary(scores),
+        outdated=scores.outdated,
         compared=_compared(scores),
         interval=next((figure for one in scores.methods.values() for figure in one.figures.values()), None),
         same_gold=_same_gold(run),
@@ -138,6 +140,7 @@ def _facts(run: Run, scores: RunScores) -> list[tuple[str, str]]:
         ("Data", "; ".join(part for part in data if part)),
         ("Model", str(run.config["model"]) if isinstance(run.config.get("model"), str) else ""),
         ("Judged by", judge_in_words(scores.judge) if scores.judge else ""),
+        ("Length", report_words.length_control(scores.budget, scores.shuffles) if scores.budget else ""),
     ]
     return [(name, text) for name, text in facts if text]
 
@@ -157,6 +160,12 @@ def _figure_names(scores: RunScores) -> list[str]:
     """Names of the run's figures, in the metric's order."""
     figures = METRICS[scores.metric].figures
     return [one.name for one in figures if any(one.name in found.figures for found in scores.methods.values())]
+
+
+def _summary(scores: RunScores) -> list[str]:
+    """Names of the figures of the report's first table: the headlines, and what they are to be read with."""
+    shown = {one.name for one in METRICS[scores.metric].figures if one.headline or one.context}
+    return [name for name in _figure_names(scores) if name in shown]
 
 
 def _compared(scores: RunScores) -> list[str]:

@@ -101,3 +101,9 @@ def check_figure(name: str, value: float) -> str:
 def counted(count: int, noun: str) -> str:
     """`1 comment`, `6 comments`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def length_control(budget: int, shuffles: int | None) -> str:
+    """What figures of the same length count, and against what chance was measured."""
+    others = f"; chance: the explanations of {counted(shuffles, 'other situation')} for each answer" if shuffles else ""
+    return f"Same length: {counted(budget, 'sentence')} of each answer, drawn at random{others}."
