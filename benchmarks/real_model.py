@@ -176,7 +176,7 @@ def situations_of(
 
     def named(text: str) -> dict[str, Prompt]:
         message = filled(ask, text=text)
-        return {value.slug: chat_prompt(loaded, f"{persona(value)}\n{message}") for value in taxonomy.values}
+        return {value.slug: chat_prompt(loaded, f"{persona(value)}\n{message}", text) for value in taxonomy.values}
 
     return tuple(replace(one, personas=named(one.text)) for one in plain)
 

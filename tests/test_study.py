@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from vispa.cli.inspect import inspect
 from vispa.errors import InputError
+from vispa.generation import continuations
 from vispa.generation.prompts import everyday_prompts
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.transformers import TransformersEngine
@@ -33,7 +34,7 @@ from vispa.steering.estimators.mean_difference import MeanDifference
 from vispa.steering.fitting import fit_bank
 from vispa.steering.magnitudes import MAGNITUDES
 from vispa.steering.recipe import Recipe, Steer
-from vispa.study import figures, fluency
+from vispa.study import figures
 from vispa.study.dose import DoseResponse, DoseRow, at_magnitude, dose_response, one_per_family
 from vispa.study.figures import draw_dose, draw_leakage, draw_quality, draw_similarity
 from vispa.study.fluency import continuation, mean_perplexity, perplexities, repeated_shares
@@ -196,7 +197,7 @@ def test_unknown_estimator_is_refused(bank: VectorBank) -> None:
 def test_perplexity_equals_one_token_at_a_time(
     kind: str, budget: int, make_model: Callable[..., LoadedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fluency, "DECODING", Budget(budget, rows=256))
+    monkeypatch.setattr(continuations, "DECODING", Budget(budget, rows=256))
     loaded = make_model(kind, initializer_range=0.1)
     prompts = [*PROMPTS, "A walk", "A longer prompt than all the others, to pad them"]
     texts = [" No.", "x", "A text of many words, more than the rest", " ü", " y z"]
@@ -208,12 +209,13 @@ def test_perplexity_equals_one_token_at_a_time(
 def test_texts_are_scored_in_batches(llama: LoadedModel, forward_passes: Callable[[], int]) -> None:
     done: list[int] = []
     perplexities(llama, raw(llama) * 20, ["some text", "", "another"] * 20, done.append)
-    assert forward_passes() == 1
+    # One over the prompts, one over the texts.
+    assert forward_passes() == 2
     assert sum(done) == 60
 
 
 def test_large_vocabularies_make_small_batches(llama: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fluency, "LOGITS_PER_TOKEN", 1)
+    monkeypatch.setattr(continuations, "LOGITS_PER_TOKEN", 1)
     sizes: list[int] = []
     handle = llama.model.get_output_embeddings().register_forward_hook(lambda _m, _i, out: sizes.append(out.numel()))
     found = perplexities(llama, raw(llama) * 10, ["some text", "x", "another"] * 10)
@@ -321,8 +323,8 @@ def test_calibrated_steering_brings_the_own_probe_to_its_target(llama: LoadedMod
 def test_dose_rows_equal_rows_alone(llama: LoadedModel, bank: VectorBank, forward_passes: Callable[[], int]) -> None:
     magnitudes, values = (0.0, 1.0, 3.0), ("candor", "calm")
     found = dose_response(llama, bank, raw(llama), values, magnitudes=magnitudes, sampling=Sampling(8))
-    # One pass for the probes, one for the scores, and one for each of at most 8 tokens.
-    assert forward_passes() <= 10
+    # One pass for the probes, two for the scores, and one for each of at most 8 tokens.
+    assert forward_passes() <= 11
     assert len(found.rows) == 4 * 2 * 3
     expected = [(m, v, p) for m in (None, *magnitudes) for v in values for p in range(3)]
     assert [(row.magnitude, row.value, row.prompt) for row in found.rows] == expected

@@ -103,6 +103,7 @@ class Steering(Record):
     both_ways: bool
     cap: float | None
     scope: str
+    subject_share: float = 1.0
     minimal_quality: float
     gate: float | None
     strengths: dict[str, float] | None = None

@@ -40,8 +40,13 @@ class Engine(Protocol):
         """See the class."""
         ...
 
-    def chat_prompt(self, message: str) -> Prompt:
-        """What the model continues when a user says something: in its chat template, where it has one."""
+    def chat_prompt(self, message: str, subject: str | None = None) -> Prompt:
+        """What the model continues when a user says something: in its chat template, where it has one.
+
+        Args:
+            message: what is said.
+            subject: the part of it that it is about; see `Prompt.subject`.
+        """
         ...
 
     def raw_prompt(self, text: str) -> Prompt:

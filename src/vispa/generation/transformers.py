@@ -64,9 +64,9 @@ class TransformersEngine:
         """See `Engine`."""
         return self.loaded.least_option_mass
 
-    def chat_prompt(self, message: str) -> Prompt:
+    def chat_prompt(self, message: str, subject: str | None = None) -> Prompt:
         """See `Engine.chat_prompt`."""
-        return chat_prompt(self.loaded, message)
+        return chat_prompt(self.loaded, message, subject)
 
     def raw_prompt(self, text: str) -> Prompt:
         """See `Engine.raw_prompt`."""
@@ -146,7 +146,8 @@ class TransformersEngine:
     def steered(self, rows: Sequence[Row], plan: SteeringPlan) -> Iterator[ActiveSteering]:
         """Steer a batch of rows by a plan that covers them while the context lasts; see `steering`."""
         steers, orthogonal = [row.steers for row in rows], [row.orthogonal for row in rows]
-        with steering(self.loaded, plan, steers, orthogonal=orthogonal) as active:
+        prompts = [row.prompt for row in rows]
+        with steering(self.loaded, plan, steers, orthogonal=orthogonal, prompts=prompts) as active:
             yield active
 
     def _texts(self, rows: Sequence[Row], sampling: Sampling, plan: SteeringPlan) -> list[Generated]:

@@ -54,7 +54,7 @@ def commented(
     owners: list[int] = []
     for number, (request, selection) in enumerate(zip(requests, selections, strict=True)):
         if request.passages:
-            prompt = engine.chat_prompt(request.prompt or filled(prompts.comment, text=request.text))
+            prompt = engine.chat_prompt(request.prompt or filled(prompts.comment, text=request.text), request.text)
             rows += [Row(prompt, (Steer(chosen.value),)) for chosen in selection]
             owners += [number] * len(selection)
 

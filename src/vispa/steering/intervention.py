@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from vispa.errors import NumericalError
+from vispa.models.encoding import Prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import hooks_on
 from vispa.steering.calibration import signed_shift
@@ -18,9 +19,13 @@ from vispa.steering.recipe import Steer
 
 @dataclass
 class _Shifts:
-    """What one block adds, in the model's dtype; each [B, 1, H], None where it is zero for all rows."""
+    """What one block adds, in the model's dtype; each [B, 1, H], None where it is zero for all rows.
+
+    The prompt's tokens of the subject get `subject` less than the prompt's others.
+    """
 
     prompt: torch.Tensor | None
+    subject: torch.Tensor | None
     prompt_end: torch.Tensor | None
     generated: torch.Tensor | None
 
@@ -37,6 +42,7 @@ class ActiveSteering:
         rows: [B, M] index into the plan's steers; K where a row has fewer.
         weights: [B, M] factors on the shifts.
         orthogonal: [B] whether a row's later shifts lose what they share with its earlier ones.
+        subjects: [B, 3] from which to which of its tokens a row's prompt writes its subject, and how many it has.
         amounts: block number → [B] float32, the length of the shift along the direction
             (negative: against it; of several steers: the length of their sum).
     """
@@ -45,6 +51,7 @@ class ActiveSteering:
     rows: torch.Tensor
     weights: torch.Tensor
     orthogonal: torch.Tensor
+    subjects: torch.Tensor
     amounts: dict[int, torch.Tensor] = field(default_factory=dict)
     _shifts: dict[int, _Shifts] = field(default_factory=dict)
     _closed: torch.Tensor | None = None
@@ -59,7 +66,9 @@ class ActiveSteering:
     @contextmanager
     def beginning(self, rows: torch.Tensor) -> Iterator[None]:
         """Passes over beginnings of prompts, of these rows of the batch, while the context lasts; for fixed shifts."""
-        self._beginning = ActiveSteering(self.plan, self.rows[rows], self.weights[rows], self.orthogonal[rows])
+        self._beginning = ActiveSteering(
+            self.plan, self.rows[rows], self.weights[rows], self.orthogonal[rows], self.subjects[rows]
+        )
         try:
             yield
         finally:
@@ -73,19 +82,29 @@ class ActiveSteering:
     def apply(self, block: int, hidden: torch.Tensor) -> torch.Tensor | None:
         """Shift the output [B, T, H] of a block; the first pass sees the prompts' ends."""
         if self._beginning is not None:
-            prompt = self._beginning._measure(block, self.plan.blocks[block], hidden).prompt
-            return None if prompt is None else hidden + prompt
+            begun = self._beginning._measure(block, self.plan.blocks[block], hidden)
+            return self._beginning._read(begun, hidden, torch.zeros_like(self._beginning.subjects[:, :1]))
         shifts = self._shifts.get(block)
         if shifts is not None:
             return None if shifts.generated is None else hidden + shifts.generated
         shifts = self._shifts[block] = self._measure(block, self.plan.blocks[block], hidden)
-        if shifts.prompt is not None:
-            hidden = hidden + shifts.prompt
+        read = self._read(shifts, hidden, self.subjects[:, 2:] - hidden.shape[1])
+        hidden = hidden if read is None else read
         if shifts.prompt_end is not None:
             hidden = torch.cat([hidden[:, :-1], hidden[:, -1:] + shifts.prompt_end], dim=1)
         # Only this pass sees the prompt.
-        shifts.prompt = shifts.prompt_end = None
+        shifts.prompt = shifts.subject = shifts.prompt_end = None
         return hidden
+
+    def _read(self, shifts: _Shifts, hidden: torch.Tensor, first: torch.Tensor) -> torch.Tensor | None:
+        """Prompts' states [B, T, H] with the shift; `first` [B, 1] is the place of the first one in its prompt."""
+        if shifts.prompt is None:
+            return None
+        if shifts.subject is None:
+            return hidden + shifts.prompt
+        places = first + torch.arange(hidden.shape[1])
+        inside = (places >= self.subjects[:, :1]) & (places < self.subjects[:, 1:2])
+        return hidden + shifts.prompt - shifts.subject * inside[..., None].to(hidden.device, hidden.dtype)
 
     def _measure(self, block: int, spec: BlockShift, hidden: torch.Tensor) -> _Shifts:
         # Score and shift in float32; only the sum is in the model's dtype.
@@ -110,11 +129,18 @@ class ActiveSteering:
         shift = self._orthogonalised(shift)
         total = shift.sum(1).norm(dim=-1)
         self.amounts[block] = ((amount * length)[:, 0] if rows.shape[1] == 1 else total).cpu()
+        less = shift * _gather(1.0 - self.plan.subject_shares, rows)[..., None]
         return _Shifts(
             self._scoped(shift, ("all", "prompt"), hidden.dtype),
+            self._scoped(less, ("all", "prompt"), hidden.dtype) if self._spares else None,
             self._scoped(shift, ("last",), hidden.dtype),
             self._scoped(shift, ("all", "generated", "last"), hidden.dtype),
         )
+
+    @property
+    def _spares(self) -> bool:
+        """Whether subjects get less than other tokens."""
+        return bool((self.plan.subject_shares < 1).any())
 
     def _gate(self, spec: BlockShift, rows: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
         """[B, M]: the steers whose value a row's prompt expresses already, from this block on."""
@@ -173,6 +199,7 @@ def steering(
     steers: Sequence[Sequence[Steer]],
     *,
     orthogonal: Sequence[bool] | None = None,
+    prompts: Sequence[Prompt] | None = None,
 ) -> Iterator[ActiveSteering]:
     """Steer a batch, row i by `steers[i]` (none: not at all), while the context lasts.
 
@@ -181,7 +208,7 @@ def steering(
     It measures and applies the shifts of all blocks at once: the ε of a block depends only on what
     lower blocks did in the same pass. The shifts are then added until the context ends, and the
     model is left as it was, also after an exception. Other threads wait for it meanwhile; see
-    `LoadedModel.passes`.
+    `LoadedModel.passes`. Where `prompts` are given, what they are about may get less (`Recipe.subject_share`).
 
     Example:
         >>> with steering(loaded, plan, [[Steer("karma")], []]) as active:
@@ -195,6 +222,9 @@ def steering(
         for column, steer in enumerate(row):
             rows[place, column] = number[steer.value, steer.recipe or plan.default]
             weights[place, column] = steer.weight
-    active = ActiveSteering(plan, rows, weights, torch.tensor(orthogonal or [False] * len(steers)))
+    subjects = [(*prompt.subject, len(prompt.ids)) for prompt in prompts or ()] or [(0, 0, 0)] * len(steers)
+    active = ActiveSteering(
+        plan, rows, weights, torch.tensor(orthogonal or [False] * len(steers)), torch.tensor(subjects).reshape(-1, 3)
+    )
     with loaded.passes(), hooks_on(loaded.blocks, active.apply, tuple(plan.blocks) if any(steers) else ()):
         yield active

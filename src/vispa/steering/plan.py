@@ -72,3 +72,8 @@ class SteeringPlan:
     def scopes(self) -> tuple[Scope, ...]:
         """The positions that each steer shifts."""
         return tuple(recipe.scope for _, recipe in self.keys)
+
+    @property
+    def subject_shares(self) -> torch.Tensor:
+        """[K] factors on the shifts at the tokens of what prompts are about."""
+        return torch.tensor([recipe.subject_share for _, recipe in self.keys])

@@ -50,6 +50,8 @@ class Recipe:
         both_ways: a calibrated shift may also push down to the target, not only up.
         cap: longest shift at a block, as a fraction of the block's typical residual norm.
         scope: which positions are shifted.
+        subject_share: factor on the shift at the tokens of what the prompt is about (`Prompt.subject`), from 0 to 1.
+            Below 1 the model still reads a situation as it is written, and speaks for the value all the same.
         minimal_quality: blocks where a value's quality is lower are left out for that value.
         gate: leave a row alone where a probe at the lowest steered block already gives its value
             this probability at the prompt's last token.
@@ -69,6 +71,7 @@ class Recipe:
     both_ways: bool = False
     cap: float | None = None
     scope: Scope = "all"
+    subject_share: float = 1.0
     minimal_quality: float = MINIMAL_QUALITY
     gate: float | None = None
 
@@ -93,6 +96,8 @@ class Recipe:
                 raise InputError(f"amounts.{value}", error.problem, error.advice) from error
         if self.cap is not None and not self.cap > 0:
             raise InputError("cap", f"is {self.cap}.", "Give a fraction of the residual norm above 0.")
+        if not 0 <= self.subject_share <= 1:
+            raise InputError("subject_share", f"is {self.subject_share}.", "Give a factor, 0 to 1.")
         if self.minimal_quality < 0:
             raise InputError("minimal_quality", f"is {self.minimal_quality}.", "Give an accuracy, 0 to 1.")
         if self.gate is not None and not 0 < self.gate < 1:

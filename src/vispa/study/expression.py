@@ -45,7 +45,7 @@ class Situation:
 def asked_situations(loaded: LoadedModel, texts: Sequence[str]) -> tuple[Situation, ...]:
     """Texts with the package's request for a comment, in the words that the model knows."""
     ask = built_in_prompts(loaded.name).comment
-    return tuple(Situation(text, chat_prompt(loaded, filled(ask, text=text))) for text in texts)
+    return tuple(Situation(text, chat_prompt(loaded, filled(ask, text=text), text)) for text in texts)
 
 
 @dataclass(frozen=True)

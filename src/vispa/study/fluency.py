@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from vispa.errors import InputError
-from vispa.generation.prefill import check_logits
-from vispa.models.batching import DECODING, LOGITS_PER_TOKEN, pad_left, token_batches
+from vispa.generation.continuations import log_probabilities
+from vispa.generation.rows import Row
+from vispa.generation.transformers import TransformersEngine
 from vispa.models.context import context_length
 from vispa.models.encoding import Prompt, common, continued
 from vispa.models.loading import LoadedModel
+from vispa.steering.plan import SteeringPlan
 
 
 def perplexities(
@@ -27,7 +31,7 @@ def perplexities(
     The exponential of the mean negative log likelihood over the text's tokens; the prompt's do
     not count, nor does an end token. Prompt and text are joined as they stand (see
     `continuation`) and tokenised together; the text's tokens are those from the first one that
-    the prompt alone does not have. Rows run in batches padded on the left.
+    the prompt alone does not have. A prompt is read once for all of its texts.
 
     Args:
         loaded: the model.
@@ -45,24 +49,25 @@ def perplexities(
     """
     if len(prompts) != len(texts):
         raise InputError("texts", f"are {len(texts)} to {len(prompts)} prompts.", "Give one text a prompt.")
-    joined: list[tuple[int, ...]] = []
-    counts: list[int] = []
+    rows: list[Row] = []
+    own: list[tuple[int, ...]] = []
     limit = context_length(loaded.model.config)
     for prompt, text in zip(prompts, texts, strict=True):
         ids = continued(loaded, prompt, text)
-        joined.append(ids)
         # Nothing predicts the very first token of a prompt-less text.
-        own = max(0, min(len(ids) - common(prompt.ids, ids), len(ids) - 1))
-        counts.append(own if limit is None or len(ids) <= limit else 0)
+        first = max(1, common(prompt.ids, ids))
+        rows.append(Row(replace(prompt, ids=ids[:first])))
+        own.append(ids[first:] if limit is None or len(ids) <= limit else ())
     out = np.full(len(texts), np.nan)
-    vocabulary = len(loaded.tokenizer)
-    costs = [max(len(i), (c + 1) * vocabulary // LOGITS_PER_TOKEN) for i, c in zip(joined, counts, strict=True)]
-    scored = [index for index, count in enumerate(counts) if count]
-    for places in token_batches([costs[i] for i in scored], DECODING):
-        batch = [scored[place] for place in places]
-        out[batch] = _batch_perplexities(loaded, [joined[i] for i in batch], [counts[i] for i in batch])
+    # Texts with one prompt stand together: it is read once for them.
+    scored = sorted((place for place, ids in enumerate(own) if ids), key=lambda place: rows[place].prompt.ids)
+    plain = partial(TransformersEngine(loaded).steered, plan=SteeringPlan.empty())
+    found = log_probabilities(loaded, [rows[i] for i in scored], [own[i] for i in scored], plain)
+    for place, table in found:
+        targets = torch.tensor(own[scored[place]], device=table.device)
+        out[scored[place]] = float((-table.gather(-1, targets[:, None])).double().mean().exp())
         if progress is not None:
-            progress(len(batch))
+            progress(1)
     if progress is not None and len(scored) < len(texts):
         progress(len(texts) - len(scored))
     return out
@@ -108,28 +113,3 @@ def mean_perplexity(perplexity: npt.NDArray[np.float64], axis: tuple[int, ...]) 
     total = np.where(known, np.log(np.where(known, perplexity, 1.0)), 0.0).sum(axis)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.exp(total / known.sum(axis)))
-
-
-def _batch_perplexities(
-    loaded: LoadedModel, rows: Sequence[Sequence[int]], counts: Sequence[int]
-) -> npt.NDArray[np.float64]:
-    """Perplexity [B] of the last `counts[i]` tokens of row i."""
-    ids, mask, positions = pad_left(loaded, rows)
-    most = max(counts)
-    with loaded.passes():
-        logits = loaded.model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=most + 1
-        ).logits
-    # A row at a time: in float32 the batch's logits would take twice their memory again.
-    found = [
-        _perplexity(own[-count - 1 : -1], targets[-count:])
-        for own, targets, count in zip(logits, ids, counts, strict=True)
-    ]
-    return np.array(found)
-
-
-def _perplexity(logits: torch.Tensor, targets: torch.Tensor) -> float:
-    """Of tokens [C] by the logits [C, vocabulary] of the places before them."""
-    check_logits(logits)
-    loss = torch.nn.functional.cross_entropy(logits.float(), targets.to(logits.device), reduction="none")
-    return float(loss.double().mean().exp())

@@ -33,6 +33,7 @@ def refined_vectors(
     examples: Sequence[Example],
     *,
     epochs: int,
+    subject_share: float = 1.0,
     seed: int = 0,
     deadline: float = float("inf"),
     progress: Callable[[int], None] | None = None,
@@ -48,6 +49,7 @@ def refined_vectors(
         blocks: where vectors are added.
         examples: comments with the place of their value in `start`.
         epochs: how often each example is seen.
+        subject_share: see `Recipe`.
         seed: of the order of the batches.
         deadline: by `time.monotonic`; no epoch begins after it.
         progress: called with the number of examples just seen.
@@ -71,7 +73,7 @@ def refined_vectors(
             for number in chance.permutation(len(batches)):
                 batch = [encoded[place] for place in batches[number]]
                 with loaded.turns, torch.enable_grad():
-                    loss = _loss(loaded, base + scale * free, blocks, batch)
+                    loss = _loss(loaded, base + scale * free, blocks, batch, subject_share)
                     (gradient,) = torch.autograd.grad(loss, free)
                 free.grad = gradient
                 optimizer.step()
@@ -87,26 +89,39 @@ def refined_vectors(
 
 
 class _Encoded:
-    """An example as tokens: `ids` of prompt and comment, of which the last `count` are the comment's."""
+    """An example as tokens: `ids` of prompt and comment, of which the last `count` are the comment's.
 
-    def __init__(self, value: int, ids: tuple[int, ...], count: int) -> None:
-        self.value, self.ids, self.count = value, ids, count
+    From and to which of them the prompt writes what it is about: `subject`.
+    """
+
+    def __init__(self, value: int, ids: tuple[int, ...], count: int, subject: tuple[int, int]) -> None:
+        self.value, self.ids, self.count, self.subject = value, ids, count, subject
 
     @classmethod
     def of(cls, loaded: LoadedModel, example: Example) -> _Encoded:
         ids = continued(loaded, example.prompt, example.text)
-        return cls(example.value, ids, max(1, len(ids) - common(example.prompt.ids, ids)))
+        return cls(example.value, ids, max(1, len(ids) - common(example.prompt.ids, ids)), example.prompt.subject)
 
 
-def _loss(loaded: LoadedModel, vectors: torch.Tensor, blocks: Sequence[int], batch: Sequence[_Encoded]) -> torch.Tensor:
+def _loss(
+    loaded: LoadedModel,
+    vectors: torch.Tensor,
+    blocks: Sequence[int],
+    batch: Sequence[_Encoded],
+    subject_share: float,
+) -> torch.Tensor:
     """Mean negative log-likelihood of the comments' tokens, each steered toward its value."""
     ids, mask, positions = pad_left(loaded, [one.ids for one in batch])
     values = torch.tensor([one.value for one in batch], device=vectors.device)
     place = {block: number for number, block in enumerate(blocks)}
+    share = torch.ones(*ids.shape, 1, device=vectors.device)
+    for row, one in enumerate(batch):
+        begin, end = (ids.shape[1] - len(one.ids) + at for at in one.subject)
+        share[row, begin:end] = subject_share
 
     def shifted(block: int, hidden: torch.Tensor) -> torch.Tensor:
-        shift = vectors[values, place[block]].to(hidden.device, hidden.dtype)
-        return hidden + shift[:, None]
+        shift = vectors[values, place[block]][:, None] * share
+        return hidden + shift.to(hidden.device, hidden.dtype)
 
     most = max(one.count for one in batch)
     with hooks_on(loaded.blocks, shifted, blocks):

@@ -5,7 +5,6 @@ Rounds are the same for the same model, seed and budget; the clock only ends the
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from vispa.steering.bank_parts import Entry
 from vispa.steering.estimators.base import Directions
 from vispa.steering.fitting import Progress
 from vispa.steering.recipe import Recipe
+from vispa.study.expression import mean_said
 from vispa.tuning.examples import chosen_examples
 from vispa.tuning.refining import refined_vectors
 from vispa.tuning.trials import Bench, Trial
@@ -31,6 +31,8 @@ ESTIMATOR = "one_versus_others_sink_free"
 # All blocks together are shifted by about that share of the residual norm; a little more where it is spread.
 _TOTAL, _SPREAD = 0.25, 0.2
 _SCREENING = 0.25
+# At the tokens of the situation half of the shift: what is said of it keeps to it better, at the same expression.
+_SHARE = 0.5
 _CENTRES, _APART = 3, 0.12
 _STRENGTHS = (0.75, 1.0, 1.25)
 _EPOCHS, _EXAMPLES = 4, 6
@@ -226,7 +228,9 @@ def describe(recipe: Recipe) -> str:
 
 
 def _recipe(blocks: tuple[int, ...], amount: float) -> Recipe:
-    return Recipe(ESTIMATOR, blocks=blocks, magnitude="residual", amount=round(amount, 5), minimal_quality=0.0)
+    return Recipe(
+        ESTIMATOR, blocks=blocks, magnitude="residual", amount=round(amount, 5), subject_share=_SHARE, minimal_quality=0.0
+    )
 
 
 def _fraction(blocks: Sequence[int]) -> float:
@@ -242,7 +246,8 @@ def _window(centre: int, width: int, count: int) -> tuple[int, ...]:
 def _value_scores(one: Trial) -> npt.NDArray[np.float64]:
     """Harmonic mean of each value's rank, topic and fluency over the situations of a trial."""
     found = one.expression
-    fluency = np.exp(-np.clip(np.nanmean(found.nll, 0) - math.log(2), 0, None)) * (1 - found.repetition.mean(0))
+    added = mean_said(found.nll, 0) - mean_said(one.plain.nll, 0)
+    fluency = np.exp(-np.clip(np.nan_to_num(added, nan=np.inf), 0, None)) * (1 - found.repetition.mean(0))
     rank = np.clip(2 * found.rank.mean(0) - 1, 1e-3, 1)
     topic = np.clip(found.topic.mean(0) / max(1e-6, float(found.topic.mean())), 1e-3, 1)
     return np.asarray(3 / (1 / rank + 1 / topic + 1 / np.clip(fluency, 1e-3, 1)))

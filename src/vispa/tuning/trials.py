@@ -21,11 +21,13 @@ class Trial:
     Attributes:
         recipe: how the model was steered.
         expression: its measures.
+        plain: those of the unsteered model on the same situations.
         figures: means over situations by name; see `Expression.scores`.
     """
 
     recipe: Recipe
     expression: Expression
+    plain: Expression
     figures: dict[str, float]
 
     @property
@@ -90,4 +92,4 @@ class Bench:
 def trial(recipe: Recipe, expression: Expression, plain: Expression) -> Trial:
     """A recipe's measures as a trial, beside those of the plain model on the same situations."""
     scores = expression.scores(plain)
-    return Trial(recipe, expression, {name: float(np.nanmean(each)) for name, each in scores.items()})
+    return Trial(recipe, expression, plain, {name: float(np.nanmean(each)) for name, each in scores.items()})
