@@ -229,7 +229,12 @@ def describe(recipe: Recipe) -> str:
 
 def _recipe(blocks: tuple[int, ...], amount: float) -> Recipe:
     return Recipe(
-        ESTIMATOR, blocks=blocks, magnitude="residual", amount=round(amount, 5), subject_share=_SHARE, minimal_quality=0.0
+        ESTIMATOR,
+        blocks=blocks,
+        magnitude="residual",
+        amount=round(amount, 5),
+        subject_share=_SHARE,
+        minimal_quality=0.0,
     )
 
 
