@@ -165,7 +165,7 @@ def test_a_selector_in_the_registry_is_one_of_the_command_line(monkeypatch: pyte
     found = CliRunner().invoke(app, ["select", "jjj", "--selector", "letters", "--json"])
     said = json.loads(found.stdout)
     assert said["selector"] == "letters"
-    assert said["values"][0] == {"value": "justice", "score": 1.0}
+    assert said["values"][0] == {"value": "justice", "score": 1.0, "promotes": None}
     with pytest.raises(InputError, match="--device: has no effect with the letters selector"):
         CliRunner().invoke(app, ["select", "x", "--selector", "letters", "--device", "cpu"], catch_exceptions=False)
 

@@ -21,10 +21,18 @@ class Record(BaseModel):
 
 
 class Selection(Record):
-    """A selected value with its relevance to the text, in [0, 1]."""
+    """A selected value.
+
+    Attributes:
+        value: slug of the value.
+        score: relevance of the value to the text.
+        promotes: probability that what the text describes promotes the value rather than violates it (avoids or brings
+            it, for a value that is to be avoided); None where the selector does not tell.
+    """
 
     value: str
     score: float = Field(ge=0, le=1)
+    promotes: float | None = Field(default=None, ge=0, le=1)
 
 
 class Comment(Record):

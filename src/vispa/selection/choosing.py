@@ -13,7 +13,7 @@ from vispa.records import Choosing, Selection
 from vispa.request import Count, Request, check_diversity, check_threshold, resolved_count
 from vispa.selection.diversity import checked_similarity, definition_similarity, marginally_relevant
 from vispa.selection.embedding import EmbeddingSelector
-from vispa.selection.selector import Selector
+from vispa.selection.selector import Selector, StanceSelector
 from vispa.taxonomy import Taxonomy
 
 #: With `auto`, a value stays while its score is at least this share of the row's highest score.
@@ -36,13 +36,24 @@ class Chooser:
         """See `Selector.scores`."""
         return self.selector.scores(texts, progress)
 
+    def stances(self, texts: Sequence[str]) -> FloatArray | None:
+        """See `StanceSelector.stances`; None where the selector is none."""
+        return self.selector.stances(texts) if isinstance(self.selector, StanceSelector) else None
+
     def choose(
-        self, row: FloatArray, *, k: Count | None = None, threshold: float = 0.0, diversity: float = 0.0
+        self,
+        row: FloatArray,
+        promotes: FloatArray | None = None,
+        *,
+        k: Count | None = None,
+        threshold: float = 0.0,
+        diversity: float = 0.0,
     ) -> tuple[Selection, ...]:
-        """The values of one row of scores [V]; see `choose`."""
+        """The values of one row of scores [V], with their stances [V] where they are given; see `choose`."""
         return choose(
             row[None],
             self.selector.taxonomy,
+            None if promotes is None else promotes[None],
             k=k,
             threshold=threshold,
             diversity=diversity,
@@ -55,15 +66,17 @@ class Chooser:
         Args:
             requests: checked ones, whose values are slugs (`vispa.modes.checking.checked`).
         """
-        scores = self.scores([request.text for request in requests])
-        return [self._selected(request, row) for request, row in zip(requests, scores, strict=True)]
+        texts = [request.text for request in requests]
+        scores, stances = self.scores(texts), self.stances(texts)
+        sides = [None] * len(texts) if stances is None else stances
+        return [self._selected(*one) for one in zip(requests, scores, sides, strict=True)]
 
-    def _selected(self, request: Request, row: FloatArray) -> tuple[Selection, ...]:
+    def _selected(self, request: Request, row: FloatArray, promotes: FloatArray | None) -> tuple[Selection, ...]:
         if not request.values:
-            return self.choose(row, k=request.k, threshold=request.threshold, diversity=request.diversity)
+            return self.choose(row, promotes, k=request.k, threshold=request.threshold, diversity=request.diversity)
         slugs = list(self.selector.taxonomy)
-        named = sorted(((slug, float(row[slugs.index(slug)])) for slug in request.values), key=lambda item: -item[1])
-        return tuple(Selection(value=slug, score=round(score, 4)) for slug, score in named)
+        named = sorted((slugs.index(slug) for slug in request.values), key=lambda column: -row[column])
+        return _selections(slugs, named, row, promotes)
 
     def choosing(self, request: Request) -> Choosing:
         """How the values of a request are chosen, as the record of its answer says it."""
@@ -89,6 +102,7 @@ class Chooser:
 def choose(
     scores: FloatArray,
     taxonomy: Taxonomy,
+    promotes: FloatArray | None = None,
     *,
     k: Count | None = None,
     threshold: float = 0.0,
@@ -103,6 +117,7 @@ def choose(
     Args:
         scores: relevance, [N, V] in [0, 1].
         taxonomy: the V values in the order of the columns.
+        promotes: stances that selections tell, [N, V] (see `StanceSelector.stances`); none by default.
         k: number of values, or `auto` (see `auto_count`); by default `DEFAULT_K`, or all of a smaller taxonomy.
         threshold: least score of a value.
         diversity: from 0, the highest scores, to 1, values as unlike each other as can be; it decides
@@ -122,7 +137,7 @@ def choose(
     likeness = checked_similarity(similarity, len(taxonomy)) if diversity > 0 else None
     slugs = list(taxonomy)
     chosen = []
-    for row in scores:
+    for number, row in enumerate(scores):
         order = np.argsort(-row, kind="stable")
         candidates = [int(i) for rank, i in enumerate(order) if rank == 0 or row[i] >= threshold]
         count = auto_count(row) if k == "auto" else k
@@ -130,8 +145,23 @@ def choose(
             picked = candidates[:count]
         else:
             picked = marginally_relevant(row, candidates, count, diversity, likeness)
-        chosen.append(tuple(Selection(value=slugs[i], score=round(float(row[i]), 4)) for i in picked))
+        chosen.append(_selections(slugs, picked, row, None if promotes is None else promotes[number]))
     return chosen
+
+
+def _selections(
+    slugs: Sequence[str], columns: Sequence[int], row: FloatArray, promotes: FloatArray | None
+) -> tuple[Selection, ...]:
+    """The values of some columns of a row of scores [V] and of stances [V]."""
+    sides = np.full(len(row), np.nan) if promotes is None else promotes
+    return tuple(
+        Selection(
+            value=slugs[i],
+            score=round(float(row[i]), 4),
+            promotes=None if np.isnan(sides[i]) else round(float(sides[i]), 4),
+        )
+        for i in columns
+    )
 
 
 def auto_count(row: FloatArray) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vispa.models.encoder import FloatArray
 from vispa.taxonomy import Taxonomy
@@ -29,5 +29,22 @@ class Selector(Protocol):
 
         Returns:
             [N, V] float32 in [0, 1].
+        """
+        ...
+
+
+@runtime_checkable
+class StanceSelector(Selector, Protocol):
+    """A selector that also says on which side of each value a text's situation is; not all do."""
+
+    def stances(self, texts: Sequence[str]) -> FloatArray:
+        """Whether what each text describes promotes or violates each value, were the value at stake.
+
+        Args:
+            texts: N.
+
+        Returns:
+            [N, V] float32, the probability that it promotes the value (for one with polarity `avoid`, that it avoids
+            it) rather than violates it; 0.5 is open, not a number where the selector cannot tell of a value.
         """
         ...
