@@ -40,6 +40,7 @@ from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import cached_bank
 from vispa.steering.named_recipes import needed_estimators, resolved_recipe
 from vispa.steering.recipe import Recipe
+from vispa.steering.separating import say_unseparated
 from vispa.taxonomy import Taxonomy
 
 _logger = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class Vispa:
         self.aggregator: Aggregator = aggregator or ExtractiveAggregator(taxonomy, self._encode)
         self.engine = TransformersEngine(model, bank, resolved_recipe(recipe, bank))
         bank.check_steers(self.recipe)
+        say_unseparated(bank, self.recipe)
         self.prompts = prompts or built_in_prompts(model.name)
         self.mixture = (mixture or Mixture()).renamed(lambda name: taxonomy[name].slug)
         self.own_reader: ChatModel = LocalChat(self.engine, option_reading)  #: The model itself, unsteered.
@@ -192,6 +194,7 @@ class Vispa:
         if recipe is not None:
             recipe = resolved_recipe(recipe, self.bank)
             self.bank.check_steers(recipe)
+            say_unseparated(self.bank, recipe)
             other.engine = TransformersEngine(self.model, self.bank, recipe)
         if selector is not None:
             other.selector, other.chooser = selector, Chooser(selector)

@@ -19,6 +19,7 @@ from vispa.cli import (
     batch,
     compare,
     config,
+    doctor,
     evaluate,
     fit,
     inspect,
@@ -79,6 +80,7 @@ app.command("select")(select.select)
 app.command("values")(values.values)
 app.command("fit")(fit.fit)
 app.command("tune")(tune.tune)
+app.command("doctor")(doctor.doctor)
 app.command("mixture")(mixture.mixture)
 app.command("inspect")(inspect.inspect)
 app.command("data")(evaluate.data)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,8 @@ from vispa.readers.apart import answered_apart
 from vispa.readers.base import Distribution, Failure, Limited, Progress, Unfinished
 from vispa.readers.weighing import weighed
 from vispa.request import OptionReadingName
+
+_logger = logging.getLogger(__name__)
 
 
 def said(generated: Generated) -> str | Failure:
@@ -35,6 +39,8 @@ class LocalChat:
     def __init__(self, engine: Engine, option_reading: OptionReadingName | None = None) -> None:
         self.engine, self.name = engine, engine.name
         self.option_reading = option_reading or engine.option_reading
+        if self.option_reading == "letters" != engine.option_reading:
+            _say_letters(self.name)
 
     def write(
         self, prompts: Sequence[str], *, max_new_tokens: int = 300, progress: Progress | None = None
@@ -85,3 +91,13 @@ class LocalChat:
 
         asked = list(zip(prompts, continuations, strict=True))
         return answered_apart(asked, score, lambda error: Failure(str(error)))
+
+
+@cache
+def _say_letters(model: str) -> None:
+    _logger.warning(
+        "%s is read by letters in one order, and may say a letter whatever stands there. `vispa doctor %s "
+        "--option-reading letters` measures it.",
+        model,
+        model,
+    )

@@ -46,6 +46,19 @@ class TaxonomyJudge:
         )
 
 
+def judge_of(taxonomy: Taxonomy, encoder: Encoder) -> ValueJudge:
+    """The judge of a taxonomy alone, in half the time: what it is worth is not measured; see `taxonomy_judge`."""
+    pairs = pair_sentences(taxonomy)
+    if not has_known_comments(taxonomy):
+        return ValueJudge(encoder, pairs)
+    return ValueJudge(encoder, known_comments(), pairs.half(odd=False))
+
+
+def has_known_comments(taxonomy: Taxonomy) -> bool:
+    """Whether comments were written for a taxonomy's judge: those of the built-in one."""
+    return taxonomy.fingerprint == Taxonomy.built_in().fingerprint
+
+
 def taxonomy_judge(taxonomy: Taxonomy, encoder: Encoder) -> TaxonomyJudge:
     """The judge of a taxonomy: from comments written for it where it is the built-in one, else from its pairs.
 
@@ -57,12 +70,11 @@ def taxonomy_judge(taxonomy: Taxonomy, encoder: Encoder) -> TaxonomyJudge:
         InputError: the taxonomy has one value.
     """
     encoder, pairs = _Remembering(encoder), pair_sentences(taxonomy)
-    if taxonomy.fingerprint != Taxonomy.built_in().fingerprint:
-        judge = ValueJudge(encoder, pairs)
+    judge = judge_of(taxonomy, encoder)
+    if not has_known_comments(taxonomy):
         accuracy = ValueJudge(encoder, pairs.half(odd=False)).accuracy(pairs.half(odd=True))
         return TaxonomyJudge(judge, "pairs", accuracy)
     known, sides = known_comments(), pairs.half(odd=False)
-    judge = ValueJudge(encoder, known, sides)
     on_pairs = judge.accuracy(pairs.half(odd=True))
     on_comments = ValueJudge(encoder, known.half(odd=False), sides).accuracy(known.half(odd=True))
     accuracy = {

@@ -22,6 +22,8 @@ Order = tuple[int, ...]
 
 #: Where the likeliest option changes with the order, how far the best must be ahead on average.
 LEAST_LEAD = 0.1
+#: Below this lead, which of two options counts as the likelier is an accident.
+LEVEL = 1e-6
 
 #: How a list marks an option: A. or A) or (A).
 MARK = r"\(?{}[.):]"
@@ -38,7 +40,8 @@ class Reading:
         distribution: over the options; all on one where the model wrote its letter.
         prompt: what the model was asked in the end; empty where none was.
         written: the letter was written, not weighed.
-        disputed: the likeliest option changes with the order of the options, and none is clearly ahead.
+        disputed: the likeliest option changes with the order of the options, and none is clearly ahead; or the
+            best two are level.
     """
 
     distribution: Distribution

@@ -8,10 +8,16 @@ from typing import ClassVar
 import numpy as np
 
 from vispa.readers.base import Failure
-from vispa.readers.option_readings.base import LEAST_LEAD, OptionQuestion, Order, Reading, Source, share_of_one
+from vispa.readers.option_readings.base import (
+    LEAST_LEAD,
+    LEVEL,
+    OptionQuestion,
+    Order,
+    Reading,
+    Source,
+    share_of_one,
+)
 from vispa.request import OptionReadingName
-
-_LEVEL = 1e-6
 
 
 class Cyclic:
@@ -84,6 +90,6 @@ def over_orders(question: OptionQuestion, found: Sequence[tuple[Order, Reading |
     mean = shares.mean(0)
     second, best = np.sort(mean)[-2:]
     # Where options are level, which of them counts as the likeliest is an accident.
-    differ = len(set(shares.argmax(1).tolist())) > 1 or best - second < _LEVEL
+    differ = len(set(shares.argmax(1).tolist())) > 1 or best - second < LEVEL
     disputed = differ and best - second < LEAST_LEAD
     return Reading(mean, question.text, written, disputed)

@@ -10,6 +10,7 @@ import numpy as np
 from vispa.readers.base import Failure
 from vispa.readers.option_readings.base import (
     BLANK_BARE,
+    LEVEL,
     Likelihoods,
     OptionQuestion,
     Reading,
@@ -49,4 +50,7 @@ def _reading(question: OptionQuestion, own: Likelihoods | Failure, habit: Likeli
         return habit
     gain = own - habit
     shares = np.exp(gain - gain.max())
-    return Reading(shares / shares.sum(), question.bare)
+    shares /= shares.sum()
+    second, best = np.sort(shares)[-2:]
+    # Of a model that finds no words likelier than others, nothing is read.
+    return Reading(shares, question.bare, disputed=bool(best - second < LEVEL))
