@@ -113,6 +113,7 @@ TAXONOMY: tuple[Case, ...] = (
             ("batch", File("lines.txt"), "-o", Out("o.jsonl")),
             ("mixture", File("survey.json"), "-o", Out("m.json")),
             ("inspect", "-o", Out("study")),
+            ("doctor",),
             ("eval", "--task", File("task.toml"), "-o", Out("r")),
         )
     ),

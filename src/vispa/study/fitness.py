@@ -65,9 +65,8 @@ def fitness(
         sampling=Sampling(TOKENS),
         progress=done,
     )
-    embedded = vispa.model.is_embedded and vispa.reader.name == vispa.model.name
-    questions = plain_questions(EMBEDDED if embedded else "")
-    read = read_plainly(vispa.reader, questions, vispa.prompts)
+    own = vispa.model.is_embedded and vispa.reader is vispa.own_reader
+    read = read_plainly(vispa.reader, plain_questions(EMBEDDED if own else vispa.reader.name), vispa.prompts)
     return Fitness((
         direction_check(vispa),
         *comment_checks(steered, plain, judge, vispa.model.name),
@@ -129,10 +128,12 @@ def reader_checks(read: PlainReading, reader: str) -> list[Check]:
         reader: name of the model that advice is about.
     """
     held = partial(checked, model=reader)
+    # Where nothing was read, no letter was favoured.
+    letters = [held("letter", read.letter_share, detail=read.letter)] if read.letter else []
     return [
         held("right", read.right, detail=f"chance {read.chance:.0%}"),
         held("moves", read.moves),
-        held("letter", read.letter_share, detail=read.letter),
+        *letters,
         held("unread", read.unread, detail=read.problem),
     ]
 
