@@ -38,9 +38,8 @@ from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.selector import Selector
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import cached_bank
-from vispa.steering.named_recipes import needed_estimators, resolved_recipe
+from vispa.steering.named_recipes import needed_estimators, resolved_recipe, usable_recipe
 from vispa.steering.recipe import Recipe
-from vispa.steering.separating import say_unseparated
 from vispa.taxonomy import Taxonomy
 
 _logger = logging.getLogger(__name__)
@@ -97,9 +96,7 @@ class Vispa:
         bank.require(model_fingerprint=model.fingerprint, taxonomy_fingerprint=taxonomy.fingerprint)
         self.model, self.bank, self.selector, self.taxonomy = model, bank, selector, taxonomy
         self.aggregator: Aggregator = aggregator or ExtractiveAggregator(taxonomy, self._encode)
-        self.engine = TransformersEngine(model, bank, resolved_recipe(recipe, bank))
-        bank.check_steers(self.recipe)
-        say_unseparated(bank, self.recipe)
+        self.engine = TransformersEngine(model, bank, usable_recipe(recipe, bank))
         self.prompts = prompts or built_in_prompts(model.name)
         self.mixture = (mixture or Mixture()).renamed(lambda name: taxonomy[name].slug)
         self.own_reader: ChatModel = LocalChat(self.engine, option_reading)  #: The model itself, unsteered.
@@ -192,10 +189,7 @@ class Vispa:
         """The same pipeline with another recipe or selector; it shares everything else."""
         other = copy.copy(self)
         if recipe is not None:
-            recipe = resolved_recipe(recipe, self.bank)
-            self.bank.check_steers(recipe)
-            say_unseparated(self.bank, recipe)
-            other.engine = TransformersEngine(self.model, self.bank, recipe)
+            other.engine = TransformersEngine(self.model, self.bank, usable_recipe(recipe, self.bank))
         if selector is not None:
             other.selector, other.chooser = selector, Chooser(selector)
         return other

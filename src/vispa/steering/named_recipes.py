@@ -9,6 +9,7 @@ from vispa.errors import InputError, check_choice
 from vispa.request import RECIPES, RecipeName
 from vispa.steering.bank import VectorBank
 from vispa.steering.recipe import Recipe, portable_recipe
+from vispa.steering.separating import say_unseparated
 
 _logger = logging.getLogger(__name__)
 
@@ -57,6 +58,20 @@ def resolved_recipe(recipe: Recipe | RecipeName | None, bank: VectorBank) -> Rec
         advice = "Find it with `vispa tune`, or take portable or published."
         raise InputError("recipe", f"there is no tuned one for {bank.info.model}.", advice)
     return bank.recipe
+
+
+def usable_recipe(recipe: Recipe | RecipeName | None, bank: VectorBank) -> Recipe:
+    """The recipe that is meant, as `resolved_recipe`, where it steers toward some value.
+
+    Values that its directions do not tell apart are named in a warning, once for each model.
+
+    Raises:
+        InputError: as `resolved_recipe`; or the recipe steers toward no value of the bank.
+    """
+    found = resolved_recipe(recipe, bank)
+    bank.check_steers(found)
+    say_unseparated(bank, found)
+    return found
 
 
 def is_tuned(bank: VectorBank) -> bool:
