@@ -11,13 +11,8 @@ from hypothesis import strategies as st
 
 from vispa.errors import InputError
 from vispa.request import resolved_count
-from vispa.selection.choosing import (
-    AUTO_MOST,
-    AUTO_SHARE,
-    Chooser,
-    check_diversity,
-    choose,
-)
+from vispa.selection.choosing import Chooser, check_diversity, choose
+from vispa.selection.covering import AUTO_MOST, LEAST_GAIN, REDUNDANCY
 from vispa.selection.diversity import definition_similarity
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.taxonomy import Taxonomy, Value
@@ -68,41 +63,65 @@ def test_fixed_k_is_the_head_of_the_ranking(row: list[float], k: int, threshold:
     assert chosen(row, k=k, threshold=threshold) == expected
 
 
-@given(rows)
-def test_auto_keeps_a_share_of_the_highest(row: list[float]) -> None:
-    scores = np.array(row, dtype=np.float32)
-    ranked = sorted(range(VALUES), key=lambda i: (-scores[i], i))
-    expected = ranked[:1]
-    for i in ranked[1:]:
-        if scores[i] == 0 or scores[i] < np.float32(AUTO_SHARE) * scores[ranked[0]] or len(expected) == AUTO_MOST:
+def slow_covering(row: Sequence[float], similarity: np.ndarray) -> list[int]:
+    """Set by set: the one with another value whose expected F1 is highest, while that is well above the last."""
+
+    def expected(chosen: tuple[int, ...]) -> float:
+        worth = 0.0
+        for place, i in enumerate(chosen):
+            covered = max([0.0, *(float(similarity[i, j]) for j in chosen[:place])])
+            worth += row[i] * (1 - REDUNDANCY * covered)
+        return 2 * worth / (len(chosen) + sum(row))
+
+    chosen: tuple[int, ...] = (min(range(VALUES), key=lambda i: (-row[i], i)),)
+    while len(chosen) < AUTO_MOST:
+        more = [(*chosen, i) for i in range(VALUES) if i not in chosen and row[i] > 0]
+        best = max(more, key=lambda one: (expected(one), row[one[-1]], -one[-1]), default=chosen)
+        if expected(best) < (1 + LEAST_GAIN) * expected(chosen) or best == chosen:
             break
-        expected.append(i)
-    found = chosen(row, k="auto")
-    assert found == [SLUGS[i] for i in expected]
-    assert 1 <= len(found) <= AUTO_MOST
+        chosen = best
+    return sorted(chosen, key=lambda i: (-row[i], i))
 
 
-@given(rows, st.integers(0, VALUES - 1), shares)
-def test_auto_never_loses_a_value_whose_score_rises(row: list[float], which: int, rise: float) -> None:
+@pytest.mark.parametrize("seed", range(40))
+def test_auto_stops_where_another_value_adds_little(seed: int) -> None:
+    row = np.random.default_rng(seed).beta(0.4 + seed / 20, 1.0, VALUES).astype(np.float32)
+    similarity = random_similarity(seed)
+    expected = slow_covering([float(score) for score in row], similarity)
+    assert chosen(list(row), k="auto", similarity=similarity) == [SLUGS[i] for i in expected]
+
+
+@given(rows, st.integers(0, VALUES - 1), shares, st.integers(0, 5))
+def test_auto_never_loses_a_value_whose_score_rises(row: list[float], which: int, rise: float, seed: int) -> None:
     higher = list(row)
     higher[which] = float(np.float32(row[which] + rise * (1 - row[which])))
     higher[which] = max(higher[which], row[which])
-    if SLUGS[which] in chosen(row, k="auto"):
-        assert SLUGS[which] in chosen(higher, k="auto")
-    if higher[which] <= max(row):
-        assert len(chosen(higher, k="auto")) >= len(chosen(row, k="auto"))
-
-
-def test_auto_does_not_depend_on_a_common_factor() -> None:
-    row = np.linspace(1, 0, VALUES)
-    assert chosen(row, k="auto") == chosen(row / 8, k="auto") == SLUGS[:10]
+    similarity = random_similarity(seed)
+    if SLUGS[which] in chosen(row, k="auto", similarity=similarity):
+        assert SLUGS[which] in chosen(higher, k="auto", similarity=similarity)
 
 
 def test_auto_at_its_ends() -> None:
     assert chosen([0.0] * VALUES, k="auto") == SLUGS[:1]
-    assert chosen([0.3] * VALUES, k="auto") == SLUGS[:AUTO_MOST]
-    assert chosen([0.1] * 5 + [1.0] + [0.1] * 10, k="auto") == [SLUGS[5]]
+    slugs = [f"value-{number}" for number in range(200)]
+    many = Taxonomy([Value(slug, slug, "test", f"About {slug}.") for slug in slugs], {})
+    assert len(choose(np.full((1, 200), 0.9, dtype=np.float32), many, k="auto")[0]) == AUTO_MOST
+    assert chosen([0.0] * 5 + [1.0] + [0.01] * 10, k="auto") == [SLUGS[5]]
     assert chosen([1.0, 0.9, 0.8] + [0.0] * 13, k="auto", threshold=0.85) == SLUGS[:2]
+
+
+def test_auto_keeps_more_where_more_is_at_stake() -> None:
+    few, many = [0.9, 0.8, 0.7] + [0.05] * 13, [0.9, 0.8, 0.7] + [0.6] * 13
+    assert len(chosen(few, k="auto")) < len(chosen(many, k="auto"))
+
+
+def test_auto_passes_over_a_value_that_is_covered() -> None:
+    row = [0.9, 0.55] + [0.01] * 14
+    twins = np.eye(VALUES)
+    twins[0, 1] = twins[1, 0] = 1.0
+    assert chosen(row, k="auto", similarity=np.eye(VALUES)) == SLUGS[:2]
+    assert chosen(row, k="auto", similarity=-np.eye(VALUES)) == SLUGS[:2]
+    assert chosen(row, k="auto", similarity=twins) == SLUGS[:1]
 
 
 @given(rows, numbers, shares, st.integers(0, 5))
@@ -133,7 +152,7 @@ def test_diverse_choices_are_sorted_distinct_and_hold_the_highest(
     found = choose(np.array([row], dtype=np.float32), TAXONOMY, k="auto", diversity=diversity, similarity=similarity)[0]
     slugs, scores = [one.value for one in found], [one.score for one in found]
     assert scores == sorted(scores, reverse=True)
-    assert len(set(slugs)) == len(slugs) == len(chosen(row, k="auto"))
+    assert len(set(slugs)) == len(slugs) == len(chosen(row, k="auto", similarity=similarity))
     assert slugs[0] == chosen(row, k=1)[0]
 
 

@@ -125,7 +125,7 @@ class Choosing(Record):
         k: how many to select.
         threshold: least relevance.
         diversity: how much they must differ.
-        encoder: whose similarities diversity goes by.
+        encoder: whose similarities diversity and `auto` go by.
     """
 
     named: tuple[str, ...] | None = None

@@ -11,15 +11,11 @@ import numpy.typing as npt
 from vispa.models.encoder import Encoder, FloatArray, load_encoder
 from vispa.records import Choosing, Selection
 from vispa.request import Count, Request, check_diversity, check_threshold, resolved_count
+from vispa.selection.covering import covering
 from vispa.selection.diversity import checked_similarity, definition_similarity, marginally_relevant
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.selector import Selector, StanceSelector
 from vispa.taxonomy import Taxonomy
-
-#: With `auto`, a value stays while its score is at least this share of the row's highest score.
-AUTO_SHARE = 0.4
-#: With `auto`, the most values that are kept.
-AUTO_MOST = 12
 
 
 class Chooser:
@@ -57,7 +53,7 @@ class Chooser:
             k=k,
             threshold=threshold,
             diversity=diversity,
-            similarity=self._similarity if diversity > 0 else None,
+            similarity=self._similarity if diversity > 0 or k == "auto" else None,
         )[0]
 
     def select(self, requests: Sequence[Request]) -> list[tuple[Selection, ...]]:
@@ -86,7 +82,7 @@ class Chooser:
             k=resolved_count(request.k, len(self.selector.taxonomy)),
             threshold=request.threshold,
             diversity=request.diversity,
-            encoder=self.encoder.name if request.diversity > 0 else None,
+            encoder=self.encoder.name if request.diversity > 0 or request.k == "auto" else None,
         )
 
     @cached_property
@@ -118,12 +114,12 @@ def choose(
         scores: relevance, [N, V] in [0, 1].
         taxonomy: the V values in the order of the columns.
         promotes: stances that selections tell, [N, V] (see `StanceSelector.stances`); none by default.
-        k: number of values, or `auto` (see `auto_count`); by default `DEFAULT_K`, or all of a smaller taxonomy.
+        k: number of values, or `auto` (see `covering`); by default `DEFAULT_K`, or all of a smaller taxonomy.
         threshold: least score of a value.
         diversity: from 0, the highest scores, to 1, values as unlike each other as can be; it decides
             which values are chosen, not how many (see `vispa.selection.diversity`).
         similarity: of the values to each other, [V, V]; see `definition_similarity`. Needed
-            where diversity is above 0.
+            where diversity is above 0; with `auto`, values are not held to repeat each other without it.
 
     Returns:
         N tuples of selections.
@@ -134,17 +130,17 @@ def choose(
     k = resolved_count(k, len(taxonomy))
     check_threshold(threshold)
     check_diversity(diversity)
-    likeness = checked_similarity(similarity, len(taxonomy)) if diversity > 0 else None
+    needed = diversity > 0 or (k == "auto" and similarity is not None)
+    likeness = checked_similarity(similarity, len(taxonomy)) if needed else None
     slugs = list(taxonomy)
     chosen = []
     for number, row in enumerate(scores):
         order = np.argsort(-row, kind="stable")
         candidates = [int(i) for rank, i in enumerate(order) if rank == 0 or row[i] >= threshold]
-        count = auto_count(row) if k == "auto" else k
-        if likeness is None:
-            picked = candidates[:count]
-        else:
-            picked = marginally_relevant(row, candidates, count, diversity, likeness)
+        picked = covering(row, candidates, likeness) if k == "auto" else candidates[:k]
+        if likeness is not None and diversity > 0:
+            picked = marginally_relevant(row, candidates, len(picked), diversity, likeness)
+        picked.sort(key=candidates.index)
         chosen.append(_selections(slugs, picked, row, None if promotes is None else promotes[number]))
     return chosen
 
@@ -162,19 +158,3 @@ def _selections(
         )
         for i in columns
     )
-
-
-def auto_count(row: FloatArray) -> int:
-    """How many values `auto` keeps of one row of scores [V].
-
-    It keeps every value whose score is above zero and at least `AUTO_SHARE` of the row's
-    highest, from 1 to `AUTO_MOST` values. A share of the highest score, and not an absolute one,
-    because selectors are calibrated differently: one factor on all scores changes nothing. And
-    not the largest drop between neighbours, because the rule is monotone: a value whose score
-    rises while the others stay is never lost. (Min-p sampling, arXiv 2407.01082, cuts a
-    distribution by the same rule.) The share of 0.4 was chosen on the labelled situations of this
-    package, by cross-validation of the embedding selector: it keeps 4 to 11 values, between 6 and
-    7 on average, with a mean F1 of 0.54 where always 6 values have 0.53.
-    """
-    enough = (row > 0) & (row >= AUTO_SHARE * row.max())
-    return min(max(int(enough.sum()), 1), AUTO_MOST)
