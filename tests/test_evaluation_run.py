@@ -136,7 +136,16 @@ def test_every_method_answers_every_mode(bench, tmp_path, mode):
                 assert len(answer.comments) == (expected[method.name] or len(answer.comments)) >= 1
             else:
                 assert not answer.comments
-            assert (answer.tokens > 0) == (mode == "overton" or bool(answer.comments))
+            writes = mode == "overton" and method.name != "echo"
+            assert (answer.tokens > 0) == (writes or bool(answer.comments))
+
+
+def test_echo_says_nothing_of_its_own(bench, tmp_path):
+    (echo,) = make_methods(["echo"], bench)
+    found = items(tmp_path, "overton")
+    assert [answer.response for answer in echo.answer(found)] == [item.text for item in found]
+    for item, answer in zip(found := items(tmp_path, "distributional"), echo.answer(found), strict=True):
+        assert set(answer.distribution) == {1 / len(item.options)} and answer.answer == "A"
 
 
 def test_no_items_no_answers(bench):

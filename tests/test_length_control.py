@@ -25,6 +25,7 @@ from vispa.evaluation.metrics import METRICS, coverage
 from vispa.evaluation.metrics.base import Figure, Scoring
 from vispa.evaluation.metrics.controlled import (
     LONGEST_SENTENCE,
+    beyond_scores,
     controlled_scores,
     counted_sentences,
     expected_best,
@@ -36,6 +37,7 @@ from vispa.evaluation.report import report_folder
 from vispa.evaluation.report.drawings import _keep_to_scale
 from vispa.evaluation.scoring import score_folder
 from vispa.evaluation.tasks import load_task
+from vispa.models.encoder import load_encoder
 from vispa.modes.sentences import split_sentences
 
 NUMBERS = st.floats(0, 1, width=32)
@@ -155,6 +157,82 @@ def test_scores_are_those_of_slow_loops():
     assert found["same_length"][0] > found["same_length"][2] > found["same_length"][1] == 0.0
 
 
+def test_likeness_beyond_the_text_is_that_of_slow_loops():
+    situations = [("keeping trust", ["trust is kept", "keeping trust"]), ("telling lies", ["truth is lost by telling"])]
+    responses = ["Trust is kept. So it is. Truth is lost.", ""]
+    others, encoder = other_places(2, 1, 0), BagOfWords()
+    found = beyond_scores(responses, [0, 1], situations, others, 2, Cosines(encoder))
+
+    def same(said, at):
+        known, total = encoder.encode([situations[at][0]])[0].astype(float), 0.0
+        for explanation in situations[at][1]:
+            rest = encoder.encode([explanation])[0].astype(float)
+            rest -= (rest @ known) * known
+            length = np.linalg.norm(rest)
+            cosines = [max(0.0, encoder.encode([s])[0] @ rest / length) if length > 1e-3 else 0.0 for s in said]
+            total += slow_best(np.array([cosines]), 2)[0]
+        return total / len(situations[at][1])
+
+    said = split_sentences(responses[0])
+    assert found[0] == pytest.approx(same(said, 0) - same(said, 1), abs=1e-6)
+    assert abs(found[0]) > 0.05 and found[1] == 0
+
+
+def test_restating_the_situation_is_worth_nothing_and_what_explanations_add_is():
+    things = [
+        (
+            "Keeping a dying man's secret",
+            "Keeping the dying man's secret honours his trust beyond death.",
+            "The family of the dying man may need to know his secret.",
+        ),
+        (
+            "Giving my seat to a stranger",
+            "Giving a seat to a stranger is a kindness that makes a city warmer.",
+            "Nobody has a duty to give comfort to a stranger, who may have stronger legs.",
+        ),
+        (
+            "Eating meat at a wedding",
+            "Eating meat at the wedding means that animals suffer for our pleasure.",
+            "Refusing the meat at a wedding may offend the hosts and their tradition.",
+        ),
+        (
+            "Driving through a red light",
+            "Driving through a red light may injure pedestrians, whom the law protects.",
+            "An emergency, such as a birth in the car, may excuse driving through the red light.",
+        ),
+        (
+            "Firing a lazy employee",
+            "Firing a lazy employee is fair to the colleagues who do his work.",
+            "The fired employee loses the income on which his children depend.",
+        ),
+        (
+            "Reading my daughter's diary",
+            "Reading the diary breaks the privacy that a daughter needs to grow up.",
+            "Parents must notice danger early, and a daughter's diary may tell of it.",
+        ),
+    ]
+    situations, encoder = [(text, [held]) for text, _, held in things], load_encoder()
+    others = other_places(len(things), 5, 0)
+    answers = {
+        "echo": [text for text, _, _ in things],
+        "said in other words": [
+            f"This is about {text.lower()}. One may think of it as one likes." for text, _, _ in things
+        ],
+        "what it adds": [held for _, _, held in things],
+        "another reason": [reason for _, reason, _ in things],
+    }
+    gold = [explanations for _, explanations in situations]
+    above, beyond = {}, {}
+    for name, said in answers.items():
+        places = range(len(things))
+        above[name] = controlled_scores(said, places, gold, others, 3, Cosines(encoder))["above_chance"].mean()
+        beyond[name] = beyond_scores(said, places, situations, others, 3, Cosines(encoder)).mean()
+    # By likeness alone, restating is ahead of giving another reason; beyond the text it is not.
+    assert above["echo"] > above["another reason"] > 0
+    assert beyond["echo"] <= 0 and beyond["said in other words"] < 0.02
+    assert beyond["what it adds"] > 0.5 and beyond["another reason"] > beyond["said in other words"]
+
+
 COUNT = 60
 GOLD = [[f"Because t{n} is {letter}{n} and helps people." for letter in "abc"] for n in range(COUNT)]
 _TALK = ["It may go either way.", "People differ about such a thing.", "Much speaks for care.", "Time will tell us."]
@@ -230,7 +308,9 @@ def test_every_table_has_length_chance_and_the_same_length(run, judge, kind):
     scores = score_folder(run, judge=judge)
     assert (scores.budget, scores.shuffles) == (3, 5 if judge == "embedding" else 1)
     figures = scores.methods["other"].figures
-    assert next(iter(figures)) == f"{kind}_above_chance"
+    headline = "cosine_beyond_text" if kind == "cosine" else "entailment_above_chance"
+    assert next(iter(figures)) == headline
+    assert list(figures)[:3].count(f"{kind}_above_chance") == 1
     expected = {f"{kind}_{name}" for name in ("same_length", "same_length_shuffled", "mean", "mean_shuffled")}
     assert expected | {"length_sentences", "length_words"} < set(figures)
     assert figures["length_sentences"].estimate == 4 and figures["length_words"].estimate == 10
@@ -350,7 +430,7 @@ def test_comparison_has_the_controlled_figures_and_refuses_another_budget(run):
     score_folder(run)
     score_folder(twin)
     differences = compare_runs(run, twin).methods["right"].differences
-    assert next(iter(differences)) == "cosine_above_chance"
+    assert list(differences)[:2] == ["cosine_beyond_text", "cosine_above_chance"]
     assert differences["length_sentences"].difference == -1 and "cosine_mean_shuffled" in differences
     assert "same length: 3 sentences" in CliRunner().invoke(app, ["compare", str(run), str(twin)]).output
     task.write_text(task.read_text() + "\nbudget = 2\n")
@@ -381,8 +461,8 @@ def test_the_command_prints_the_headline_first(tmp_path):
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     at = next(place for place, line in enumerate(lines) if line.startswith("Same length: 3 sentences"))
-    assert re.match(r"vanilla +likeness above chance +-?\d", lines[at + 1]) and lines[at + 2].startswith("vispa")
+    assert re.match(r"vanilla +likeness beyond the text +-?\d", lines[at + 1]) and lines[at + 2].startswith("vispa")
     beside = re.compile(r"vispa +(words|sentences|embedding likeness, shuffled) ")
     assert sum(beside.match(line) is not None for line in lines) == 3
     page = (tmp_path / "run" / "report.html").read_text()
-    assert page.index("Headline: likeness above chance") < page.index('id="signatures"')
+    assert page.index("Headline: likeness beyond the text") < page.index('id="signatures"')

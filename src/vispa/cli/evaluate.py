@@ -33,7 +33,7 @@ Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data; y
 Methods = Annotated[
     str,
     typer.Option(
-        help="Comma-separated: vanilla, prompting, personas, moe, modplural, vispa, vispa:ESTIMATOR, vispa+nli."
+        help="Comma-separated: vanilla, prompting, personas, moe, modplural, echo, vispa, vispa:ESTIMATOR, vispa+nli."
     ),
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="The run's folder; continued if it holds a run.")]
@@ -154,7 +154,7 @@ def _idle(setup: Setup, task: Task, methods: tuple[str, ...], judge: str | None)
     found = setup.idle(task.mode)
     if not any(name.startswith("vispa") for name in methods):
         found |= dict.fromkeys(_OF_VISPA, "without the method vispa")
-    if set(methods) <= {"vanilla", "prompting"}:
+    if set(methods) <= {"vanilla", "prompting", "echo"}:
         found |= dict.fromkeys(("aggregator", "max_new_tokens"), "without a method that makes comments")
     if "personas" not in methods:
         found["personas"] = "without the method personas"

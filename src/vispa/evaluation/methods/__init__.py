@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from vispa.errors import InputError
 from vispa.evaluation.methods.base import Bench, Method
+from vispa.evaluation.methods.echo import Echo
 from vispa.evaluation.methods.modplural import ModPlural
 from vispa.evaluation.methods.moe import MoE
 from vispa.evaluation.methods.personas import Personas
@@ -24,6 +25,7 @@ METHODS: dict[str, Callable[[Bench], Method]] = {
     "moe": MoE,
     "modplural": ModPlural,
     "vispa": VispaMethod,
+    "echo": Echo,
 }
 # A variant's name becomes the name of a file too.
 _VARIANT = re.compile(r"vispa(:[\w-]+)?(\+[\w-]+)?")

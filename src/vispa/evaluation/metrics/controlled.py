@@ -1,7 +1,7 @@
 """Coverage that length cannot buy: a budget of sentences, and what chance gives under the same budget.
 
 The best of many sentences is near an explanation by chance alone, so coverage by the best sentence grows with the
-length of an answer, whatever it answers. Two things undo that:
+length of an answer, whatever it answers. Two things undo it:
 
 - *The same number of sentences for all.* Of an answer count n sentences, drawn at random without replacement: the
   figure is the mean over all such draws, exactly. Further sentences are no further chances, and one that says
@@ -9,6 +9,9 @@ length of an answer, whatever it answers. Two things undo that:
   several, so that neither saying the best twice nor leaving out full stops is worth much.
 - *Chance.* The same answer, under the same budget, against the explanations of other situations. What is left after
   subtracting that is what the answer says about its own.
+
+An embedding also finds near what only names the same things. Likeness *beyond the text* looks at what explanations add
+to the situation's own text, so that restating it is worth nothing.
 """
 
 from __future__ import annotations
@@ -16,13 +19,13 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from vispa.evaluation.metrics.likeness import Tables, mean_best
+from vispa.evaluation.metrics.likeness import Cosines, Tables, mean_best
 from vispa.modes.sentences import split_sentences
 
 FloatArray = npt.NDArray[np.float64]
@@ -127,12 +130,11 @@ def controlled_scores(
         `above_chance`, the first minus the second.
     """
     whole, counted = [split_sentences(text) for text in responses], [counted_sentences(text) for text in responses]
-    met = [[place, *others[place]] for place in own]
+    met = _met(own, others)
     tables.read((gold[at], whole[n]) for n, places in enumerate(met) for at in places[1:])
     tables.read((gold[at], counted[n]) for n, places in enumerate(met) for at in places)
-    best = [[expected_best(tables(gold[at], counted[n]), budget).mean() for at in p] for n, p in enumerate(met)]
-    same, columns = np.array(best, dtype=np.float64), others.shape[1]
-    if not columns:
+    same = _same_length(counted, met, budget, lambda at, said: tables(gold[at], said))
+    if not others.shape[1]:
         return {"same_length": same[:, 0]}
     plain = [[mean_best(tables(gold[at], whole[n])) for at in places[1:]] for n, places in enumerate(met)]
     chance = same[:, 1:].mean(1)
@@ -142,3 +144,50 @@ def controlled_scores(
         "same_length_shuffled": chance,
         "mean_shuffled": np.array(plain, dtype=np.float64).mean(1),
     }
+
+
+def beyond_scores(
+    responses: Sequence[str],
+    own: Sequence[int],
+    situations: Sequence[tuple[str, Sequence[str]]],
+    others: IntArray,
+    budget: int,
+    cosines: Cosines,
+) -> FloatArray:
+    """What is above chance under the budget where restating the situation counts for nothing, [N].
+
+    As `above_chance` of `controlled_scores`, of likenesses beyond each situation's own text (`Cosines.beyond`).
+
+    Args:
+        responses: N responses, of one or more methods.
+        own: place in `situations` of each response's.
+        situations: text and explanations of each.
+        others: at least one other situation for each; see `other_places`.
+        budget: how many sentences of each response count.
+        cosines: of texts, explanations and sentences, read or not.
+    """
+    counted = [counted_sentences(text) for text in responses]
+    cosines.read((explanations, (text,)) for text, explanations in situations)
+    cosines.read((situations[place][1], said) for place, said in zip(own, counted, strict=True))
+    same = _same_length(counted, _met(own, others), budget, lambda at, said: cosines.beyond(*situations[at], said))
+    above: FloatArray = same[:, 0] - same[:, 1:].mean(1)
+    return above
+
+
+def _met(own: Sequence[int], others: IntArray) -> list[list[int]]:
+    """Places of the situations that each response is scored against, its own first."""
+    return [[place, *others[place].tolist()] for place in own]
+
+
+def _same_length(
+    counted: Sequence[Sequence[str]],
+    met: Sequence[Sequence[int]],
+    budget: int,
+    table: Callable[[int, Sequence[str]], FloatArray],
+) -> FloatArray:
+    """Score of each response under the budget against each situation that it meets, [N, 1 + shuffles]."""
+    scores = [
+        [expected_best(table(at, said), budget).mean() for at in places]
+        for said, places in zip(counted, met, strict=True)
+    ]
+    return np.array(scores, dtype=np.float64)

@@ -23,7 +23,7 @@ from vispa.evaluation.metrics.base import (
     Scored,
     Scoring,
 )
-from vispa.evaluation.metrics.controlled import controlled_scores, other_places
+from vispa.evaluation.metrics.controlled import beyond_scores, controlled_scores, other_places
 from vispa.evaluation.metrics.coverage_figures import COVERED_ABOVE, FIGURES
 from vispa.evaluation.metrics.likeness import Cosines, Entailments, Judge, Tables, mean_best
 from vispa.evaluation.runs.folder import ItemRecord
@@ -175,10 +175,12 @@ _ADVICE = (
 )
 _CHANCE_ADVICE = (
     "The answers are no nearer to their own situation's explanations than to those of other situations: what coverage "
-    "they have is length and general talk, so do not report it."
+    "they have is length, general talk, or the situation restated, so do not report it."
 )
 # Least mean score of each judge's figure; the two share no threshold.
 _LEAST = {"entailment_mean": 0.15, "cosine_mean": 0.3}
+# The headline of each judge.
+_ABOVE_CHANCE = ("entailment_above_chance", "cosine_beyond_text")
 # Other situations that each answer is scored against: vectors are at hand, while an NLI model judges each pair anew.
 _SHUFFLES = {"embedding": 10, "nli": 1}
 
@@ -217,11 +219,14 @@ class Coverage(Metric):
         tables, judge = _tables(kind, model, progress)
         prefix = {"embedding": "cosine", "nli": "entailment"}[kind]
         mean = _scores(responses, [item.explanations for item in items], tables)
-        situations = {item.id: item.explanations for item in items}
+        situations = {item.id: (item.text, item.explanations) for item in items}
         places = {identifier: place for place, identifier in enumerate(situations)}
+        own, gold = [places[item.id] for item in items], [explanations for _, explanations in situations.values()]
         others = other_places(len(places), _SHUFFLES[kind] if how.shuffles is None else how.shuffles, how.seed)
-        budget, gold = how.budget or self.budget, list(situations.values())
-        found = controlled_scores(responses, [places[item.id] for item in items], gold, others, budget, tables)
+        budget = how.budget or self.budget
+        found = controlled_scores(responses, own, gold, others, budget, tables)
+        if isinstance(tables, Cosines) and others.size:
+            found["beyond_text"] = beyond_scores(responses, own, list(situations.values()), others, budget, tables)
         scores = {f"{prefix}_{name}": values for name, values in (found | {"mean": mean}).items()}
         if kind == "nli":
             scores["covered_share"] = (mean > COVERED_ABOVE).astype(float)
@@ -251,7 +256,7 @@ class Coverage(Metric):
         figure = None if judged is None else figures[judged].estimate
         limit = limits.get(name, _LEAST[name])
         yield Check("low coverage", figure, limit, "below", _ADVICE, judged or "scored without a judge")
-        above = next((name for name in figures if name.endswith("_above_chance")), None)
+        above = next((name for name in _ABOVE_CHANCE if name in figures), None)
         low, limit = (None, 0.0) if above is None else (figures[above].low, limits.get(above, 0.0))
         unscored = "not scored against other situations" if judged else "scored without a judge"
         yield Check("chance level", low, limit, "below", _CHANCE_ADVICE, above or unscored)

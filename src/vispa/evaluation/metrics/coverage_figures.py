@@ -69,6 +69,16 @@ FIGURES = (
         headline="share of situations covered",
         flips=True,
     ),
+    Figure(
+        "cosine_beyond_text",
+        "likeness beyond the text",
+        "likeness above chance, of the same length, to what the explanations add to the situation's own text; 0 is "
+        "chance, and restating the situation is worth nothing",
+        span=(-1, 1),
+        better="higher",
+        note=_NOT_ENTAILMENT,
+        headline="likeness beyond the situation's text, above chance, same length",
+    ),
     *_controlled(
         "cosine",
         "likeness",

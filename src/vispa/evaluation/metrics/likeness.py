@@ -14,6 +14,8 @@ FloatArray = npt.NDArray[np.float64]
 #: Explanations, and sentences to be compared with them.
 Compared = tuple[Sequence[str], Sequence[str]]
 Progress = Callable[[int], None]
+# Vectors have length 1 in float32; what is left below this length is rounding.
+_NO_DIRECTION = 1e-3
 
 
 class Judge(Protocol):
@@ -88,5 +90,22 @@ class Cosines:
         """See `Tables.__call__`."""
         if not sentences:
             return np.zeros((len(explanations), 0))
-        gold, said = ([self._place[text] for text in texts] for texts in (explanations, sentences))
-        return np.maximum(0.0, self._vectors[gold] @ self._vectors[said].T)
+        return np.maximum(0.0, self._of(explanations) @ self._of(sentences).T)
+
+    def beyond(self, text: str, explanations: Sequence[str], sentences: Sequence[str]) -> FloatArray:
+        """How far sentences go where explanations go beyond a text, not below 0, [explanations, sentences].
+
+        Of each explanation's embedding only what is orthogonal to the text's is kept, at length 1. The text itself
+        then scores 0, and a sentence scores by what it says more. All must have been read.
+        """
+        if not sentences:
+            return np.zeros((len(explanations), 0))
+        gold, (known,) = self._of(explanations), self._of([text])
+        rest = gold - np.outer(gold @ known, known)
+        lengths = np.linalg.norm(rest, axis=1, keepdims=True)
+        # What says the same as the text has no direction of its own.
+        rest = np.where(lengths > _NO_DIRECTION, rest / np.maximum(lengths, _NO_DIRECTION), 0.0)
+        return np.maximum(0.0, rest @ self._of(sentences).T)
+
+    def _of(self, texts: Sequence[str]) -> FloatArray:
+        return self._vectors[[self._place[text] for text in texts]]
