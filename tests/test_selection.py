@@ -21,7 +21,8 @@ from vispa.models.encoder import BundledEncoder, load_encoder
 from vispa.selection import SELECTORS, SelectorKind
 from vispa.selection.choosing import choose
 from vispa.selection.embedding import EmbeddingSelector
-from vispa.selection.head import fit_head, label_matrix, load_head, load_situations
+from vispa.selection.head import fit_head, load_head
+from vispa.selection.labelled import label_matrix, load_situations
 from vispa.selection.settings import SelectorSettings
 from vispa.selection.shared_head import HEAD_FILE, value_embeddings
 from vispa.taxonomy import Taxonomy
@@ -94,14 +95,6 @@ def test_own_values_get_scores_without_labels(encoder: BundledEncoder, tmp_path:
     scores = EmbeddingSelector(taxonomy, encoder).scores(["I saved money for the winter", "I told everyone the news"])
     assert scores.shape == (2, 3)
     assert ((scores > 0) & (scores < 1)).all()
-
-
-def test_situations_name_known_values(taxonomy: Taxonomy) -> None:
-    labelled = load_situations()
-    assert len(set(labelled.texts)) == len(labelled.texts)
-    for text, stances in zip(labelled.texts, labelled.stances, strict=True):
-        assert stances and set(stances) <= set(taxonomy), text
-        assert set(stances.values()) <= {"+", "-", "~"}, text
 
 
 def test_damaged_head_is_reported(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The authored material that the corpus grammar combines.
 
 Everything is read from data files beside this module (`voices/`, `acts.csv`, `stances.toml`,
-`phrases.toml`) and from the contrastive pairs and labelled situations that ship with the package.
+`phrases.toml`, `situations/`) and from the contrastive pairs that ship with the package.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent / "src" / "vispa"
 PAIRS = PACKAGE / "taxonomy" / "pairs"
-SITUATIONS = PACKAGE / "selection" / "situations"
+SITUATIONS = HERE / "situations"
 ACTS = HERE / "acts.csv"
 
 Stance = Literal["support", "oppose", "either"]
@@ -128,12 +128,12 @@ def load_acts(path: Path = ACTS) -> tuple[Scene, ...]:
 
 
 def load_situations() -> tuple[Scene, ...]:
-    """The labelled situations of the first six files that ship with the package.
+    """Situations with the values' stances that the embedded model was trained on.
 
-    The other files came after the embedded model was trained, and train the relevance head alone.
+    Selectors learn from later and more careful labels of these and other texts (`training.readings`).
     """
     scenes = []
-    for path in sorted(SITUATIONS.glob("part*.csv")):
+    for path in sorted(SITUATIONS.glob("*.csv")):
         for row in _rows(path):
             stances = {}
             for item in row["stances"].split():

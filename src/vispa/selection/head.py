@@ -10,35 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from vispa.errors import VispaError
-from vispa.files.tables import read_table
 from vispa.files.writing import replacing
 from vispa.models.encoder import FloatArray
 
-SITUATIONS = Path(__file__).parent / "situations"
-
 # Inverse strength of the L2 penalty, chosen by cross-validation on the labelled situations.
 _PENALTY = 1.0
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Situations with the slugs of the values at stake, and the sign of each value's stance."""
-
-    texts: tuple[str, ...]
-    domains: tuple[str, ...]
-    stances: tuple[dict[str, str], ...]
-
-
-def load_situations(folder: Path = SITUATIONS) -> Labelled:
-    """The labelled situations that ship with the package (`situation,domain,stances` CSV files)."""
-    files = sorted(folder.glob("*.csv"))
-    needed = ("situation", "domain", "stances")
-    rows = [row.fields for path in files for row in read_table(path, needed).rows]
-    return Labelled(
-        tuple(row["situation"] for row in rows),
-        tuple(row["domain"] for row in rows),
-        tuple(dict(item.rsplit(":", 1) for item in row["stances"].split()) for row in rows),
-    )
 
 
 @dataclass(frozen=True)
@@ -129,9 +105,3 @@ def fit_head(
         model = LogisticRegression(C=penalty, max_iter=2000).fit(embeddings, labels[:, number])
         weight[number], bias[number] = model.coef_[0], model.intercept_[0]
     return RelevanceHead(tuple(values), weight, bias)
-
-
-def label_matrix(labelled: Labelled, values: Sequence[str]) -> FloatArray:
-    """[N, V], 1 where a value is among a situation's labels."""
-    rows = [[float(slug in stances) for slug in values] for stances in labelled.stances]
-    return np.array(rows, dtype=np.float32)

@@ -17,15 +17,8 @@ from vispa.files.door import read_bytes
 from vispa.files.folders import cache_folder
 from vispa.models.encoder import BUNDLED, Encoder, FloatArray
 from vispa.models.sources.progress import Progress
-from vispa.selection.head import (
-    SITUATIONS,
-    Calibration,
-    RelevanceHead,
-    fit_head,
-    label_matrix,
-    load_head,
-    load_situations,
-)
+from vispa.selection.head import Calibration, RelevanceHead, fit_head, load_head
+from vispa.selection.labelled import TRAINING, label_matrix, load_situations
 from vispa.taxonomy import Taxonomy
 
 HEAD_FILE = Path(__file__).parent / "relevance_head.safetensors"
@@ -160,8 +153,7 @@ def _cached(encoder: Encoder, about: str, make: Callable[[], RelevanceHead]) -> 
 def _path(encoder: str, about: str) -> Path:
     """Named after all that a head depends on, but for the encoder's weights, which the probe stands for."""
     digest = hashlib.sha256(json.dumps([_FORMAT, encoder, about]).encode())
-    for file in sorted(SITUATIONS.glob("*.csv")):
-        digest.update(read_bytes(file, "table"))
+    digest.update(read_bytes(TRAINING, "table"))
     return cache_folder() / "heads" / f"{digest.hexdigest()[:40]}.safetensors"
 
 
