@@ -68,7 +68,8 @@ class Labelled:
         if not kept:
             known = ", ".join(sorted(set(self.domains) - {""})) or "none"
             raise InputError("domain", f"{shortened(domain)} has no situation.", f"Domains there are: {known}.")
-        return Labelled(*(tuple(column[i] for i in kept) for column in (self.texts, self.domains, self.stakes)))
+        texts, domains, stakes = zip(*((self.texts[i], self.domains[i], self.stakes[i]) for i in kept), strict=True)
+        return Labelled(texts, domains, stakes)
 
 
 def load_situations(path: Path = TRAINING, values: Sequence[str] | None = None) -> Labelled:
