@@ -96,9 +96,12 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "index"
 
 
-def test_a_gguf_file_loads_with_its_own_weights(tmp_path: Path, cache: Path) -> None:
+def test_a_gguf_file_loads_with_its_own_weights_and_without_a_word(
+    tmp_path: Path, cache: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     arrays = write_gguf(tmp_path / "tiny.gguf")
     loaded = load_model(str(tmp_path / "tiny.gguf"), dtype="float32")
+    assert capfd.readouterr() == ("", "")
     found = loaded.model.get_input_embeddings().weight
     expected = torch.tensor(arrays["token_embd.weight"]).bfloat16().float()
     assert torch.equal(found, expected)

@@ -11,6 +11,7 @@ from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.cli.grouping import grouped, only, without
 from vispa.cli.options import AsJson, Decoding, Loading, ModelArgument, Selecting
 from vispa.errors import InputError
+from vispa.files.drawing import require_matplotlib
 from vispa.files.writing import check_writable
 from vispa.request import DEFAULT_MODEL
 
@@ -41,6 +42,7 @@ def tune(
     known = selecting.loaded_taxonomy()
     if output is not None:
         check_writable(output)
+        require_matplotlib()
     from vispa.models.loading import load_model
     from vispa.tuning.frontier import write_frontier
     from vispa.tuning.tune import tune as tuned

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
@@ -86,7 +89,7 @@ def convert(path: Path, target: Path, progress: Progress | None = None) -> None:
 
     steps = Steps("converting", 3, progress)
     source = {"gguf_file": path.name, "local_files_only": True}
-    with quietly(), tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
+    with quietly(), _without_bar(), tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
         place = Path(temporary) / "model"
         try:
             tokenizer = AutoTokenizer.from_pretrained(path.parent, **source)
@@ -113,3 +116,19 @@ def convert(path: Path, target: Path, progress: Progress | None = None) -> None:
             shutil.rmtree(target)
         place.replace(target)
     steps.reach(3)
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """Keep a bar off the console that transformers shows here whatever its settings are."""
+    from transformers import modeling_gguf_pytorch_utils as reading
+
+    bar = vars(reading).get("tqdm")
+    if bar is None:
+        yield
+        return
+    vars(reading)["tqdm"] = partial(bar, disable=True)
+    try:
+        yield
+    finally:
+        vars(reading)["tqdm"] = bar
