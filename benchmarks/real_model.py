@@ -36,15 +36,13 @@ from vispa.generation.rows import Sampling
 from vispa.generation.strengths import measured_bank
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoder import load_encoder
-from vispa.models.encoding import Prompt, chat_prompt
 from vispa.models.loading import LoadedModel, load_model
-from vispa.modes.prompts import built_in_prompts
-from vispa.modes.templates import filled
 from vispa.steering.bank_cache import cached_bank
 from vispa.steering.named_recipes import is_tuned
 from vispa.steering.recipe import Recipe, portable_recipe
 from vispa.study.expressed import FIGURES
 from vispa.study.expression import Expression, Situation, asked_situations, commented, leaked_share, measured, surprise
+from vispa.study.personas import persona_situations
 from vispa.study.taxonomy_judge import taxonomy_judge
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
@@ -147,7 +145,7 @@ def rows_of(loaded: LoadedModel, taxonomy: Taxonomy, texts: Sequence[str], names
         texts: the situations.
         names: of the rows wanted, of `ROWS`.
     """
-    plain, personas = (situations_of(loaded, taxonomy, texts, named) for named in (False, True))
+    plain, personas = asked_situations(loaded, texts), persona_situations(loaded, taxonomy.values, texts)
     alone = TransformersEngine(loaded)
     found = {"unsteered": Row(alone, None, plain), "persona": Row(alone, None, personas)}
     # Fitting a bank takes minutes: only where it is needed.
@@ -163,28 +161,6 @@ def rows_of(loaded: LoadedModel, taxonomy: Taxonomy, texts: Sequence[str], names
         if is_tuned(bank):
             found["tuned"], found["persona_tuned"] = (Row(engine, bank.recipe, asked) for asked in (plain, personas))
     return {name: found[name] for name in ROWS if name in found and (name in names or name == "unsteered")}
-
-
-def situations_of(
-    loaded: LoadedModel, taxonomy: Taxonomy, texts: Sequence[str], personas: bool
-) -> tuple[Situation, ...]:
-    """The situations with the package's request for a comment, and with a persona's sentence before it if wanted."""
-    plain = asked_situations(loaded, texts)
-    if not personas:
-        return plain
-    ask = built_in_prompts(loaded.name).comment
-
-    def named(text: str) -> dict[str, Prompt]:
-        message = filled(ask, text=text)
-        return {value.slug: chat_prompt(loaded, f"{persona(value)}\n{message}", text) for value in taxonomy.values}
-
-    return tuple(replace(one, personas=named(one.text)) for one in plain)
-
-
-def persona(value: Any) -> str:
-    """A sentence that makes the model someone who holds a value, with its definition."""
-    what = f"avoiding {value.label}" if value.polarity == "avoid" else value.label
-    return f"You are a person for whom {what} counts more than anything else. By it you mean: {value.definition}"
 
 
 def figures_of(expression: Expression, plain: Expression) -> dict[str, Interval | None]:

@@ -9,8 +9,9 @@ import pytest
 from encoders import BagOfWords
 
 from benchmarks import real_model
-from benchmarks.real_model import FIGURES, HELD_OUT, ROWS, commented, persona
+from benchmarks.real_model import FIGURES, HELD_OUT, ROWS, commented
 from vispa.files.tables import read_table
+from vispa.study.personas import persona
 from vispa.study.taxonomy_judge import taxonomy_judge
 from vispa.taxonomy import Taxonomy
 from vispa.tuning.situations import development_situations

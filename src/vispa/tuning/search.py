@@ -19,7 +19,7 @@ from vispa.steering.estimators.base import Directions
 from vispa.steering.fitting import Progress
 from vispa.steering.recipe import Recipe
 from vispa.study.expression import mean_said
-from vispa.tuning.examples import chosen_examples
+from vispa.tuning.examples import Example, chosen_examples
 from vispa.tuning.refining import refined_vectors
 from vispa.tuning.trials import Bench, Trial
 
@@ -29,13 +29,18 @@ REFINED = "refined"
 ESTIMATOR = "one_versus_others_sink_free"
 
 # All blocks together are shifted by about that share of the residual norm; a little more where it is spread.
-_TOTAL, _SPREAD = 0.25, 0.2
+_TOTAL, _SPREAD = 0.28, 0.2
 _SCREENING = 0.25
 # At the tokens of the situation half of the shift: what is said of it keeps to it better, at the same expression.
 _SHARE = 0.5
 _CENTRES, _APART = 3, 0.12
-_STRENGTHS = (0.75, 1.0, 1.25)
-_EPOCHS, _EXAMPLES = 4, 6
+_STRENGTHS = (0.8, 1.0, 1.25)
+# Beside words that ask for the value, a share of the strength is enough.
+_BESIDE_WORDS = 0.5
+_EPOCHS, _EXAMPLES = 4, 8
+_REFINED_STRENGTHS = (0.9, 1.15, 1.4, 1.7)
+# Harmonic means that so few situations do not tell apart.
+_ALIKE = 0.02
 # Which of the situations each round is measured on; what is refined is measured on others than it was refined on.
 _SCREENED, _RUN, _WEIGHED, _LEARNT, _FINAL = slice(0, 2), slice(2, 5), slice(5, 9), slice(13, 33), slice(33, 45)
 
@@ -82,8 +87,8 @@ class Search:
     def _screen(self) -> list[int]:
         """The blocks around which steering does best, a few at depths of their own; none where there is no time."""
         count = len(self.bench.engine.loaded.blocks)
-        # Every second one of a deep model; the very last have no block after them to say what was added.
-        blocks = range(0, max(1, count - 2), 2 if count > 16 else 1)
+        # A dozen at most; the very last have no block after them to say what was added.
+        blocks = range(0, max(1, count - 2), max(1, round(count / 12)))
         recipes = [_recipe((block,), _SCREENING) for block in blocks]
         found = self._round("screening blocks", recipes, _SCREENED, every=2)
         if not found:
@@ -117,39 +122,46 @@ class Search:
             for strength in _STRENGTHS
         ]
         measured = self._round("strengths", recipes, _WEIGHED)
-        best = max(measured or found, key=lambda one: one.score, default=None)
+        best = _best(measured or found)
         if best is None:
             return None
         self.reasons.append(f"Of fitted directions, {describe(best.recipe)} do best (harmonic mean {best.score:.3f}).")
         return best
 
     def _refine(self, best: Trial) -> Trial | None:
-        """Refined directions at the best of several strengths; None where there is no time or no example."""
+        """Refined directions at the best of several strengths; None where there is no time or no example.
+
+        Once: comments of refined directions, learnt from in their turn, gave directions that were less fluent.
+        """
         engine, bank = self.bench.engine, self.bench.engine.bank
         if self._is_late or bank is None:
             return None
         # A little too strong: more comments speak for their value, and the best of them are chosen.
         recipe = replace(best.recipe, amount=best.recipe.amount * 1.1)
         blocks = recipe.chosen_blocks(len(engine.loaded.blocks))
-        situations = self.bench.situations[_LEARNT]
-        told = self._counted("comments to learn from", (len(self.bench.values) + 1) * len(situations))
-        plain, found = self.bench.measure((None, recipe), _LEARNT, told)
-        examples = chosen_examples(found, plain, situations, _EXAMPLES)
+        examples = self._examples(recipe)
         if not examples:
             self.reasons.append("No steered comment was good enough to learn from.")
             return None
-        start = fixed_vectors(bank, recipe)
         seen = self._counted("refining directions", len(examples) * _EPOCHS)
         vectors = refined_vectors(
-            engine.loaded, start, blocks, examples,
-            epochs=_EPOCHS, seed=self.seed, deadline=self.deadline, progress=seen,
+            engine.loaded, fixed_vectors(bank, recipe), blocks, examples,
+            epochs=_EPOCHS, subject_share=recipe.subject_share, seed=self.seed, deadline=self.deadline, progress=seen,
         )  # fmt: skip
         engine.bank = with_refined(bank, vectors, recipe)
-        refined = Recipe(REFINED, blocks=blocks, magnitude="coefficient", amount=1.0, minimal_quality=0.0)
-        recipes = [replace(refined, amount=amount) for amount in (0.9, 1.1, 1.3, 1.6)]
+        refined = replace(recipe, estimator=REFINED, blocks=blocks, magnitude="coefficient")
         self.reasons.append(f"Directions were refined on {len(examples)} of the model's own comments.")
-        measured = self._round("refined strengths", recipes, _WEIGHED)
-        return max(measured, key=lambda one: one.score, default=None)
+        recipes = [replace(refined, amount=amount) for amount in _REFINED_STRENGTHS]
+        return _best(self._round("refined strengths", recipes, _WEIGHED))
+
+    def _examples(self, recipe: Recipe) -> list[Example]:
+        """The best comments of the model steered, asked in words, and both at once, but steered less."""
+        situations = self.bench.situations[_LEARNT]
+        counted = self._counted("comments to learn from", (3 * len(self.bench.values) + 1) * len(situations))
+        plain, steered = self.bench.measure((None, recipe), _LEARNT, counted)
+        less = replace(recipe, amount=recipe.amount * _BESIDE_WORDS)
+        asked = self.bench.measure_personas((None, less), _LEARNT, counted)
+        return chosen_examples((steered, *asked), plain, situations, _EXAMPLES)
 
     def _by_value(self, best: Trial) -> Recipe | None:
         """The recipe with a strength for each value, where the trials of that round speak clearly for another one."""
@@ -169,7 +181,8 @@ class Search:
     def _final(self, recipes: Sequence[Recipe]) -> Trial:
         """The best of the finalists on situations that nothing was chosen on."""
         found = self._round("finalists", recipes, _FINAL, whatever=True)
-        best = max(found, key=lambda one: one.score)
+        best = _best(found)
+        assert best is not None
         for one in found:
             label = "chosen" if one is best else "rejected"
             self.reasons.append(f"Final, {label}: {describe(one.recipe)}: harmonic mean {one.score:.3f}.")
@@ -198,6 +211,13 @@ class Search:
     def _counted(self, name: str, total: int) -> Callable[[int], None] | None:
         told = self.progress
         return None if told is None else lambda done: told(name, done, total)
+
+
+def _best(trials: Sequence[Trial]) -> Trial | None:
+    """Of the trials whose harmonic mean is the highest, or as good as that, the one that expresses most."""
+    highest = max((one.score for one in trials), default=0.0)
+    alike = [one for one in trials if one.score >= highest - _ALIKE]
+    return max(alike, key=lambda one: (one.figures["expression"], one.score), default=None)
 
 
 def fixed_vectors(bank: VectorBank, recipe: Recipe) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Bench:
     Attributes:
         engine: the model with its bank.
         judge: of comments.
-        situations: to comment on, the first ones first.
+        situations: to comment on, the first ones first; with the prompts of personas.
         values: slugs of the values to steer toward.
         tokens: longest comment.
     """
@@ -78,10 +78,24 @@ class Bench:
         self, recipes: Sequence[Recipe | None], situations: slice, progress: Callable[[int], None] | None = None
     ) -> list[Expression]:
         """The measures of recipes on some of the situations; see `run`."""
+        return self._measured(recipes, [replace(one, personas={}) for one in self.situations[situations]], progress)
+
+    def measure_personas(
+        self, recipes: Sequence[Recipe | None], situations: slice, progress: Callable[[int], None] | None = None
+    ) -> list[Expression]:
+        """The same where the model is also asked in words to hold each value."""
+        return self._measured(recipes, self.situations[situations], progress)
+
+    def _measured(
+        self,
+        recipes: Sequence[Recipe | None],
+        situations: Sequence[Situation],
+        progress: Callable[[int], None] | None,
+    ) -> list[Expression]:
         return measure_expressions(
             self.engine,
             self.judge,
-            self.situations[situations],
+            situations,
             self.values,
             recipes,
             sampling=Sampling(self.tokens),

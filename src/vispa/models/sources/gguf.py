@@ -89,7 +89,11 @@ def convert(path: Path, target: Path, progress: Progress | None = None) -> None:
 
     steps = Steps("converting", 3, progress)
     source = {"gguf_file": path.name, "local_files_only": True}
-    with quietly(), _without_bar(), tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
+    with (
+        quietly(),
+        _without_bar(),
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary,
+    ):
         place = Path(temporary) / "model"
         try:
             tokenizer = AutoTokenizer.from_pretrained(path.parent, **source)
