@@ -77,7 +77,7 @@ FIGURES = (
         span=(-1, 1),
         better="higher",
         note=_NOT_ENTAILMENT,
-        headline="likeness beyond the situation's text, above chance, same length",
+        headline="likeness beyond the text, above chance, same length",
     ),
     *_controlled(
         "cosine",
