@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vispa.errors import InputError
@@ -92,6 +92,7 @@ def test_auto_stops_where_another_value_adds_little(seed: int) -> None:
 
 
 @given(rows, st.integers(0, VALUES - 1), shares, st.integers(0, 5))
+@settings(deadline=None)
 def test_auto_never_loses_a_value_whose_score_rises(row: list[float], which: int, rise: float, seed: int) -> None:
     higher = list(row)
     higher[which] = float(np.float32(row[which] + rise * (1 - row[which])))

@@ -9,6 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 #: How a value stands to what the text describes.
 Stance = Literal["support", "oppose", "either"]
 
+#: Whether what a text describes promotes a value or violates it.
+Side = Literal["promotes", "violates"]
+#: A side is told where it is at least so probable.
+LEAST_CERTAIN = 0.7
+
 #: How a text came to its end: by the model's `own` doing; `cut` back to its last full sentence, because the limit of
 #: tokens came first; or `unfinished`, where that left not even one full sentence, and the text is kept as it is.
 Ending = Literal["own", "cut", "unfinished"]
@@ -33,6 +38,13 @@ class Selection(Record):
     value: str
     score: float = Field(ge=0, le=1)
     promotes: float | None = Field(default=None, ge=0, le=1)
+
+    @property
+    def side(self) -> Side | None:
+        """The likelier side; None where neither has a probability of `LEAST_CERTAIN`, or the selector tells none."""
+        if self.promotes is None or max(self.promotes, 1 - self.promotes) < LEAST_CERTAIN:
+            return None
+        return "promotes" if self.promotes > 0.5 else "violates"
 
 
 class Comment(Record):

@@ -59,6 +59,13 @@ def print_drawn(drawn: RenderableType) -> None:
     _write(held.getvalue())
 
 
+def shows_styles() -> bool:
+    """Whether standard output is a terminal that words can be shaded on."""
+    import os
+
+    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def print_note(text: str) -> None:
     """One line on standard error."""
     with suppress(OSError, ValueError, AttributeError):

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vispa.cli.console import print_json, print_line, progress_bars, text_argument
+from vispa.cli.console import print_json, progress_bars, text_argument
 from vispa.cli.grouping import grouped, only
 from vispa.cli.options import AsJson
+from vispa.cli.selected import print_selected
 from vispa.cli.setup import Setup, refuse_idle
 from vispa.errors import InputError
 from vispa.items.reading import check_item_text, read_items
-from vispa.request import check_text
+from vispa.request import Request, check_text
 from vispa.selection import SELECTORS
 
+if TYPE_CHECKING:
+    from vispa.records import Selection
+
 _CHUNK = 1024
+# Texts at a time that are explained, each scored once a word.
+_EXPLAINED = 16
 
 
 _OF_SELECTING = (
@@ -31,13 +38,14 @@ def select(
     input_file: Annotated[
         Path | None, typer.Option("--input", help="File of many texts (JSON, JSON Lines, CSV or text lines).")
     ] = None,
+    why: Annotated[bool, typer.Option("--why", help="Show which words carry each value's score.")] = False,
     *,
     setup: Annotated[Setup, only(*_OF_SELECTING)],
     as_json: AsJson = False,
 ) -> None:
     """Score the values for a text and show the most relevant; with --input, print JSON Lines.
 
-    Example: `vispa select "Skipping my vaccination" --k 3`
+    Example: `vispa select "Skipping my vaccination" --k 3 --why`
     """
     if input_file is not None and text is not None:
         raise InputError("--input", "and a text are both given.", "Give one of them.")
@@ -51,32 +59,27 @@ def select(
     else:
         text = text_argument(text)
         check_text(text)
+        text = text.strip()
     from vispa.selection.choosing import Chooser
 
     with progress_bars() as progress:
         chooser = Chooser(setup.make_selector(values, progress))
 
-    def chosen(texts: list[str]) -> list[list[dict[str, Any]]]:
-        limits = {"k": selecting.count, "threshold": selecting.threshold, "diversity": selecting.diversity}
-        return [
-            [one.model_dump() for one in chooser.choose(row, **limits)]  # type: ignore[arg-type]
-            for row in chooser.scores(texts)
-        ]
+    def chosen(texts: list[str]) -> Sequence[tuple[Selection, ...]]:
+        requests = [Request(one, **setup.request_options(values)) for one in texts]
+        return chooser.explain(texts, chooser.select(requests)) if why else chooser.select(requests)
 
     if text is not None:
-        _print(text, chosen([text])[0], chooser.selector.name, as_json)
+        (found,) = chosen([text])
+        if as_json:
+            print_json({"text": text, "values": [one.model_dump() for one in found], "selector": chooser.selector.name})
+        else:
+            print_selected(text, found, values)
         return
+    size = _EXPLAINED if why else _CHUNK
     with progress_bars() as progress:
-        for start in range(0, len(items), _CHUNK):
-            chunk = items[start : start + _CHUNK]
+        for start in range(0, len(items), size):
+            chunk = items[start : start + size]
             for item, found in zip(chunk, chosen([item.text for item in chunk]), strict=True):
-                print_json({"id": item.id, "values": found})
+                print_json({"id": item.id, "values": [one.model_dump() for one in found]})
             progress("selecting", len(chunk), len(items))
-
-
-def _print(text: str, values: list[dict[str, Any]], selector: str, as_json: bool) -> None:
-    if as_json:
-        print_json({"text": text.strip(), "values": values, "selector": selector})
-        return
-    for one in values:
-        print_line(f"{one['score']:.3f}  {one['value']}")

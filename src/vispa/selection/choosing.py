@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from vispa.selection.diversity import checked_similarity, definition_similarity,
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.selector import Selector, StanceSelector
 from vispa.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from vispa.selection.explaining import Explained
 
 
 class Chooser:
@@ -73,6 +77,12 @@ class Chooser:
         slugs = list(self.selector.taxonomy)
         named = sorted((slugs.index(slug) for slug in request.values), key=lambda column: -row[column])
         return _selections(slugs, named, row, promotes)
+
+    def explain(self, texts: Sequence[str], selections: Sequence[Sequence[Selection]]) -> list[tuple[Explained, ...]]:
+        """The selected values of N texts, each with the words that carry its score; see `explanations`."""
+        from vispa.selection.explaining import explained
+
+        return explained(self.selector, texts, selections)
 
     def choosing(self, request: Request) -> Choosing:
         """How the values of a request are chosen, as the record of its answer says it."""

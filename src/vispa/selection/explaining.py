@@ -1,0 +1,150 @@
+"""Which words of a text carry each value's score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import regex
+from pydantic import Field
+
+from vispa.files.visible import is_blank
+from vispa.models.encoder import FloatArray
+from vispa.records import Record, Selection
+from vispa.selection.selector import Selector
+
+#: Most parts of a text that are left out one by one; where it has more words, each part is several of them.
+MOST_PARTS = 48
+# What is scored where leaving out a text's only part leaves nothing.
+_NOTHING = "…"
+
+# Between any two words, and between words and what stands around them (UAX #29).
+_BOUNDARY = regex.compile(r"(?V1w)\b")
+_WORD = regex.compile(r"[\p{L}\p{N}\p{So}]")
+
+
+class Span(Record):
+    """A part of a text, and what it adds to the score of a value.
+
+    Attributes:
+        start: of the part in the text, in characters (Unicode code points) from 0.
+        end: where it ends, exclusive.
+        weight: how much the score falls when the part is left out; below 0 where it rises.
+    """
+
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    weight: float = Field(ge=-1, le=1)
+
+
+class Explained(Selection):
+    """A selected value with what carries its score.
+
+    Attributes:
+        why: the parts of the text in their order: its words, or runs of words in a long text.
+    """
+
+    why: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What each part of a text adds to the scores.
+
+    Attributes:
+        parts: [start, end) of each part in the text, in characters.
+        weights: how much each value's score falls without the part, [P, V] in [-1, 1]; below 0 where it rises.
+    """
+
+    parts: tuple[tuple[int, int], ...]
+    weights: FloatArray
+
+    def of(self, column: int) -> tuple[Span, ...]:
+        """The parts with their weights for one value."""
+        weights = self.weights[:, column]
+        return tuple(
+            Span(start=start, end=end, weight=round(float(weight), 4))
+            for (start, end), weight in zip(self.parts, weights, strict=True)
+        )
+
+
+def explanations(
+    selector: Selector, texts: Sequence[str], progress: Callable[[int], None] | None = None
+) -> list[Explanation]:
+    """What the parts of each text add to its scores, by occlusion: each is left out once, for all values at once.
+
+    It asks nothing of a selector but its scores. All texts are scored in one call, each at most `MOST_PARTS` + 1 times.
+
+    Args:
+        selector: whose scores are explained.
+        texts: N.
+        progress: called with the number of scored texts, those with a part left out among them.
+    """
+    parts = [text_parts(text) for text in texts]
+    asked = [
+        one for text, row in zip(texts, parts, strict=True) for one in (text, *(without(text, *span) for span in row))
+    ]
+    scores = selector.scores(asked, progress)
+    found, start = [], 0
+    for row in parts:
+        own = scores[start : start + len(row) + 1]
+        found.append(Explanation(row, own[0] - own[1:]))
+        start += len(own)
+    return found
+
+
+def explained(
+    selector: Selector, texts: Sequence[str], selections: Sequence[Sequence[Selection]]
+) -> list[tuple[Explained, ...]]:
+    """The selected values of N texts, each with what the parts of its text add to its score."""
+    columns = {slug: column for column, slug in enumerate(selector.taxonomy)}
+    return [
+        tuple(Explained(**one.model_dump(), why=found.of(columns[one.value])) for one in chosen)
+        for found, chosen in zip(explanations(selector, texts), selections, strict=True)
+    ]
+
+
+def text_parts(text: str, most: int = MOST_PARTS) -> tuple[tuple[int, int], ...]:
+    """[start, end) of a text's words; of runs of words where it has more than `most`.
+
+    Words are those of Unicode (UAX #29) in any script. A run holds the same number of words as the others, or up to
+    twice as many where that takes it to the end of a phrase. A text without words is one part.
+
+    Example:
+        >>> text_parts("Don't lie.")
+        ((0, 5), (6, 9))
+    """
+    words = _words(text)
+    if not words:
+        return ((0, len(text)),)
+    size = math.ceil(len(words) / most)
+    if size == 1:
+        return tuple(words)
+    runs, first = [], 0
+    for place in range(len(words)):
+        length, last = place + 1 - first, place + 1 == len(words)
+        phrase = last or text[words[place][1] : words[place + 1][0]].strip() != ""
+        if last or length == 2 * size or (length >= size and phrase):
+            runs.append((words[first][0], words[place][1]))
+            first = place + 1
+    return tuple(runs)
+
+
+def without(text: str, start: int, end: int) -> str:
+    """The text without a part of it and without one of the two spaces that met there."""
+    before, after = text[:start], text[end:]
+    if before[-1:].isspace() or not before:
+        after = after[1:] if after[:1] == " " else after
+    left = before + after
+    return _NOTHING if is_blank(left) else left
+
+
+def _words(text: str) -> list[tuple[int, int]]:
+    """What stands between the boundaries of words, where it holds a letter, a digit or a symbol."""
+    found, start = [], 0
+    for piece in _BOUNDARY.split(text):
+        if _WORD.search(piece):
+            found.append((start, start + len(piece)))
+        start += len(piece)
+    return found
