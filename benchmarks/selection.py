@@ -1,9 +1,22 @@
-"""How well selectors rank values: mean per-value AUC on VITAL situations, and texts a second.
+"""How well selectors find the values that matter in a text, beside baselines.
 
-    python benchmarks/selection.py --data DIR/vital_overton_valuekaleidoscope.json
+    python -m benchmarks.selection [--labels FILE] [--domain health] [--selectors embedding,nli:FOLDER]
+                                   [--by-value] [--figure FILE] [--json FILE] [--vital FILE]
 
-The gold values, rights and duties are mapped to the taxonomy by data/vital_mapping.toml.
-Values at stake in fewer than 20 or in all but 20 situations are left out of the mean and named.
+By default on the project's test split, which nothing is trained, chosen or calibrated on. A figure a column:
+
+- AUC by value: does a value score higher where it is at stake? Mean over values, each over all situations. Choosing
+  the most popular values every time gives 0.5.
+- AUC by situation: do the values at stake score higher than the others? Popularity alone does well here.
+- Precision at 6: share at stake, secondary or clearly, of the six values that score highest. Clear found at 6: share
+  among these six of all that is clearly at stake.
+- ECE: expected calibration error over all texts and values, 15 bins of equal width.
+- Side right: where a situation promotes or violates a value, the share of cases in which the selector says which.
+
+`--vital` also gives the mean AUC by value against the free-text values, rights and duties of VITAL's situations,
+mapped to the values by data/vital_mapping.toml. It is a noisy measure: what a situation's list does not name
+counts as not at stake, and a pattern of words stands for a value, so that figures saturate far below the
+agreement of two readers. Use it to compare, not to say how good selection is.
 """
 
 from __future__ import annotations
@@ -11,80 +24,239 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
+import sys
 import time
 import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
 
-from vispa.models.encoder import load_encoder
-from vispa.selection.embedding import EmbeddingSelector
+from benchmarks.selection_figures import Measured, figures_of, reliability, value_areas
+from vispa.errors import InputError, VispaError
+from vispa.evaluation.intervals import Interval
+from vispa.evaluation.report.drawings import draw_reliability
+from vispa.files.reading import read_json
+from vispa.models.encoder import FloatArray, load_encoder
+from vispa.selection import SELECTORS, SelectorKind
+from vispa.selection.labelled import Labelled, label_matrix, load_situations, scale_matrix, side_matrix
+from vispa.selection.selector import StanceSelector
+from vispa.selection.settings import SelectorSettings
 from vispa.taxonomy import Taxonomy
 
-MAPPING = Path(__file__).parent / "data" / "vital_mapping.toml"
-MINIMUM = 20
+DATA = Path(__file__).parent / "data"
+TEST = DATA / "test_situations.csv"
+MAPPING = DATA / "vital_mapping.toml"
+#: The most texts that speed is measured on, in a batch and each alone.
+BATCH, ALONE = 256, 20
+#: Values at stake in fewer of VITAL's situations, or in all but so many, are left out.
+VITAL_LEAST = 20
+COLUMNS = {
+    "auc_by_value": "AUC by value",
+    "auc_by_situation": "AUC by situation",
+    "precision_at_6": "precision at 6",
+    "clear_recall_at_6": "clear found at 6",
+    "ece": "ECE",
+    "side_right": "side right",
+}
 
 
-def gold_matrix(items: list[dict[str, list[str]]], taxonomy: Taxonomy) -> npt.NDArray[np.bool_]:
+@dataclass(frozen=True)
+class Contender:
+    """What is measured.
+
+    Attributes:
+        scores: texts in, [N, V] out.
+        probabilities: whether scores mean to be probabilities.
+        stances: texts in, [N, V] out, where it tells sides.
+    """
+
+    scores: Callable[[Sequence[str]], FloatArray]
+    probabilities: bool = True
+    stances: Callable[[Sequence[str]], FloatArray] | None = None
+
+
+def baselines(taxonomy: Taxonomy) -> dict[str, Callable[[], Contender]]:
+    """What a selector should beat, by name."""
+
+    def popularity() -> Contender:
+        shares = label_matrix(load_situations(), list(taxonomy)).mean(0)
+        return Contender(lambda texts: np.tile(shares, (len(texts), 1)))
+
+    def cosine(words: Sequence[str]) -> Contender:
+        encoder = load_encoder()
+        values = encoder.encode(words)
+        return Contender(lambda texts: encoder.encode(texts) @ values.T, probabilities=False)
+
+    return {
+        "popularity": popularity,
+        "cosine to label": lambda: cosine([value.label for value in taxonomy.values]),
+        "cosine to definition": lambda: cosine([f"{value.label}: {value.definition}" for value in taxonomy.values]),
+    }
+
+
+def selectors(taxonomy: Taxonomy, names: str | None) -> dict[str, Callable[[], Contender]]:
+    """Selectors of the registry by name; `NAME:MODEL` makes one with another model.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    found: dict[str, Callable[[], Contender]] = {}
+    for asked in names.split(",") if names else SELECTORS:
+        kind, _, model = asked.partition(":")
+        if kind not in SELECTORS:
+            raise InputError("selectors", f"{asked!r} is unknown.", f"Choose of {', '.join(SELECTORS)}.")
+        found[asked] = partial(_made, SELECTORS[kind], taxonomy, SelectorSettings(model=model or None))
+    return found
+
+
+def _made(kind: SelectorKind, taxonomy: Taxonomy, settings: SelectorSettings) -> Contender:
+    selector = kind.make(taxonomy, settings)
+    return Contender(selector.scores, stances=selector.stances if isinstance(selector, StanceSelector) else None)
+
+
+def speeds(contender: Contender, texts: Sequence[str]) -> dict[str, float]:
+    """Texts a second in a warm batch, and milliseconds of a text alone; medians."""
+    batch, alone = texts[:BATCH], texts[:ALONE]
+    contender.scores(batch[:8])
+    seconds = statistics.median(_seconds(contender, batch) for _ in range(3))
+    each = statistics.median(_seconds(contender, [text]) for text in alone)
+    return {"texts_a_second": len(batch) / seconds, "milliseconds_alone": 1000 * each}
+
+
+def _seconds(contender: Contender, texts: Sequence[str]) -> float:
+    started = time.perf_counter()
+    contender.scores(texts)
+    return time.perf_counter() - started
+
+
+def measure(contender: Contender, labelled: Labelled, values: Sequence[str]) -> Measured:
+    """A contender's scores beside the labels."""
+    return Measured(
+        contender.scores(labelled.texts),
+        scale_matrix(labelled, values),
+        contender.probabilities,
+        contender.stances and contender.stances(labelled.texts),
+        side_matrix(labelled, values),
+    )
+
+
+# ---------------------------------------------------------------- VITAL
+
+
+def vital_situations(path: Path) -> list[dict[str, Any]]:
+    """The situations of VITAL's Overton file, which name values, rights and duties.
+
+    Raises:
+        InputError: unreadable, or of another form.
+    """
+    items = read_json(path, "items")
+    if not isinstance(items, list) or not all(isinstance(i, dict) and {"situation", "vrd"} <= i.keys() for i in items):
+        raise InputError(str(path), "is no list of situations with vrd.", "Give vital_overton_valuekaleidoscope.json.")
+    return items
+
+
+def gold_matrix(items: list[dict[str, Any]], taxonomy: Taxonomy) -> npt.NDArray[np.bool_]:
     """[N, V], true where a gold string of the item matches a pattern of the value."""
     patterns = {slug: re.compile("|".join(p)) for slug, p in tomllib.loads(MAPPING.read_text(encoding="utf-8")).items()}
     rows = [[any(patterns[slug].search(v.lower()) for v in item["vrd"]) for slug in taxonomy] for item in items]
     return np.array(rows)
 
 
-def mean_auc(scores: npt.NDArray[np.float32], gold: npt.NDArray[np.bool_]) -> tuple[float, dict[int, float]]:
-    """Mean over values, and the AUC of each value that has enough items on both sides."""
-    counts = gold.sum(0)
-    usable = [v for v in range(gold.shape[1]) if MINIMUM <= counts[v] <= len(gold) - MINIMUM]
-    by_value = {v: float(roc_auc_score(gold[:, v], scores[:, v])) for v in usable}
-    return float(np.mean(list(by_value.values()))), by_value
+# ---------------------------------------------------------------- telling
 
 
-def main() -> None:
-    """Print the table."""
+def row(name: str, figures: dict[str, Interval], speed: dict[str, float], vital: float | None) -> str:
+    """A row of the table."""
+    shown = [f"{one.estimate:.3f} [{one.low:.3f}, {one.high:.3f}]" if one else "–" for one in map(figures.get, COLUMNS)]
+    last = [] if vital is None else [f"{vital:.3f}"]
+    times = [f"{speed['texts_a_second']:.0f}", f"{speed['milliseconds_alone']:.1f}"]
+    return f"| {' | '.join([name, *shown, *times, *last])} |"
+
+
+def by_value(areas: dict[str, FloatArray], labels: FloatArray, values: Sequence[str]) -> list[str]:
+    """Lines of the table of values: situations at stake and the AUC of each contender."""
+    lines = [f"| value | at stake | {' | '.join(areas)} |", "| --- " * (len(areas) + 2) + "|"]
+    for place, slug in enumerate(values):
+        cells = ["–" if np.isnan(own[place]) else f"{own[place]:.3f}" for own in areas.values()]
+        lines.append(f"| {slug} | {int(labels[:, place].sum())} | {' | '.join(cells)} |")
+    return lines
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--labels", type=Path, default=TEST, help="labelled situations, CSV or JSON Lines")
+    parser.add_argument("--domain", help="situations of this walk of life only")
+    parser.add_argument("--selectors", help="NAME or NAME:MODEL, separated by commas; by default all that can be made")
+    parser.add_argument("--by-value", action="store_true", help="also print the AUC of every value")
+    parser.add_argument("--figure", type=Path, help="also draw how reliable probabilities are (PNG or SVG)")
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    arguments = parser.parse_args()
-    items = json.loads(arguments.data.read_text(encoding="utf-8"))
-    texts = [item["situation"] for item in items]
+    parser.add_argument("--vital", type=Path, help="VITAL's Overton file, for a secondary and noisy figure")
+    return parser.parse_args(arguments)
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure and print; returns what `--json` writes."""
     taxonomy = Taxonomy.built_in()
-    gold = gold_matrix(items, taxonomy)
-    encoder = load_encoder()
-    encoder.encode(texts[:32])
-    embeddings = encoder.encode(texts)
-    labels = encoder.encode([value.label for value in taxonomy.values])
-    definitions = encoder.encode([f"{value.label}: {value.definition}" for value in taxonomy.values])
-    selector = EmbeddingSelector(taxonomy, encoder)
-    selector.scores(texts[:8])
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        scores = selector.scores(texts)
-        seconds.append(time.perf_counter() - started)
-    rows = {
-        "cosine to label": mean_auc(embeddings @ labels.T, gold),
-        "cosine to definition": mean_auc(embeddings @ definitions.T, gold),
-        "relevance head": mean_auc(scores, gold),
-    }
-    slugs = list(taxonomy)
-    used = rows["relevance head"][1]
-    print(
-        f"{len(texts)} situations, {len(used)} values; left out: "
-        + (", ".join(s for i, s in enumerate(slugs) if i not in used) or "none")
-    )
-    for name, (mean, _) in rows.items():
-        print(f"{name:<22} mean AUC {mean:.3f}")
-    rates = sorted(len(texts) / s for s in seconds)
-    print(f"texts a second: {rates[1]:.0f} (of three runs, {rates[0]:.0f} to {rates[2]:.0f})")
-    for number, auc in sorted(used.items(), key=lambda item: item[1]):
-        print(f"  {slugs[number]:<24} {auc:.3f}  ({int(gold[:, number].sum())} situations)")
-    if arguments.json:
-        arguments.json.write_text(
-            json.dumps({"mean_auc": {name: mean for name, (mean, _) in rows.items()}, "texts_a_second": rates[1]})
-        )
+    values = list(taxonomy)
+    labelled = load_situations(arguments.labels, values)
+    if arguments.domain:
+        labelled = labelled.of_domain(arguments.domain)
+    contenders = {**baselines(taxonomy), **selectors(taxonomy, arguments.selectors)}
+    items = vital_situations(arguments.vital) if arguments.vital else []
+    print(f"{len(labelled.texts)} situations of {arguments.labels.name}\n")
+    header = ["", *COLUMNS.values(), "texts/s", "ms alone", *(["VITAL AUC"] if items else [])]
+    print(f"| {' | '.join(header)} |\n{'| --- ' * len(header)}|")
+    report: dict[str, Any] = {}
+    areas, curves = {}, {}
+    for name, make in contenders.items():
+        try:
+            one = make()
+        except VispaError as error:
+            print(f"{name} is not measured: {error}", file=sys.stderr)
+            continue
+        measured = measure(one, labelled, values)
+        figures, speed = figures_of(measured), speeds(one, labelled.texts)
+        vital = vital_area(one, items, taxonomy) if items else None
+        print(row(name, figures, speed, vital), flush=True)
+        areas[name] = value_areas(measured)
+        if one.probabilities:
+            curves[name] = reliability(measured)
+        report[name] = {
+            "figures": {figure: found.model_dump() for figure, found in figures.items()},
+            "by_value": {s: float(a) for s, a in zip(values, areas[name], strict=True) if not np.isnan(a)},
+            **speed,
+            "vital_auc": vital,
+        }
+    if arguments.by_value:
+        print("", *by_value(areas, label_matrix(labelled, values), values), sep="\n")
+    if arguments.figure:
+        draw_reliability(curves, list(contenders), arguments.figure)
+    return {"labels": arguments.labels.name, "situations": len(labelled.texts), "rows": report}
+
+
+def vital_area(contender: Contender, items: list[dict[str, Any]], taxonomy: Taxonomy) -> float:
+    """Mean AUC by value against the mapped values, rights and duties."""
+    scores = contender.scores([item["situation"] for item in items])
+    measured = Measured(scores, gold_matrix(items, taxonomy).astype(np.float32))
+    return float(np.nanmean(value_areas(measured, VITAL_LEAST)))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables; exits with 2 where a file or an option cannot be used."""
+    parsed = _parsed(arguments)
+    try:
+        report = run(parsed)
+        if parsed.json:
+            parsed.json.write_text(json.dumps(report, indent=1))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
 
 
 if __name__ == "__main__":
