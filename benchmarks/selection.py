@@ -54,6 +54,8 @@ TEST = DATA / "test_situations.csv"
 MAPPING = DATA / "vital_mapping.toml"
 #: The most texts that speed is measured on, in a batch and each alone.
 BATCH, ALONE = 256, 20
+#: From so many texts a second on, a contender does not read them.
+NO_READING = 1e5
 #: Values at stake in fewer of VITAL's situations, or in all but so many, are left out.
 VITAL_LEAST = 20
 COLUMNS = {
@@ -175,7 +177,8 @@ def row(name: str, figures: dict[str, Interval], speed: dict[str, float], vital:
     """A row of the table."""
     shown = [f"{one.estimate:.3f} [{one.low:.3f}, {one.high:.3f}]" if one else "–" for one in map(figures.get, COLUMNS)]
     last = [] if vital is None else [f"{vital:.3f}"]
-    times = [f"{speed['texts_a_second']:.0f}", f"{speed['milliseconds_alone']:.1f}"]
+    reads = speed["texts_a_second"] < NO_READING
+    times = [f"{speed['texts_a_second']:.0f}", f"{speed['milliseconds_alone']:.1f}"] if reads else ["–", "–"]
     return f"| {' | '.join([name, *shown, *times, *last])} |"
 
 

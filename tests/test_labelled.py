@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.agreement import agreement, matrices
 from training.readings import (
     CODES,
     SPLITS,
@@ -179,3 +181,36 @@ def test_unusable_files_are_refused_with_their_line(tmp_path: Path, name: str, c
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=said):
         load_situations(tmp_path / name, VALUES)
+
+
+# ---------------------------------------------------------------- agreement
+
+
+def test_agreement_equals_other_computations() -> None:
+    from sklearn.metrics import cohen_kappa_score
+
+    draw = np.random.default_rng(0)
+    first = draw.choice(3, p=[0.6, 0.3, 0.1], size=(40, 5))
+    second = np.where(draw.random(first.shape) < 0.7, first, draw.choice(3, size=first.shape))
+    found = agreement(first, second)
+    one, other = first.ravel(), second.ravel()
+    assert found["kappa, at stake"] == pytest.approx(cohen_kappa_score(one > 0, other > 0))
+    assert found["kappa, clearly"] == pytest.approx(cohen_kappa_score(one > 1, other > 1))
+    assert found["kappa, quadratic"] == pytest.approx(cohen_kappa_score(one, other, weights="quadratic"))
+    # Krippendorff's alpha: disagreement within a cell against that of any two of all that was said.
+    pooled = np.concatenate([one, other])
+    counts = np.bincount(pooled)
+
+    def distance(a: int, b: int) -> float:
+        low, high = sorted((int(a), int(b)))
+        return float((counts[low : high + 1].sum() - (counts[low] + counts[high]) / 2) ** 2)
+
+    within = np.mean([distance(a, b) for a, b in zip(one, other, strict=True)])
+    anywhere = np.mean([distance(pooled[i], pooled[j]) for i, j in combinations(range(len(pooled)), 2)])
+    assert found["alpha, ordinal"] == pytest.approx(1 - within / anywhere)
+
+
+def test_readers_of_the_situations_agree() -> None:
+    first, second = matrices(list(load_readings().values()), VALUES)
+    found = agreement(first, second)
+    assert first.shape == (len(load_readings()), len(VALUES)) and min(found.values()) > 0.7
