@@ -1,28 +1,29 @@
 """How well each option reading reads a model: plain questions, known stances, and the items of a folder of data sets.
 
-    python -m benchmarks.options --model smollm2 --data DIR --limit 200
+    python -m benchmarks.options --model smollm2 --data DIR --limit 200 --keep FILE
 
 *Plain questions* have one right answer. Each is put in every cyclic order of its options and of its options reversed;
 it moves where two orders are answered differently. *Known stances* are comments that plainly support, oppose or do
-neither. Of *data sets* the question is put alone, without comments: how often each letter is the likeliest against how
-often it is in the gold (total variation), and the Jensen-Shannon distance to the gold with a 95 % bootstrap interval.
+neither. Of *data sets* the question is put alone, without comments and for nobody in particular, of items spread evenly
+over the file; `benchmarks.option_figures` says what is measured. Letters are weighed however little they hold, so that
+nothing is asked in writing. What all readings ask is gathered first and read in as few passes as it takes.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vispa.evaluation.intervals import bootstrap_mean
-from vispa.evaluation.methods.prompts import method_prompts
-from vispa.evaluation.methods.vanilla import plain_question
-from vispa.evaluation.metrics.distribution import jensen_shannon_distances
+from benchmarks.option_figures import Answers, nobody, told
+from benchmarks.tries import Read, Tries
 from vispa.evaluation.tasks import available, load_task
 from vispa.files.tables import read_table
 from vispa.generation.transformers import TransformersEngine
@@ -30,7 +31,7 @@ from vispa.items.asking import item_case
 from vispa.items.item import Item
 from vispa.models.loading import load_model
 from vispa.modes.prompts import Prompts, built_in_prompts
-from vispa.modes.questions import lettered
+from vispa.modes.questions import lettered, option_prompt
 from vispa.modes.readings import Reading, read_options
 from vispa.modes.repeats import bundled_encode
 from vispa.modes.stances import AskedStances, StanceReader
@@ -39,6 +40,7 @@ from vispa.modes.templates import filled
 from vispa.readers.base import Distribution, Failure, Progress
 from vispa.readers.local import LocalChat
 from vispa.readers.option_readings.cyclic import cyclic_orders
+from vispa.readers.weighing import weighed
 from vispa.request import OPTION_READINGS, OptionReadingName
 
 _DATA = Path(__file__).parent / "data"
@@ -46,12 +48,41 @@ _Scores = npt.NDArray[np.float64]
 
 
 class Remembering(LocalChat):
-    """A reader that weighs a prompt once: orders of a question meet again in other readings."""
+    """A reader that is told first what it will be asked, reads that together, and answers from memory.
 
-    def __init__(self, engine: TransformersEngine) -> None:
+    Args:
+        engine: of the model.
+        kept: file of what the model made of prompts, which grows.
+    """
+
+    def __init__(self, engine: TransformersEngine, kept: Path | None = None) -> None:
         super().__init__(engine)
-        self._letters: dict[tuple[str, int, float | None], Distribution | Failure] = {}
-        self._words: dict[tuple[str, tuple[str, ...]], _Scores | Failure] = {}
+        self._tries, self._kept = Tries(engine), kept
+        self._asked: dict[str, set[str]] | None = None
+        self._known: dict[str, Read] = {}
+        if kept is not None and kept.exists():
+            for line in kept.read_text(encoding="utf-8").splitlines():
+                self._remember(*json.loads(line))
+
+    def learn(self, work: Callable[[], object]) -> None:
+        """Read what a piece of work asks; its own results, of a model that finds everything alike, mean nothing."""
+        self._asked = {}
+        work()
+        asked = {text: sorted(self._unknown(text, words)) for text, words in self._asked.items()}
+        new = {text: words for text, words in asked.items() if words or text not in self._known}
+        self._asked = None
+        for text, read in self._tries.read(new):
+            self._remember(text, *read)
+            if self._kept is not None:
+                with self._kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([text, *read], ensure_ascii=False) + "\n")
+
+    def _unknown(self, text: str, words: set[str]) -> set[str]:
+        return words - self._known[text].means.keys() if text in self._known else words
+
+    def _remember(self, text: str, letters: list[float], means: dict[str, float]) -> None:
+        before = self._known.get(text)
+        self._known[text] = Read(letters, {**before.means, **means} if before else means)
 
     def option_probabilities(
         self,
@@ -61,24 +92,27 @@ class Remembering(LocalChat):
         progress: Progress | None = None,
         least: float | None = None,
     ) -> list[Distribution | Failure]:
-        """See `LocalChat.option_probabilities`."""
-        keys = [(prompt, count, least) for prompt, count in zip(prompts, counts, strict=True)]
-        new = [key for key in dict.fromkeys(keys) if key not in self._letters]
-        found = super().option_probabilities([key[0] for key in new], [key[1] for key in new], least=least)
-        self._letters.update(zip(new, found, strict=True))
-        return [self._letters[key] for key in keys]
+        """See `LocalChat.option_probabilities`; however little the letters hold."""
+        if self._asked is not None:
+            self._asked.update({text: self._asked.get(text, set()) for text in prompts})
+            return [np.full(count, 1 / count) for count in counts]
+        masses = [self.letters_of(text, count) for text, count in zip(prompts, counts, strict=True)]
+        return [weighed(one, 0.0) for one in masses]
+
+    def letters_of(self, text: str, count: int) -> _Scores:
+        """What the first letters hold of the next token's probability."""
+        return np.array(self._known[text].letters[:count])
 
     def likelihoods(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list[_Scores | Failure]:
         """See `LocalChat.likelihoods`."""
-        keys = [(prompt, tuple(sorted(texts))) for prompt, texts in zip(prompts, continuations, strict=True)]
-        new = [key for key in dict.fromkeys(keys) if key not in self._words]
-        found = super().likelihoods([key[0] for key in new], [key[1] for key in new])
-        self._words.update(zip(new, found, strict=True))
-        results: list[_Scores | Failure] = []
-        for key, texts in zip(keys, continuations, strict=True):
-            own = self._words[key]
-            results.append(own if isinstance(own, Failure) else own[[key[1].index(text) for text in texts]])
-        return results
+        if self._asked is not None:
+            for text, words in zip(prompts, continuations, strict=True):
+                self._asked.setdefault(text, set()).update(words)
+            return [np.zeros(len(words)) for words in continuations]
+        return [
+            np.array([self._known[text].means[word] for word in words])
+            for text, words in zip(prompts, continuations, strict=True)
+        ]
 
 
 class Plain(NamedTuple):
@@ -116,42 +150,78 @@ def _orders(options: Sequence[str]) -> Iterator[tuple[str, ...]]:
     return (tuple(options[place] for place in order) for order in cyclic_orders(len(options)))
 
 
-def known_stances(reader: StanceReader, rows: Sequence[dict[str, str]]) -> tuple[float, float]:
+class Stances(NamedTuple):
     """Share of comments whose stance is told, and the share of these that is right."""
+
+    told: float
+    right_of_these: float
+
+
+def known_stances(reader: StanceReader, rows: Sequence[dict[str, str]]) -> Stances:
+    """Of comments that plainly take a stance, or plainly none."""
     found = reader.read([row["situation"] for row in rows], [row["comment"] for row in rows])
-    told = [max(one, key=lambda s: one[s]) == row["stance"] for one, row in zip(found, rows, strict=True) if one]
-    return len(told) / len(rows), float(np.mean(told)) if told else 0.0
+    right = [max(one, key=lambda s: one[s]) == row["stance"] for one, row in zip(found, rows, strict=True) if one]
+    return Stances(len(right) / len(rows), float(np.mean(right)) if right else 0.0)
 
 
-class OfItems(NamedTuple):
-    """Letters against gold, distances to gold, and the share of items that could not be read."""
-
-    total_variation: float
-    distances: _Scores
-    unread: float
+def questions(item: Item, prompts: Prompts) -> tuple[str, tuple[str, ...]]:
+    """An item's question, asked of nobody in particular, and its options."""
+    case = replace(item_case(item), country=None)
+    return option_prompt(case, prompts, None), case.options
 
 
-def data_set(reader: LocalChat, items: Sequence[Item], prompts: Prompts) -> OfItems:
-    """Of items with a gold distribution, put as plain questions; what cannot be read is left out."""
-    asked = [plain_question(item, prompts, method_prompts()) for item in items]
-    found = read_options(reader, asked, [item_case(item).options for item in items], prompts, decided=False)
-    read = [
-        (np.asarray(item.gold_distribution), one.distribution)
-        for item, one in zip(items, found, strict=True)
-        if isinstance(one, Reading)
-    ]
-    width = max((len(gold) for gold, _ in read), default=1)
-    use = [np.bincount([int(pair[side].argmax()) for pair in read], minlength=width) for side in range(2)]
-    apart = abs(use[0] - use[1]).sum() / 2 / max(1, len(read))
-    return OfItems(
-        float(apart),
-        jensen_shannon_distances([gold for gold, _ in read], [own for _, own in read]),
-        1 - len(read) / len(items),
+def data_set(reader: LocalChat, items: Sequence[Item], prompts: Prompts) -> Answers:
+    """Of items with a gold distribution; see `Answers`."""
+    asked = [questions(item, prompts) for item in items]
+    found = read_options(reader, [text for text, _ in asked], [own for _, own in asked], prompts, decided=False)
+    return Answers.of(
+        [text for text, _ in asked],
+        [np.asarray(item.gold_distribution) for item in items],
+        [one.distribution if isinstance(one, Reading) else None for one in found],
     )
+
+
+def data_sets(folder: Path, limit: int) -> dict[str, list[Item]]:
+    """Items with a gold distribution of each task in a folder, at most so many, spread evenly over the file."""
+    found = {}
+    for status in available(folder):
+        if status.path is not None and status.task.mode != "overton":
+            items = [item for item in load_task(status.task.name, folder).items if item.gold_distribution is not None]
+            places = np.linspace(0, len(items) - 1, min(limit, len(items))).round().astype(int)
+            found[status.task.name] = [items[place] for place in places]
+    return {name: items for name, items in found.items() if items}
+
+
+#: What a table says of one reading.
+Found = Plain | Stances | Answers
 
 
 def main() -> None:
     """Print the tables."""
+    arguments = _arguments()
+    loaded = load_model(arguments.model, dtype=arguments.dtype, threads=arguments.threads)
+    reader, prompts = Remembering(TransformersEngine(loaded), arguments.keep), built_in_prompts(arguments.model)
+    names = [_checked(name) for name in arguments.readings.split(",")]
+    tables: dict[str, Callable[[], Found]] = {}
+    if arguments.only in (None, "plain"):
+        rows = _rows("plain_questions")[: arguments.limit]
+        tables["plain questions"] = lambda: plain_questions(reader, rows, prompts)
+    if arguments.only in (None, "stances"):
+        tables["stances"] = lambda: known_stances(AskedStances(reader, prompts), _rows("known_stances"))
+    sets = data_sets(arguments.data, arguments.limit) if arguments.data and arguments.only in (None, "data") else {}
+    for task, items in sets.items():
+        tables[task] = partial(data_set, reader, items, prompts)
+    reader.learn(lambda: list(_each(reader, names, tables)))
+    for table, name, found in _each(reader, names, tables):
+        _tell(table, name, *_parts(found))
+    for task, items in sets.items():
+        _tell(task, "no skill, no bias", *_nobody(items))
+    if "stances" in tables:
+        read = known_stances(StatementStances(bundled_encode), _rows("known_stances"))
+        _tell("stances", "statements", *_parts(read))
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--dtype", default="float32")
@@ -160,59 +230,47 @@ def main() -> None:
     parser.add_argument("--only", choices=("plain", "stances", "data"), help="one of the tables")
     parser.add_argument("--data", type=Path, help="folder of the data sets")
     parser.add_argument("--limit", type=int, default=200, help="items of each file, and plain questions at most")
-    arguments = parser.parse_args()
-    reader = Remembering(
-        TransformersEngine(load_model(arguments.model, dtype=arguments.dtype, threads=arguments.threads))
-    )
-    prompts = built_in_prompts(arguments.model)
-    for name in arguments.readings.split(","):
-        reader.option_reading = _checked(name)
-        if arguments.only in (None, "plain"):
-            _tell(
-                "plain questions",
-                name,
-                *_shares(plain_questions(reader, _rows("plain_questions")[: arguments.limit], prompts)),
-            )
-        if arguments.only in (None, "stances"):
-            stances = known_stances(AskedStances(reader, prompts), _rows("known_stances"))
-            _tell("stances", name, f"told {stances[0]:.2f}", f"right of these {stances[1]:.2f}")
-        if arguments.data and arguments.only in (None, "data"):
-            _tell_data(reader, name, arguments.data, arguments.limit, prompts)
-    if arguments.only in (None, "stances"):
-        told, right = known_stances(StatementStances(bundled_encode), _rows("known_stances"))
-        _tell("stances", "statements", f"told {told:.2f}", f"right of these {right:.2f}")
+    parser.add_argument("--keep", type=Path, help="file of what this model made of prompts, used and added to")
+    return parser.parse_args()
 
 
-def _tell_data(reader: LocalChat, name: str, folder: Path, limit: int, prompts: Prompts) -> None:
-    for status in available(folder):
-        if status.path is None or status.task.mode == "overton":
-            continue
-        loaded = load_task(status.task.name, folder).items
-        items = [item for item in loaded if item.gold_distribution is not None][:limit]
-        if not items:
-            continue
-        started = time.perf_counter()
-        found = data_set(reader, items, prompts)
-        mean = bootstrap_mean(found.distances)
-        _tell(
-            status.task.name,
-            name,
-            f"items {len(items)}",
-            f"letters against gold {found.total_variation:.2f}",
-            f"Jensen-Shannon distance {mean.estimate:.3f} [{mean.low:.3f}, {mean.high:.3f}]",
-            f"unread {found.unread:.2f}",
-            f"{time.perf_counter() - started:.0f} s",
-        )
+def _each(
+    reader: LocalChat, names: Sequence[OptionReadingName], tables: Mapping[str, Callable[[], Found]]
+) -> Iterator[tuple[str, str, Found]]:
+    for table, ask in tables.items():
+        for name in names:
+            reader.option_reading = name
+            yield table, name, ask()
+
+
+def _parts(found: Found) -> list[str]:
+    if not isinstance(found, Answers):
+        return [f"{name.replace('_', ' ')} {share:.2f}" for name, share in found._asdict().items()]
+    if not found.given:
+        return ["none was read"]
+    figures = found.figures()
+    return [
+        f"items {len(found.given)} (questions {found.questions.max() + 1}), unread {found.unread:.2f}",
+        f"letters against gold {told(figures.variation, 2)}, level gold shared {told(figures.shared, 2)}",
+        f"likeliest agrees {told(figures.agreement, 2)}",
+        f"Jensen-Shannon distance {told(figures.distance, 3)}",
+    ]
+
+
+def _nobody(items: Sequence[Item]) -> list[str]:
+    found = nobody([np.asarray(item.gold_distribution) for item in items])
+    return [
+        f"letters against gold {found.variation:.2f} (95 % of such readers {found.low:.2f} to {found.high:.2f})",
+        f"level gold shared {found.shared:.2f}, likeliest agrees {found.agreement:.2f}",
+        f"Jensen-Shannon distance of equal shares {found.distance:.3f}",
+        f"right in {found.needed:.2f} would be within 0.15",
+    ]
 
 
 def _checked(name: str) -> OptionReadingName:
     if name not in OPTION_READINGS:
         raise SystemExit(f"{name}: no option reading. Choose of {', '.join(OPTION_READINGS)}.")
     return name
-
-
-def _shares(found: Plain) -> list[str]:
-    return [f"{name} {share:.2f}" for name, share in found._asdict().items()]
 
 
 def _rows(name: str) -> list[dict[str, str]]:
