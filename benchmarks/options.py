@@ -6,14 +6,14 @@
 it moves where two orders are answered differently. *Known stances* are comments that plainly support, oppose or do
 neither. Of *data sets* the question is put alone, without comments and for nobody in particular, of items spread evenly
 over the file; `benchmarks.option_figures` says what is measured. Letters are weighed however little they hold, so that
-nothing is asked in writing. What all readings ask is gathered first and read in as few passes as it takes.
+nothing is asked in writing. What all readings ask for a table is gathered first and read in as few passes as it takes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -211,9 +211,10 @@ def main() -> None:
     sets = data_sets(arguments.data, arguments.limit) if arguments.data and arguments.only in (None, "data") else {}
     for task, items in sets.items():
         tables[task] = partial(data_set, reader, items, prompts)
-    reader.learn(lambda: list(_each(reader, names, tables)))
-    for table, name, found in _each(reader, names, tables):
-        _tell(table, name, *_parts(found))
+    for table, ask in tables.items():
+        reader.learn(lambda ask=ask: list(_each(reader, names, ask)))  # type: ignore[misc]
+        for name, found in _each(reader, names, ask):
+            _tell(table, name, *_parts(found))
     for task, items in sets.items():
         _tell(task, "no skill, no bias", *_nobody(items))
     if "stances" in tables:
@@ -235,12 +236,11 @@ def _arguments() -> argparse.Namespace:
 
 
 def _each(
-    reader: LocalChat, names: Sequence[OptionReadingName], tables: Mapping[str, Callable[[], Found]]
-) -> Iterator[tuple[str, str, Found]]:
-    for table, ask in tables.items():
-        for name in names:
-            reader.option_reading = name
-            yield table, name, ask()
+    reader: LocalChat, names: Sequence[OptionReadingName], ask: Callable[[], Found]
+) -> Iterator[tuple[str, Found]]:
+    for name in names:
+        reader.option_reading = name
+        yield name, ask()
 
 
 def _parts(found: Found) -> list[str]:
