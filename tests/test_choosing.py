@@ -280,3 +280,22 @@ def test_a_selector_without_an_encoder_goes_by_the_bundled_one(monkeypatch) -> N
         chooser.choose(row, k=4, diversity=0.5)
         == choose(row[None], TAXONOMY, k=4, diversity=0.5, similarity=likeness)[0]
     )
+
+
+# ---------------------------------------------------------------- what chosen sets are worth
+
+
+def test_figures_of_sets_and_sides() -> None:
+    from benchmarks.choosing import set_figures, side_figures, swept_gain
+
+    scale = np.array([[2, 1, 0, 0], [0, 2, 2, 0]])
+    found = set_figures([[0, 2], [1, 2, 3]], scale)
+    # One of two and two of three are at stake, of four that are; three clear ones, all found.
+    assert found["values"] == 2.5 and found["precision"] == 3 / 5 and found["recall"] == 3 / 4
+    assert found["F1"] == pytest.approx((2 / 4 + 4 / 5) / 2) and found["clear found"] == 1.0
+    promotes, sides = np.array([[0.9, 0.1, 0.6, np.nan, 0.8]]), np.array([[1.0, 1.0, 1.0, 1.0, 0.0]])
+    figures = side_figures(promotes, sides)
+    assert figures["cases"] == 3 and figures["right"] == pytest.approx(2 / 3)
+    assert figures["told"] == pytest.approx(2 / 3) and figures["right where told"] == 0.5
+    scores = np.random.default_rng(0).random((30, VALUES))
+    assert swept_gain(scores, np.eye(VALUES), 3) > swept_gain(scores, np.eye(VALUES), 6)

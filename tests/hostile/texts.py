@@ -134,6 +134,11 @@ SELECT: tuple[Case, ...] = (
     done("select", "Ducks\x1b[31m", "--json", say=(r"Ducks\u001b[31m",)),
     done("select", "Ducks", "--k", "auto", say="0."),
     done("select", "-", stdin="Füttern von Enten 🦆".encode(), say="0."),
+    done("select", "Lying to \x1b[31m[bold]ducks[/x]\u202e", "--why", "--k", "2", say=("Lying",)),
+    done("select", "?!", "--why", "--k", "1", say="0."),
+    done("select", "妈妈不吃药。" * 300, "--why", "--k", "1", "--json", say=('"why"', '"end": 1799')),
+    refused("select", "\u200b", "--why", say="text: is empty"),
+    refused("select", "a", "--why", "--k", "99", say=("k", "1 to 31")),
 )
 
 VALUES: tuple[Case, ...] = (
