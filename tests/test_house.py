@@ -24,6 +24,7 @@ FLOORS = (
     ("generation",),
     ("readers", "selection"),
     ("modes",),
+    ("live",),
     ("pipeline",),
     ("items", "study"),
     ("tuning",),

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, Unpack, overload
 from vispa.errors import InputError, VispaError
 from vispa.generation.strengths import measured_bank
 from vispa.generation.transformers import TransformersEngine
+from vispa.live.doors import AsyncDoors
 from vispa.models.encoder import FloatArray
 from vispa.models.loading import LoadedModel, load_model
 from vispa.modes import MODES
@@ -48,7 +49,7 @@ _logger = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
 
 
-class Vispa:
+class Vispa(AsyncDoors):
     """A steered model with a selector of values and what makes answers of its comments.
 
     Example:

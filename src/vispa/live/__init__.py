@@ -1,0 +1,1 @@
+"""Answers while they are made: what happens is told, and the work can be stopped."""

@@ -1,0 +1,82 @@
+"""The doors of a pipeline for asynchronous code."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from functools import cached_property
+from typing import Any, Unpack
+
+from vispa.generation.transformers import TransformersEngine
+from vispa.live.calls import Call, DirectRunner, Runner
+from vispa.live.events import Event
+from vispa.live.tasks import Watch, streamed
+from vispa.live.watching import watched
+from vispa.modes.fields import DistributionalFields, SamplingFields
+from vispa.records import Response
+from vispa.request import Mode, Request, Sampling
+from vispa.selection.choosing import Chooser
+
+
+class AsyncDoors:
+    """What `vispa.Vispa` offers to asynchronous code; any number of tasks and threads may use it at once."""
+
+    chooser: Chooser
+    engine: TransformersEngine
+
+    @cached_property
+    def runner(self) -> Runner:
+        """Generates the rows of all calls."""
+        return DirectRunner(self.engine)
+
+    def respond_one(self, request: Request, **sampling: Unpack[SamplingFields]) -> Response:
+        """The answer to one request."""
+        raise NotImplementedError
+
+    async def arespond(
+        self, text: str, *, mode: Mode = "overton", toward: str | None = None, **fields: Unpack[DistributionalFields]
+    ) -> Response:
+        """As `respond`, for asynchronous code; a task that is cancelled stops its work.
+
+        Args:
+            text: a situation or question.
+            mode: what becomes of the comments.
+            toward: of steerable mode.
+            **fields: all others of `respond`.
+
+        Raises:
+            InputError, VispaError: as `respond`.
+
+        Example:
+            >>> answer = await vispa.arespond("Lying to my boss", k=3)
+        """
+        return await Watch(self._work(text, mode, toward, fields)).result()
+
+    def stream(
+        self, text: str, *, mode: Mode = "overton", toward: str | None = None, **fields: Unpack[DistributionalFields]
+    ) -> AsyncIterator[Event]:
+        """The answer as it comes: the selected values, then the comments piece by piece, then the record.
+
+        Who stops listening (`aclose`, a cancelled task) stops the work.
+
+        Args:
+            text: a situation or question.
+            mode: what becomes of the comments.
+            toward: of steerable mode.
+            **fields: all others of `respond`.
+
+        Raises:
+            InputError, VispaError: as `respond`.
+
+        Example:
+            >>> async for event in vispa.stream("Lying to my boss", k=3):
+            ...     print(event.model_dump())
+        """
+        return streamed(self._work(text, mode, toward, fields))
+
+    def _work(
+        self, text: str, mode: Mode, toward: str | None, fields: DistributionalFields
+    ) -> Callable[[Call], Response]:
+        given: dict[str, Any] = dict(fields)
+        sampling = {name: given.pop(name) for name in Sampling.__dataclass_fields__ if name in given}
+        request = Request(text, mode=mode, toward=toward, **given)
+        return lambda call: watched(self, call, self.runner).respond_one(request, **sampling)

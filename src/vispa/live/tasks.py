@@ -1,0 +1,82 @@
+"""Work in threads, for whoever must not wait: nobody's event loop stands still."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import cache
+from typing import Generic, TypeVar
+
+from vispa.live.calls import Call
+from vispa.live.events import Answered, Event
+from vispa.records import Response
+
+T = TypeVar("T")
+
+#: Calls that are answered at the same time; others wait.
+THREADS = 64
+
+
+class Watch(Generic[T]):
+    """Work in a thread: its events as they come, and what it gives.
+
+    Args:
+        work: what to do; is given the call that it tells.
+        pool: of threads.
+    """
+
+    def __init__(self, work: Callable[[Call], T], pool: Executor | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self.call = Call(self._heard)
+        self.future = self._loop.run_in_executor(pool or _threads(), work, self.call)
+        self.future.add_done_callback(lambda _: self._events.put_nowait(None))
+
+    def _heard(self, event: Event) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+        except RuntimeError:
+            # The loop has gone, and everybody who listened.
+            self.call.stop()
+
+    async def event(self, patience: float | None = None) -> Event | None:
+        """The next event; None after the last.
+
+        Args:
+            patience: seconds to wait.
+
+        Raises:
+            TimeoutError: none came in that time.
+        """
+        async with asyncio.timeout(patience):
+            return await self._events.get()
+
+    async def result(self) -> T:
+        """What the work gives; who stops waiting stops the work."""
+        try:
+            return await asyncio.shield(self.future)
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Let go of work that is not done."""
+        if not self.future.done():
+            self.call.stop()
+            self.future.add_done_callback(lambda future: future.cancelled() or future.exception())
+
+
+async def streamed(work: Callable[[Call], Response]) -> AsyncIterator[Event]:
+    """The events of work, its answer last; who stops listening stops the work."""
+    watch = Watch(work)
+    try:
+        while (event := await watch.event()) is not None:
+            yield event
+        yield Answered(answer=await watch.result())
+    finally:
+        watch.stop()
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="vispa-call")
