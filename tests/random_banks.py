@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry
 from vispa.steering.estimators.base import Directions
 from vispa.steering.recipe import Recipe
+from vispa.taxonomy import Taxonomy
 
 VALUES = ("calm", "thrift", "candor")
 BLOCKS, WIDTH = 4, 32
@@ -38,3 +40,19 @@ def random_bank(recipe: Recipe = COEFFICIENT, seed: int = 0, **info: object) -> 
 
 def same(left: dict[int, torch.Tensor], right: dict[int, torch.Tensor]) -> bool:
     return list(left) == list(right) and all(torch.equal(left[block], right[block]) for block in left)
+
+
+def random_bank_of(model: LoadedModel, taxonomy: Taxonomy) -> VectorBank:
+    """A bank without a fit, which takes half a minute."""
+    vectors = torch.randn(len(taxonomy), len(model.blocks), model.hidden_size, generator=torch.Generator())
+    quality = torch.ones(vectors.shape[:2])
+    entry = Entry(Directions(vectors=vectors, quality=quality, separation=quality), "last", "pairs")
+    info = BankInfo(
+        model=model.name,
+        model_fingerprint=model.fingerprint,
+        taxonomy_fingerprint=taxonomy.fingerprint,
+        values=tuple(taxonomy),
+        versions={},
+    )
+    recipe = Recipe("mean", (1,), magnitude="residual", amount=0.1)
+    return VectorBank(info, {"mean": entry}, torch.ones(len(model.blocks)), recipe)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hostile.cases import Case
 from hostile.doors import CALLS, REQUESTS
 from hostile.files import make
 from hostile.makers import MAKERS
 from hostile.stage import check, run
 from hostile.tables import TABLES
+from random_banks import random_bank_of
 from transformers.utils import logging
 
 import vispa.models.loading
@@ -30,9 +30,6 @@ from vispa.pipeline import Vispa
 from vispa.request import EMBEDDED
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.steering.bank import VectorBank
-from vispa.steering.bank_parts import BankInfo, Entry
-from vispa.steering.estimators.base import Directions
-from vispa.steering.recipe import Recipe
 from vispa.taxonomy import Taxonomy
 
 CASES = [
@@ -73,29 +70,13 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return _embedded[name]
 
     def bank(model: LoadedModel, taxonomy: Taxonomy, **_: Any) -> VectorBank:
-        return _random_bank(model, taxonomy)
+        return random_bank_of(model, taxonomy)
 
     for module in (vispa.pipeline, vispa.steering.bank_cache):
         monkeypatch.setattr(module, "cached_bank", bank)
     monkeypatch.setattr(vispa.models.loading, "load_model", load)
     monkeypatch.setattr(vispa.pipeline, "load_model", load)
     return names
-
-
-def _random_bank(model: LoadedModel, taxonomy: Taxonomy) -> VectorBank:
-    """A bank without a fit, which takes half a minute."""
-    vectors = torch.randn(len(taxonomy), len(model.blocks), model.hidden_size, generator=torch.Generator())
-    quality = torch.ones(vectors.shape[:2])
-    entry = Entry(Directions(vectors=vectors, quality=quality, separation=quality), "last", "pairs")
-    info = BankInfo(
-        model=model.name,
-        model_fingerprint=model.fingerprint,
-        taxonomy_fingerprint=taxonomy.fingerprint,
-        values=tuple(taxonomy),
-        versions={},
-    )
-    recipe = Recipe("mean", (1,), magnitude="residual", amount=0.1)
-    return VectorBank(info, {"mean": entry}, torch.ones(len(model.blocks)), recipe)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -115,7 +96,7 @@ def test_there_are_cases_of_every_command() -> None:
 @pytest.fixture(scope="module")
 def vispa_of_python() -> Vispa:
     model, taxonomy = load_model(EMBEDDED), Taxonomy.built_in()
-    return Vispa(model, _random_bank(model, taxonomy), EmbeddingSelector(taxonomy), taxonomy=taxonomy)
+    return Vispa(model, random_bank_of(model, taxonomy), EmbeddingSelector(taxonomy), taxonomy=taxonomy)
 
 
 @pytest.mark.parametrize(("fields", "words"), REQUESTS, ids=[words for _, words in REQUESTS])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 
 import pytest
+from served import embedded_pipeline
 
-from vispa import Vispa
+from vispa import Recipe, Vispa
 from vispa.errors import InputError
 from vispa.generation.rows import Sampling
 from vispa.live.calls import Call, StoppedError
@@ -20,9 +20,8 @@ TEXT = "Telling my grandmother a comforting lie"
 
 
 @pytest.fixture(scope="module")
-def vispa(tmp_path_factory: pytest.TempPathFactory) -> Vispa:
-    os.environ.setdefault("VISPA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    return Vispa.embedded()
+def vispa() -> Vispa:
+    return embedded_pipeline()
 
 
 def test_events_lead_up_to_the_answer_of_the_plain_door(vispa: Vispa) -> None:
@@ -91,7 +90,7 @@ def test_a_call_counts_what_it_costs(vispa: Vispa) -> None:
 
 
 def test_a_variant_is_watched_with_its_own_recipe(vispa: Vispa) -> None:
-    other = vispa.variant(recipe="published")
+    other = vispa.variant(recipe=Recipe("mean", (2,), magnitude="residual", amount=0.5))
     answers = [watched(one, Call(), vispa.runner).respond(TEXT, k=2, max_new_tokens=16) for one in (vispa, other)]
     plain = other.respond(TEXT, k=2, max_new_tokens=16)
     assert [one.text for one in answers[1].comments] == [one.text for one in plain.comments]

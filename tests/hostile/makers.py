@@ -8,6 +8,7 @@ from pathlib import Path
 from hostile.banks import BANKS
 from hostile.files import ITEMS, TOML, UNREADABLE, Maker
 from hostile.runs import RUNS
+from hostile.servers import SERVING
 from hostile.settings import SETTINGS
 from hostile.taxonomies import TAXONOMIES
 
@@ -33,4 +34,5 @@ MAKERS: dict[str, Maker] = {
     **TAXONOMIES,
     **BANKS,
     **RUNS,
+    **SERVING,
 }

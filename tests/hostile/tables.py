@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostile import banks, runs, settings, taxonomies, texts
+from hostile import banks, runs, servers, settings, taxonomies, texts
 from hostile.cases import Argument, Case, File, Out, refused
 from hostile.files import ITEMS, TOML, UNREADABLE
 
@@ -68,4 +68,5 @@ TABLES: dict[str, tuple[Case, ...]] = {
     "folders": runs.FOLDERS,
     "bank": banks.BANK,
     "models": banks.MODEL,
+    "serve": servers.SERVE,
 }

@@ -27,6 +27,7 @@ from vispa.cli import (
     models,
     respond,
     select,
+    serve,
     taxonomy,
     tune,
     values,
@@ -77,6 +78,7 @@ def options(
 app.command("respond")(respond.respond)
 app.command("batch")(batch.batch)
 app.command("select")(select.select)
+app.command("serve")(serve.serve)
 app.command("values")(values.values)
 app.command("fit")(fit.fit)
 app.command("tune")(tune.tune)

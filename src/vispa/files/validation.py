@@ -93,7 +93,7 @@ def refusal(
 ) -> ErrorT:
     """The first fault that pydantic found, in this package's words; see `validated`."""
     found = [
-        (_path(one["loc"], data, missing=one["type"] == "missing"), one) for one in fault.errors(include_url=False)
+        (path_in(one["loc"], data, missing=one["type"] == "missing"), one) for one in fault.errors(include_url=False)
     ]
     # Where a field may be one thing or another, each complains: the one that came farthest is meant.
     beneath = [(path, one) for path, one in found if path[: len(found[0][0])] == found[0][0]]
@@ -124,7 +124,7 @@ def _wanted(messages: list[str]) -> str:
     return messages[0].replace("Input should", "It should").rstrip(".")
 
 
-def _path(location: tuple[str | int, ...], data: object, *, missing: bool) -> tuple[str | int, ...]:
+def path_in(location: tuple[str | int, ...], data: object, *, missing: bool) -> tuple[str | int, ...]:
     """The part of pydantic's location that lies in the data: names of types and functions do not."""
     path: list[str | int] = []
     here: Any = data

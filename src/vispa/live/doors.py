@@ -26,6 +26,10 @@ class AsyncDoors:
     @cached_property
     def runner(self) -> Runner:
         """Generates the rows of all calls."""
+        return self.new_runner()
+
+    def new_runner(self) -> Runner:
+        """A runner over the pipeline's model."""
         return DirectRunner(self.engine)
 
     def respond_one(self, request: Request, **sampling: Unpack[SamplingFields]) -> Response:

@@ -1,0 +1,49 @@
+"""The application: routes, and the layers around them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from vispa.serving import faults
+from vispa.serving.guard import Gate, Outer
+from vispa.serving.life_routes import life_routes
+from vispa.serving.openai_routes import openai_routes
+from vispa.serving.service import Service
+from vispa.serving.vispa_routes import vispa_routes
+from vispa.versions import package_version
+
+
+def make_app(service: Service) -> FastAPI:
+    """The application of a service, which it starts and closes.
+
+    Args:
+        service: what the routes share.
+    """
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        service.close()
+
+    # No page of documentation: it would load scripts from elsewhere. The description itself is at /openapi.json.
+    app = FastAPI(title="VISPA", version=package_version(), docs_url=None, redoc_url=None, lifespan=life)
+    for routes in (life_routes, openai_routes, vispa_routes):
+        app.include_router(routes(service))
+    faults.install(app)
+    paths = {getattr(route, "path", "") for route in app.routes}
+    # The last one added lies outermost.
+    app.add_middleware(Gate, service=service)
+    if service.settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(service.settings.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
+    app.add_middleware(Outer, service=service, routes=paths)
+    return app

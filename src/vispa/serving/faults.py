@@ -1,0 +1,146 @@
+"""What goes wrong, in the shape that OpenAI's clients read: `{"error": {"message", "type", "param", "code"}}`."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from vispa.errors import InputError, NumericalError, VispaError
+from vispa.files.validation import path_in
+from vispa.serving.settings import RETRY_SECONDS
+
+_logger = logging.getLogger(__name__)
+
+_CODES = {
+    400: "invalid_json",
+    401: "invalid_api_key",
+    403: "forbidden_host",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "body_timeout",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    422: "invalid_value",
+    429: "too_many_requests",
+    500: "internal_error",
+    503: "unavailable",
+    504: "timeout",
+}
+# What a message calls a field that the body calls otherwise.
+_NAMES = {"max-new-tokens": "sampling.max_tokens", "top-p": "sampling.top_p", "value": "values"}
+_OF_SAMPLING = ("temperature", "seed")
+
+
+class Refusal(VispaError):
+    """A request that is not answered.
+
+    Args:
+        status: of HTTP.
+        message: what happened and what to do.
+        param: path of the field at fault.
+        code: in one word, where the status does not say all.
+    """
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        self.status, self.param, self.code = status, param, code or _CODES[status]
+        super().__init__(message)
+
+
+def fault_body(refusal: Refusal) -> dict[str, Any]:
+    """A refusal as JSON."""
+    kind = "invalid_request_error" if refusal.status < 500 and refusal.status != 429 else "server_error"
+    kind = "rate_limit_error" if refusal.status == 429 else kind
+    return {"error": {"message": str(refusal), "type": kind, "param": refusal.param, "code": refusal.code}}
+
+
+def fault_response(refusal: Refusal) -> JSONResponse:
+    """A refusal as a response, with when to come again and how to be let in."""
+    headers = {}
+    if refusal.status in (429, 503):
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    if refusal.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(fault_body(refusal), refusal.status, headers)
+
+
+def refusal_of(error: BaseException, prefix: str = "", text: str = "text") -> Refusal:
+    """What a client is told of an error.
+
+    Args:
+        error: raised while its request was answered.
+        prefix: path of the object in the body that holds the fields of a request, with its dot.
+        text: path of the text.
+    """
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, InputError):
+        param = text if error.field == "text" else prefix + _in_body(error.field)
+        return Refusal(422, f"{param}: {error.problem} {error.advice}", param=param)
+    if isinstance(error, NumericalError):
+        return Refusal(422, str(error), code="not_finite")
+    if isinstance(error, VispaError):
+        return Refusal(422, str(error), code="no_answer")
+    say_fault(error)
+    return Refusal(500, "Something went wrong here; it is in the server's log.")
+
+
+def say_fault(error: BaseException) -> None:
+    """Log an error of ours by its kind and place: its message may quote a user."""
+    places = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(traceback.extract_tb(error.__traceback__)))
+    _logger.error("fault: %s at %s", type(error).__name__, places)
+
+
+def install(app: FastAPI) -> None:
+    """Give all errors of an application the one shape."""
+
+    def refused(_: Request, error: Exception) -> JSONResponse:
+        return fault_response(refusal_of(error))
+
+    def invalid(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return fault_response(_invalid(error.errors(), error.body))
+
+    def plain(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        status = error.status_code if error.status_code in _CODES else 400
+        words = {400: "The body is not JSON.", 404: "There is nothing here.", 405: "This route takes another method."}
+        response = fault_response(Refusal(status, words.get(status, str(error.detail))))
+        response.headers.update(error.headers or {})
+        return response
+
+    app.add_exception_handler(VispaError, refused)
+    app.add_exception_handler(Exception, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, plain)
+
+
+def _invalid(errors: Sequence[Mapping[str, Any]], body: Any) -> Refusal:
+    """The first field at fault; where it may be one thing or another, what came farthest is meant."""
+    if any(one["type"] == "json_invalid" for one in errors):
+        return Refusal(400, "The body is not JSON.")
+    paths = [path_in(tuple(one["loc"])[1:], body, missing=one["type"] == "missing") for one in errors]
+    beneath = [i for i, path in enumerate(paths) if path[: len(paths[0])] == paths[0]]
+    place = max(beneath, key=lambda i: len(paths[i]))
+    param = ".".join(map(str, paths[place]))
+    said = dict.fromkeys(
+        str(errors[i]["msg"]).removeprefix("Input should be ") for i in beneath if paths[i] == paths[place]
+    )
+    message = f"{param or 'body'}: it should be {' or '.join(said)}."
+    if errors[place]["type"] == "missing":
+        message = f"{param or 'body'}: is missing."
+    elif errors[place]["type"] == "extra_forbidden":
+        message = f"{param}: is unknown, or has no effect here. Leave it out."
+    return Refusal(422, message[:2000], param=param[:500] or None)
+
+
+def _in_body(field: str) -> str:
+    if field in _OF_SAMPLING:
+        return f"sampling.{field}"
+    return _NAMES.get(field, field)

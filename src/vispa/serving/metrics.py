@@ -1,0 +1,65 @@
+"""Figures for Prometheus; their labels come from closed lists, never from a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from vispa.live.calls import Call
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+class Metrics:
+    """The figures of one server."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self._requests = Counter("vispa_requests_total", "Requests.", ("route", "status"), registry=registry)
+        self._seconds = Histogram(
+            "vispa_request_seconds", "Time of a request.", ("route",), buckets=_SECONDS, registry=registry
+        )
+        self._first = Histogram(
+            "vispa_first_token_seconds", "Time to a first token.", buckets=_SECONDS, registry=registry
+        )
+        self._rows = Counter("vispa_rows_total", "Rows generated.", registry=registry)
+        self._tokens = Counter("vispa_tokens_total", "Tokens.", ("kind",), registry=registry)
+        self._values = Counter(
+            "vispa_values_total", "Answers in which a value took part.", ("value",), registry=registry
+        )
+        self._restarts = Counter(
+            "vispa_engine_restarts_total", "Restarts of the engine after a fault.", registry=registry
+        )
+        self._running = Gauge("vispa_requests_running", "Requests that are being answered.", registry=registry)
+        self._waiting = Gauge("vispa_rows_waiting", "Rows that wait for a place in the batch.", registry=registry)
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count a request that has ended."""
+        self._requests.labels(route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def first_token(self, seconds: float) -> None:
+        """Count the time to a first token."""
+        self._first.observe(seconds)
+
+    def call(self, call: Call, values: Iterable[str]) -> None:
+        """Count what a call took, and the values of its answers."""
+        self._rows.inc(call.rows)
+        self._tokens.labels("prompt").inc(call.prompt_tokens)
+        self._tokens.labels("generated").inc(call.generated_tokens)
+        for value in values:
+            self._values.labels(value).inc()
+
+    def restart(self) -> None:
+        """Count a restart of the engine."""
+        self._restarts.inc()
+
+    def page(self, running: int, waiting: int) -> bytes:
+        """All figures, as Prometheus reads them."""
+        self._running.set(running)
+        self._waiting.set(waiting)
+        return generate_latest(self.registry)

@@ -1,0 +1,155 @@
+"""The life of a server: it starts, is ready, drains; and what it has going."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
+from typing import Literal, TypeVar
+
+from vispa.live.calls import Call, Runner
+from vispa.live.tasks import Watch
+from vispa.live.watching import watched
+from vispa.pipeline import Vispa
+from vispa.records import Response
+from vispa.serving.asking import Job
+from vispa.serving.faults import Refusal
+from vispa.serving.metrics import Metrics
+from vispa.serving.runner import RestartingRunner
+from vispa.serving.settings import ServerSettings
+
+_logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: How a server is: its model is loading, it answers, it ends what it began, or its model cannot be loaded.
+State = Literal["starting", "ready", "draining", "failed"]
+
+_WARM_UP = "Telling a friend a comforting lie"
+
+
+class Service:
+    """What a server holds.
+
+    Args:
+        settings: of the server.
+        load: makes the pipeline; takes seconds or minutes.
+        polarity: by which the pipeline steers.
+
+    Attributes:
+        state: see `State`; set from several threads, read at every request.
+        fault: why the model could not be loaded.
+        metrics: figures.
+    """
+
+    def __init__(self, settings: ServerSettings, load: Callable[[], Vispa], polarity: str = "own") -> None:
+        self.settings, self.polarity, self._load = settings, polarity, load
+        self.state: State = "starting"
+        self.fault: BaseException | None = None
+        self.metrics = Metrics()
+        self.started = int(time.time())
+        self._pipeline: Vispa | None = None
+        self._runner: RestartingRunner | None = None
+        self._watches: set[Watch[object]] = set()
+        self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="vispa-serve")
+        self._drain_until = float("inf")
+
+    # ---------------------------------------------------------------- life
+
+    def start(self) -> None:
+        """Load the model in a thread; requests are refused until it is warm."""
+        Thread(target=self._warm, name="vispa-load", daemon=True).start()
+
+    def _warm(self) -> None:
+        try:
+            pipeline = self._load()
+            runner = RestartingRunner(lambda: pipeline.new_runner(), self.metrics.restart)
+            # What is made on first use is made now, and not by several requests at once.
+            _ = pipeline.stances, pipeline.picker, pipeline.chooser.encoder
+            watched(pipeline, Call(), runner).respond(_WARM_UP, k=1, max_new_tokens=8)
+        except BaseException as error:
+            self.fault, self.state = error, "failed"
+            return
+        self._pipeline, self._runner = pipeline, runner
+        if self.state == "starting":
+            self.state = "ready"
+            _logger.info("ready: %s", pipeline.model.name)
+
+    def drain(self) -> None:
+        """Take no more requests; those that run have the time of the settings."""
+        if self.state in ("starting", "ready"):
+            self.state, self._drain_until = "draining", time.monotonic() + self.settings.drain_seconds
+            _logger.info("draining %d requests", self.running)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing runs any more, or its time is up; what still runs is then stopped."""
+        if self.state != "draining":
+            return self.state == "failed"
+        if time.monotonic() >= self._drain_until:
+            for watch in list(self._watches):
+                watch.stop()
+            return True
+        return not self._watches
+
+    def close(self) -> None:
+        """Let go of threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._runner is not None:
+            self._runner.close()
+
+    # ---------------------------------------------------------------- work
+
+    @property
+    def running(self) -> int:
+        """Number of requests that are being answered."""
+        return len(self._watches)
+
+    @property
+    def waiting(self) -> int:
+        """Number of rows that wait for a place in the batch."""
+        return 0 if self._runner is None else self._runner.waiting
+
+    @property
+    def pipeline(self) -> Vispa:
+        """The pipeline.
+
+        Raises:
+            Refusal: it is not ready.
+        """
+        if self.state != "ready" or self._pipeline is None:
+            words = "is ending; it takes no more requests" if self.state == "draining" else "is loading its model"
+            raise Refusal(503, f"The server {words}. Try again in a while.", code=self.state)
+        return self._pipeline
+
+    @property
+    def runner(self) -> Runner:
+        """Generates the rows of all requests."""
+        assert self._runner is not None
+        return self._runner
+
+    def begin(self, work: Callable[[Call], T]) -> Watch[T]:
+        """Begin work in a thread.
+
+        Raises:
+            Refusal: as much is going on as the settings allow.
+        """
+        if self.running >= self.settings.concurrency:
+            raise Refusal(429, f"{self.running} requests are being answered. Try again in a while.")
+        watch = Watch(work, self._pool)
+        self._watches.add(watch)  # type: ignore[arg-type]
+        watch.future.add_done_callback(lambda _: self._watches.discard(watch))
+        return watch
+
+    async def quick(self, work: Callable[[], T]) -> T:
+        """What short work gives, done in a thread so that no other request waits for it."""
+        return await asyncio.get_running_loop().run_in_executor(None, work)
+
+    def answer(self, job: Job, call: Call) -> Response:
+        """The answer to a job of one request."""
+        answer = watched(job.pipeline, call, self.runner).respond_one(job.requests[0], **vars(job.sampling))
+        self.metrics.call(call, (one.value for one in answer.values))
+        return answer

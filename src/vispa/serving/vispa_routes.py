@@ -1,0 +1,111 @@
+"""The plain routes: the records of the command line, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from vispa.live.calls import Call
+from vispa.live.events import Event
+from vispa.live.watching import watched
+from vispa.readers.base import Failure
+from vispa.records import Response as Answer
+from vispa.request import check_text
+from vispa.serving.answering import Sent, streamed, waited
+from vispa.serving.asking import Job, asked_request, prepared, sampling_of
+from vispa.serving.faults import refusal_of
+from vispa.serving.logs import shown_text
+from vispa.serving.records import item_record, selection_record, value_record
+from vispa.serving.schemas import BatchBody, RespondBody, SelectBody
+from vispa.serving.service import Service
+
+
+def vispa_routes(service: Service) -> APIRouter:
+    """Answers, selections, values and batches."""
+    router = APIRouter(prefix="/v1/vispa", tags=["VISPA"])
+
+    @router.post("/respond")
+    async def respond(body: RespondBody, http: Request) -> Response:
+        """The answer to one text: its record, or with `stream` what happens until it is there."""
+
+        def prepare() -> Job:
+            sampling = sampling_of(body.sampling, service.settings.max_new_tokens)
+            return prepared(service.pipeline, body, [asked_request(body, body.text)], sampling, service.polarity)
+
+        job = await service.quick(prepare)
+        _log_texts(service, http, body.text)
+        work = partial(service.answer, job)
+        if body.stream:
+            return streamed(service, http, work, _told, _ended, refusal_of)
+
+        def record(call: Call) -> dict[str, Any]:
+            return work(call).model_dump(mode="json")
+
+        return JSONResponse(await waited(service, http, record, refusal_of))
+
+    @router.post("/batch")
+    async def batch(body: BatchBody, http: Request) -> Response:
+        """The answers to several texts, whose comments run together; what has none says why in `error`."""
+
+        def prepare() -> Job:
+            sampling = sampling_of(body.sampling, service.settings.max_new_tokens)
+            requests = [asked_request(item, item.text) for item in body.items]
+            return prepared(service.pipeline, body, requests, sampling, service.polarity)
+
+        job = await service.quick(prepare)
+        _log_texts(service, http, *(item.text for item in body.items))
+
+        def records(call: Call) -> list[dict[str, Any]]:
+            pipeline = watched(job.pipeline, call, service.runner)
+            answers = pipeline.respond_many(job.requests, **vars(job.sampling))
+            chosen = [one.value for answer in answers if not isinstance(answer, Failure) for one in answer.values]
+            service.metrics.call(call, chosen)
+            names = [number if item.id is None else item.id for number, item in enumerate(body.items)]
+            return [item_record(name, answer) for name, answer in zip(names, answers, strict=True)]
+
+        return JSONResponse({"items": await waited(service, http, records, refusal_of)})
+
+    @router.post("/select")
+    async def select(body: SelectBody, http: Request) -> Response:
+        """The values that matter most for a text."""
+        check_text(body.text)
+        chooser = service.pipeline.chooser
+        _log_texts(service, http, body.text)
+
+        def record(call: Call) -> dict[str, Any]:
+            (row,) = chooser.scores([body.text])
+            values = chooser.choose(row, k=body.k, threshold=body.threshold, diversity=body.diversity)
+            return selection_record(body.text, values, chooser.selector.name)
+
+        return JSONResponse(await waited(service, http, record, refusal_of))
+
+    @router.get("/values")
+    def values() -> list[dict[str, Any]]:
+        """All values."""
+        return [asdict(value) for value in service.pipeline.taxonomy.values]
+
+    @router.get("/values/{name}")
+    def value(name: str) -> dict[str, Any]:
+        """One value, by slug, label or alias, with its contrastive pairs."""
+        return value_record(service.pipeline.taxonomy, name)
+
+    return router
+
+
+def _told(event: Event) -> Iterable[Sent]:
+    data = event.model_dump(mode="json")
+    yield event.event, data
+
+
+def _ended(answer: Answer, _: Call) -> Iterable[Sent]:
+    yield "response", {"event": "response", "answer": answer.model_dump(mode="json")}
+
+
+def _log_texts(service: Service, http: Request, *texts: str) -> None:
+    if service.settings.log_texts:
+        http.state.log["text"] = [shown_text(text) for text in texts]

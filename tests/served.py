@@ -1,0 +1,111 @@
+"""A real server on a free port of this machine, in a thread of the test's own process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import uvicorn
+from random_banks import random_bank_of
+
+from vispa import Taxonomy, Vispa
+from vispa.models.loading import load_model
+from vispa.request import EMBEDDED
+from vispa.selection.embedding import EmbeddingSelector
+from vispa.serving.app import make_app
+from vispa.serving.keys import Keys
+from vispa.serving.server import DrainingServer, listening
+from vispa.serving.service import Service
+from vispa.serving.settings import ServerSettings
+
+TEXT = "Telling my grandmother a comforting lie"
+KEY = "k" * 24
+
+
+def embedded_pipeline() -> Vispa:
+    """The embedded model with a bank that took no fit."""
+    model, taxonomy = load_model(EMBEDDED), Taxonomy.built_in()
+    return Vispa(model, random_bank_of(model, taxonomy), EmbeddingSelector(taxonomy), taxonomy=taxonomy)
+
+
+@dataclass
+class Served:
+    """A server that runs.
+
+    Attributes:
+        service: what it serves.
+        server: its process's part.
+        port: where it listens.
+        thread: where it runs.
+    """
+
+    service: Service
+    server: DrainingServer
+    port: int
+    thread: threading.Thread
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def post(self, path: str, body: Any, **more: Any) -> httpx2.Response:
+        return httpx2.post(self.url + path, json=body, timeout=120, **more)
+
+    def get(self, path: str, **more: Any) -> httpx2.Response:
+        return httpx2.get(self.url + path, timeout=120, **more)
+
+    def raw(self, request: bytes, seconds: float = 30) -> bytes:
+        """What comes back for bytes as they are, until the server closes or says nothing for a while."""
+        with closing(socket.create_connection(("127.0.0.1", self.port), seconds)) as place:
+            place.sendall(request)
+            found = b""
+            while True:
+                try:
+                    part = place.recv(2**16)
+                except TimeoutError:
+                    return found
+                if not part:
+                    return found
+                found += part
+
+    def stop(self) -> None:
+        self.server.should_exit = self.server.force_exit = True
+        self.thread.join(30)
+
+
+def started(load: Callable[[], Vispa], *, ready: bool = True, **settings: Any) -> Served:
+    """A server of a pipeline.
+
+    Args:
+        load: makes the pipeline.
+        ready: wait until it is warm.
+        **settings: of `ServerSettings`; `keys` in plain text.
+    """
+    keys = Keys.of(settings.pop("keys", ()), "test")
+    made = ServerSettings(keys=keys, **settings)
+    service = Service(made, load)
+    place = listening("127.0.0.1", 0, made)
+    config = uvicorn.Config(
+        make_app(service), log_config=None, access_log=False, ws="none", lifespan="on", timeout_graceful_shutdown=5
+    )
+    server = DrainingServer(config, service)
+    thread = threading.Thread(target=lambda: server.run(sockets=[place]), daemon=True)
+    thread.start()
+    served = Served(service, server, place.getsockname()[1], thread)
+    wait_for(lambda: server.started and (not ready or service.state in ("ready", "failed")))
+    assert not ready or service.state == "ready", service.fault
+    return served
+
+
+def wait_for(holds: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something holds."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.02)
