@@ -26,7 +26,7 @@ def item_record(identifier: str | int, answer: Response | Failure) -> dict[str, 
 
 def selection_record(text: str, values: tuple[Selection, ...], selector: str) -> dict[str, Any]:
     """The values of a text, as `vispa select --json` prints them."""
-    return {"text": text.strip(), "values": [one.model_dump() for one in values], "selector": selector}
+    return {"text": text, "values": [one.model_dump() for one in values], "selector": selector}
 
 
 def value_record(taxonomy: Taxonomy, name: str) -> dict[str, Any]:

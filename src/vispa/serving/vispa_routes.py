@@ -7,15 +7,17 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
+from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, Response
 
 from vispa.live.calls import Call
 from vispa.live.events import Event
 from vispa.live.watching import watched
+from vispa.modes.checking import checked
 from vispa.readers.base import Failure
 from vispa.records import Response as Answer
-from vispa.request import check_text
+from vispa.request import Request
 from vispa.serving.answering import Sent, streamed, waited
 from vispa.serving.asking import Job, asked_request, prepared, sampling_of
 from vispa.serving.faults import refusal_of
@@ -30,7 +32,7 @@ def vispa_routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1/vispa", tags=["VISPA"])
 
     @router.post("/respond")
-    async def respond(body: RespondBody, http: Request) -> Response:
+    async def respond(body: RespondBody, http: HttpRequest) -> Response:
         """The answer to one text: its record, or with `stream` what happens until it is there."""
 
         def prepare() -> Job:
@@ -49,7 +51,7 @@ def vispa_routes(service: Service) -> APIRouter:
         return JSONResponse(await waited(service, http, record, refusal_of))
 
     @router.post("/batch")
-    async def batch(body: BatchBody, http: Request) -> Response:
+    async def batch(body: BatchBody, http: HttpRequest) -> Response:
         """The answers to several texts, whose comments run together; what has none says why in `error`."""
 
         def prepare() -> Job:
@@ -71,16 +73,16 @@ def vispa_routes(service: Service) -> APIRouter:
         return JSONResponse({"items": await waited(service, http, records, refusal_of)})
 
     @router.post("/select")
-    async def select(body: SelectBody, http: Request) -> Response:
+    async def select(body: SelectBody, http: HttpRequest) -> Response:
         """The values that matter most for a text."""
-        check_text(body.text)
-        chooser = service.pipeline.chooser
+        pipeline = service.pipeline
+        asked = Request(body.text, k=body.k, threshold=body.threshold, diversity=body.diversity)
+        request = checked(asked, pipeline.taxonomy)
         _log_texts(service, http, body.text)
 
-        def record(call: Call) -> dict[str, Any]:
-            (row,) = chooser.scores([body.text])
-            values = chooser.choose(row, k=body.k, threshold=body.threshold, diversity=body.diversity)
-            return selection_record(body.text, values, chooser.selector.name)
+        def record(_: Call) -> dict[str, Any]:
+            (found,) = pipeline.chooser.select([request])
+            return selection_record(request.text, found, pipeline.chooser.selector.name)
 
         return JSONResponse(await waited(service, http, record, refusal_of))
 
@@ -106,6 +108,6 @@ def _ended(answer: Answer, _: Call) -> Iterable[Sent]:
     yield "response", {"event": "response", "answer": answer.model_dump(mode="json")}
 
 
-def _log_texts(service: Service, http: Request, *texts: str) -> None:
+def _log_texts(service: Service, http: HttpRequest, *texts: str) -> None:
     if service.settings.log_texts:
         http.state.log["text"] = [shown_text(text) for text in texts]
