@@ -15,6 +15,7 @@ from vispa.live.calls import Call
 from vispa.live.events import Event, Selected
 from vispa.live.tasks import Watch
 from vispa.serving.faults import Refusal, fault_body
+from vispa.serving.logs import shown_text
 from vispa.serving.service import Service
 from vispa.serving.settings import PING_SECONDS
 
@@ -138,3 +139,9 @@ def _late(service: Service) -> Refusal:
 
 def _note(http: Request, call: Call) -> None:
     http.state.log.update(rows=call.rows, tokens=call.generated_tokens)
+
+
+def log_texts(service: Service, http: Request, *texts: str) -> None:
+    """Put what is asked into the log's line, where the settings want it there."""
+    if service.settings.log_texts:
+        http.state.log["texts"] = [shown_text(text) for text in texts]

@@ -13,6 +13,7 @@ from vispa.serving.guard import Gate, Outer
 from vispa.serving.life_routes import life_routes
 from vispa.serving.openai_routes import openai_routes
 from vispa.serving.service import Service
+from vispa.serving.value_routes import value_routes
 from vispa.serving.vispa_routes import vispa_routes
 from vispa.versions import package_version
 
@@ -32,7 +33,7 @@ def make_app(service: Service) -> FastAPI:
 
     # No page of documentation: it would load scripts from elsewhere. The description itself is at /openapi.json.
     app = FastAPI(title="VISPA", version=package_version(), docs_url=None, redoc_url=None, lifespan=life)
-    for routes in (life_routes, openai_routes, vispa_routes):
+    for routes in (life_routes, openai_routes, vispa_routes, value_routes):
         app.include_router(routes(service))
     faults.install(app)
     paths = {getattr(route, "path", "") for route in app.routes}

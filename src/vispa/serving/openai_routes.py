@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from vispa.live.calls import Call
 from vispa.live.events import Event
 from vispa.records import Response as Answer
-from vispa.serving.answering import Sent, streamed, waited
+from vispa.serving.answering import Sent, log_texts, streamed, waited
 from vispa.serving.asking import (
     MODELS,
     Job,
@@ -26,7 +26,6 @@ from vispa.serving.asking import (
     sampling_of,
 )
 from vispa.serving.faults import Refusal, refusal_of
-from vispa.serving.logs import shown_text
 from vispa.serving.records import usage
 from vispa.serving.schemas import ChatBody, CompletionBody, OpenAIBody
 from vispa.serving.service import Service
@@ -132,8 +131,7 @@ async def _answered(
         job = await service.quick(prepare)
     except Exception as error:
         raise translate(error) from error
-    if service.settings.log_texts:
-        http.state.log["text"] = shown_text(job.requests[0].text)
+    log_texts(service, http, job.requests[0].text)
     work = partial(service.answer, job)
     if shape.body.stream:
         return streamed(service, http, work, shape.told, shape.ended, translate)

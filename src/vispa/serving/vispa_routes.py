@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -14,21 +13,18 @@ from fastapi.responses import JSONResponse, Response
 from vispa.live.calls import Call
 from vispa.live.events import Event
 from vispa.live.watching import watched
-from vispa.modes.checking import checked
 from vispa.readers.base import Failure
 from vispa.records import Response as Answer
-from vispa.request import Request
-from vispa.serving.answering import Sent, streamed, waited
+from vispa.serving.answering import Sent, log_texts, streamed, waited
 from vispa.serving.asking import Job, asked_request, prepared, sampling_of
 from vispa.serving.faults import refusal_of
-from vispa.serving.logs import shown_text
-from vispa.serving.records import item_record, selection_record, value_record
-from vispa.serving.schemas import BatchBody, RespondBody, SelectBody
+from vispa.serving.records import item_record
+from vispa.serving.schemas import BatchBody, RespondBody
 from vispa.serving.service import Service
 
 
 def vispa_routes(service: Service) -> APIRouter:
-    """Answers, selections, values and batches."""
+    """Answers to one text and to several."""
     router = APIRouter(prefix="/v1/vispa", tags=["VISPA"])
 
     @router.post("/respond")
@@ -40,7 +36,7 @@ def vispa_routes(service: Service) -> APIRouter:
             return prepared(service.pipeline, body, [asked_request(body, body.text)], sampling, service.polarity)
 
         job = await service.quick(prepare)
-        _log_texts(service, http, body.text)
+        log_texts(service, http, body.text)
         work = partial(service.answer, job)
         if body.stream:
             return streamed(service, http, work, _told, _ended, refusal_of)
@@ -60,7 +56,7 @@ def vispa_routes(service: Service) -> APIRouter:
             return prepared(service.pipeline, body, requests, sampling, service.polarity)
 
         job = await service.quick(prepare)
-        _log_texts(service, http, *(item.text for item in body.items))
+        log_texts(service, http, *(item.text for item in body.items))
 
         def records(call: Call) -> list[dict[str, Any]]:
             pipeline = watched(job.pipeline, call, service.runner)
@@ -72,30 +68,6 @@ def vispa_routes(service: Service) -> APIRouter:
 
         return JSONResponse({"items": await waited(service, http, records, refusal_of)})
 
-    @router.post("/select")
-    async def select(body: SelectBody, http: HttpRequest) -> Response:
-        """The values that matter most for a text."""
-        pipeline = service.pipeline
-        asked = Request(body.text, k=body.k, threshold=body.threshold, diversity=body.diversity)
-        request = checked(asked, pipeline.taxonomy)
-        _log_texts(service, http, body.text)
-
-        def record(_: Call) -> dict[str, Any]:
-            (found,) = pipeline.chooser.select([request])
-            return selection_record(request.text, found, pipeline.chooser.selector.name)
-
-        return JSONResponse(await waited(service, http, record, refusal_of))
-
-    @router.get("/values")
-    def values() -> list[dict[str, Any]]:
-        """All values."""
-        return [asdict(value) for value in service.pipeline.taxonomy.values]
-
-    @router.get("/values/{name}")
-    def value(name: str) -> dict[str, Any]:
-        """One value, by slug, label or alias, with its contrastive pairs."""
-        return value_record(service.pipeline.taxonomy, name)
-
     return router
 
 
@@ -106,8 +78,3 @@ def _told(event: Event) -> Iterable[Sent]:
 
 def _ended(answer: Answer, _: Call) -> Iterable[Sent]:
     yield "response", {"event": "response", "answer": answer.model_dump(mode="json")}
-
-
-def _log_texts(service: Service, http: HttpRequest, *texts: str) -> None:
-    if service.settings.log_texts:
-        http.state.log["text"] = [shown_text(text) for text in texts]
