@@ -107,7 +107,7 @@ def test_tokens_are_drawn_as_often_as_is_likely() -> None:
         (Sampling(temperature=1.0, top_p=0.7), [0.625, 0.375, 0.0]),
         (Sampling(temperature=0.5), [25 / 38, 9 / 38, 4 / 38]),
     ):
-        shares = torch.bincount(drawing.drawn_tokens(logits, sampling, draws), minlength=3) / 6000
+        shares = torch.bincount(drawing.drawn_tokens(logits, [sampling] * 6000, draws), minlength=3) / 6000
         assert shares.tolist() == pytest.approx(expected, abs=0.02)
 
 

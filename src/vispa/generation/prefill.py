@@ -26,7 +26,13 @@ _LEAST_SAVED = 0.2
 
 
 def prefill(
-    loaded: LoadedModel, rows: Sequence[Row], active: ActiveSteering, cache: DynamicCache, new_tokens: int
+    loaded: LoadedModel,
+    rows: Sequence[Row],
+    active: ActiveSteering,
+    cache: DynamicCache,
+    new_tokens: int,
+    *,
+    gaps: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Read the prompts of B rows into an empty cache, within `steering`.
 
@@ -36,6 +42,7 @@ def prefill(
         active: their steering.
         cache: empty.
         new_tokens: that are to follow.
+        gaps: whether padding may stand between the tokens of a prompt, after what all begin with.
 
     Returns:
         Logits [B, vocabulary] of each row's next token; the attention mask [B, T] of what the cache
@@ -51,7 +58,7 @@ def prefill(
     # At least one token of each row is left, whose logits are read.
     common = _common_beginning([ids[:-1] for ids in prompts])
     saved = (len(rows) - len(alike.firsts)) * common
-    if saved < _LEAST_SAVED * sum(map(len, prompts)) or not active.is_fixed:
+    if saved < _LEAST_SAVED * sum(map(len, prompts)) or not active.is_fixed or not gaps:
         common = 0
     # Below the first steered block, rows with the same prompt are the same.
     below = min(active.plan.blocks, default=len(loaded.blocks) - 1)
@@ -86,11 +93,24 @@ def next_logits(loaded: LoadedModel, padded: Padded, **options: Any) -> torch.Te
     Raises:
         NumericalError: a logit is not finite.
     """
+    logits = raw_logits(loaded, padded, **options)
+    check_logits(logits)
+    return logits
+
+
+def raw_logits(loaded: LoadedModel, padded: Padded, **options: Any) -> torch.Tensor:
+    """As `next_logits`; whether they are finite is the caller's affair."""
     ids, mask, positions = padded
     output = loaded.model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, **options)
     logits: torch.Tensor = output.logits[:, -1]
-    check_logits(logits)
     return logits
+
+
+def unusable_logits(logits: torch.Tensor) -> list[int]:
+    """The rows of [N, vocabulary] that are no distribution; see `check_logits`."""
+    # The largest one is NaN where any is.
+    bad = ~torch.isfinite(logits.amax(-1))
+    return [int(row) for row in bad.nonzero()[:, 0]] if bool(bad.any()) else []
 
 
 def check_logits(logits: torch.Tensor) -> None:
@@ -101,13 +121,13 @@ def check_logits(logits: torch.Tensor) -> None:
     Raises:
         NumericalError: names the row.
     """
-    # The largest one is NaN where any is.
-    bad = ~torch.isfinite(logits.amax(-1))
-    if bool(bad.any()):
-        raise NumericalError(
-            f"The logits of row {int(bad.nonzero()[0])} of a batch are not finite; "
-            "load the model in float32 or bfloat16."
-        )
+    for row in unusable_logits(logits):
+        raise not_finite(row)
+
+
+def not_finite(row: int) -> NumericalError:
+    """What is said of the logits of a row of a batch."""
+    return NumericalError(f"The logits of row {row} of a batch are not finite; load the model in float32 or bfloat16.")
 
 
 def _common_beginning(rows: Sequence[Sequence[int]]) -> int:

@@ -20,25 +20,27 @@ def draws(rows: Sequence[Row], sampling: Sampling) -> torch.Tensor:
     return torch.stack([torch.rand(sampling.max_new_tokens, generator=generator) for generator in generators])
 
 
-def drawn_tokens(logits: torch.Tensor, sampling: Sampling, draws: torch.Tensor) -> torch.Tensor:
+def drawn_tokens(logits: torch.Tensor, samplings: Sequence[Sampling], draws: torch.Tensor) -> torch.Tensor:
     """The token at which each row's cumulative probability passes its uniform number.
 
     Args:
         logits: [B, vocabulary].
-        sampling: with a temperature above 0.
+        samplings: B, with temperatures above 0.
         draws: [B] uniform numbers.
 
     Returns:
         [B] token ids.
     """
     logits = logits.float()
+    temperature, top_p = logits.new_tensor(
+        [(max(sampling.temperature, _LEAST_TEMPERATURE), sampling.top_p) for sampling in samplings]
+    ).T[..., None]
     # The likeliest one becomes 0 first: others may fall to minus infinity, but none to NaN.
-    temperature = max(sampling.temperature, _LEAST_TEMPERATURE)
     probabilities = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
     probabilities, tokens = torch.sort(probabilities, dim=-1, descending=True, stable=True)
     before = probabilities.cumsum(-1) - probabilities
     # The likeliest tokens that together hold top_p; the first one always stays.
-    probabilities = probabilities.masked_fill(before >= sampling.top_p, 0.0)
+    probabilities = probabilities.masked_fill(before >= top_p, 0.0)
     cumulative = probabilities.cumsum(-1)
     place = torch.searchsorted(cumulative, (draws[:, None] * cumulative[:, -1:]).contiguous(), right=True)
     return tokens.gather(-1, place.clamp_max((probabilities > 0).sum(-1, keepdim=True) - 1))[:, 0]

@@ -15,14 +15,13 @@ import numpy.typing as npt
 import torch
 
 from vispa.errors import InputError
-from vispa.generation.cache import keep_rows, new_cache
 from vispa.generation.continuations import continuation_ids, log_probabilities
 from vispa.generation.letters import Masses, letter_tokens
-from vispa.generation.prefill import next_logits, prefill
+from vispa.generation.prefill import next_logits
 from vispa.generation.rows import Generated, Row, Sampling
-from vispa.generation.sampling import drawn_tokens, draws
+from vispa.generation.running import RunningBatch, Writing
 from vispa.generation.thoughts import answer_text
-from vispa.models.batching import DECODING, Padded, pad_left, reading_budget, token_batches
+from vispa.models.batching import DECODING, pad_left, reading_budget, token_batches
 from vispa.models.context import check_context
 from vispa.models.encoding import Prompt, chat_prompt, raw_prompt
 from vispa.models.loading import LoadedModel
@@ -150,63 +149,45 @@ class TransformersEngine:
         with steering(self.loaded, plan, steers, orthogonal=orthogonal, prompts=prompts) as active:
             yield active
 
+    def begun(self, rows: Sequence[Writing], plan: SteeringPlan, *, gaps: bool = True) -> RunningBatch:
+        """A batch of rows, their prompts read by a plan that covers them; see `RunningBatch`."""
+        return RunningBatch(self.loaded, rows, partial(self.steered, plan=plan), self._ends, gaps=gaps)
+
+    def generated(self, writing: Writing, plan: SteeringPlan) -> Generated:
+        """The text of a row that has ended, steered by a plan that covers it.
+
+        Raises:
+            NumericalError: the row's own.
+        """
+        if writing.error is not None:
+            raise writing.error
+        row, ids = writing.row, tuple(writing.ids)
+        answer = answer_text(self.loaded, row.prompt, ids)
+        return Generated(
+            text=answer or "",
+            tokens=len(ids),
+            shift=writing.shift,
+            left_out=plan.left_out_of(row.steers),
+            unfinished=answer is None,
+            ids=ids,
+            limited=not self._ends.intersection(ids[-1:]),
+        )
+
     def _texts(self, rows: Sequence[Row], sampling: Sampling, plan: SteeringPlan) -> list[Generated]:
-        left_out = dict(zip(plan.keys, plan.left_out, strict=True))
-        ends = _end_tokens(self.loaded)
-        with self.steered(rows, plan) as active:
-            written = _decode(self.loaded, rows, sampling, active)
-        texts = []
-        for place, (row, ids) in enumerate(zip(rows, written, strict=True)):
-            answer = answer_text(self.loaded, row.prompt, ids)
-            skipped = {block for steer in row.steers for block in left_out[steer.value, steer.recipe or plan.default]}
-            texts.append(
-                Generated(
-                    text=answer or "",
-                    tokens=len(ids),
-                    shift={block: float(amount[place]) for block, amount in active.amounts.items()}
-                    if row.steers
-                    else {},
-                    left_out=tuple(sorted(skipped)),
-                    unfinished=answer is None,
-                    ids=tuple(ids),
-                    limited=not ends.intersection(ids[-1:]),
-                )
-            )
-        return texts
+        writings = [Writing(row, sampling) for row in rows]
+        with self.loaded.passes():
+            batch = self.begun(writings, plan)
+            while batch.rows and not any(writing.error for writing in writings):
+                batch.step()
+        failed = [writing for writing in writings if writing.error]
+        return [self.generated(writing, plan) for writing in failed or writings]
+
+    @cached_property
+    def _ends(self) -> frozenset[int]:
+        return _end_tokens(self.loaded)
 
 
-def _decode(loaded: LoadedModel, rows: Sequence[Row], sampling: Sampling, active: ActiveSteering) -> list[list[int]]:
-    """Token ids generated for each row."""
-    device = loaded.device
-    ends = _end_tokens(loaded)
-    random = None if sampling.is_greedy else draws(rows, sampling).to(device)
-    texts: list[list[int]] = [[] for _ in rows]
-    alive = list(range(len(rows)))
-    cache = new_cache(loaded.model.config)
-    logits, mask, positions = prefill(loaded, rows, active, cache, sampling.max_new_tokens)
-    for step in range(sampling.max_new_tokens):
-        chosen = logits.argmax(-1) if random is None else drawn_tokens(logits, sampling, random[:, step])
-        chosen_list = chosen.tolist()
-        for row, token in zip(alive, chosen_list, strict=True):
-            texts[row].append(token)
-        going = [place for place, token in enumerate(chosen_list) if token not in ends]
-        if not going or step + 1 == sampling.max_new_tokens:
-            break
-        if len(going) < len(alive):
-            keep = torch.tensor(going, device=device)
-            keep_rows(cache, keep)
-            active.keep(keep)
-            mask, positions, chosen = mask[keep], positions[keep], chosen[keep]
-            random = None if random is None else random[keep]
-            alive = [alive[place] for place in going]
-        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
-        positions = positions + 1
-        step_input = Padded(chosen[:, None], mask, positions)
-        logits = next_logits(loaded, step_input, past_key_values=cache, use_cache=True)
-    return texts
-
-
-def _end_tokens(loaded: LoadedModel) -> set[int]:
+def _end_tokens(loaded: LoadedModel) -> frozenset[int]:
     configured = getattr(loaded.model.generation_config, "eos_token_id", None)
     found = configured if isinstance(configured, list) else [configured]
-    return {int(token) for token in [*found, loaded.tokenizer.eos_token_id] if token is not None}
+    return frozenset(int(token) for token in [*found, loaded.tokenizer.eos_token_id] if token is not None)

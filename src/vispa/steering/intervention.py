@@ -29,10 +29,6 @@ class _Shifts:
     prompt_end: torch.Tensor | None
     generated: torch.Tensor | None
 
-    def keep(self, rows: torch.Tensor) -> None:
-        if self.generated is not None:
-            self.generated = self.generated[rows.to(self.generated.device)]
-
 
 @dataclass
 class ActiveSteering:
@@ -74,10 +70,10 @@ class ActiveSteering:
         finally:
             self._beginning = None
 
-    def keep(self, rows: torch.Tensor) -> None:
-        """Go on with these rows of the batch only, `rows` being their positions in it."""
-        for shifts in self._shifts.values():
-            shifts.keep(rows)
+    @property
+    def generated(self) -> dict[int, torch.Tensor]:
+        """Block number → [B, 1, H] shifts of what is generated, once the prompts have been read; without zeros."""
+        return {block: one.generated for block, one in self._shifts.items() if one.generated is not None}
 
     def apply(self, block: int, hidden: torch.Tensor) -> torch.Tensor | None:
         """Shift the output [B, T, H] of a block; the first pass sees the prompts' ends."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from vispa.steering.recipe import Recipe, Scope
+from vispa.steering.recipe import Recipe, Scope, Steer
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class SteeringPlan:
     def empty(cls) -> SteeringPlan:
         """A plan that steers nothing."""
         return cls((), {}, (), Recipe())
+
+    def left_out_of(self, steers: Sequence[Steer]) -> tuple[int, ...]:
+        """The blocks of a row's recipes that do not separate their values, rising."""
+        found = dict(zip(self.keys, self.left_out, strict=True))
+        return tuple(sorted({block for steer in steers for block in found[steer.value, steer.recipe or self.default]}))
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
