@@ -72,6 +72,27 @@ class OutputError(VispaError):
         super().__init__(f"{place}: {problem} {kept}")
 
 
+class BusyError(VispaError):
+    """So much waits for the model that nothing more is taken; ask again later.
+
+    Args:
+        waiting: rows that wait.
+        limit: most that may.
+    """
+
+    def __init__(self, waiting: int, limit: int) -> None:
+        self.waiting, self.limit = waiting, limit
+        super().__init__(f"{waiting:,} rows wait for the model, of {limit:,} that may. Ask again later, or for less.")
+
+
+class ClosedError(VispaError):
+    """What answers is ending, and takes or finishes nothing more."""
+
+
+class EngineError(VispaError):
+    """The engine failed while it wrote, for no fault of the request's; it goes on with what comes next."""
+
+
 class NumericalError(VispaError):
     """NaN or infinity where a finite number is needed; names row, value and block."""
 

@@ -157,6 +157,11 @@ def takes_more_rows(cache: DynamicCache) -> bool:
     return all(isinstance(layer, GrowingLayer) for layer in cache.layers)
 
 
+def has_windows(cache: DynamicCache) -> bool:
+    """Whether any layer attends to the last places only, padding included."""
+    return any(isinstance(layer, GrowingWindowLayer) for layer in cache.layers)
+
+
 def join_rows(cache: DynamicCache, other: DynamicCache) -> None:
     """Put the rows of another cache of the same model after those of this one; both must take more rows.
 

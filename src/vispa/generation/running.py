@@ -69,6 +69,10 @@ class Writing:
         """Its prompt has been read."""
         self._places = places
 
+    def reset(self) -> None:
+        """As before its prompt was read."""
+        self.ids, self.shift, self.error, self.done = [], {}, None, False
+
     def take(self, token: int, ends: Collection[int]) -> None:
         """Go on with a token."""
         self.ids.append(token)

@@ -90,7 +90,7 @@ def answer_text(loaded: LoadedModel, prompt: Prompt, ids: Sequence[int]) -> str 
     text = str(tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
     # Special tokens that mark thoughts are looked at before all special tokens are left out.
     whole = str(tokenizer.decode(list(ids), skip_special_tokens=False))
-    if _has_marks(whole) and not _has_marks(text):
+    if has_marks(whole) and not has_marks(text):
         text = whole
     thinking = bool(getattr(tokenizer, "chat_template", None)) and _opens_thought(prompt.text)
     answer = without_thoughts(text, thinking=thinking)
@@ -106,7 +106,8 @@ def _opens_thought(prompt: str) -> bool:
     return bool(marks) and str(marks[-1].lastgroup).startswith("open") and marks[-1].end() == len(end)
 
 
-def _has_marks(text: str) -> bool:
+def has_marks(text: str) -> bool:
+    """Whether a text has a mark of a thought or a channel."""
     return bool(_MARKS.search(text) or _CHANNELS.search(text))
 
 

@@ -1,0 +1,101 @@
+"""Whose turn it is: rows that wait, taken one of each request in turn, as many as there is room for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from vispa.generation.running import Writing
+from vispa.generation.tickets import Ticket
+from vispa.models.batching import Budget
+
+
+class Place(NamedTuple):
+    """A row of a request, by its number."""
+
+    ticket: Ticket
+    number: int
+
+    @property
+    def writing(self) -> Writing:
+        """The row."""
+        return self.ticket.rows[self.number]
+
+
+class Line:
+    """The requests with rows that wait.
+
+    Args:
+        running: what the batch may hold, prompts and longest texts.
+        reading: what one pass over prompts may hold.
+    """
+
+    def __init__(self, running: Budget, reading: Budget) -> None:
+        self._running, self._reading = running, reading
+        self._tickets: deque[Ticket] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._tickets)
+
+    @property
+    def tickets(self) -> list[Ticket]:
+        """Those with rows that wait, the next one first."""
+        return list(self._tickets)
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait, of requests that still want them."""
+        return sum(len(ticket.waiting) for ticket in self._tickets if not ticket.done())
+
+    def add(self, ticket: Ticket) -> None:
+        """Come in at the end."""
+        self._tickets.append(ticket)
+
+    def leave(self) -> list[Ticket]:
+        """Those that are cancelled or have failed go, and are returned."""
+        gone = [ticket for ticket in self._tickets if ticket.done()]
+        for ticket in gone:
+            self._tickets.remove(ticket)
+        return gone
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._tickets.clear()
+
+    def next(self, running: Sequence[Writing], joins: bool) -> list[Place]:
+        """The rows that begin now, those of one request side by side.
+
+        A row that finds no room keeps its turn, so that long ones are not passed by for ever.
+
+        Args:
+            running: rows that write.
+            joins: whether rows can join them; if not, the rows of one request begin when all others have ended.
+        """
+        if running and not joins:
+            return []
+        taken: list[Place] = []
+        longest = max((writing.longest for writing in running), default=0)
+        prompt = 0
+        while self._tickets:
+            ticket = self._tickets[0]
+            writing = ticket.rows[ticket.waiting[0]]
+            longest, prompt = max(longest, writing.longest), max(prompt, len(writing.row.prompt.ids))
+            count = len(taken) + 1
+            # One row alone always fits.
+            has_room = _fits(self._running, len(running) + count, longest) or not (taken or running)
+            if not (has_room and (_fits(self._reading, count, prompt) or not taken)):
+                break
+            if taken and not joins and ticket is not taken[0].ticket:
+                break
+            taken.append(Place(ticket, ticket.waiting.popleft()))
+            self._tickets.popleft()
+            if ticket.waiting:
+                (self._tickets.append if joins else self._tickets.appendleft)(ticket)
+        order = {id(place.ticket): number for number, place in reversed(list(enumerate(taken)))}
+        return sorted(taken, key=lambda place: order[id(place.ticket)])
+
+
+def _fits(budget: Budget, rows: int, longest: int) -> bool:
+    """Whether so many rows of one length are within a budget."""
+    return (budget.rows is None or rows <= budget.rows) and (budget.tokens is None or rows * longest <= budget.tokens)

@@ -1,0 +1,128 @@
+"""An engine whose rows share forward passes with those of others: what a server gives each request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future
+from functools import partial
+from threading import Lock
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from vispa.generation.letters import Masses
+from vispa.generation.rows import Generated, Row, Sampling
+from vispa.generation.scheduler import Scheduler
+from vispa.generation.tickets import OnRow, OnText
+from vispa.generation.transformers import TransformersEngine
+from vispa.models.encoding import Prompt
+from vispa.request import OptionReadingName
+
+T = TypeVar("T")
+
+
+class ScheduledEngine:
+    """An `Engine` that hands everything to a scheduler and waits for it; one for each request costs nothing.
+
+    Args:
+        scheduler: of the engine's model.
+        engine: the model with its bank and recipe.
+        on_text: see `Scheduler.submit`; by the row's number in its call of `generate`.
+        on_row: see `Scheduler.submit`.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        engine: TransformersEngine,
+        *,
+        on_text: OnText | None = None,
+        on_row: OnRow | None = None,
+    ) -> None:
+        self._scheduler, self._engine = scheduler, engine
+        self._on_text, self._on_row = on_text, on_row
+        self._pending: set[Future[Any]] = set()
+        self._cancelled = False
+        self._lock = Lock()
+
+    @property
+    def name(self) -> str:
+        """See `Engine`."""
+        return self._engine.name
+
+    @property
+    def option_reading(self) -> OptionReadingName:
+        """See `Engine`."""
+        return self._engine.option_reading
+
+    @property
+    def least_option_mass(self) -> float:
+        """See `Engine`."""
+        return self._engine.least_option_mass
+
+    def chat_prompt(self, message: str, subject: str | None = None) -> Prompt:
+        """See `Engine.chat_prompt`."""
+        return self._engine.chat_prompt(message, subject)
+
+    def raw_prompt(self, text: str) -> Prompt:
+        """See `Engine.raw_prompt`."""
+        return self._engine.raw_prompt(text)
+
+    def steers(self, value: str) -> bool:
+        """See `Engine.steers`."""
+        return self._engine.steers(value)
+
+    def generate(
+        self, rows: Sequence[Row], sampling: Sampling, progress: Callable[[int], None] | None = None
+    ) -> list[Generated]:
+        """See `Engine.generate`.
+
+        Raises:
+            InputError: see there.
+            NumericalError: see there.
+            ContextError: see there.
+            BusyError: too many rows wait.
+            ClosedError: the scheduler is closed, or was before the texts had ended.
+            EngineError: the engine failed meanwhile.
+            CancelledError: see `cancel`.
+        """
+
+        def ended(number: int, text: Generated) -> None:
+            if self._on_row is not None:
+                self._on_row(number, text)
+            if progress is not None:
+                progress(1)
+
+        on_row = None if self._on_row is None and progress is None else ended
+        submit = partial(self._scheduler.submit, on_text=self._on_text, on_row=on_row)
+        return self._result(submit(self._engine, rows, sampling))
+
+    def options(self, rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
+        """See `Engine.options`; further errors as in `generate`."""
+        return self._result(self._scheduler.call(lambda: self._engine.options(rows, counts)))
+
+    def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
+        """See `Engine.likelihoods`; further errors as in `generate`."""
+        return self._result(self._scheduler.call(lambda: self._engine.likelihoods(rows, continuations)))
+
+    def cancel(self) -> None:
+        """Cancel all that was handed over, from any thread; calls that wait for it, and later ones, are cancelled."""
+        with self._lock:
+            self._cancelled = True
+            pending = list(self._pending)
+        for future in pending:
+            future.cancel()
+
+    def _result(self, future: Future[T]) -> T:
+        with self._lock:
+            self._pending.add(future)
+            cancelled = self._cancelled
+        if cancelled:
+            future.cancel()
+            raise CancelledError
+        try:
+            return future.result()
+        finally:
+            with self._lock:
+                self._pending.discard(future)
