@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def tune(
     model: ModelArgument = DEFAULT_MODEL,
     *,
-    minutes: Annotated[float, typer.Option(help="Budget of time; 15 suit a model of 135 million parameters.")] = 15.0,
+    minutes: Annotated[float, typer.Option(help="Budget of time; 25 suit a model of 135 million parameters.")] = 25.0,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for the recipe, and all that was tried as table and figure."),

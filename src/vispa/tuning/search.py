@@ -17,7 +17,7 @@ from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import Entry
 from vispa.steering.estimators.base import Directions
 from vispa.steering.fitting import Progress
-from vispa.steering.recipe import Recipe
+from vispa.steering.recipe import Recipe, portable_recipe
 from vispa.study.expression import mean_said
 from vispa.tuning.examples import Example, chosen_examples
 from vispa.tuning.refining import refined_vectors
@@ -28,12 +28,12 @@ REFINED = "refined"
 #: Directions that the search begins with.
 ESTIMATOR = "one_versus_others_sink_free"
 
-# All blocks together are shifted by about that share of the residual norm; a little more where it is spread.
-_TOTAL, _SPREAD = 0.28, 0.2
+# All blocks together are shifted by about that share of the residual norm: shifts of neighbouring blocks add up.
+_TOTAL = 0.28
 _SCREENING = 0.25
 # At the tokens of the situation half of the shift: what is said of it keeps to it better, at the same expression.
 _SHARE = 0.5
-_CENTRES, _APART = 3, 0.12
+_CENTRES, _APART = 2, 0.12
 _STRENGTHS = (0.8, 1.0, 1.25)
 # Beside words that ask for the value, a share of the strength is enough.
 _BESIDE_WORDS = 0.5
@@ -42,7 +42,7 @@ _REFINED_STRENGTHS = (0.9, 1.15, 1.4, 1.7)
 # Harmonic means that so few situations do not tell apart.
 _ALIKE = 0.02
 # Which of the situations each round is measured on; what is refined is measured on others than it was refined on.
-_SCREENED, _RUN, _WEIGHED, _LEARNT, _FINAL = slice(0, 2), slice(2, 5), slice(5, 9), slice(13, 33), slice(33, 45)
+_SCREENED, _RUN, _WEIGHED, _LEARNT, _FINAL = slice(0, 2), slice(2, 5), slice(5, 9), slice(13, 29), slice(29, 37)
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Search:
         refined = self._refine(best)
         if refined is not None:
             by_value = self._by_value(refined)
-            finalists = [refined.recipe, *([by_value] if by_value else []), *finalists]
+            finalists = [refined.recipe, *([by_value] if by_value else []), *others]
         return self._final(finalists)
 
     # ---------------------------------------------------------------- rounds
@@ -107,10 +107,13 @@ class Search:
         return centres
 
     def _windows(self, centres: Sequence[int]) -> list[Trial]:
-        """Runs of blocks around the centres, the best first."""
+        """Runs of blocks around the centres, and that of the portable recipe; the best first."""
+        if not centres:
+            return []
         count = len(self.bench.engine.loaded.blocks)
         widths = dict.fromkeys(max(1, round(share * count)) for share in (0.0, 0.1, 0.25))
-        runs = dict.fromkeys(_window(centre, width, count) for centre in centres for width in widths)
+        around = [_window(centre, width, count) for centre in centres for width in widths]
+        runs = dict.fromkeys([portable_recipe().chosen_blocks(count), *around])
         recipes = [_recipe(run, _fraction(run)) for run in runs]
         return sorted(self._round("runs of blocks", recipes, _RUN, every=2), key=lambda one: -one.score)
 
@@ -121,7 +124,7 @@ class Search:
             for one in found[:2]
             for strength in _STRENGTHS
         ]
-        measured = self._round("strengths", recipes, _WEIGHED)
+        measured = self._round("strengths", recipes, _WEIGHED, every=2)
         best = _best(measured or found)
         if best is None:
             return None
@@ -260,7 +263,7 @@ def _recipe(blocks: tuple[int, ...], amount: float) -> Recipe:
 
 def _fraction(blocks: Sequence[int]) -> float:
     """Of the residual norm, at each of so many blocks."""
-    return float(_TOTAL * len(blocks) ** (_SPREAD - 1.0))
+    return _TOTAL / len(blocks)
 
 
 def _window(centre: int, width: int, count: int) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ from vispa.tuning.situations import development_situations
 from vispa.tuning.trials import Bench, Trial
 
 #: A good recipe for a model of 135 million parameters, on two cores.
-MINUTES = 15.0
+MINUTES = 25.0
 #: Longest comment of a trial.
 TOKENS = 28
 
