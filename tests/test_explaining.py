@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 
 from vispa.cli.main import app
 from vispa.cli.selected import listed_words, shaded_words
+from vispa.modes.case import Case
+from vispa.modes.overton.extractive import ExtractiveAggregator
 from vispa.modes.overton.lead import situation_sides
-from vispa.records import Selection
+from vispa.records import Comment, OvertonResponse, Selection
 from vispa.request import Request
 from vispa.selection import SELECTORS, SelectorKind
 from vispa.selection.choosing import Chooser
@@ -188,6 +190,21 @@ def test_the_sentence_on_sides_claims_no_agreement() -> None:
     given = [("calm", "promotes"), ("lying", "brings"), ("thrift", "promotes"), ("candor", "violates")]
     said = "By itself, what is described promotes calm and thrift; it violates candor; it brings lying."
     assert situation_sides(given) == said
+
+
+def test_the_overton_opening_tells_sides_only_of_stances_that_cannot_be_read() -> None:
+    def said(value: str, stance: dict[str, float]) -> Comment:
+        return Comment(value=value, text=f"About {value} alone.", shift={}, prompt="", tokens=3, stance=stance)
+
+    comments = [said("candor", {"support": 1.0}), said("thrift", {}), said("calm", {})]
+    sides = [("candor", 0.9), ("thrift", 0.1), ("calm", 0.5)]
+    values = tuple(Selection(value=slug, score=0.5, promotes=promotes) for slug, promotes in sides)
+    aggregator = ExtractiveAggregator(TAXONOMY, lambda texts: np.eye(len(texts), dtype=np.float32))
+    (answer,) = aggregator.aggregate([Case(text="x", comments=comments, values=values)])
+    assert isinstance(answer, OvertonResponse)
+    assert answer.claims[0].text == "By itself, what is described violates thrift."
+    assert answer.claims[0].values == ("thrift",)
+    assert "agree" not in answer.response and "promotes" not in answer.response
 
 
 # ---------------------------------------------------------------- the command
