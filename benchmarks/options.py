@@ -2,11 +2,12 @@
 
     python -m benchmarks.options --model smollm2 --data DIR --limit 200 --keep FILE
 
-*Plain questions* have one right answer. Each is put in every cyclic order of its options and of its options reversed;
-it moves where two orders are answered differently. *Known stances* are comments that plainly support, oppose or do
-neither. Of *data sets* the question is put alone, without comments and for nobody in particular, of items spread evenly
-over the file; `benchmarks.option_figures` says what is measured. Letters are weighed however little they hold, so that
-nothing is asked in writing. What all readings ask for a table is gathered first and read in as few passes as it takes.
+*Plain questions* have one right answer, and so have *plain choices*, whose options are long or graded. Each is put in
+every cyclic order of its options and of its options reversed; it moves where two orders are answered differently.
+*Known stances* are comments that plainly support, oppose or do neither. Of *data sets* the question is put alone,
+without comments and for nobody in particular, of items spread evenly over the file; `benchmarks.option_figures` says
+what is measured. Letters are weighed however little they hold, so that nothing is asked in writing. What all readings
+ask for a table is gathered first and read in as few passes as it takes.
 """
 
 from __future__ import annotations
@@ -204,8 +205,9 @@ def main() -> None:
     names = [_checked(name) for name in arguments.readings.split(",")]
     tables: dict[str, Callable[[], Found]] = {}
     if arguments.only in (None, "plain"):
-        rows = _rows("plain_questions")[: arguments.limit]
-        tables["plain questions"] = lambda: plain_questions(reader, rows, prompts)
+        for file in ("plain_questions", "plain_choices"):
+            rows = _rows(file)[: arguments.limit]
+            tables[file.replace("_", " ")] = partial(plain_questions, reader, rows, prompts)
     if arguments.only in (None, "stances"):
         tables["stances"] = lambda: known_stances(AskedStances(reader, prompts), _rows("known_stances"))
     sets = data_sets(arguments.data, arguments.limit) if arguments.data and arguments.only in (None, "data") else {}
