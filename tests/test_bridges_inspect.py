@@ -348,7 +348,7 @@ def test_a_solver_by_name_loads_its_model_late(vispa, data, tmp_path, monkeypatc
     solver = vispa_solver(**options)
     assert loaded == []
     log = run(TASKS["vital/moralchoice"](data=data, limit=3), tmp_path, solver=solver, model="none")
-    assert log.status == "success" and loaded == [("some/model", "float32", "embedding:all-MiniLM-L6-v2")]
+    assert log.status == "success" and loaded == [("some/model", "float32", "embedding:all-MiniLM-L6-v2+values")]
     assert log.eval.solver == "vispa/vispa_solver" and log.eval.solver_args_passed == options
 
 

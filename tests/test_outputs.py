@@ -23,7 +23,8 @@ from vispa.files.destination import Destination
 from vispa.files.drawing import drawing
 from vispa.files.writing import check_output, replacing, write_json
 from vispa.modes.mixture import Mixture
-from vispa.selection.head import RelevanceHead
+from vispa.selection.adapted import save_adapted
+from vispa.selection.head import Calibration, LinearHead
 from vispa.study.tables import check_folder
 
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
@@ -285,10 +286,15 @@ def draw(path: Path) -> None:
         figure.add_subplot().plot([1, 2], [3, 4])
 
 
+def write_adapter(path: Path) -> None:
+    head = LinearHead(("a",), np.ones((1, 4000), "f4"), np.ones(1, "f4"), Calibration(1.0, 0.0))
+    save_adapted(path, {}, head, head, {})
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "a.json": lambda path: write_json(path, list(range(5000))),
     "mixture.json": lambda path: Mixture("given", {f"v{n}": 1.0 for n in range(500)}).save(path),
-    "head.safetensors": lambda path: RelevanceHead(("a",), np.ones((1, 4000), "f4"), np.ones(1, "f4")).save(path, {}),
+    "adapter.safetensors": write_adapter,
     "drawn.svg": draw,
     "drawn.png": draw,
 }

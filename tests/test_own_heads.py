@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from conftest import write_taxonomy
 
-from vispa.models.encoder import BUNDLED, FloatArray, load_encoder
+from vispa.models.encoder import FloatArray
+from vispa.selection.adapted import ADAPTED, load_adapted
 from vispa.selection.embedding import EmbeddingSelector
-from vispa.selection.head import load_head
-from vispa.selection.shared_head import HEAD_FILE, own_values, relevance_head, value_embeddings
+from vispa.selection.shared_head import own_values, relevance_head, value_embeddings
 from vispa.taxonomy import Taxonomy
 
 TEXTS = ["I saved money for the winter", "I told everyone the news"]
@@ -66,8 +66,8 @@ def test_a_built_in_slug_with_another_meaning_is_scored_by_its_own_definition(tm
     definition = "Keeping bees, and knowing the weather by them."
     taxonomy = shadowing(tmp_path / "bees", definition)
     assert own_values(taxonomy) == ("honor",)
-    encoder = load_encoder()
-    head, shipped = relevance_head(encoder, taxonomy), load_head(HEAD_FILE)
+    encoder, shipped = load_adapted().encoder, load_adapted().relevance
+    head = relevance_head(encoder, taxonomy)
     np.testing.assert_array_equal(head.weight[0], shipped.weight[shipped.values.index("karma")])
     centre = value_embeddings(encoder, taxonomy, ("honor",))[0]
     np.testing.assert_allclose(head.weight[1] / np.linalg.norm(head.weight[1]), centre, atol=1e-5)
@@ -76,17 +76,17 @@ def test_a_built_in_slug_with_another_meaning_is_scored_by_its_own_definition(tm
     assert bees[1] > duel[1]
 
 
-def test_built_in_meanings_keep_their_heads_and_need_no_encoder(tmp_path: Path) -> None:
+def test_built_in_meanings_keep_their_heads(tmp_path: Path, cache: Path) -> None:
     taxonomy = shadowing(tmp_path / "same", Taxonomy.built_in()["honor"].definition)
     selector = EmbeddingSelector(taxonomy)
     assert own_values(taxonomy) == ()
     assert selector.head.values == ("karma", "honor")
-    assert selector._encoder is None
+    assert not cache.exists()
 
 
-def test_the_bundled_encoder_reads_the_own_sentences_once(taxonomy: Taxonomy, cache: Path) -> None:
-    encoder = load_encoder()
-    counted = LetterEncoder(BUNDLED)
+def test_the_adapted_encoder_reads_the_own_sentences_once(taxonomy: Taxonomy, cache: Path) -> None:
+    encoder = load_adapted().encoder
+    counted = LetterEncoder(ADAPTED)
     counted._mix = None  # type: ignore[assignment]
     read: list[int] = []
 
@@ -126,7 +126,7 @@ def test_an_encoder_of_the_same_name_with_other_weights_gets_its_own_head(taxono
 
 
 def test_changed_pairs_are_read_anew(taxonomy: Taxonomy, tmp_path: Path) -> None:
-    encoder = load_encoder()
+    encoder = load_adapted().encoder
     before = EmbeddingSelector(taxonomy, encoder).scores(TEXTS)
     pairs = tmp_path / "own" / "pairs" / "calm.csv"
     pairs.write_text(pairs.read_text() + "She breathed slowly by the lake.,She ran about by the lake.\n")
@@ -157,7 +157,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 def test_a_damaged_cache_changes_nothing(taxonomy: Taxonomy, cache: Path, damage: Callable[[Path], object]) -> None:
-    encoder = load_encoder()
+    encoder = load_adapted().encoder
     expected = EmbeddingSelector(taxonomy, encoder).scores(TEXTS)
     (file,) = (cache / "heads").iterdir()
     damage(file)
@@ -168,13 +168,13 @@ def test_a_cache_that_cannot_be_written_stops_nothing(
     taxonomy: Taxonomy, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache.write_text("a file where the folder should be")
-    scores = EmbeddingSelector(taxonomy, load_encoder()).scores(TEXTS)
+    scores = EmbeddingSelector(taxonomy, load_adapted().encoder).scores(TEXTS)
     assert scores.shape == (2, 3)
     assert "cannot be used as a cache" in caplog.text
 
 
 def test_progress_is_told_while_the_values_are_read(taxonomy: Taxonomy) -> None:
     told: list[tuple[str, int, int]] = []
-    EmbeddingSelector(taxonomy, load_encoder()).prepare(lambda *step: told.append(step))
+    EmbeddingSelector(taxonomy, load_adapted().encoder).prepare(lambda *step: told.append(step))
     assert {stage for stage, _, _ in told} == {"reading the values"}
     assert sum(done for _, done, _ in told) == told[0][2] == 3 * (1 + 16)

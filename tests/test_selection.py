@@ -21,10 +21,9 @@ from vispa.models.encoder import BundledEncoder, load_encoder
 from vispa.selection import SELECTORS, SelectorKind
 from vispa.selection.choosing import choose
 from vispa.selection.embedding import EmbeddingSelector
-from vispa.selection.head import fit_head, load_head
+from vispa.selection.head import fit_head
 from vispa.selection.labelled import label_matrix, load_situations
 from vispa.selection.settings import SelectorSettings
-from vispa.selection.shared_head import HEAD_FILE, value_embeddings
 from vispa.taxonomy import Taxonomy
 
 
@@ -53,54 +52,29 @@ def test_batching_does_not_change_embeddings(encoder: BundledEncoder) -> None:
     np.testing.assert_allclose(encoder.encode(texts)[69], encoder.encode([texts[69]])[0], atol=1e-5)
 
 
-def test_scores_are_probabilities_in_one_pass(encoder: BundledEncoder, taxonomy: Taxonomy) -> None:
-    scores = EmbeddingSelector(taxonomy, encoder).scores(["Feeding pigeons", "Hiding a tumor from a patient"])
+def test_scores_are_probabilities_in_one_pass(taxonomy: Taxonomy) -> None:
+    scores = EmbeddingSelector(taxonomy).scores(["Feeding pigeons", "Hiding a tumor from a patient"])
     assert scores.shape == (2, 31)
     assert ((scores >= 0) & (scores <= 1)).all()
     slugs = list(taxonomy)
     assert scores[1, slugs.index("truthfulness")] > scores[0, slugs.index("truthfulness")]
 
 
-def test_shipped_head_is_what_training_gives(encoder: BundledEncoder, taxonomy: Taxonomy) -> None:
-    labelled = load_situations()
-    values = list(taxonomy)
-    embeddings = encoder.encode(labelled.texts)
-    expected = fit_head(embeddings, label_matrix(labelled, values), values)
-    shipped = load_head(HEAD_FILE)
-    probe = encoder.encode(["Feeding pigeons", "Lying to a judge"])
-    np.testing.assert_allclose(shipped.probabilities(probe), expected.probabilities(probe), atol=1e-3)
-    # The calibration of all values takes a minute; on some of them it gives about as much as the labels do.
-    slugs = ("karma", "power", "security", "fairness", "benevolence")
-    cosines = embeddings @ value_embeddings(encoder, taxonomy, slugs).T
-    calibration = shipped.calibration
-    assert calibration is not None and calibration.slope > 0
-    given = 1 / (1 + np.exp(-(calibration.slope * cosines + calibration.offset)))
-    labels = label_matrix(labelled, slugs)
-    assert given.mean() == pytest.approx(labels.mean(), abs=0.05)
-    assert given[labels == 1].mean() > given[labels == 0].mean() + 0.02
-
-
 def test_head_generalises_to_situations_left_out(encoder: BundledEncoder, taxonomy: Taxonomy) -> None:
     labelled = load_situations()
     values = list(taxonomy)
-    embeddings, labels = encoder.encode(labelled.texts), label_matrix(labelled, values)
+    embeddings, labels = encoder.encode(labelled.texts[:600]), label_matrix(labelled, values)[:600]
     train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0)
     scores = fit_head(embeddings[train], labels[train], values).probabilities(embeddings[test])
     usable = [v for v in range(31) if 3 <= labels[test, v].sum() <= len(test) - 3]
     assert np.mean([roc_auc_score(labels[test, v], scores[:, v]) for v in usable]) > 0.65
 
 
-def test_own_values_get_scores_without_labels(encoder: BundledEncoder, tmp_path: Path) -> None:
+def test_own_values_get_scores_without_labels(tmp_path: Path) -> None:
     taxonomy = Taxonomy.load(write_taxonomy(tmp_path))
-    scores = EmbeddingSelector(taxonomy, encoder).scores(["I saved money for the winter", "I told everyone the news"])
+    scores = EmbeddingSelector(taxonomy).scores(["I saved money for the winter", "I told everyone the news"])
     assert scores.shape == (2, 3)
     assert ((scores > 0) & (scores < 1)).all()
-
-
-def test_damaged_head_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "head.safetensors").write_bytes(HEAD_FILE.read_bytes()[:100])
-    with pytest.raises(VispaError, match="is damaged"):
-        load_head(tmp_path / "head.safetensors")
 
 
 def test_unknown_encoder_is_reported() -> None:

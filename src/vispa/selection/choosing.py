@@ -12,6 +12,7 @@ import numpy.typing as npt
 from vispa.models.encoder import Encoder, FloatArray, load_encoder
 from vispa.records import Choosing, Selection
 from vispa.request import Count, Request, check_diversity, check_threshold, resolved_count
+from vispa.selection.adapted import ADAPTED
 from vispa.selection.covering import covering
 from vispa.selection.diversity import checked_similarity, definition_similarity, marginally_relevant
 from vispa.selection.embedding import EmbeddingSelector
@@ -97,8 +98,13 @@ class Chooser:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The selector's own encoder; the bundled one for selectors that have none."""
-        return self.selector.encoder if isinstance(self.selector, EmbeddingSelector) else load_encoder()
+        """Of definitions: the selector's own encoder, or the bundled one where it has none or an adapted one.
+
+        The adaptation puts values near each other that are at stake in the same texts, not those that say the same.
+        """
+        if isinstance(self.selector, EmbeddingSelector) and self.selector.encoder.name != ADAPTED:
+            return self.selector.encoder
+        return load_encoder()
 
     @cached_property
     def _similarity(self) -> FloatArray:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from vispa.models.encoder import BUNDLED, Encoder, FloatArray, load_encoder
+from vispa.models.encoder import Encoder, FloatArray, load_encoder
 from vispa.models.sources.progress import Progress
-from vispa.selection.head import RelevanceHead
+from vispa.selection.adapted import ADAPTED, load_adapted
+from vispa.selection.head import LinearHead
 from vispa.selection.settings import SelectorSettings
-from vispa.selection.shared_head import relevance_head, shipped_head
+from vispa.selection.shared_head import own_values, relevance_head
 from vispa.taxonomy import Taxonomy
 
 
@@ -18,32 +19,34 @@ class EmbeddingSelector:
     """Relevance of every value from one embedding of the text.
 
     A head trained on labelled situations turns the embedding into one probability per value.
-    The bundled encoder with the built-in values uses the head that ships with the package;
-    any other encoder or value gets a head trained from the same situations, once, which the user's cache keeps.
+    By default the encoder itself was trained too, together with heads for the built-in values; they ship with the
+    package. Any other encoder gets a head trained from the same situations, once, which the user's cache keeps.
     """
 
-    def __init__(self, taxonomy: Taxonomy, encoder: str | Encoder = BUNDLED) -> None:
+    def __init__(self, taxonomy: Taxonomy, encoder: str | Encoder = ADAPTED) -> None:
         """A selector whose encoder and head are loaded when they are first needed.
 
         Args:
             taxonomy: the V values.
-            encoder: a sentence encoder, or its name or path.
+            encoder: a sentence encoder, or its name or path; by default the one that was trained for this.
         """
         self.taxonomy = taxonomy
         self._encoder: Encoder | None = None if isinstance(encoder, str) else encoder
         self._encoder_name = encoder if isinstance(encoder, str) else encoder.name
-        self._head: RelevanceHead | None = None
+        self._head: LinearHead | None = None
+        self._last: tuple[tuple[str, ...], FloatArray] | None = None
         self.name = f"embedding:{self._encoder_name}"
 
     @property
     def encoder(self) -> Encoder:
         """The encoder, loaded when it is first needed."""
         if self._encoder is None:
-            self._encoder = load_encoder(self._encoder_name)
+            name = self._encoder_name
+            self._encoder = load_adapted().encoder if name == ADAPTED else load_encoder(name)
         return self._encoder
 
     @property
-    def head(self) -> RelevanceHead:
+    def head(self) -> LinearHead:
         """The head, loaded or trained when it is first needed."""
         if self._head is None:
             self.prepare()
@@ -57,19 +60,37 @@ class EmbeddingSelector:
             progress: told of the training.
         """
         if self._head is None:
-            # The shipped head needs no encoder.
-            shipped = shipped_head(self.taxonomy) if self._encoder_name == BUNDLED else None
-            self._head = shipped or relevance_head(self.encoder, self.taxonomy, progress)
+            self._head = relevance_head(self.encoder, self.taxonomy, progress)
 
     def scores(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
         """See `Selector.scores`."""
         if not texts:
             return np.empty((0, len(self.taxonomy)), dtype=np.float32)
-        return self.head.probabilities(self.encoder.encode(texts, progress))
+        return self.head.probabilities(self._embeddings(texts, progress))
+
+    def stances(self, texts: Sequence[str]) -> FloatArray:
+        """See `StanceSelector.stances`: told of built-in values by the adapted encoder alone."""
+        out = np.full((len(texts), len(self.taxonomy)), np.nan, dtype=np.float32)
+        own = own_values(self.taxonomy)
+        known = [place for place, slug in enumerate(self.taxonomy) if slug not in own]
+        if texts and known and self._encoder_name == ADAPTED:
+            slugs = list(self.taxonomy)
+            head = load_adapted().stance.restricted(tuple(slugs[place] for place in known))
+            out[:, known] = head.probabilities(self._embeddings(texts))
+        return out
+
+    def _embeddings(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
+        """Of texts; those of the last call are kept, since scores and stances are asked of the same texts."""
+        last, key = self._last, tuple(texts)
+        if last is None or last[0] != key:
+            last = self._last = (key, self.encoder.encode(texts, progress))
+        elif progress is not None:
+            progress(len(texts))
+        return last[1]
 
 
 def make(taxonomy: Taxonomy, settings: SelectorSettings) -> EmbeddingSelector:
     """An embedding selector with its head."""
-    selector = EmbeddingSelector(taxonomy, settings.model or BUNDLED)
+    selector = EmbeddingSelector(taxonomy, settings.model or ADAPTED)
     selector.prepare(settings.progress)
     return selector

@@ -1,16 +1,12 @@
-"""From a sentence embedding to one probability per value."""
+"""From a sentence embedding to one probability a value."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vispa.errors import VispaError
-from vispa.files.writing import replacing
 from vispa.models.encoder import FloatArray
 
 # Inverse strength of the L2 penalty, chosen by cross-validation on the labelled situations.
@@ -26,8 +22,8 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class RelevanceHead:
-    """p(value relevant | embedding x) = σ(x·w + b), for V values.
+class LinearHead:
+    """p(yes | embedding x) = σ(x·w + b) for V values: that a value is at stake, say.
 
     Attributes:
         values: slugs.
@@ -46,54 +42,32 @@ class RelevanceHead:
         logits = embeddings @ self.weight.T + self.bias
         return (1.0 / (1.0 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
 
-    def restricted(self, values: tuple[str, ...]) -> RelevanceHead:
+    def restricted(self, values: tuple[str, ...]) -> LinearHead:
         """The same head for some of its values, in the order given."""
         rows = [self.values.index(slug) for slug in values]
-        return RelevanceHead(values, self.weight[rows], self.bias[rows], self.calibration)
+        return LinearHead(values, self.weight[rows], self.bias[rows], self.calibration)
 
-    def save(self, path: Path, metadata: dict[str, str]) -> None:
-        """Write to a safetensors file."""
-        from safetensors.numpy import save_file
+    def calibrated(self, embeddings: FloatArray, labels: FloatArray) -> LinearHead:
+        """The same ranking with probabilities that hold: one slope and one offset for all values (Platt scaling).
 
-        with replacing(path) as temporary:
-            save_file(
-                {"weight": self.weight, "bias": self.bias},
-                temporary,
-                metadata={
-                    "values": json.dumps(self.values),
-                    "calibration": json.dumps(self.calibration and asdict(self.calibration)),
-                    **metadata,
-                },
-            )
-
-
-def load_head(path: Path) -> RelevanceHead:
-    """Read a head that `RelevanceHead.save` wrote.
-
-    Raises:
-        VispaError: the file of the package is damaged.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "np") as file:
-            about = file.metadata()
-            values, calibration = tuple(json.loads(about["values"])), json.loads(about["calibration"])
-            return RelevanceHead(
-                values, file.get_tensor("weight"), file.get_tensor("bias"), calibration and Calibration(**calibration)
-            )
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise VispaError(f"{path} is damaged ({error}); install the package anew.") from error
+        Args:
+            embeddings: [N, D] unit vectors that the head was not fitted on.
+            labels: [N, V], 1 for yes.
+        """
+        logits = embeddings @ self.weight.T + self.bias
+        fitted = fit_calibration(logits, labels)
+        bias = fitted.slope * self.bias + fitted.offset
+        return replace(self, weight=np.float32(fitted.slope) * self.weight, bias=bias.astype(np.float32))
 
 
 def fit_head(
-    embeddings: FloatArray, labels: FloatArray, values: Sequence[str], penalty: float = _PENALTY
-) -> RelevanceHead:
+    embeddings: FloatArray, targets: FloatArray, values: Sequence[str], penalty: float = _PENALTY
+) -> LinearHead:
     """One logistic regression a value on labelled embeddings.
 
     Args:
         embeddings: [N, D] unit vectors.
-        labels: [N, V], 1 where the value is at stake.
+        targets: [N, V], how far the answer is yes, from 0 to 1; not a number where a situation says nothing of a value.
         values: slugs of the V values.
         penalty: C of scikit-learn's logistic regression.
     """
@@ -102,6 +76,20 @@ def fit_head(
     weight = np.empty((len(values), embeddings.shape[1]), dtype=np.float32)
     bias = np.empty(len(values), dtype=np.float32)
     for number in range(len(values)):
-        model = LogisticRegression(C=penalty, max_iter=2000).fit(embeddings, labels[:, number])
+        told = ~np.isnan(targets[:, number])
+        known, share = embeddings[told], targets[told, number]
+        # A share of a yes is a yes and a no, each with its weight; what weighs nothing stays out.
+        answers, weights = np.repeat((1, 0), len(share)), np.concatenate((share, 1 - share))
+        model = LogisticRegression(C=penalty, max_iter=2000).fit(
+            np.concatenate((known, known))[weights > 0], answers[weights > 0], weights[weights > 0]
+        )
         weight[number], bias[number] = model.coef_[0], model.intercept_[0]
-    return RelevanceHead(tuple(values), weight, bias)
+    return LinearHead(tuple(values), weight, bias)
+
+
+def fit_calibration(scores: FloatArray, labels: FloatArray) -> Calibration:
+    """Slope and offset with which scores become probabilities of labels, of the same shape."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=1e6).fit(scores.reshape(-1, 1), labels.reshape(-1))
+    return Calibration(float(model.coef_[0, 0]), float(model.intercept_[0]))

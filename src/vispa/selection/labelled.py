@@ -26,6 +26,10 @@ TRAINING = _FOLDER / "training.csv"
 #: What selectors are chosen and calibrated on; figures are reported on others.
 DEVELOPMENT = _FOLDER / "development.csv"
 
+#: How relevant a value is where it plays a part, between 0 where it is not at stake and 1 where it clearly is. Heads
+#: that learn it find more of what is clearly at stake, and no less of the rest (development split).
+SECONDARY = 0.6
+
 _COLUMNS = ("situation", "values")
 _STAKE = re.compile(r"([^\s:]+):([12])([+~-])")
 _WRITE = 'Write slug:scale side, as in "security:2- tradition:1+", or nothing where no value is at stake.'
@@ -108,6 +112,14 @@ def scale_matrix(labelled: Labelled, values: Sequence[str]) -> FloatArray:
 def label_matrix(labelled: Labelled, values: Sequence[str]) -> FloatArray:
     """[N, V], 1 where a value is at stake, secondary or clearly."""
     return (scale_matrix(labelled, values) > 0).astype(np.float32)
+
+
+def target_matrix(labelled: Labelled, values: Sequence[str]) -> FloatArray:
+    """[N, V]: relevance from 0 to 1; see `SECONDARY`."""
+    relevance: FloatArray = np.array((0.0, SECONDARY, 1.0), dtype=np.float32)[
+        scale_matrix(labelled, values).astype(int)
+    ]
+    return relevance
 
 
 def side_matrix(labelled: Labelled, values: Sequence[str]) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Relevance heads for any encoder and any values, fitted once and kept in the user's cache."""
+"""Heads that tell relevance, for any encoder and any values, fitted once and kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from vispa.errors import VispaError
 from vispa.files.caching import say_unused
 from vispa.files.door import read_bytes
 from vispa.files.folders import cache_folder
-from vispa.models.encoder import BUNDLED, Encoder, FloatArray
+from vispa.models.encoder import Encoder, FloatArray
 from vispa.models.sources.progress import Progress
-from vispa.selection.head import Calibration, RelevanceHead, fit_head, load_head
-from vispa.selection.labelled import TRAINING, label_matrix, load_situations
+from vispa.selection.adapted import ADAPTED, load_adapted
+from vispa.selection.head import Calibration, LinearHead, fit_calibration, fit_head
+from vispa.selection.labelled import DEVELOPMENT, TRAINING, label_matrix, load_situations, target_matrix
 from vispa.taxonomy import Taxonomy
 
-HEAD_FILE = Path(__file__).parent / "relevance_head.safetensors"
-
-_FORMAT = "vispa-head-1"
+_FORMAT = "vispa-head-2"
 _STAGE = "reading the values"
 # What an encoder makes of these tells it from another one of the same name.
 _PROBE = ("Should I keep a promise?", "The river was cold.", "7")
@@ -32,7 +31,7 @@ _SAME_VECTORS = 1e-3
 _logger = logging.getLogger(__name__)
 
 
-def relevance_head(encoder: Encoder, taxonomy: Taxonomy, progress: Progress | None = None) -> RelevanceHead:
+def relevance_head(encoder: Encoder, taxonomy: Taxonomy, progress: Progress | None = None) -> LinearHead:
     """The head of an encoder and a taxonomy, from the package, from the user's cache, or fitted on the spot.
 
     Values whose label and definition are built in have a head of their own, learned from labelled situations. For
@@ -51,18 +50,13 @@ def relevance_head(encoder: Encoder, taxonomy: Taxonomy, progress: Progress | No
     return _cached(encoder, taxonomy.fingerprint, lambda: _extended(reference, encoder, taxonomy, own, progress))
 
 
-def shipped_head(taxonomy: Taxonomy) -> RelevanceHead | None:
-    """The head of the bundled encoder; None for a taxonomy with values of its own."""
-    return None if own_values(taxonomy) else load_head(HEAD_FILE).restricted(tuple(taxonomy))
-
-
 def own_values(taxonomy: Taxonomy) -> tuple[str, ...]:
     """Slugs of the values that are not built in, or that mean something else by a built-in slug."""
     built_in = {value.slug: (value.label, value.definition) for value in Taxonomy.built_in().values}
     return tuple(value.slug for value in taxonomy.values if built_in.get(value.slug) != (value.label, value.definition))
 
 
-def fit_reference(encoder: Encoder, *, calibrated: bool = True, progress: Progress | None = None) -> RelevanceHead:
+def fit_reference(encoder: Encoder, *, calibrated: bool = True, progress: Progress | None = None) -> LinearHead:
     """The head of the built-in values, from the labelled situations.
 
     Args:
@@ -70,18 +64,16 @@ def fit_reference(encoder: Encoder, *, calibrated: bool = True, progress: Progre
         calibrated: fit the calibration too, which takes the embeddings of all built-in pairs.
         progress: told of progress.
     """
-    labelled, taxonomy = load_situations(), Taxonomy.built_in()
-    values = tuple(taxonomy)
-    embeddings = encoder.encode(labelled.texts, _told(progress, "reading situations", len(labelled.texts)))
-    labels = label_matrix(labelled, values)
-    head = fit_head(embeddings, labels, values)
+    labelled, others, values = load_situations(), load_situations(DEVELOPMENT), tuple(Taxonomy.built_in())
+    texts = (*labelled.texts, *others.texts)
+    embeddings = encoder.encode(texts, _told(progress, "reading situations", len(texts)))
+    known, unseen = np.split(embeddings, [len(labelled.texts)])
+    labels = label_matrix(others, values)
+    head = fit_head(known, target_matrix(labelled, values), values).calibrated(unseen, labels)
     if not calibrated:
         return head
-    from sklearn.linear_model import LogisticRegression
-
-    cosines = embeddings @ value_embeddings(encoder, taxonomy, values, progress).T
-    model = LogisticRegression(C=100.0).fit(cosines.reshape(-1, 1), labels.reshape(-1))
-    return replace(head, calibration=Calibration(float(model.coef_[0, 0]), float(model.intercept_[0])))
+    cosines = unseen @ value_embeddings(encoder, Taxonomy.built_in(), values, progress).T
+    return replace(head, calibration=fit_calibration(cosines, labels))
 
 
 def value_embeddings(
@@ -95,16 +87,20 @@ def value_embeddings(
         texts += [f"{value.label}: {value.definition}", *sentences]
         counts.append(1 + len(sentences))
     vectors = encoder.encode(texts, _told(progress, _STAGE, len(texts)))
-    means = []
-    for own in np.split(vectors, np.cumsum(counts)[:-1]):
-        centre = own[0] + own[1:].mean(0) / np.linalg.norm(own[1:].mean(0))
-        means.append(centre / np.linalg.norm(centre))
-    return np.stack(means)
+    return np.stack([centre(own) for own in np.split(vectors, np.cumsum(counts)[:-1])])
 
 
-def _reference(encoder: Encoder, calibrated: bool, progress: Progress | None) -> RelevanceHead:
-    if encoder.name == BUNDLED:
-        return load_head(HEAD_FILE)
+def centre(vectors: FloatArray) -> FloatArray:
+    """Unit mean [D] of a definition's vector and the unit mean of its pairs' sentences, [1 + sentences, D]."""
+    mean = vectors[1:].mean(0)
+    both = vectors[0] + mean / np.linalg.norm(mean)
+    found: FloatArray = both / np.linalg.norm(both)
+    return found
+
+
+def _reference(encoder: Encoder, calibrated: bool, progress: Progress | None) -> LinearHead:
+    if encoder.name == ADAPTED:
+        return load_adapted().relevance
     return _cached(
         encoder,
         f"built in{', calibrated' if calibrated else ''}: {Taxonomy.built_in().fingerprint}",
@@ -113,12 +109,12 @@ def _reference(encoder: Encoder, calibrated: bool, progress: Progress | None) ->
 
 
 def _extended(
-    reference: RelevanceHead, encoder: Encoder, taxonomy: Taxonomy, own: tuple[str, ...], progress: Progress | None
-) -> RelevanceHead:
+    reference: LinearHead, encoder: Encoder, taxonomy: Taxonomy, own: tuple[str, ...], progress: Progress | None
+) -> LinearHead:
     """The reference's rows for built-in values, calibrated cosines for the others."""
     calibration = reference.calibration
     if calibration is None:
-        raise VispaError(f"{HEAD_FILE} holds no calibration; install the package anew.")
+        raise VispaError("the reference head holds no calibration.")
     centres = dict(zip(own, value_embeddings(encoder, taxonomy, own, progress), strict=True))
     weight, bias = [], []
     for slug in taxonomy:
@@ -129,7 +125,7 @@ def _extended(
             row = reference.values.index(slug)
             weight.append(reference.weight[row])
             bias.append(reference.bias[row])
-    return RelevanceHead(tuple(taxonomy), np.stack(weight), np.array(bias, dtype=np.float32), calibration)
+    return LinearHead(tuple(taxonomy), np.stack(weight), np.array(bias, dtype=np.float32), calibration)
 
 
 def _told(progress: Progress | None, stage: str, total: int) -> Callable[[int], None] | None:
@@ -139,7 +135,7 @@ def _told(progress: Progress | None, stage: str, total: int) -> Callable[[int], 
 # ---------------------------------------------------------------- keeping
 
 
-def _cached(encoder: Encoder, about: str, make: Callable[[], RelevanceHead]) -> RelevanceHead:
+def _cached(encoder: Encoder, about: str, make: Callable[[], LinearHead]) -> LinearHead:
     """A head from the user's cache, else made and kept there; a cache that cannot be used stops nothing."""
     path = _path(encoder.name, about)
     probe = encoder.encode(_PROBE)
@@ -153,11 +149,15 @@ def _cached(encoder: Encoder, about: str, make: Callable[[], RelevanceHead]) -> 
 def _path(encoder: str, about: str) -> Path:
     """Named after all that a head depends on, but for the encoder's weights, which the probe stands for."""
     digest = hashlib.sha256(json.dumps([_FORMAT, encoder, about]).encode())
-    digest.update(read_bytes(TRAINING, "table"))
+    for file in (TRAINING, DEVELOPMENT):
+        digest.update(read_bytes(file, "table"))
+    if encoder == ADAPTED:
+        shipped = load_adapted().relevance
+        digest.update(f"{shipped.calibration}".encode() + shipped.weight.tobytes() + shipped.bias.tobytes())
     return cache_folder() / "heads" / f"{digest.hexdigest()[:40]}.safetensors"
 
 
-def _kept(path: Path, probe: FloatArray) -> RelevanceHead | None:
+def _kept(path: Path, probe: FloatArray) -> LinearHead | None:
     """The head in a file; None where there is none, it is damaged, or it is another encoder's."""
     from vispa.steering.sealing import read_sealed
 
@@ -172,13 +172,13 @@ def _kept(path: Path, probe: FloatArray) -> RelevanceHead | None:
         if tensors["probe"].shape != probe.shape or not np.allclose(tensors["probe"], probe, atol=_SAME_VECTORS):
             return None
         calibration = header["calibration"] and Calibration(**header["calibration"])
-        return RelevanceHead(tuple(header["values"]), tensors["weight"], tensors["bias"], calibration)
+        return LinearHead(tuple(header["values"]), tensors["weight"], tensors["bias"], calibration)
     except (VispaError, OSError, ValueError, KeyError, TypeError) as error:
         _logger.warning("%s is not used (%s); it is fitted anew.", path, error)
         return None
 
 
-def _keep(path: Path, head: RelevanceHead, probe: FloatArray) -> None:
+def _keep(path: Path, head: LinearHead, probe: FloatArray) -> None:
     import torch
 
     from vispa.steering.sealing import write_sealed

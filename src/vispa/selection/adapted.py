@@ -1,0 +1,109 @@
+"""The encoder that learned to read values: what ships with the package, and how it becomes an encoder with heads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vispa.errors import VispaError
+from vispa.files.writing import replacing
+from vispa.models.encoder import BUNDLED, BUNDLED_SHA256, Encoder, bundled_encoder
+from vispa.selection.head import Calibration, LinearHead
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+#: Name of the bundled encoder after its adaptation.
+ADAPTED = f"{BUNDLED}+values"
+ADAPTER_FILE = Path(__file__).parent / "adapter.safetensors"
+
+_FORMAT = "vispa-adapter-1"
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """An adapted encoder with its heads for the built-in values.
+
+    Attributes:
+        encoder: of texts and of values' definitions.
+        relevance: probability that a value is at stake.
+        stance: probability that a value at stake is promoted rather than violated.
+    """
+
+    encoder: Encoder
+    relevance: LinearHead
+    stance: LinearHead
+
+
+@cache
+def load_adapted(path: Path = ADAPTER_FILE) -> Adapted:
+    """What the package ships, one in a process; weights that the adaptation leaves alone are the bundled encoder's.
+
+    Raises:
+        ModelError: the bundled encoder is not installed.
+        VispaError: the file is damaged, or made for other weights.
+    """
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata()
+        tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+        values, calibration = tuple(json.loads(about["values"])), Calibration(**json.loads(about["calibration"]))
+        fits = about["format"] == _FORMAT and about["encoder_sha256"] == BUNDLED_SHA256
+        heads = [
+            LinearHead(values, tensors[f"{head}.weight"].numpy(), tensors[f"{head}.bias"].numpy(), calibration)
+            for head in ("relevance", "stance")
+        ]
+        ends = (".down", ".up")
+        modules = {name.rsplit(".", 1)[0] for name in tensors if name.endswith(ends)}
+        changes = {module: tensors[f"{module}.up"] @ tensors[f"{module}.down"] for module in sorted(modules)}
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise VispaError(f"{path} is damaged ({error}); install the package anew.") from error
+    if not fits:
+        raise VispaError(f"{path} was made for another encoder; install the package anew.")
+    return Adapted(bundled_encoder().adapted(ADAPTED, changes), *heads)
+
+
+def save_adapted(
+    path: Path,
+    factors: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
+    relevance: LinearHead,
+    stance: LinearHead,
+    about: Mapping[str, str],
+) -> None:
+    """Write what `load_adapted` reads.
+
+    Args:
+        path: of the safetensors file.
+        factors: name of a linear module of the encoder → the factors, up [out, rank] and down [rank, in], whose
+            product is added to its weight; kept in float16.
+        relevance: the head of the built-in values, with a calibration.
+        stance: of the same values.
+        about: what else the file says of itself.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    assert relevance.calibration is not None
+    tensors = {}
+    for module, (up, down) in factors.items():
+        tensors[f"{module}.up"], tensors[f"{module}.down"] = up.half().contiguous(), down.half().contiguous()
+    for name, head in (("relevance", relevance), ("stance", stance)):
+        tensors[f"{name}.weight"] = torch.tensor(head.weight, dtype=torch.float16)
+        tensors[f"{name}.bias"] = torch.tensor(head.bias)
+    metadata = {
+        **about,
+        "format": _FORMAT,
+        "encoder_sha256": BUNDLED_SHA256,
+        "values": json.dumps(relevance.values),
+        "calibration": json.dumps(asdict(relevance.calibration)),
+    }
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)

@@ -1,0 +1,315 @@
+"""Train the encoder to read values: `python -m training.adapter`, about a quarter of an hour on one core.
+
+Low-rank changes of the bundled encoder's upper layers, learned from the labelled situations of the training split
+together with three heads: relevance and stance of the built-in values, and the cosine between a text and what tells a
+value (its definition, or a sentence of its pairs), which serves values that have no labels. Probabilities are
+calibrated on the development split; those of values without labels on values that were left out of the training.
+The same seed gives the same file on the same machine with one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from training.low_rank import Tower, batches
+from vispa.models.encoder import BundledEncoder, FloatArray
+from vispa.selection.adapted import ADAPTER_FILE, save_adapted
+from vispa.selection.head import LinearHead, fit_calibration, fit_head
+from vispa.selection.labelled import (
+    DEVELOPMENT,
+    Labelled,
+    label_matrix,
+    load_situations,
+    scale_matrix,
+    side_matrix,
+    target_matrix,
+)
+from vispa.selection.shared_head import centre
+from vispa.taxonomy import Taxonomy
+
+# Weights of heads are a tenth of what they mean: unit vectors have small coordinates.
+_UNIT = 10.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the encoder is trained; chosen on the development split.
+
+    Attributes:
+        first: lowest layer that is trained.
+        rank: of the changes.
+        scale: of the changes.
+        epochs: passes over the situations.
+        folds_epochs: the same where values are left out.
+        tellings: values a step whose cosines are trained.
+        batch: situations a step.
+        rate: learning rate of the changes at its height.
+        head_rate: learning rate of the heads' weights.
+        offset_rate: learning rate of the heads' offsets and of the cosines' slope.
+        told: weight of the loss of cosines to definitions.
+        stance: weight of the loss of stances.
+        sentences: how often a value is told by a sentence of its pairs rather than by its definition.
+        dropout: of the trained layers.
+        folds: into how many parts the values are dealt to be left out.
+        seed: of everything.
+    """
+
+    first: int = 3
+    rank: int = 16
+    scale: float = 0.5
+    epochs: float = 3
+    folds_epochs: float = 0.6
+    tellings: int = 12
+    batch: int = 64
+    rate: float = 1e-3
+    head_rate: float = 1e-3
+    offset_rate: float = 1e-2
+    told: float = 0.5
+    stance: float = 0.3
+    sentences: float = 0.5
+    dropout: float = 0.1
+    folds: int = 4
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Material:
+    """Situations and what tells the values, after the frozen layers.
+
+    Attributes:
+        labelled: N situations.
+        states: of each situation.
+        targets: relevance, [N, V] in [0, 1].
+        sides: 1 promotes, 0 violates, between for both, not a number where the value is not at stake; [N, V].
+        tellings: of each value, its definition first, then the sentences of its pairs.
+    """
+
+    labelled: Labelled
+    states: list[Tensor]
+    targets: Tensor
+    sides: Tensor
+    tellings: list[list[Tensor]]
+
+
+class Heads(nn.Module):
+    """What reads the vectors of texts: relevance and stance of V values, and cosines."""
+
+    def __init__(self, relevance: LinearHead, stance: LinearHead) -> None:
+        """Start from heads that were fitted on the encoder before its training."""
+        super().__init__()
+        self.weight, self.bias = _parameter(relevance.weight / _UNIT), _parameter(relevance.bias)
+        self.side_weight, self.side_bias = _parameter(stance.weight / _UNIT), _parameter(stance.bias)
+        self.slope, self.offset = _parameter(np.float32(8)), _parameter(relevance.bias - 1)
+
+    def groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Weights, then offsets and the slope."""
+        return [self.weight, self.side_weight], [self.bias, self.side_bias, self.slope, self.offset]
+
+    def losses(
+        self, vectors: Tensor, told: Tensor, some: np.ndarray, targets: Tensor, sides: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Cross-entropies of relevance by heads, of relevance by cosines to what tells some values, and of stance.
+
+        Args:
+            vectors: of N texts, [N, D].
+            told: of what tells W values, [W, D].
+            some: which values these are.
+            targets: relevance, [N, V].
+            sides: stances, [N, V].
+        """
+        entropy = nn.functional.binary_cross_entropy_with_logits
+        known = ~sides.isnan()
+        by_heads = _UNIT * vectors @ self.weight.T + self.bias
+        by_cosine = self.slope * vectors @ told.T + self.offset[some]
+        stance = _UNIT * vectors @ self.side_weight.T + self.side_bias
+        return entropy(by_heads, targets), entropy(by_cosine, targets[:, some]), entropy(stance[known], sides[known])
+
+
+def untrained_heads(tower: Tower, material: Material, values: tuple[str, ...]) -> tuple[LinearHead, LinearHead]:
+    """Heads of relevance and stance on the encoder as it is before the training."""
+    vectors = tower.embeddings(material.states).numpy()
+    targets = (material.targets.numpy(), material.sides.numpy())
+    relevance, stance = (fit_head(vectors, target, values) for target in targets)
+    return relevance, stance
+
+
+def trained(tower: Tower, material: Material, start: tuple[LinearHead, LinearHead], plan: Plan) -> Heads:
+    """Train a tower, in place, with heads of its own.
+
+    Args:
+        tower: untrained.
+        material: of all built-in values.
+        start: heads of relevance and stance to begin with, of the values that are trained on.
+        plan: how.
+    """
+    torch.manual_seed(plan.seed)
+    random = np.random.default_rng(plan.seed)
+    columns = [list(Taxonomy.built_in()).index(slug) for slug in start[0].values]
+    targets, sides = material.targets[:, columns], material.sides[:, columns]
+    heads = Heads(*start)
+    optimizer = torch.optim.AdamW([{"params": group} for group in (tower.parameters, *heads.groups())])
+    rates = (plan.rate, plan.head_rate, plan.offset_rate)
+    epochs = plan.epochs if len(columns) == len(material.tellings) else plan.folds_epochs
+    order = [batch for _ in range(ceil(epochs)) for batch in _shuffled(material.states, plan.batch, random)]
+    order = order[: round(len(order) * epochs / ceil(epochs))]
+    for step, batch in enumerate(order):
+        height = min(1.0, (step + 1) / 20) * 0.5 * (1 + np.cos(np.pi * step / len(order)))
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * height
+        tower.train(True)
+        found = tower.upper([material.states[i] for i in batch])
+        some = random.permutation(len(columns))[: plan.tellings]
+        told = tower.upper([_telling(material.tellings[columns[i]], plan.sentences, random) for i in some])
+        relevance, cosine, stance = heads.losses(found, told, some, targets[batch], sides[batch])
+        optimizer.zero_grad()
+        (relevance + plan.told * cosine + plan.stance * stance).backward()
+        nn.utils.clip_grad_norm_(tower.parameters, 1.0)
+        optimizer.step()
+        if step % 20 == 0 or step + 1 == len(order):
+            print(f"step {step + 1}/{len(order)}: {relevance:.4f} {cosine:.4f} {stance:.4f}", flush=True)
+    return heads
+
+
+def read(tower: Tower, labelled: Labelled, taxonomy: Taxonomy, sentences: bool = True) -> Material:
+    """Situations and values after the frozen layers.
+
+    Args:
+        tower: untrained, or not: its frozen layers are the same.
+        labelled: the situations.
+        taxonomy: the values.
+        sentences: also read the sentences of the values' pairs.
+    """
+    tellings = []
+    for value in taxonomy.values:
+        pairs = [text for side in taxonomy.sentences(value.slug) for text in side] if sentences else []
+        tellings.append(tower.lower([f"{value.label}: {value.definition}", *pairs]))
+    slugs = tuple(taxonomy)
+    return Material(
+        labelled,
+        tower.lower(labelled.texts),
+        torch.from_numpy(target_matrix(labelled, slugs)),
+        torch.from_numpy((side_matrix(labelled, slugs) + 1) / 2),
+        tellings,
+    )
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Cosines of situations to values that took no part in the training.
+
+    Attributes:
+        values: places of the values.
+        by_definition: to their definitions alone, [N, W].
+        by_centre: to their centres, of the definition and the sentences of the pairs; [N, W].
+    """
+
+    values: list[int]
+    by_definition: FloatArray
+    by_centre: FloatArray
+
+
+def unseen(material: Material, others: Material, start: tuple[LinearHead, LinearHead], plan: Plan, fold: int) -> Unseen:
+    """Leave the values of a fold out, all together, which is harder than one at a time; train on the rest."""
+    values = list(Taxonomy.built_in())
+    left = list(range(fold, len(values), plan.folds))
+    seen = tuple(slug for place, slug in enumerate(values) if place not in left)
+    tower = new_tower(plan)
+    trained(tower, material, (start[0].restricted(seen), start[1].restricted(seen)), plan)
+    vectors = tower.embeddings(others.states).numpy()
+    told = [tower.embeddings(material.tellings[place]).numpy() for place in left]
+    return Unseen(left, vectors @ np.stack([one[0] for one in told]).T, vectors @ np.stack([*map(centre, told)]).T)
+
+
+def new_tower(plan: Plan) -> Tower:
+    """The bundled encoder, ready to be trained."""
+    torch.manual_seed(plan.seed)
+    return Tower(BundledEncoder(), plan.first, plan.rank, plan.scale, plan.dropout)
+
+
+def mean_auc(scores: FloatArray, labels: FloatArray) -> float:
+    """Mean over the values of the area under the curve of each, [N, V]."""
+    return float(np.mean([roc_auc_score(labels[:, v], scores[:, v]) for v in range(labels.shape[1])]))
+
+
+def main() -> None:
+    """Train, calibrate, write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=ADAPTER_FILE)
+    parser.add_argument("--all-folds", action="store_true", help="leave every value out once, not a quarter of them")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    plan, taxonomy = Plan(), Taxonomy.built_in()
+    values, tower = tuple(taxonomy), new_tower(plan)
+    material = read(tower, load_situations(), taxonomy)
+    others = read(tower, load_situations(DEVELOPMENT), taxonomy, sentences=False)
+    labels = label_matrix(others.labelled, values)
+    start = untrained_heads(tower, material, values)
+    heads = trained(tower, material, start, plan)
+    vectors = tower.embeddings(others.states).numpy()
+    relevance, stance = heads_of(heads, values)
+    relevance = relevance.calibrated(vectors, labels)
+    found, clear = relevance.probabilities(vectors), scale_matrix(others.labelled, values) == 2
+    print(f"development: AUC a value {mean_auc(found, labels):.4f}, clearly {mean_auc(found, clear):.4f}")
+    folds = [unseen(material, others, start, plan, fold) for fold in range(plan.folds if arguments.all_folds else 1)]
+    _tell(folds, labels)
+    calibration = fit_calibration(folds[0].by_centre, labels[:, folds[0].values])
+    save_adapted(
+        arguments.output,
+        tower.factors(),
+        replace(relevance, calibration=calibration),
+        stance,
+        {"plan": str(plan)},
+    )
+    print(f"wrote {arguments.output}")
+
+
+def _tell(folds: Sequence[Unseen], labels: FloatArray) -> None:
+    """Print how well values are ranked that were left out."""
+    left = [place for fold in folds for place in fold.values]
+    for name, cosines in (
+        ("by definition", np.hstack([fold.by_definition for fold in folds])),
+        ("by definition and pairs", np.hstack([fold.by_centre for fold in folds])),
+    ):
+        print(f"{name}, {len(left)} values left out: AUC a value {mean_auc(cosines, labels[:, left]):.4f}")
+
+
+def heads_of(heads: Heads, values: tuple[str, ...]) -> tuple[LinearHead, LinearHead]:
+    """Relevance and stance as the package reads them."""
+    return (
+        LinearHead(values, _UNIT * _array(heads.weight), _array(heads.bias)),
+        LinearHead(values, _UNIT * _array(heads.side_weight), _array(heads.side_bias)),
+    )
+
+
+def _shuffled(states: Sequence[Tensor], size: int, random: np.random.Generator) -> list[np.ndarray]:
+    """Places of all texts in batches of about like length, in random order."""
+    lengths = np.array([len(row) for row in states])
+    found = list(batches(lengths + random.uniform(0, 6, len(lengths)), size))
+    return [found[i] for i in random.permutation(len(found))]
+
+
+def _telling(tellings: list[Tensor], sentences: float, random: np.random.Generator) -> Tensor:
+    if random.random() >= sentences:
+        return tellings[0]
+    return tellings[int(random.integers(1, len(tellings)))]
+
+
+def _parameter(values: FloatArray | np.float32) -> nn.Parameter:
+    return nn.Parameter(torch.tensor(values))
+
+
+def _array(parameter: nn.Parameter) -> FloatArray:
+    return parameter.detach().numpy().astype(np.float32)
+
+
+if __name__ == "__main__":
+    main()
