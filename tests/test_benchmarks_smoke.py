@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks import published_procedure as published
+from benchmarks import serving
 from benchmarks.measure import Spread, Timer, Times, in_new_process, peak_allocation, peak_resident
 from benchmarks.steering_speed.__main__ import PARTS, main
 from benchmarks.steering_speed.memory import measure_memory
@@ -31,6 +32,12 @@ def test_both_sides_agree(setting: Setting, name: str) -> None:
     assert all(part.checks.values()), part.lines
     # Part e has no second opinion, and parts f and g none where nothing else is installed.
     assert part.checks or name in "efg"
+
+
+def test_rows_that_arrive_in_requests_get_the_texts_of_the_offline_batch(capsys: pytest.CaptureFixture[str]) -> None:
+    ratio = serving.main(["--rows", "6", "--each", "2", "--clients", "2", "--tokens", "3", "--rounds", "1"])
+    assert ratio.median > 0
+    assert "6 of 6 texts the same" in capsys.readouterr().out
 
 
 def test_steering_adds_little_more_than_its_shifts(setting: Setting) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -301,6 +303,22 @@ def test_an_idle_scheduler_costs_nothing(engine: TransformersEngine) -> None:
         before = time.process_time()
         time.sleep(0.3)
         assert time.process_time() - before < 0.05
+
+
+def test_nothing_is_kept_of_what_has_ended(engine: TransformersEngine) -> None:
+    row = Row(engine.raw_prompt("I lied."), (Steer("calm"),))
+    with Scheduler(engine.loaded) as scheduler:
+        tickets = [scheduler.submit(engine, [row] * 3, Sampling(4)) for _ in range(4)]
+        tickets[1].cancel()
+        for ticket in tickets[:1] + tickets[2:]:
+            ticket.result(WAIT)
+        kept = [weakref.ref(ticket) for ticket in tickets]
+        del ticket, tickets
+        deadline = time.monotonic() + 5
+        while any(ref() is not None for ref in kept) and time.monotonic() < deadline:
+            gc.collect()
+            time.sleep(0.01)
+        assert [ref() for ref in kept] == [None] * 4
 
 
 def test_a_recipe_is_that_of_the_engine(llama: LoadedModel) -> None:

@@ -112,6 +112,7 @@ class RunningBatch:
     ) -> None:
         self._loaded, self._ends = loaded, ends
         self.rows = list(rows)  #: Those that write, in the order of the cache.
+        self.failed = False  #: Whether any has failed so far.
         self._cache: DynamicCache = new_cache(loaded.model.config)
         self._chosen: torch.Tensor
         most = max(writing.sampling.max_new_tokens for writing in rows)
@@ -181,6 +182,7 @@ class RunningBatch:
         for writing, token in zip(self.rows, chosen.tolist(), strict=True):
             writing.take(token, self._ends)
         for place in unusable:
+            self.failed = True
             self.rows[place].fail(not_finite(place))
         self._leave()
 

@@ -177,7 +177,7 @@ class TransformersEngine:
         writings = [Writing(row, sampling) for row in rows]
         with self.loaded.passes():
             batch = self.begun(writings, plan)
-            while batch.rows and not any(writing.error for writing in writings):
+            while batch.rows and not batch.failed:
                 batch.step()
         failed = [writing for writing in writings if writing.error]
         return [self.generated(writing, plan) for writing in failed or writings]
