@@ -367,6 +367,21 @@ def test_short_comments_are_whole_and_nothing_is_said_twice() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("My boss reads my mail. Privacy counts. Nobody asked me.", ["Privacy counts.", "Nobody asked me."]),
+        ("My boss, he reads my mail! Privacy counts.", ["Privacy counts."]),
+        ("My boss reads my mail.", ["My boss reads my mail."]),
+        ("My boss reads my mail. My boss reads my MAIL.", ["My boss reads my mail."]),
+        ("My boss should not read what my friends mail to me. So there.", None),
+    ],
+)
+def test_a_comment_is_not_quoted_by_what_only_says_the_situation_again(text: str, said: list[str] | None) -> None:
+    found = salient_sentences(0, text, lambda _, sentences: [1.0] * len(sentences), "My boss reads my mail.")
+    assert found == (said or split_sentences(text))
+
+
 def test_the_sentence_that_bears_on_the_value_is_chosen() -> None:
     text = (
         "There is a lot to think about. The weather was fine on that day. "

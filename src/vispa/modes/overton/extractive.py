@@ -8,15 +8,12 @@ from itertools import groupby
 
 from vispa.modes.case import NOTHING_SAID, Case
 from vispa.modes.overton.lead import capital, lead, listed, situation_sides
-from vispa.modes.overton.salient import Bearing, distinctness, salient_sentences, words
+from vispa.modes.overton.salient import Bearing, alike, distinctness, salient_sentences, words
 from vispa.modes.repeats import Encode, bundled_encode
 from vispa.readers.base import Failure
 from vispa.records import Claim, Comment, OvertonResponse
 from vispa.selection.sides import VERBS
 from vispa.taxonomy import Taxonomy
-
-# Share of common words from which on two sentences count as saying the same.
-_SAME = 0.75
 
 
 @dataclass
@@ -107,7 +104,7 @@ class ExtractiveAggregator:
             if place not in quotable:
                 continue
             same = [place, *(i for i in case.spoken if case.comments[i].repeats == place)]
-            for sentence in salient_sentences(place, texts[place], worth):
+            for sentence in salient_sentences(place, texts[place], worth, case.text):
                 yield same, sentence
 
     @staticmethod
@@ -126,7 +123,7 @@ def _merge(spoken: Iterator[tuple[list[int], str]]) -> list[_Group]:
     groups: list[_Group] = []
     for numbers, sentence in spoken:
         own = words(sentence)
-        same = next((g for g in groups if len(g.words & own) >= _SAME * max(1, len(g.words | own))), None)
+        same = next((group for group in groups if alike(group.words, own)), None)
         if same is None:
             groups.append(_Group(sentence, own, list(numbers)))
         else:

@@ -17,6 +17,8 @@ from vispa.taxonomy import Taxonomy
 
 #: Of every comment, at most so many sentences.
 SENTENCES_PER_VALUE = 2
+# Share of common words from which on two sentences count as saying the same.
+_SAME = 0.75
 # Example sentences of a value that say what it is about, beside its definition.
 _EXAMPLES = 8
 
@@ -70,17 +72,21 @@ def distinctness(comments: Sequence[str]) -> Worth:
     return lambda _, sentences: [one(sentence) for sentence in sentences]
 
 
-def salient_sentences(number: int, text: str, worth: Worth) -> list[str]:
+def salient_sentences(number: int, text: str, worth: Worth, situation: str = "") -> list[str]:
     """Up to two sentences of a comment in their order, the worthiest among them, that can stand without the others.
 
-    A sentence that points back ("This…", "However…") comes with the one before it, or not at all.
+    A sentence that points back ("This…", "However…") comes with the one before it, or not at all. What only says the
+    situation again is left out where anything else is said.
 
     Args:
         number: position of the comment.
         text: the comment.
         worth: asked only where there is a choice.
+        situation: that is commented.
     """
-    sentences = _without_repetition(split_sentences(text))
+    said = _without_repetition(split_sentences(text))
+    told = words(situation)
+    sentences = [one for one in said if not alike(words(one), told)] or said
     if len(sentences) <= SENTENCES_PER_VALUE:
         return sentences
     worths = worth(number, sentences)
@@ -90,6 +96,11 @@ def salient_sentences(number: int, text: str, worth: Worth) -> list[str]:
         # A second one that stands alone, or beside the first.
         chosen |= next((set(group) for group in ranked if len(set(group) - chosen) == 1), set())
     return [sentences[place] for place in sorted(chosen)]
+
+
+def alike(first: frozenset[str], second: frozenset[str]) -> bool:
+    """Whether the words of two sentences are so much the same that they say the same."""
+    return len(first & second) >= _SAME * max(1, len(first | second))
 
 
 def words(text: str) -> frozenset[str]:
