@@ -42,7 +42,7 @@ _UNIT = 10.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How the encoder is trained; chosen on the development split.
+    """How the encoder is trained; first choices, which no search over the development split has improved yet.
 
     Attributes:
         first: lowest layer that is trained.
