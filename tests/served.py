@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-import uvicorn
 from random_banks import random_bank_of
 
 from vispa import Taxonomy, Vispa
 from vispa.models.loading import load_model
 from vispa.request import EMBEDDED
 from vispa.selection.embedding import EmbeddingSelector
-from vispa.serving.app import make_app
 from vispa.serving.keys import Keys
-from vispa.serving.server import DrainingServer, listening
+from vispa.serving.server import DrainingServer, listening, make_server
 from vispa.serving.service import Service
 from vispa.serving.settings import ServerSettings
 
@@ -32,6 +30,25 @@ def embedded_pipeline() -> Vispa:
     """The embedded model with a bank that took no fit."""
     model, taxonomy = load_model(EMBEDDED), Taxonomy.built_in()
     return Vispa(model, random_bank_of(model, taxonomy), EmbeddingSelector(taxonomy), taxonomy=taxonomy)
+
+
+class Held:
+    """A selector that waits until it may go on.
+
+    Attributes:
+        free: set while it may.
+    """
+
+    def __init__(self, selector: Any) -> None:
+        self._selector, self.free = selector, threading.Event()
+        self.free.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._selector, name)
+
+    def scores(self, *given: Any) -> Any:
+        assert self.free.wait(60)
+        return self._selector.scores(*given)
 
 
 @dataclass
@@ -91,10 +108,7 @@ def started(load: Callable[[], Vispa], *, ready: bool = True, **settings: Any) -
     made = ServerSettings(keys=keys, **settings)
     service = Service(made, load)
     place = listening("127.0.0.1", 0, made)
-    config = uvicorn.Config(
-        make_app(service), log_config=None, access_log=False, ws="none", lifespan="on", timeout_graceful_shutdown=5
-    )
-    server = DrainingServer(config, service)
+    server = make_server(service)
     thread = threading.Thread(target=lambda: server.run(sockets=[place]), daemon=True)
     thread.start()
     served = Served(service, server, place.getsockname()[1], thread)

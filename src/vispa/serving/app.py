@@ -32,11 +32,10 @@ def make_app(service: Service) -> FastAPI:
         service.close()
 
     # No page of documentation: it would load scripts from elsewhere. The description itself is at /openapi.json.
-    app = FastAPI(title="VISPA", version=package_version(), docs_url=None, redoc_url=None, lifespan=life)
+    app = FastAPI(title="VISPA", version=package_version(), docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=life)
     for routes in (life_routes, openai_routes, vispa_routes, value_routes):
         app.include_router(routes(service))
     faults.install(app)
-    paths = {getattr(route, "path", "") for route in app.routes}
     # The last one added lies outermost.
     app.add_middleware(Gate, service=service)
     if service.settings.origins:
@@ -46,5 +45,5 @@ def make_app(service: Service) -> FastAPI:
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
         )
-    app.add_middleware(Outer, service=service, routes=paths)
+    app.add_middleware(Outer, service=service, routes=set(app.openapi()["paths"]))
     return app

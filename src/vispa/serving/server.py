@@ -65,20 +65,7 @@ def serve(service: Service, place: socket.socket) -> None:
         BaseException: why the model could not be loaded.
         KeyboardInterrupt: it was interrupted, and has drained.
     """
-    config = uvicorn.Config(
-        make_app(service),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        lifespan="on",
-        h11_max_incomplete_event_size=2**16,
-        timeout_graceful_shutdown=_CLOSING,
-        # Connections; requests are counted by the service.
-        limit_concurrency=8 * service.settings.concurrency + 128,
-    )
-    server = DrainingServer(config, service)
+    server = make_server(service)
     server.run(sockets=[place])
     if service.fault is not None:
         raise service.fault
@@ -114,3 +101,21 @@ class DrainingServer(uvicorn.Server):
             if self.service.is_drained:
                 self.should_exit = True
         return await super().on_tick(counter)
+
+
+def make_server(service: Service) -> DrainingServer:
+    """The server of a service, which does not run yet."""
+    config = uvicorn.Config(
+        make_app(service),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        lifespan="on",
+        h11_max_incomplete_event_size=2**16,
+        timeout_graceful_shutdown=_CLOSING,
+        # Connections; requests are counted by the service.
+        limit_concurrency=8 * service.settings.concurrency + 128,
+    )
+    return DrainingServer(config, service)
