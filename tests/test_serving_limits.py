@@ -370,3 +370,30 @@ def test_a_signal_ends_the_process(tmp_path: Path) -> None:
         lines += process.stderr.readlines()
         assert process.wait(30) == 0 and "Traceback" not in "".join(lines), lines
         assert lines[0].startswith("vispa: listening at http://127.0.0.1:")
+
+
+def test_a_fault_of_the_engine_is_told_and_outlived(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"text": TEXT, "k": 2, "sampling": {"max_tokens": 8}}
+
+    def broken(_: object) -> None:
+        raise RuntimeError("no memory for " + TEXT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vispa.generation.running.RunningBatch.step", broken)
+        found = served.post("/v1/vispa/respond", body)
+    assert found.status_code == 503 and found.json()["error"]["code"] == "engine_restarted"
+    assert "vispa_engine_faults 1.0" in served.get("/metrics").text
+    assert served.post("/v1/vispa/respond", body).status_code == 200
+
+
+def test_a_fault_of_ours_is_told_without_its_words(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("about " + TEXT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vispa.selection.choosing.Chooser.select", broken)
+        found = served.post("/v1/vispa/respond", {"text": TEXT})
+    assert found.status_code == 500 and found.json()["error"]["code"] == "internal_error"
+    assert TEXT not in found.text and "fault: RuntimeError at broken" in caplog.text and TEXT not in caplog.text

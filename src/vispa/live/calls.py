@@ -1,15 +1,11 @@
-"""One call while it is answered, and who generates its rows."""
+"""One call while it is answered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from threading import Lock
-from typing import Protocol
 
 from vispa.errors import VispaError
-from vispa.generation.engine import Engine
-from vispa.generation.rows import Generated, Row, Sampling
 from vispa.live.events import Event
 
 
@@ -18,33 +14,6 @@ class StoppedError(VispaError):
 
     def __init__(self) -> None:
         super().__init__("The request was stopped before it was answered.")
-
-
-class Ticket(Protocol):
-    """Rows that are being generated."""
-
-    def cancel(self) -> None:
-        """Let the rows go; safe from any thread, and without effect where they are done."""
-
-    def result(self) -> list[Generated]:
-        """The texts, once they are there; raises what went wrong."""
-        ...
-
-
-class Runner(Protocol):
-    """Generates rows of several callers at the same time."""
-
-    def submit(
-        self, rows: Sequence[Row], sampling: Sampling, *, on_text: Callable[[int, str], None] | None = None
-    ) -> Ticket:
-        """Take rows whose steers name their recipe.
-
-        Args:
-            rows: of one caller.
-            sampling: how to decode.
-            on_text: called with the number of a row and what is new of its text, from another thread.
-        """
-        ...
 
 
 class Call:
@@ -61,7 +30,7 @@ class Call:
 
     def __init__(self, tell: Callable[[Event], None] | None = None) -> None:
         self._tell, self._lock = tell, Lock()
-        self._ticket: Ticket | None = None
+        self._parts: list[Callable[[], None]] = []
         self.is_stopped = False
         self.rows = self.prompt_tokens = self.generated_tokens = 0
 
@@ -73,9 +42,9 @@ class Call:
     def stop(self) -> None:
         """Let the work go: rows at the next token, what reads them before its next stage."""
         with self._lock:
-            self.is_stopped, ticket = True, self._ticket
-        if ticket is not None:
-            ticket.cancel()
+            self.is_stopped, parts = True, list(self._parts)
+        for let_go in parts:
+            let_go()
 
     def check(self) -> None:
         """Refuse to go on with what was stopped.
@@ -86,57 +55,9 @@ class Call:
         if self.is_stopped:
             raise StoppedError
 
-    @contextmanager
-    def holding(self, ticket: Ticket) -> Iterator[None]:
-        """Stop a ticket with the call while the context lasts."""
+    def on_stop(self, let_go: Callable[[], None]) -> None:
+        """Have something else stopped with the call, from any thread, even if it was stopped already."""
         with self._lock:
-            self._ticket = ticket
+            self._parts.append(let_go)
         if self.is_stopped:
-            ticket.cancel()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._ticket = None
-
-
-class DirectRunner:
-    """A `Runner` that generates rows in the caller's own thread, and tells each text once it is whole.
-
-    Args:
-        engine: of the model.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-
-    def submit(
-        self, rows: Sequence[Row], sampling: Sampling, *, on_text: Callable[[int, str], None] | None = None
-    ) -> Ticket:
-        """See `Runner.submit`."""
-        return _DirectTicket(self.engine, rows, sampling, on_text)
-
-
-class _DirectTicket:
-    def __init__(
-        self, engine: Engine, rows: Sequence[Row], sampling: Sampling, on_text: Callable[[int, str], None] | None
-    ) -> None:
-        self._asked, self._on_text, self._is_cancelled = (engine, rows, sampling), on_text, False
-
-    def cancel(self) -> None:
-        """See `Ticket.cancel`."""
-        self._is_cancelled = True
-
-    def result(self) -> list[Generated]:
-        """See `Ticket.result`."""
-        engine, rows, sampling = self._asked
-
-        def check(_: int = 0) -> None:
-            if self._is_cancelled:
-                raise StoppedError
-
-        check()
-        texts = engine.generate(rows, sampling, check)
-        for number, one in enumerate(texts if self._on_text is not None else ()):
-            self._on_text(number, one.text)  # type: ignore[misc]
-        return texts
+            let_go()

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from functools import cached_property
 from typing import Any, Unpack
 
+from vispa.generation.scheduler import Scheduler
 from vispa.generation.transformers import TransformersEngine
-from vispa.live.calls import Call, DirectRunner, Runner
+from vispa.live.calls import Call
 from vispa.live.events import Event
 from vispa.live.tasks import Watch, streamed
 from vispa.live.watching import watched
@@ -24,13 +25,9 @@ class AsyncDoors:
     engine: TransformersEngine
 
     @cached_property
-    def runner(self) -> Runner:
-        """Generates the rows of all calls."""
-        return self.new_runner()
-
-    def new_runner(self) -> Runner:
-        """A runner over the pipeline's model."""
-        return DirectRunner(self.engine)
+    def scheduler(self) -> Scheduler:
+        """Writes the rows of all calls in one running batch; begins with the first, and ends with the process."""
+        return Scheduler(self.engine.loaded)
 
     def respond_one(self, request: Request, **sampling: Unpack[SamplingFields]) -> Response:
         """The answer to one request."""
@@ -83,4 +80,4 @@ class AsyncDoors:
         given: dict[str, Any] = dict(fields)
         sampling = {name: given.pop(name) for name in Sampling.__dataclass_fields__ if name in given}
         request = Request(text, mode=mode, toward=toward, **given)
-        return lambda call: watched(self, call, self.runner).respond_one(request, **sampling)
+        return lambda call: watched(self, call, self.scheduler).respond_one(request, **sampling)

@@ -32,7 +32,9 @@ def make_app(service: Service) -> FastAPI:
         service.close()
 
     # No page of documentation: it would load scripts from elsewhere. The description itself is at /openapi.json.
-    app = FastAPI(title="VISPA", version=package_version(), docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=life)
+    app = FastAPI(
+        title="VISPA", version=package_version(), docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=life
+    )
     for routes in (life_routes, openai_routes, vispa_routes, value_routes):
         app.include_router(routes(service))
     faults.install(app)

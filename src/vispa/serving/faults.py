@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from vispa.errors import InputError, NumericalError, VispaError
+from vispa.errors import BusyError, ClosedError, EngineError, InputError, NumericalError, VispaError
 from vispa.files.validation import path_in
 from vispa.serving.settings import RETRY_SECONDS
 
@@ -35,6 +35,14 @@ _CODES = {
 }
 # What a message calls a field that the body calls otherwise.
 _NAMES = {"max-new-tokens": "sampling.max_tokens", "top-p": "sampling.top_p", "value": "values"}
+# What is no fault of a field; the last one holds for whatever a model cannot answer.
+_KINDS: tuple[tuple[type[VispaError], int, str], ...] = (
+    (BusyError, 429, "too_many_rows"),
+    (ClosedError, 503, "draining"),
+    (EngineError, 503, "engine_restarted"),
+    (NumericalError, 422, "not_finite"),
+    (VispaError, 422, "no_answer"),
+)
 _OF_SAMPLING = ("temperature", "seed")
 
 
@@ -83,10 +91,9 @@ def refusal_of(error: BaseException, prefix: str = "", text: str = "text") -> Re
     if isinstance(error, InputError):
         param = text if error.field == "text" else prefix + _in_body(error.field)
         return Refusal(422, f"{param}: {error.problem} {error.advice}", param=param)
-    if isinstance(error, NumericalError):
-        return Refusal(422, str(error), code="not_finite")
-    if isinstance(error, VispaError):
-        return Refusal(422, str(error), code="no_answer")
+    for kind, status, code in _KINDS:
+        if isinstance(error, kind):
+            return Refusal(status, str(error), code=code)
     say_fault(error)
     return Refusal(500, "Something went wrong here; it is in the server's log.")
 

@@ -29,6 +29,6 @@ def life_routes(service: Service) -> APIRouter:
     @router.get("/metrics")
     async def metrics() -> Response:
         """Figures for Prometheus."""
-        return Response(service.metrics.page(service.running, service.waiting), media_type=CONTENT_TYPE)
+        return Response(service.figures(), media_type=CONTENT_TYPE)
 
     return router

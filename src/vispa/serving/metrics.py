@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from vispa.generation.scheduler import Load
 from vispa.live.calls import Call
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -31,10 +32,9 @@ class Metrics:
         self._values = Counter(
             "vispa_values_total", "Answers in which a value took part.", ("value",), registry=registry
         )
-        self._restarts = Counter(
-            "vispa_engine_restarts_total", "Restarts of the engine after a fault.", registry=registry
-        )
         self._running = Gauge("vispa_requests_running", "Requests that are being answered.", registry=registry)
+        self._writing = Gauge("vispa_rows_running", "Rows in the running batch.", registry=registry)
+        self._faults = Gauge("vispa_engine_faults", "Faults after which the engine started anew.", registry=registry)
         self._waiting = Gauge("vispa_rows_waiting", "Rows that wait for a place in the batch.", registry=registry)
 
     def request(self, route: str, status: int, seconds: float) -> None:
@@ -54,12 +54,16 @@ class Metrics:
         for value in values:
             self._values.labels(value).inc()
 
-    def restart(self) -> None:
-        """Count a restart of the engine."""
-        self._restarts.inc()
+    def page(self, running: int, load: Load | None) -> bytes:
+        """All figures, as Prometheus reads them.
 
-    def page(self, running: int, waiting: int) -> bytes:
-        """All figures, as Prometheus reads them."""
+        Args:
+            running: requests.
+            load: of the scheduler; None before there is one.
+        """
         self._running.set(running)
-        self._waiting.set(waiting)
+        if load is not None:
+            self._waiting.set(load.waiting)
+            self._writing.set(load.running)
+            self._faults.set(load.faults)
         return generate_latest(self.registry)

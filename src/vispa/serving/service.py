@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from typing import Literal, TypeVar
 
-from vispa.live.calls import Call, Runner
+from vispa.generation.scheduler import Scheduler
+from vispa.live.calls import Call
 from vispa.live.tasks import Watch
 from vispa.live.watching import watched
 from vispa.pipeline import Vispa
@@ -18,7 +19,6 @@ from vispa.records import Response
 from vispa.serving.asking import Job
 from vispa.serving.faults import Refusal
 from vispa.serving.metrics import Metrics
-from vispa.serving.runner import RestartingRunner
 from vispa.serving.settings import ServerSettings
 
 _logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Service:
         self.metrics = Metrics()
         self.started = int(time.time())
         self._pipeline: Vispa | None = None
-        self._runner: RestartingRunner | None = None
+        self._scheduler: Scheduler | None = None
         self._watches: set[Watch[object]] = set()
         self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="vispa-serve")
         self._drain_until = float("inf")
@@ -66,14 +66,14 @@ class Service:
     def _warm(self) -> None:
         try:
             pipeline = self._load()
-            runner = RestartingRunner(lambda: pipeline.new_runner(), self.metrics.restart)
+            scheduler = Scheduler(pipeline.model)
             # What is made on first use is made now, and not by several requests at once.
             _ = pipeline.stances, pipeline.picker, pipeline.chooser.encoder
-            watched(pipeline, Call(), runner).respond(_WARM_UP, k=1, max_new_tokens=8)
+            watched(pipeline, Call(), scheduler).respond(_WARM_UP, k=1, max_new_tokens=8)
         except BaseException as error:
             self.fault, self.state = error, "failed"
             return
-        self._pipeline, self._runner = pipeline, runner
+        self._pipeline, self._scheduler = pipeline, scheduler
         if self.state == "starting":
             self.state = "ready"
             _logger.info("ready: %s", pipeline.model.name)
@@ -98,8 +98,8 @@ class Service:
     def close(self) -> None:
         """Let go of threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        if self._runner is not None:
-            self._runner.close()
+        if self._scheduler is not None:
+            self._scheduler.close()
 
     # ---------------------------------------------------------------- work
 
@@ -107,11 +107,6 @@ class Service:
     def running(self) -> int:
         """Number of requests that are being answered."""
         return len(self._watches)
-
-    @property
-    def waiting(self) -> int:
-        """Number of rows that wait for a place in the batch."""
-        return 0 if self._runner is None else self._runner.waiting
 
     @property
     def pipeline(self) -> Vispa:
@@ -126,10 +121,14 @@ class Service:
         return self._pipeline
 
     @property
-    def runner(self) -> Runner:
-        """Generates the rows of all requests."""
-        assert self._runner is not None
-        return self._runner
+    def scheduler(self) -> Scheduler:
+        """Writes the rows of all requests; there once the server is ready."""
+        assert self._scheduler is not None
+        return self._scheduler
+
+    def figures(self) -> bytes:
+        """The page of figures."""
+        return self.metrics.page(self.running, None if self._scheduler is None else self._scheduler.load())
 
     def begin(self, work: Callable[[Call], T]) -> Watch[T]:
         """Begin work in a thread.
@@ -150,6 +149,6 @@ class Service:
 
     def answer(self, job: Job, call: Call) -> Response:
         """The answer to a job of one request."""
-        answer = watched(job.pipeline, call, self.runner).respond_one(job.requests[0], **vars(job.sampling))
+        answer = watched(job.pipeline, call, self.scheduler).respond_one(job.requests[0], **vars(job.sampling))
         self.metrics.call(call, (one.value for one in answer.values))
         return answer

@@ -59,7 +59,7 @@ def vispa_routes(service: Service) -> APIRouter:
         log_texts(service, http, *(item.text for item in body.items))
 
         def records(call: Call) -> list[dict[str, Any]]:
-            pipeline = watched(job.pipeline, call, service.runner)
+            pipeline = watched(job.pipeline, call, service.scheduler)
             answers = pipeline.respond_many(job.requests, **vars(job.sampling))
             chosen = [one.value for answer in answers if not isinstance(answer, Failure) for one in answer.values]
             service.metrics.call(call, chosen)
