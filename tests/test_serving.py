@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from served import TEXT, Served, embedded_pipeline, started
+from typer.testing import CliRunner
 
-from vispa import OvertonResponse, Vispa
+from vispa import OvertonResponse, Recipe, Vispa
+from vispa.cli.main import app
+from vispa.errors import InputError, VispaError
 
 openai = pytest.importorskip("openai")
 
@@ -119,8 +124,6 @@ def test_recipes_by_name_and_by_field(client: openai.OpenAI, pipeline: Vispa) ->
     recipe = {"estimator": "mean", "blocks": [2], "magnitude": "residual", "amount": 0.6}
     text, steering = comment(recipe)
     assert steering["blocks"] == [2] and steering["amount"] == 0.6
-    from vispa import Recipe
-
     own = pipeline.variant(recipe=Recipe.from_mapping(recipe)).respond(TEXT, values="karma", max_new_tokens=16)
     assert text == own.comments[0].text
     for wrong, path in (
@@ -178,3 +181,41 @@ def test_events_of_the_plain_stream(served: Served) -> None:
     assert names[0] == "event: selection" and names[-1] == "event: response" and set(names[1:-1]) == {"event: comment"}
     answer = json.loads(blocks[-2].partition("data: ")[2])["answer"]
     assert answer["text"] == body["text"]
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, arguments)
+
+
+def test_the_command_line_asks_a_server(served: Served, pipeline: Vispa, tmp_path: Path) -> None:
+    asked = ("--k", "2", "--max-new-tokens", "8", "--server")
+    found = run("respond", TEXT, *asked, served.url, "--json")
+    own = pipeline.respond(TEXT, k=2, max_new_tokens=8)
+    assert found.exit_code == 0 and plain(json.loads(found.stdout)) == plain(own.model_dump(mode="json"))
+    assert "karma" in run("respond", TEXT, "--values", "karma", "--max-new-tokens", "4", "--server", served.url).stdout
+    (tmp_path / "recipe.toml").write_text('estimator = "mean"\nblocks = [2]\nmagnitude = "residual"\namount = 0.5\n')
+    steered = run(
+        "respond", TEXT, *asked, f"{served.url}/v1", "--json", "--recipe", str(tmp_path / "recipe.toml"),
+        "--mode", "distributional", "--weights", "relevance", "--options", "Yes|No",
+    )  # fmt: skip
+    record = json.loads(steered.stdout)
+    assert record["mixture"] == "relevance" and record["provenance"]["steering"]["blocks"] == [2]
+
+    lines = tmp_path / "lines.txt"
+    lines.write_text("\n".join([TEXT, "word " * 3500, *(f"Lending my {one} to a friend" for one in "abcdefgh")]))
+    output = tmp_path / "answers.jsonl"
+    batch = ("batch", str(lines), "-o", str(output), *asked, served.url, "--json")
+    first, second = run(*batch), run(*batch)
+    assert isinstance(first.exception, VispaError) and json.loads(first.stdout)["failed"] == 1
+    assert json.loads(second.stdout)["answered_now"] == 1
+    records = [json.loads(line) for line in output.read_text().splitlines()]
+    assert len(records) == 10 and records[0]["response"] == own.response and "error" in records[1]
+    other = run("batch", str(lines), "-o", str(output), "--k", "3", "--server", served.url)
+    assert isinstance(other.exception, InputError) and "other settings" in str(other.exception)
+
+
+def test_refusals_of_a_server_keep_their_exit_codes(served: Served) -> None:
+    unknown = run("respond", TEXT, "--values", "karmaa", "--server", served.url)
+    assert isinstance(unknown.exception, InputError) and unknown.exception.field == "values"
+    long = run("respond", "word " * 3500, "--server", served.url)
+    assert isinstance(long.exception, VispaError) and not isinstance(long.exception, InputError)

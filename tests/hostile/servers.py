@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostile.cases import Case, File, refused
+from hostile.cases import Case, File, Out, refused
 from hostile.files import Maker
 
 SERVING: dict[str, Maker] = {
@@ -13,6 +13,8 @@ SERVING: dict[str, Maker] = {
 }
 
 _LONG = "k" * 24
+# Where nothing listens.
+_NOWHERE = "http://127.0.0.1:9"
 
 SERVE: tuple[Case, ...] = (
     refused("serve", "--host", "0.0.0.0", say=("--host", "there is no key", "VISPA_API_KEYS")),
@@ -47,4 +49,26 @@ SERVE: tuple[Case, ...] = (
     refused("serve", "--weights", '{"karma": -1}', say="karma"),
     refused("serve", "--recipe", "nowhere.toml", say="nowhere.toml"),
     refused("serve", "--api-timeout", "3", say=("--api-timeout", "has no effect")),
+)
+
+#: Commands that a server is to answer which is none.
+REMOTE: tuple[Case, ...] = (
+    *(
+        refused("respond", "Feeding ducks", "--server", address, say=("--server", "http"))
+        for address in ("", "localhost", "file:///etc/passwd", "http://[", "ftp://a.example", "\x1b[31m")
+    ),
+    *(
+        refused("respond", "Feeding ducks", "--server", _NOWHERE, *more, say=(more[0], "has no effect with --server"))
+        for more in (("--model", "embedded"), ("--taxonomy", "."), ("--selector", "nli"), ("--threads", "1"))
+    ),
+    refused("respond", "Feeding ducks", "--server", _NOWHERE, "--recipe", "nowhere.toml", say="nowhere.toml"),
+    refused("respond", "Feeding ducks", "--server", _NOWHERE, "--temperature", "-1", say="temperature"),
+    refused("respond", "Feeding ducks", "--server", _NOWHERE, "--toward", "x", say=("--toward", "no effect")),
+    refused("respond", " ", "--server", _NOWHERE, say="text: is empty"),
+    refused(
+        "respond", "Feeding ducks", "--server", _NOWHERE, environment={"VISPA_API_KEY": "a b"}, say="VISPA_API_KEY"
+    ),
+    refused("respond", "Feeding ducks", "--server", _NOWHERE, code=1, say=("127.0.0.1:9", "cannot be reached")),
+    refused("batch", File("lines.txt"), "-o", Out("o.jsonl"), "--server", _NOWHERE, code=1, say="cannot be reached"),
+    refused("batch", File("lines.txt"), "-o", Out("o.jsonl"), "--server", "x", say="--server"),
 )

@@ -69,4 +69,5 @@ TABLES: dict[str, tuple[Case, ...]] = {
     "bank": banks.BANK,
     "models": banks.MODEL,
     "serve": servers.SERVE,
+    "remote": servers.REMOTE,
 }

@@ -44,10 +44,21 @@ def batch(
     from vispa.items.answering import answer_file, check_batch_output
 
     check_batch_output(output, (items_file, setup.steering.recipe_file, reading.prompts, Path(reading.weights)))
-    refuse_idle(context, setup.idle(mode))
+    started = time.perf_counter()
+    remote = None
+    if asking.server is not None:
+        from vispa.cli.remote import Remote
+
+        remote = Remote(context, setup, asking)
+    else:
+        refuse_idle(context, setup.idle(mode))
     items = read_items(items_file, mode)[:limit]
     for item in items:
         check_item_text(item)
+    if remote is not None:
+        with progress_bars() as progress:
+            _report(remote.answer_file(items, output, overwrite=overwrite, started=started, progress=progress), as_json)
+        return
     known = setup.check()
     given = {"toward": asking.toward, "options": asking.choices, "passages": reading.passages}
     shared = {**given, **setup.request_options(known)}
@@ -55,7 +66,6 @@ def batch(
 
     requests = {item.id: item_request(item, shared, own_stances=setup.own_stances) for item in items}
     checked_requests(requests, known)
-    started = time.perf_counter()
     with progress_bars() as progress:
         found = answer_file(
             setup.load(known, progress),

@@ -241,6 +241,10 @@ class Asking:
         typer.Option(help="Target of steerable mode: a value, a right or duty, or a group (POLPARTY_Democrat)."),
     ] = None
     options: Annotated[str | None, typer.Option(help="What may be answered, separated by `|`.")] = None
+    server: Annotated[
+        str | None,
+        typer.Option(help="Address of a `vispa serve` that answers; its key is in VISPA_API_KEY."),
+    ] = None
 
     @property
     def checked_mode(self) -> Mode:

@@ -39,6 +39,11 @@ def respond(
     # Bad input is refused before seconds go into loading a model.
     text = text_argument(text)
     check_text(text)
+    if asking.server is not None:
+        from vispa.cli.remote import Remote
+
+        _show(Remote(context, setup, asking).respond(text, question), as_json)
+        return
     refuse_idle(context, setup.idle(asking.checked_mode))
     known = setup.check()
     from vispa.modes.checking import checked
@@ -57,6 +62,10 @@ def respond(
     with progress_bars() as progress:
         vispa = setup.load(known, progress)
         answer = vispa.respond_one(request, **asdict(setup.decoding.sampling))
+    _show(answer, as_json)
+
+
+def _show(answer: Response, as_json: bool) -> None:
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:

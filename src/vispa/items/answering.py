@@ -86,16 +86,52 @@ def answer_file(
     Raises:
         InputError, OutputError: as `BatchRun`.
     """
+
+    def respond(asked: Sequence[Request]) -> list[Response | Failure]:
+        return vispa.respond_many(asked, **asdict(sampling))
+
+    settings = batch_settings(vispa, options, sampling)
+    return answered_file(
+        respond, items, requests, output, settings, overwrite=overwrite, started=started, progress=progress
+    )
+
+
+def answered_file(
+    respond: Callable[[Sequence[Request]], Sequence[Response | Failure]],
+    items: Sequence[Item],
+    requests: Mapping[Identifier, Request],
+    output: Path,
+    settings: dict[str, Any],
+    *,
+    overwrite: bool = False,
+    started: float | None = None,
+    progress: Progress | None = None,
+) -> BatchSummary:
+    """The same with whoever answers.
+
+    Args:
+        respond: gives an answer to each request.
+        items: see `answer_file`, as all that is not here.
+        requests: see there.
+        output: see there.
+        settings: all that determines the answers.
+        overwrite: see there.
+        started: see there.
+        progress: see there.
+
+    Raises:
+        InputError, OutputError: as `BatchRun`.
+    """
     started = time.perf_counter() if started is None else started
     tokens = 0
 
-    def answer(chunk: Sequence[Item]) -> list[Response | Failure]:
+    def answer(chunk: Sequence[Item]) -> Sequence[Response | Failure]:
         nonlocal tokens
-        answers = vispa.respond_many([requests[item.id] for item in chunk], **asdict(sampling))
+        answers = respond([requests[item.id] for item in chunk])
         tokens += sum(comment.tokens for one in answers for comment in getattr(one, "comments", ()))
         return answers
 
-    run = BatchRun(items, output, batch_settings(vispa, options, sampling), overwrite=overwrite)
+    run = BatchRun(items, output, settings, overwrite=overwrite)
     asked = run.run(answer, None if progress is None else lambda done: progress("answering", done, len(items)))
     seconds = time.perf_counter() - started
     return BatchSummary(

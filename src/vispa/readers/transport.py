@@ -6,7 +6,7 @@ import ssl
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from queue import Empty, SimpleQueue
 from threading import Thread, local
 from typing import Any, TypeVar
@@ -67,8 +67,19 @@ def http_client() -> Any:
     """A client for `openai.OpenAI` that guards every response, those of errors and redirects included."""
     import openai
 
+    return guarded_client(openai.DefaultHttpxClient)
+
+
+def guarded_client(kind: Callable[..., Any], headers: Mapping[str, str] | None = None, **more: Any) -> Any:
+    """The same of any kind of httpx client.
+
+    Args:
+        kind: makes it.
+        headers: of every request.
+        **more: what else it is made with.
+    """
     # `Accept-Encoding`: the one compression that is undone here, within the limit.
-    return openai.DefaultHttpxClient(event_hooks={"response": [_guard]}, headers={"Accept-Encoding": "gzip"})
+    return kind(event_hooks={"response": [_guard]}, headers={"Accept-Encoding": "gzip", **(headers or {})}, **more)
 
 
 def certificate_problem(error: BaseException) -> str | None:
