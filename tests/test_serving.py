@@ -211,7 +211,7 @@ def test_the_command_line_asks_a_server(served: Served, pipeline: Vispa, tmp_pat
     records = [json.loads(line) for line in output.read_text().splitlines()]
     assert len(records) == 10 and records[0]["response"] == own.response and "error" in records[1]
     other = run("batch", str(lines), "-o", str(output), "--k", "3", "--server", served.url)
-    assert isinstance(other.exception, InputError) and "other settings" in str(other.exception)
+    assert isinstance(other.exception, InputError) and "was begun with other" in str(other.exception)
 
 
 def test_refusals_of_a_server_keep_their_exit_codes(served: Served) -> None:
