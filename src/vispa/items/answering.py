@@ -90,10 +90,8 @@ def answer_file(
     def respond(asked: Sequence[Request]) -> list[Response | Failure]:
         return vispa.respond_many(asked, **asdict(sampling))
 
-    settings = batch_settings(vispa, options, sampling)
-    return answered_file(
-        respond, items, requests, output, settings, overwrite=overwrite, started=started, progress=progress
-    )
+    more: dict[str, Any] = {"overwrite": overwrite, "started": started, "progress": progress}
+    return answered_file(respond, items, requests, output, batch_settings(vispa, options, sampling), **more)
 
 
 def answered_file(
@@ -107,15 +105,15 @@ def answered_file(
     started: float | None = None,
     progress: Progress | None = None,
 ) -> BatchSummary:
-    """The same with whoever answers.
+    """As `answer_file`, with whoever answers.
 
     Args:
         respond: gives an answer to each request.
-        items: see `answer_file`, as all that is not here.
+        items: see `answer_file`.
         requests: see there.
         output: see there.
         settings: all that determines the answers.
-        overwrite: see there.
+        overwrite: see `answer_file`.
         started: see there.
         progress: see there.
 
