@@ -13,6 +13,7 @@ from test_house import modules
 CALLERS = {
     "vispa.evaluation.intervals",
     "vispa.files.append_log",
+    "vispa.generation.scheduler",
     "vispa.generation.transformers",
     "vispa.models.loading",
     "vispa.models.nli",
