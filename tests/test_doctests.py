@@ -15,6 +15,7 @@ CALLERS = {
     "vispa.files.append_log",
     "vispa.generation.scheduler",
     "vispa.generation.transformers",
+    "vispa.live.doors",
     "vispa.models.loading",
     "vispa.models.nli",
     "vispa.pipeline",
