@@ -133,7 +133,14 @@ def comparison(text: str) -> SimpleNamespace:
     difference = SimpleNamespace(difference=0.0, low=0.0, high=0.0, p_value=1.0)
     method = SimpleNamespace(differences={text: difference}, flipped_by=text, gained=(text,), lost=())
     return SimpleNamespace(
-        task=text, items=1, judge=text, methods={text: method}, only_in_first=(text,), only_in_second=()
+        task=text,
+        items=1,
+        judge=text,
+        budget=3,
+        outdated={text: text},
+        methods={text: method},
+        only_in_first=(text,),
+        only_in_second=(),
     )
 
 

@@ -124,8 +124,9 @@ class RunningBatch:
             firsts = self._mask.argmax(-1).tolist()
             for place, writing in enumerate(rows):
                 writing.begin(self._mask.shape[1] - firsts[place])
-                if writing.row.steers:
-                    writing.shift = {block: amounts[place] for block, amounts in lengths.items()}
+                # Blocks at which only other rows of the batch are steered say nothing of this one.
+                own = active.plan.steered_blocks(writing.row.steers)
+                writing.shift = {block: amounts[place] for block, amounts in lengths.items() if block in own}
             self._choose(logits)
 
     @property

@@ -83,3 +83,8 @@ class SteeringPlan:
     def subject_shares(self) -> torch.Tensor:
         """[K] factors on the shifts at the tokens of what prompts are about."""
         return torch.tensor([recipe.subject_share for _, recipe in self.keys])
+
+    def steered_blocks(self, steers: Sequence[Steer]) -> frozenset[int]:
+        """The blocks at which any of some steers shifts, or would for another prompt."""
+        keys = [self.keys.index((steer.value, steer.recipe or self.default)) for steer in steers]
+        return frozenset(block for block, spec in self.blocks.items() if any(spec.used[key] for key in keys))
