@@ -214,3 +214,17 @@ def test_a_random_bank_is_refused_alike(make_model: Callable[..., LoadedModel]) 
         bank.check_steers(bank.recipe)
     assert not any(bank.steers(value) for value in VALUES)
     random_bank().check_steers(COEFFICIENT)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(),
+        Recipe("refined", (1, 2), magnitude="coefficient", amount=1.25, subject_share=0.5, minimal_quality=0.0),
+        Recipe(depth=(0.2, 0.4), best=2, amounts={"karma": 0.8}, gate=0.9, cap=0.5, both_ways=True),
+    ],
+)
+def test_what_is_not_as_by_default_makes_the_same_recipe_again(recipe: Recipe) -> None:
+    found = recipe.as_mapping()
+    assert Recipe.from_mapping(json.loads(json.dumps(found))) == recipe
+    assert not any(found[name] == getattr(Recipe, name) for name in found)

@@ -16,8 +16,8 @@ from vispa.models.encoder import load_encoder
 from vispa.models.loading import EMBEDDED, load_model
 from vispa.steering.bank_cache import bank_path, cached_bank
 from vispa.steering.recipe import Recipe, portable_recipe
+from vispa.study.expression import asked_situations
 from vispa.study.known import pair_sentences
-from vispa.study.personas import persona_situations
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
 from vispa.tuning.search import REFINED, Search
@@ -45,9 +45,8 @@ def judge(taxonomy):
 
 def _search(loaded, taxonomy, judge, seconds=3600.0, seed=0):
     engine = TransformersEngine(loaded, cached_bank(loaded, taxonomy))
-    values = [taxonomy[slug] for slug in _VALUES]
-    situations = persona_situations(loaded, values, development_situations())
-    return Search(Bench(engine, judge, situations, _VALUES, 12), time.monotonic() + seconds, seed)
+    situations = asked_situations(loaded, development_situations())
+    return Search(Bench(engine, judge, situations, taxonomy, _VALUES, 12), time.monotonic() + seconds, seed)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,7 +12,7 @@ from vispa.cli.grouping import options_of
 from vispa.cli.options import Asking, Loading
 from vispa.cli.setup import Setup, mixture_option, refuse_idle
 from vispa.errors import InputError
-from vispa.request import RECIPES, Request, check_request
+from vispa.request import Request, check_request
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,16 +108,7 @@ def _how(setup: Setup, asking: Asking) -> dict[str, Any]:
         found["weights"] = mixture.shares or mixture.kind
     recipe = setup.loaded_recipe()
     if recipe is not None:
-        found["recipe"] = recipe if recipe in RECIPES else _written(recipe)
+        found["recipe"] = recipe if isinstance(recipe, str) else recipe.as_mapping()
     if setup.steering.polarity != "own":
         found["polarity"] = setup.steering.polarity
     return found
-
-
-def _written(recipe: Any) -> dict[str, Any]:
-    """The fields of a recipe that are not the default's, as JSON has them."""
-    return {
-        field.name: dict(given) if isinstance(given, Mapping) else list(given) if isinstance(given, tuple) else given
-        for field in fields(recipe)
-        if (given := getattr(recipe, field.name)) != field.default
-    }

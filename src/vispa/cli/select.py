@@ -72,7 +72,7 @@ def select(
     if text is not None:
         (found,) = chosen([text])
         if as_json:
-            print_json({"text": text, "values": [one.model_dump() for one in found], "selector": chooser.selector.name})
+            print_json(chooser.record(text, found))
         else:
             print_selected(text, found, values)
         return

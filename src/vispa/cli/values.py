@@ -49,7 +49,7 @@ def _list(taxonomy: Taxonomy) -> None:
 def _show(taxonomy: Taxonomy, value: Value, as_json: bool) -> None:
     pairs = taxonomy.pairs(value.slug)
     if as_json:
-        print_json({**asdict(value), "pairs": [asdict(pair) for pair in pairs]})
+        print_json(taxonomy.record(value.slug))
         return
     rows = [
         ("family", value.family),

@@ -83,8 +83,8 @@ class Line:
             longest, prompt = max(longest, writing.longest), max(prompt, len(writing.row.prompt.ids))
             count = len(taken) + 1
             # One row alone always fits.
-            has_room = _fits(self._running, len(running) + count, longest) or not (taken or running)
-            if not (has_room and (_fits(self._reading, count, prompt) or not taken)):
+            has_room = self._running.holds(len(running) + count, longest) or not (taken or running)
+            if not (has_room and (self._reading.holds(count, prompt) or not taken)):
                 break
             if taken and not joins and ticket is not taken[0].ticket:
                 break
@@ -94,8 +94,3 @@ class Line:
                 (self._tickets.append if joins else self._tickets.appendleft)(ticket)
         order = {id(place.ticket): number for number, place in reversed(list(enumerate(taken)))}
         return sorted(taken, key=lambda place: order[id(place.ticket)])
-
-
-def _fits(budget: Budget, rows: int, longest: int) -> bool:
-    """Whether so many rows of one length are within a budget."""
-    return (budget.rows is None or rows <= budget.rows) and (budget.tokens is None or rows * longest <= budget.tokens)

@@ -16,6 +16,7 @@ from vispa.files.destination import Destination, differing_settings
 from vispa.files.reading import read_object
 from vispa.files.writing import check_output, replacing
 from vispa.items.item import Item
+from vispa.items.lines import record_line
 from vispa.readers.base import Failure
 from vispa.records import Response
 from vispa.request import Request, Sampling
@@ -321,18 +322,6 @@ def check_batch_output(output: Path, inputs: Iterable[Path | None]) -> None:
     beside = (settings_path(output), retried_path(output), Destination(output, "output").lock_file)
     for path in (output, *beside):
         check_output(path, given)
-
-
-def record_line(item: Item, response: Response | Failure) -> bytes:
-    """An answer as a JSON line; timings are left out, because they differ between runs.
-
-    An item whose aggregating model failed has the fields `id` and `error`.
-    """
-    if isinstance(response, Failure):
-        record: dict[str, Any] = {"error": response.reason}
-    else:
-        record = response.model_dump(mode="json", exclude={"provenance": {"timings"}})
-    return json.dumps({"id": item.id, **record}, ensure_ascii=False).encode() + b"\n"
 
 
 def _earlier_settings(path: Path) -> dict[str, Any] | None:

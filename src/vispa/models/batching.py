@@ -36,6 +36,11 @@ class Budget:
             if most is not None and most < 1:
                 raise InputError(name, f"are {most} a batch.", "Give at least 1.")
 
+    def holds(self, rows: int, longest: int) -> bool:
+        """Whether so many rows fit, the longest of `longest` tokens."""
+        within = self.tokens is None or rows * longest <= self.tokens
+        return within and (self.rows is None or rows <= self.rows)
+
 
 #: Of prompts that a language model continues.
 DECODING = Budget(tokens=16384, rows=256)
@@ -72,9 +77,7 @@ def token_batches(lengths: Sequence[int], budget: Budget, *, longest_first: bool
     batch: list[int] = []
     for place in order:
         width = lengths[batch[0] if longest_first and batch else place]
-        count = len(batch) + 1
-        over_tokens = budget.tokens is not None and count * width > budget.tokens
-        if batch and (over_tokens or (budget.rows is not None and count > budget.rows)):
+        if batch and not budget.holds(len(batch) + 1, width):
             yield batch
             batch = []
         batch.append(place)

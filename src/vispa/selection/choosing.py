@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,10 @@ class Chooser:
         from vispa.selection.explaining import explained
 
         return explained(self.selector, texts, selections)
+
+    def record(self, text: str, selected: Sequence[Selection]) -> dict[str, Any]:
+        """The values of a text, as JSON can say them."""
+        return {"text": text, "values": [one.model_dump() for one in selected], "selector": self.selector.name}
 
     def choosing(self, request: Request) -> Choosing:
         """How the values of a request are chosen, as the record of its answer says it."""

@@ -14,7 +14,6 @@ from vispa.modes.checking import checked
 from vispa.request import Request
 from vispa.serving.answering import log_texts, waited
 from vispa.serving.faults import refusal_of
-from vispa.serving.records import selection_record, value_record
 from vispa.serving.schemas import SelectBody
 from vispa.serving.service import Service
 
@@ -33,7 +32,7 @@ def value_routes(service: Service) -> APIRouter:
 
         def record(_: Call) -> dict[str, Any]:
             (found,) = pipeline.chooser.select([request])
-            return selection_record(request.text, found, pipeline.chooser.selector.name)
+            return pipeline.chooser.record(request.text, found)
 
         return JSONResponse(await waited(service, http, record, refusal_of))
 
@@ -45,6 +44,6 @@ def value_routes(service: Service) -> APIRouter:
     @router.get("/values/{name}")
     def value(name: str) -> dict[str, Any]:
         """One value, by slug, label or alias, with its contrastive pairs."""
-        return value_record(service.pipeline.taxonomy, name)
+        return service.pipeline.taxonomy.record(name)
 
     return router

@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, Response
 
+from vispa.items.lines import answer_record
 from vispa.live.calls import Call
 from vispa.live.events import Event
 from vispa.live.watching import watched
@@ -18,7 +19,6 @@ from vispa.records import Response as Answer
 from vispa.serving.answering import Sent, log_texts, streamed, waited
 from vispa.serving.asking import Job, asked_request, prepared, sampling_of
 from vispa.serving.faults import refusal_of
-from vispa.serving.records import item_record
 from vispa.serving.schemas import BatchBody, RespondBody
 from vispa.serving.service import Service
 
@@ -64,7 +64,7 @@ def vispa_routes(service: Service) -> APIRouter:
             chosen = [one.value for answer in answers if not isinstance(answer, Failure) for one in answer.values]
             service.metrics.call(call, chosen)
             names = [number if item.id is None else item.id for number, item in enumerate(body.items)]
-            return [item_record(name, answer) for name, answer in zip(names, answers, strict=True)]
+            return [answer_record(name, answer) for name, answer in zip(names, answers, strict=True)]
 
         return JSONResponse({"items": await waited(service, http, records, refusal_of)})
 

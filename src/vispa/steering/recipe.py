@@ -144,6 +144,15 @@ class Recipe:
             raise InputError(f"{place} field {error.field}", error.problem, error.advice) from error
         return recipe
 
+    def as_mapping(self) -> dict[str, Any]:
+        """The fields that are not as they are by default, as JSON and TOML can say them; `from_mapping` reads them."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: dict(one) if isinstance(one, Mapping) else list(one) if isinstance(one, tuple) else one
+            for name, one in given.items()
+            if one != getattr(Recipe, name)
+        }
+
     def chosen_blocks(self, count: int) -> tuple[int, ...]:
         """The blocks to steer in a model of `count` blocks.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vispa.errors import InputError, TaxonomyError, check_choice
 from vispa.taxonomy.pairs import ContrastivePair, read_pairs
@@ -159,6 +159,10 @@ class Taxonomy:
         if slug not in self._pairs:
             self._pairs[slug] = read_pairs(self._pair_files[slug])
         return self._pairs[slug]
+
+    def record(self, name: str) -> dict[str, Any]:
+        """A value with its pairs, as JSON can say it."""
+        return {**asdict(self[name]), "pairs": [asdict(pair) for pair in self.pairs(name)]}
 
     def has_pairs(self, name: str) -> bool:
         """Whether there is a file of contrastive pairs for a value."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import fields
 from pathlib import Path
 
 from vispa.files.drawing import drawing, require_matplotlib
@@ -41,15 +40,11 @@ def write_frontier(found: Tuned, folder: Path) -> list[Path]:
 
 def _as_toml(recipe: Recipe) -> str:
     """What of a recipe is not as it is by default, as `--recipe` reads it."""
-    given = {field.name: getattr(recipe, field.name) for field in fields(Recipe)}
-    plain = {
-        name: list(own) if isinstance(own, tuple) else own
-        for name, own in given.items()
-        if name != "amounts" and own != getattr(Recipe(), name) and own is not None
-    }
+    plain = recipe.as_mapping()
+    amounts = plain.pop("amounts", {})
     # Names, numbers, lists and truth values are written alike in JSON and TOML.
     lines = [f"{name} = {json.dumps(own)}" for name, own in plain.items()]
-    own = [f"{json.dumps(value)} = {amount}" for value, amount in recipe.amounts.items()]
+    own = [f"{json.dumps(value)} = {amount}" for value, amount in amounts.items()]
     return "\n".join([*lines, *(["", "[amounts]", *own] if own else []), ""])
 
 

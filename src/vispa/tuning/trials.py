@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from vispa.generation.rows import Sampling
 from vispa.generation.transformers import TransformersEngine
 from vispa.steering.recipe import Recipe
 from vispa.study.expression import Expression, Situation, measure_expressions
+from vispa.study.personas import persona_situations
 from vispa.study.value_judge import ValueJudge
+from vispa.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Bench:
     Attributes:
         engine: the model with its bank.
         judge: of comments.
-        situations: to comment on, the first ones first; with the prompts of personas.
+        situations: to comment on, the first ones first.
+        taxonomy: of the values.
         values: slugs of the values to steer toward.
         tokens: longest comment.
     """
@@ -51,6 +54,7 @@ class Bench:
     engine: TransformersEngine
     judge: ValueJudge
     situations: tuple[Situation, ...]
+    taxonomy: Taxonomy
     values: tuple[str, ...]
     tokens: int
 
@@ -78,13 +82,15 @@ class Bench:
         self, recipes: Sequence[Recipe | None], situations: slice, progress: Callable[[int], None] | None = None
     ) -> list[Expression]:
         """The measures of recipes on some of the situations; see `run`."""
-        return self._measured(recipes, [replace(one, personas={}) for one in self.situations[situations]], progress)
+        return self._measured(recipes, self.situations[situations], progress)
 
     def measure_personas(
         self, recipes: Sequence[Recipe | None], situations: slice, progress: Callable[[int], None] | None = None
     ) -> list[Expression]:
         """The same where the model is also asked in words to hold each value."""
-        return self._measured(recipes, self.situations[situations], progress)
+        texts = [one.text for one in self.situations[situations]]
+        values = [self.taxonomy[value] for value in self.values]
+        return self._measured(recipes, persona_situations(self.engine.loaded, values, texts), progress)
 
     def _measured(
         self,

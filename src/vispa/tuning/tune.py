@@ -14,8 +14,8 @@ from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import cached_bank, keep_tuned
 from vispa.steering.fitting import Progress
 from vispa.steering.recipe import portable_recipe
+from vispa.study.expression import asked_situations
 from vispa.study.known import pair_sentences
-from vispa.study.personas import persona_situations
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
 from vispa.tuning.search import ESTIMATOR, Search, describe
@@ -80,8 +80,8 @@ def tune(
     started = time.monotonic()
     judge = ValueJudge(load_encoder(), pair_sentences(taxonomy).half(odd=False))
     bank = cached_bank(loaded, taxonomy, estimators=(ESTIMATOR,), progress=progress)
-    situations = persona_situations(loaded, taxonomy.values, development_situations())
-    bench = Bench(TransformersEngine(loaded, bank), judge, situations, tuple(bank.info.values), TOKENS)
+    situations = asked_situations(loaded, development_situations())
+    bench = Bench(TransformersEngine(loaded, bank), judge, situations, taxonomy, tuple(bank.info.values), TOKENS)
     search = Search(bench, started + 60 * minutes * _SEARCHING, seed, progress)
     chosen = search.run((portable_recipe(),))
     found = bench.engine.bank or bank
