@@ -68,8 +68,8 @@ def test_faults_come_through(vispa: Vispa) -> None:
 def test_what_is_stopped_goes_no_further(vispa: Vispa) -> None:
     call = Call()
     call.stop()
-    with pytest.raises(StoppedError):
-        watched(vispa, call, vispa.scheduler).respond("Selling a broken car")
+    with watched(vispa, call, vispa.scheduler) as pipeline, pytest.raises(StoppedError):
+        pipeline.respond("Selling a broken car")
 
     ended = threading.Event()
 
@@ -84,14 +84,18 @@ def test_what_is_stopped_goes_no_further(vispa: Vispa) -> None:
 
 def test_a_call_counts_what_it_costs(vispa: Vispa) -> None:
     call = Call()
-    answer = watched(vispa, call, vispa.scheduler).respond(TEXT, k=2, **vars(Sampling(12)))
+    with watched(vispa, call, vispa.scheduler) as pipeline:
+        answer = pipeline.respond(TEXT, k=2, **vars(Sampling(12)))
     assert call.rows == 2 and call.generated_tokens == sum(one.tokens for one in answer.comments) > 0
     assert call.prompt_tokens > call.rows
 
 
 def test_a_variant_is_watched_with_its_own_recipe(vispa: Vispa) -> None:
     other = vispa.variant(recipe=Recipe("mean", (2,), magnitude="residual", amount=0.5))
-    answers = [watched(one, Call(), vispa.scheduler).respond(TEXT, k=2, max_new_tokens=16) for one in (vispa, other)]
+    answers = []
+    for one in (vispa, other):
+        with watched(one, Call(), vispa.scheduler) as pipeline:
+            answers.append(pipeline.respond(TEXT, k=2, max_new_tokens=16))
     plain = other.respond(TEXT, k=2, max_new_tokens=16)
     assert [one.text for one in answers[1].comments] == [one.text for one in plain.comments]
     assert answers[0].provenance.steering != answers[1].provenance.steering

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,8 @@ def serve(
 
     Example: `vispa serve --port 8000`
     """
+    # Threads of OpenMP that spin between two steps take the processor from those that answer. Read once, with torch.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from vispa.serving.server import listening
         from vispa.serving.server import serve as run

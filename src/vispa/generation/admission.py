@@ -1,14 +1,22 @@
-"""Whose turn it is: rows that wait, taken one of each request in turn, as many as there is room for."""
+"""Whose turn it is: rows that wait, taken one of each request in turn, as many as there is room for.
+
+A request of which nothing is written yet goes before the further rows of others, so that it has its first words soon.
+"""
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
+import time
 from collections.abc import Sequence
+from itertools import count
 from typing import NamedTuple
 
 from vispa.generation.running import Writing
 from vispa.generation.tickets import Ticket
 from vispa.models.batching import Budget
+
+#: Seconds by which a new request goes before the further rows of others; those who waited longer are not passed by.
+HEAD_START = 10.0
 
 
 class Place(NamedTuple):
@@ -33,7 +41,9 @@ class Line:
 
     def __init__(self, running: Budget, reading: Budget) -> None:
         self._running, self._reading = running, reading
-        self._tickets: deque[Ticket] = deque()
+        # By the time since when each has waited for its turn, those of one time in the order in which they came.
+        self._tickets: list[tuple[float, int, Ticket]] = []
+        self._numbers = count()
 
     def __bool__(self) -> bool:
         return bool(self._tickets)
@@ -41,22 +51,23 @@ class Line:
     @property
     def tickets(self) -> list[Ticket]:
         """Those with rows that wait, the next one first."""
-        return list(self._tickets)
+        return [ticket for *_, ticket in sorted(self._tickets)]
 
     @property
     def waiting(self) -> int:
         """Rows that wait, of requests that still want them."""
-        return sum(len(ticket.waiting) for ticket in self._tickets if not ticket.done())
+        return sum(len(ticket.waiting) for *_, ticket in self._tickets if not ticket.done())
 
     def add(self, ticket: Ticket) -> None:
-        """Come in at the end."""
-        self._tickets.append(ticket)
+        """Come in after all others of which nothing is written yet."""
+        self._push(ticket, ticket.submitted - HEAD_START)
 
     def leave(self) -> list[Ticket]:
         """Those that are cancelled or have failed go, and are returned."""
-        gone = [ticket for ticket in self._tickets if ticket.done()]
-        for ticket in gone:
-            self._tickets.remove(ticket)
+        gone = [ticket for *_, ticket in self._tickets if ticket.done()]
+        if gone:
+            self._tickets = [place for place in self._tickets if not place[-1].done()]
+            heapq.heapify(self._tickets)
         return gone
 
     def clear(self) -> None:
@@ -78,19 +89,22 @@ class Line:
         longest = max((writing.longest for writing in running), default=0)
         prompt = 0
         while self._tickets:
-            ticket = self._tickets[0]
+            since, _, ticket = self._tickets[0]
             writing = ticket.rows[ticket.waiting[0]]
             longest, prompt = max(longest, writing.longest), max(prompt, len(writing.row.prompt.ids))
-            count = len(taken) + 1
+            number = len(taken) + 1
             # One row alone always fits.
-            has_room = self._running.holds(len(running) + count, longest) or not (taken or running)
-            if not (has_room and (self._reading.holds(count, prompt) or not taken)):
+            has_room = self._running.holds(len(running) + number, longest) or not (taken or running)
+            if not (has_room and (self._reading.holds(number, prompt) or not taken)):
                 break
             if taken and not joins and ticket is not taken[0].ticket:
                 break
             taken.append(Place(ticket, ticket.waiting.popleft()))
-            self._tickets.popleft()
+            heapq.heappop(self._tickets)
             if ticket.waiting:
-                (self._tickets.append if joins else self._tickets.appendleft)(ticket)
+                self._push(ticket, time.monotonic() if joins else since)
         order = {id(place.ticket): number for number, place in reversed(list(enumerate(taken)))}
         return sorted(taken, key=lambda place: order[id(place.ticket)])
+
+    def _push(self, ticket: Ticket, since: float) -> None:
+        heapq.heappush(self._tickets, (since, next(self._numbers), ticket))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import ExitStack
 from functools import partial
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 class ScheduledEngine:
     """An `Engine` that hands everything to a scheduler and waits for it; one for each request costs nothing.
+
+    As a context manager it is one caller of the scheduler's: closing lets it come to its end (`Scheduler.asking`).
 
     Args:
         scheduler: of the engine's model.
@@ -45,6 +48,17 @@ class ScheduledEngine:
         self._pending: set[Future[Any]] = set()
         self._cancelled = False
         self._lock = Lock()
+        self._asking = ExitStack()
+        self._begun = False
+
+    def __enter__(self) -> Self:
+        self._asking.enter_context(self._scheduler.asking())
+        self._begun = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._begun = False
+        self._asking.close()
 
     @property
     def name(self) -> str:
@@ -95,16 +109,16 @@ class ScheduledEngine:
                 progress(1)
 
         on_row = None if self._on_row is None and progress is None else ended
-        submit = partial(self._scheduler.submit, on_text=self._on_text, on_row=on_row)
+        submit = partial(self._scheduler.submit, on_text=self._on_text, on_row=on_row, begun=self._begun)
         return self._result(submit(self._engine, rows, sampling))
 
     def options(self, rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
         """See `Engine.options`; further errors as in `generate`."""
-        return self._result(self._scheduler.call(lambda: self._engine.options(rows, counts)))
+        return self._called(lambda: self._engine.options(rows, counts))
 
     def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
         """See `Engine.likelihoods`; further errors as in `generate`."""
-        return self._result(self._scheduler.call(lambda: self._engine.likelihoods(rows, continuations)))
+        return self._called(lambda: self._engine.likelihoods(rows, continuations))
 
     def cancel(self) -> None:
         """Cancel all that was handed over, from any thread; calls that wait for it, and later ones, are cancelled."""
@@ -113,6 +127,9 @@ class ScheduledEngine:
             pending = list(self._pending)
         for future in pending:
             future.cancel()
+
+    def _called(self, function: Callable[[], T]) -> T:
+        return self._result(self._scheduler.call(function, begun=self._begun))
 
     def _result(self, future: Future[T]) -> T:
         with self._lock:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Condition, Thread
 from typing import Any, TypeVar
@@ -88,6 +89,7 @@ class Scheduler:
         self._batch: RunningBatch | None = None
         self._owners: dict[Writing, tuple[Ticket, int]] = {}
         self._tokens = self._steps = self._faults = 0
+        self._callers = 0
         self._busy = self._closed = self._ended = False
         self._changed = Condition()
         self._thread = Thread(target=self._run, name="vispa-scheduler", daemon=True)
@@ -101,6 +103,7 @@ class Scheduler:
         *,
         on_text: OnText | None = None,
         on_row: OnRow | None = None,
+        begun: bool = False,
     ) -> Ticket:
         """Have rows written; returns at once.
 
@@ -111,6 +114,7 @@ class Scheduler:
             on_text: called with a row's number and its next piece of text, on the scheduler's thread: it has to be
                 quick (`loop.call_soon_threadsafe`). The pieces of a row together are its text; see `TextStream`.
             on_row: called with a row's number and its whole text when it has ended.
+            begun: whether it is within `asking`.
 
         Raises:
             InputError: a steer whose value, estimator or block the bank does not have.
@@ -127,7 +131,7 @@ class Scheduler:
             ticket.set_result([])
             return ticket
         with self._changed:
-            self._check_open()
+            self._check_open(begun)
             waiting = self._line.waiting
             if waiting and waiting + len(rows) > self._limit:
                 raise BusyError(waiting, self._limit)
@@ -135,18 +139,39 @@ class Scheduler:
             self._changed.notify_all()
         return ticket
 
-    def call(self, function: Callable[[], T]) -> Future[T]:
+    def call(self, function: Callable[[], T], *, begun: bool = False) -> Future[T]:
         """Have something else done with the model, on the scheduler's thread, between two steps; in their order.
+
+        Args:
+            function: what to do.
+            begun: whether it is within `asking`.
 
         Raises:
             ClosedError: it is closed.
         """
         future: Future[T] = Future()
         with self._changed:
-            self._check_open()
+            self._check_open(begun)
             self._calls.append((future, function))
             self._changed.notify_all()
         return future
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Somebody asks several times for one answer: closing waits until the context ends, and takes what it asks.
+
+        Raises:
+            ClosedError: it is closed.
+        """
+        with self._changed:
+            self._check_open()
+            self._callers += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._callers -= 1
+                self._changed.notify_all()
 
     def load(self) -> Load:
         """How much there is to do now."""
@@ -162,7 +187,9 @@ class Scheduler:
         deadline = time.monotonic() + drain_seconds
         with self._changed:
             self._closed = True
-            self._changed.wait_for(lambda: not self._has_work(), max(0.0, deadline - time.monotonic()))
+            self._changed.wait_for(
+                lambda: not (self._has_work() or self._callers), max(0.0, deadline - time.monotonic())
+            )
             self._ended = True
             self._changed.notify_all()
         self._thread.join()
@@ -173,8 +200,8 @@ class Scheduler:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _check_open(self) -> None:
-        if self._closed:
+    def _check_open(self, begun: bool = False) -> None:
+        if self._ended or (self._closed and not begun):
             raise ClosedError("Nothing more is taken: what answers is ending. Ask again when it has started anew.")
 
     def _has_work(self) -> bool:

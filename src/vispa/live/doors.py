@@ -80,4 +80,9 @@ class AsyncDoors:
         given: dict[str, Any] = dict(fields)
         sampling = {name: given.pop(name) for name in Sampling.__dataclass_fields__ if name in given}
         request = Request(text, mode=mode, toward=toward, **given)
-        return lambda call: watched(self, call, self.scheduler).respond_one(request, **sampling)
+
+        def work(call: Call) -> Response:
+            with watched(self, call, self.scheduler) as pipeline:
+                return pipeline.respond_one(request, **sampling)
+
+        return work

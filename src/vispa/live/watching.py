@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from vispa.generation.rows import Generated, Row, Sampling
@@ -28,18 +29,23 @@ class Parts(Protocol):
     engine: Any
 
 
-def watched(pipeline: PipelineT, call: Call, scheduler: Scheduler) -> PipelineT:
+@contextmanager
+def watched(pipeline: PipelineT, call: Call, scheduler: Scheduler) -> Iterator[PipelineT]:
     """The same pipeline, which tells a call what it does, and stops with it; it shares everything else.
 
     Args:
         pipeline: whose recipe and selector count.
         call: is told.
-        scheduler: of the pipeline's model.
+        scheduler: of the pipeline's model; closing it waits until the context ends.
+
+    Raises:
+        ClosedError: the scheduler is closed.
     """
     other = copy.copy(pipeline)
-    other.engine = _WatchedEngine(scheduler, pipeline.engine, call)
     other.chooser = _WatchedChooser(pipeline.chooser, call)
-    return other
+    with _WatchedEngine(scheduler, pipeline.engine, call) as engine:
+        other.engine = engine
+        yield other
 
 
 class _WatchedEngine(ScheduledEngine):

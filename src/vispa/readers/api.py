@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from vispa.errors import InputError, check_choice
+from vispa.errors import InputError, ReaderSetupError, check_choice
 from vispa.readers.address import key_of, shown_place
-from vispa.readers.base import Distribution, Failure, Progress, Unfinished
+from vispa.readers.base import Distribution, Failure, Progress, Unfinished, Unreached
 from vispa.readers.parameters import (
     DEFAULT_TIMEOUT,
     LONGEST_TIMEOUT,
@@ -206,10 +206,10 @@ class ApiChat:
             tries = f"(HTTP API at {self.place}, {attempt} {'try' if attempt == 1 else 'tries'})"
             pause = pause_before(attempt, self._backoff, outcome.wait)
             if outcome.wait > 0 and waited + outcome.wait > LONGEST_RETRY_AFTER:
-                return Failure(f"{outcome.problem}, and asks to wait {outcome.wait:.0f} s {tries}. Run again later.")
+                return Unreached(f"{outcome.problem}, and asks to wait {outcome.wait:.0f} s {tries}. Run again later.")
             # What is left of the time must be worth a try.
             if attempt > self._retries or spent > 0.9 * most or stop.wait(pause):
-                return Failure(f"{outcome.problem} {tries}. {outcome.advice}")
+                return Unreached(f"{outcome.problem} {tries}. {outcome.advice}")
             waited += pause
 
     def _try(self, question: _Question[T], seconds: float) -> T | Failure | Passing:
@@ -278,16 +278,16 @@ class ApiChat:
         if cause(error, OutOfTimeError) is not None:
             return self._silent()
         if (redirect := cause(error, RedirectError)) is not None:
-            return InputError(
+            return ReaderSetupError(
                 "base_url",
                 f"{self.place} redirects to {redirect}, which is not followed: the key and the texts are for the "
                 "address given.",
                 "Give that address if you trust it.",
             )
         if (reply := cause(error, ReplyError)) is not None:
-            return Failure(f"The reply of the server at {self.place} {reply}. Check the base URL and the server.")
+            return Unreached(f"The reply of the server at {self.place} {reply}. Check the base URL and the server.")
         if (problem := certificate_problem(error)) is not None:
-            return InputError(
+            return ReaderSetupError(
                 "base_url", f"{self.place} {problem}.", "Check the address; SSL_CERT_FILE names further authorities."
             )
         return Passing("There was no connection, or it broke", "Check that the server runs at that address.")
@@ -308,19 +308,23 @@ class ApiChat:
             if "output limit was reached" in said:
                 return no_logprobs(self.place, said) if weighing else Unfinished()
         if status == 401 and self._key_variable:
-            return InputError(
+            return ReaderSetupError(
                 self._key_variable, f"holds a key that {self.place} refuses (401).", "Put a valid one in."
             )
         if status == 401:
-            return InputError("key_variable", f"is empty, but {self.place} wants a key (401).", "Name the variable.")
+            return ReaderSetupError(
+                "key_variable", f"is empty, but {self.place} wants a key (401).", "Name the variable."
+            )
         if status == 403:
-            return InputError("model", f"{self.model} is not allowed for this key at {self.place} (403){said}.", _CHECK)
+            return ReaderSetupError(
+                "model", f"{self.model} is not allowed for this key at {self.place} (403){said}.", _CHECK
+            )
         if status == 404:
-            return InputError("model", f"{self.model} is not known at {self.place} (404){said}.", _CHECK)
+            return ReaderSetupError("model", f"{self.model} is not known at {self.place} (404){said}.", _CHECK)
         problem = f"The server failed with HTTP status {status}{said}"
         if status in _PASSING or status >= 500:
             return Passing(problem, "Run again later, or with less concurrency.", retry_after(error.response.headers))
-        return Failure(f"{problem} (HTTP API at {self.place}). Change the prompt, or choose another model.")
+        return Unreached(f"{problem} (HTTP API at {self.place}). Change the prompt, or choose another model.")
 
     def _words(self, error: openai.APIStatusError) -> str:
         """What the server says about an error, short, on one line and without the key."""

@@ -28,6 +28,10 @@ class Failure:
     reason: str
 
 
+class Unreached(Failure):
+    """The API of the model gave no answer that can be read; later, or for another prompt, it may."""
+
+
 class Unweighable(Failure):
     """The model cannot be read by option probabilities here; it may be asked to write the letter."""
 

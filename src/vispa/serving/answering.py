@@ -22,6 +22,13 @@ from vispa.serving.settings import PING_SECONDS
 T = TypeVar("T")
 #: A message of a stream: the name of its event, where it has one, and its data.
 Sent = tuple[str | None, Any]
+#: What a route that can stream says of it in its description.
+STREAMS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer, or with `stream` what happens until it is there.",
+        "content": {"text/event-stream": {}},
+    }
+}
 _PING = b": ping\n\n"
 _END = b"data: [DONE]\n\n"
 

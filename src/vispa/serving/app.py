@@ -33,7 +33,13 @@ def make_app(service: Service) -> FastAPI:
 
     # No page of documentation: it would load scripts from elsewhere. The description itself is at /openapi.json.
     app = FastAPI(
-        title="VISPA", version=package_version(), docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=life
+        title="VISPA",
+        version=package_version(),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=life,
+        responses=faults.REFUSALS,
     )
     for routes in (life_routes, openai_routes, vispa_routes, value_routes):
         app.include_router(routes(service))

@@ -5,14 +5,24 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from vispa.errors import BusyError, ClosedError, EngineError, InputError, NumericalError, VispaError
+from vispa.errors import (
+    BusyError,
+    ClosedError,
+    EngineError,
+    InputError,
+    NumericalError,
+    ReaderError,
+    ReaderSetupError,
+    VispaError,
+)
 from vispa.files.validation import path_in
 from vispa.serving.settings import RETRY_SECONDS
 
@@ -30,6 +40,7 @@ _CODES = {
     422: "invalid_value",
     429: "too_many_requests",
     500: "internal_error",
+    502: "reader_failed",
     503: "unavailable",
     504: "timeout",
 }
@@ -40,10 +51,40 @@ _KINDS: tuple[tuple[type[VispaError], int, str], ...] = (
     (BusyError, 429, "too_many_rows"),
     (ClosedError, 503, "draining"),
     (EngineError, 503, "engine_restarted"),
+    (ReaderError, 502, "reader_failed"),
     (NumericalError, 422, "not_finite"),
     (VispaError, 422, "no_answer"),
 )
 _OF_SAMPLING = ("temperature", "seed")
+
+
+class Fault(BaseModel):
+    """What went wrong.
+
+    Attributes:
+        message: what happened and what to do.
+        type: whose fault it is.
+        param: path of the field at fault.
+        code: in one word.
+    """
+
+    message: str
+    type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
+    param: str | None
+    code: str
+
+
+class FaultBody(BaseModel):
+    """The body of every refusal."""
+
+    error: Fault
+
+
+#: What a route may answer with beside what it gives, for its description.
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": FaultBody, "description": f"Refused: {code.replace('_', ' ')}."}
+    for status, code in _CODES.items()
+}
 
 
 class Refusal(VispaError):
@@ -88,6 +129,11 @@ def refusal_of(error: BaseException, prefix: str = "", text: str = "text") -> Re
     """
     if isinstance(error, Refusal):
         return error
+    if isinstance(error, ReaderSetupError):
+        # How this server is set up is its operator's affair; what the other one says may quote a user.
+        _logger.error("the model that reads comments refuses how it is asked: %s. %s", error.field, error.advice)
+        words = "The model that reads the comments takes nothing from this server, whose log says why."
+        return Refusal(502, words, code="reader_refused")
     if isinstance(error, InputError):
         param = text if error.field == "text" else prefix + _in_body(error.field)
         return Refusal(422, f"{param}: {error.problem} {error.advice}", param=param)

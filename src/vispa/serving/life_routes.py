@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 
 from vispa.serving.guard import LIVENESS
 from vispa.serving.metrics import CONTENT_TYPE
@@ -26,7 +26,7 @@ def life_routes(service: Service) -> APIRouter:
         """The model is warm and requests are taken; 503 while it loads and while the server drains."""
         return {"status": "ready", "model": service.pipeline.model.name}
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Figures for Prometheus."""
         return Response(service.figures(), media_type=CONTENT_TYPE)

@@ -11,10 +11,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from vispa.errors import InputError
 from vispa.live.calls import Call
 from vispa.live.events import Event
 from vispa.records import Response as Answer
-from vispa.serving.answering import Sent, log_texts, streamed, waited
+from vispa.serving.answering import STREAMS, Sent, log_texts, streamed, waited
 from vispa.serving.asking import (
     MODELS,
     Job,
@@ -47,7 +48,7 @@ def openai_routes(service: Service) -> APIRouter:
             raise Refusal(404, "There is no such model.", param="model", code="model_not_found")
         return _model(service, model)
 
-    @router.post("/chat/completions")
+    @router.post("/chat/completions", responses=STREAMS)
     async def chat(body: ChatBody, http: Request) -> Response:
         """The answer to the last turn of a conversation."""
         text = f"messages.{len(body.messages) - 1}.content"
@@ -61,7 +62,7 @@ def openai_routes(service: Service) -> APIRouter:
 
         return await _answered(service, http, work, shape, translate)
 
-    @router.post("/completions")
+    @router.post("/completions", responses=STREAMS)
     async def completions(body: CompletionBody, http: Request) -> Response:
         """The answer to a text."""
         translate = partial(_refusal, text="prompt")
@@ -150,11 +151,10 @@ def _job(service: Service, body: OpenAIBody, text: str, tokens: int | None, prom
 
 
 def _refusal(error: BaseException, text: str) -> Refusal:
-    found = refusal_of(error, "vispa.", text)
-    if found.param in ("vispa.messages", "vispa.prompt"):
+    if isinstance(error, InputError) and error.field in ("messages", "prompt") and text != "prompt":
         # What was said before is part of the prompt.
-        found.param = "messages" if text != "prompt" else "vispa.prompt"
-    return found
+        return refusal_of(InputError("messages", error.problem, error.advice))
+    return refusal_of(error, "vispa.", text)
 
 
 def _reason(answer: Answer) -> str:

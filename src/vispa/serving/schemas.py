@@ -70,7 +70,10 @@ class How(Body):
         | None
     ) = None
     recipe: RecipeName | Annotated[dict[Name, JsonValue], Field(max_length=MAX_VALUES)] | None = None
-    polarity: Literal["own", "paper"] | None = None
+    polarity: Annotated[
+        Literal["own", "paper"] | None,
+        Field(description="Has to be that of the server, for which its directions were fitted; for checks only."),
+    ] = None
     sampling: SamplingBody = Field(default_factory=SamplingBody)
 
 

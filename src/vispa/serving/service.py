@@ -69,7 +69,8 @@ class Service:
             scheduler = Scheduler(pipeline.model)
             # What is made on first use is made now, and not by several requests at once.
             _ = pipeline.stances, pipeline.picker, pipeline.chooser.encoder
-            watched(pipeline, Call(), scheduler).respond(_WARM_UP, k=1, max_new_tokens=8)
+            with watched(pipeline, Call(), scheduler) as first:
+                first.respond(_WARM_UP, k=1, max_new_tokens=8)
         except BaseException as error:
             self.fault, self.state = error, "failed"
             return
@@ -149,6 +150,7 @@ class Service:
 
     def answer(self, job: Job, call: Call) -> Response:
         """The answer to a job of one request."""
-        answer = watched(job.pipeline, call, self.scheduler).respond_one(job.requests[0], **vars(job.sampling))
+        with watched(job.pipeline, call, self.scheduler) as pipeline:
+            answer = pipeline.respond_one(job.requests[0], **vars(job.sampling))
         self.metrics.call(call, (one.value for one in answer.values))
         return answer

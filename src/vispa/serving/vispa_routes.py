@@ -16,7 +16,7 @@ from vispa.live.events import Event
 from vispa.live.watching import watched
 from vispa.readers.base import Failure
 from vispa.records import Response as Answer
-from vispa.serving.answering import Sent, log_texts, streamed, waited
+from vispa.serving.answering import STREAMS, Sent, log_texts, streamed, waited
 from vispa.serving.asking import Job, asked_request, prepared, sampling_of
 from vispa.serving.faults import refusal_of
 from vispa.serving.schemas import BatchBody, RespondBody
@@ -27,7 +27,7 @@ def vispa_routes(service: Service) -> APIRouter:
     """Answers to one text and to several."""
     router = APIRouter(prefix="/v1/vispa", tags=["VISPA"])
 
-    @router.post("/respond")
+    @router.post("/respond", responses=STREAMS)
     async def respond(body: RespondBody, http: HttpRequest) -> Response:
         """The answer to one text: its record, or with `stream` what happens until it is there."""
 
@@ -59,8 +59,8 @@ def vispa_routes(service: Service) -> APIRouter:
         log_texts(service, http, *(item.text for item in body.items))
 
         def records(call: Call) -> list[dict[str, Any]]:
-            pipeline = watched(job.pipeline, call, service.scheduler)
-            answers = pipeline.respond_many(job.requests, **vars(job.sampling))
+            with watched(job.pipeline, call, service.scheduler) as pipeline:
+                answers = pipeline.respond_many(job.requests, **vars(job.sampling))
             chosen = [one.value for answer in answers if not isinstance(answer, Failure) for one in answer.values]
             service.metrics.call(call, chosen)
             names = [number if item.id is None else item.id for number, item in enumerate(body.items)]

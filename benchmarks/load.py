@@ -1,0 +1,204 @@
+"""A server under load: what its clients wait for, against one client alone and against one offline batch.
+
+    python -m benchmarks.load [--model embedded] [--clients 64] [--seconds 120] [--requests 128] [--k 2] [--tokens 48]
+
+`vispa serve` runs in a process of its own. The offline side answers all requests with one `respond_many`. Then one
+client asks 20 of them, each when it has the answer before; then all clients do so for the time given, in an order of
+their own. All answers are streams. The time to a first token is that from the request to the first piece of a comment.
+Every answer is compared with that of the offline batch. Tokens a second of processor time count the server's process
+alone, so that they can be compared where other programs run too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import json
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import machine_facts
+from vispa.pipeline import Vispa
+from vispa.records import OvertonResponse
+from vispa.request import Request
+
+SITUATIONS = Path(__file__).parent / "data" / "unseen_situations.csv"
+_ALONE = 20
+_COMMENT, _ANSWER = b"event: comment\n", b"event: response\ndata: "
+
+
+@dataclass
+class Seen:
+    """What clients saw.
+
+    Attributes:
+        first: seconds to the first token of each answer.
+        whole: seconds to the whole of each answer.
+        tokens: of all comments.
+        wrong: answers that are not those of the offline batch.
+        lost: requests without an answer, and what came instead.
+    """
+
+    first: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
+    tokens: int = 0
+    wrong: int = 0
+    lost: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Offline:
+    """The answers of one offline batch.
+
+    Attributes:
+        texts: of the requests.
+        answers: response and comments of each.
+        wall: tokens of comments a second.
+        cpu: likewise, of processor time.
+    """
+
+    texts: tuple[str, ...]
+    answers: tuple[tuple[Any, ...], ...]
+    wall: float
+    cpu: float
+
+
+def situations(count: int) -> list[str]:
+    """So many texts, all different."""
+    with SITUATIONS.open(encoding="utf-8", newline="") as file:
+        texts = [row["situation"] for row in csv.DictReader(file)]
+    return [f"{texts[number % len(texts)]}{' So they say.' * (number // len(texts))}" for number in range(count)]
+
+
+def offline(vispa: Vispa, texts: Sequence[str], k: int, tokens: int) -> Offline:
+    """All answers in one batch, a second time where the first has made what is made once."""
+    vispa.respond(texts[0], k=k, max_new_tokens=2)
+    wall, cpu = time.perf_counter(), time.process_time()
+    answers: Any = vispa.respond_many([Request(text, k=k) for text in texts], max_new_tokens=tokens)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    count = sum(comment.tokens for answer in answers for comment in answer.comments)
+    said = tuple(_said(answer.model_dump(mode="json")) for answer in answers)
+    return Offline(tuple(texts), said, count / wall, count / cpu)
+
+
+@contextmanager
+def server(model: str, clients: int) -> Iterator[tuple[int, int]]:
+    """A server in a process of its own: its port and its number as a process."""
+    command = [sys.executable, "-m", "vispa", "serve", "--model", model, "--port", "0", "--concurrency", str(clients)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+        assert process.stderr is not None
+        port = 0
+        for line in process.stderr:
+            found = re.search(r"listening at \S+:(\d+)", line)
+            port = int(found[1]) if found else port
+            if "ready: " in line:
+                break
+        # The log goes on; nobody reads it, but the pipe must not be full.
+        drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
+        try:
+            yield port, process.pid
+        finally:
+            process.terminate()
+            process.wait(60)
+            drain.wait(60)
+
+
+def processor_seconds(process: int) -> float:
+    """What a process of this machine, a Linux one, has used so far."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def asked(port: int, body: dict[str, Any], known: tuple[Any, ...], seen: Seen) -> None:
+    """One request."""
+    content, started, first = json.dumps(body).encode(), time.perf_counter(), None
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
+    try:
+        # In HTTP/1.0 a stream ends with its connection and is in no chunks.
+        head = f"POST /v1/vispa/respond HTTP/1.0\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n"
+        writer.write(head.encode() + b"Content-Type: application/json\r\n\r\n" + content)
+        reply = b""
+        while part := await reader.read(2**16):
+            reply += part
+            if first is None and _COMMENT in reply:
+                first = time.perf_counter() - started
+    finally:
+        writer.close()
+    _, found, answer = reply.partition(_ANSWER)
+    if not found or first is None or not reply.endswith(b"data: [DONE]\n\n"):
+        seen.lost.append(reply[-300:].decode(errors="replace"))
+        return
+    record = json.loads(answer.partition(b"\n")[0])["answer"]
+    seen.first.append(first)
+    seen.whole.append(time.perf_counter() - started)
+    seen.tokens += sum(comment["tokens"] for comment in record["comments"])
+    seen.wrong += _said(record) != known
+
+
+async def clients(port: int, known: Offline, fields: dict[str, Any], count: int, seconds: float, most: int) -> Seen:
+    """What so many clients see that ask for some time, or so many requests each."""
+    seen, until = Seen(), time.monotonic() + seconds
+
+    async def client(number: int) -> None:
+        order = random.Random(number).sample(range(len(known.texts)), len(known.texts))
+        for turn in range(most):
+            if time.monotonic() >= until:
+                return
+            place = order[turn % len(order)]
+            await asked(port, {"text": known.texts[place], "stream": True, **fields}, known.answers[place], seen)
+
+    await asyncio.gather(*(client(number) for number in range(count)))
+    return seen
+
+
+def main(arguments: Sequence[str] | None = None) -> Seen:
+    """Measure and print; what the clients saw under load."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="embedded")
+    for name, default in (("clients", 64), ("seconds", 120), ("requests", 128), ("k", 2), ("tokens", 48)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    given = parser.parse_args(arguments)
+    vispa = Vispa.from_pretrained(given.model)
+    known = offline(vispa, situations(given.requests), given.k, given.tokens)
+    print(", ".join(f"{name} {fact}" for name, fact in machine_facts(vispa.model.model).items()))
+    print(f"offline: {known.wall:,.0f} tokens a second, {known.cpu:,.0f} of processor time")
+    fields = {"k": given.k, "sampling": {"max_tokens": given.tokens}}
+    with server(given.model, given.clients) as (port, process):
+        alone = asyncio.run(clients(port, known, fields, 1, 3600, min(_ALONE, given.requests)))
+        before, started = processor_seconds(process), time.perf_counter()
+        seen = asyncio.run(clients(port, known, fields, given.clients, given.seconds, 10**9))
+        wall, cpu = time.perf_counter() - started, processor_seconds(process) - before
+    median = statistics.median
+    served, busy = seen.tokens / wall, seen.tokens / cpu
+    first = median(seen.first) / median(alone.first)
+    print(
+        f"{given.clients} clients, {wall:.0f} s: {len(seen.first)} answers, {len(seen.lost)} lost, {seen.wrong} wrong"
+    )
+    print(f"served: {served:,.0f} tokens a second, {busy:,.0f} of the server's processor time")
+    print(f"served to offline: {served / known.wall:.3f}, {busy / known.cpu:.3f} by processor time")
+    for what, many, one in (("a first token", seen.first, alone.first), ("the whole", seen.whole, alone.whole)):
+        print(f"to {what}: {median(many):.3g} s, of one client alone {median(one):.3g} s")
+    print(f"to a first token, times that of one client: {first:.3g}")
+    for lost in seen.lost[:3]:
+        print(f"lost: {lost!r}")
+    return seen
+
+
+def _said(answer: dict[str, Any]) -> tuple[Any, ...]:
+    record = OvertonResponse.model_validate_json(json.dumps(answer))
+    return (record.text, record.response, *((comment.value, comment.text) for comment in record.comments))
+
+
+if __name__ == "__main__":
+    main()
