@@ -17,10 +17,12 @@ from typing import Any
 
 import httpx2
 import pytest
+from fake_api import FakeApi, Reply, failed
 from served import KEY, TEXT, Held, Served, embedded_pipeline, started, wait_for
 
 from vispa import Vispa
 from vispa.errors import InputError
+from vispa.readers.api import ApiChat
 from vispa.serving import guard
 from vispa.serving.keys import Keys
 from vispa.serving.server import listening
@@ -397,3 +399,32 @@ def test_a_fault_of_ours_is_told_without_its_words(
         found = served.post("/v1/vispa/respond", {"text": TEXT})
     assert found.status_code == 500 and found.json()["error"]["code"] == "internal_error"
     assert TEXT not in found.text and "fault: RuntimeError at broken" in caplog.text and TEXT not in caplog.text
+
+
+def test_what_the_api_of_a_reader_does_is_not_the_client_s_fault(
+    pipeline: Vispa, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    body = {"text": TEXT, "k": 2, "sampling": {"max_tokens": 8}}
+    replies = {"down": failed(500), "garbled": Reply(b"<html>"), "refuses": failed(400), "key": failed(401)}
+    now: list[str] = []
+    with FakeApi(lambda *_: replies[now[-1]]) as api:
+        reader = ApiChat("m", base_url=api.url, retries=0)
+        written = pipeline.variant()
+        written.write_with(reader)
+        served = started(lambda: written)
+        try:
+            for name in replies:
+                now.append(name)
+                found = served.post("/v1/vispa/respond", body)
+                error = found.json()["error"]
+                assert found.status_code == 502 and error["type"] == "server_error", (name, error)
+                assert error["code"] == ("reader_refused" if name == "key" else "reader_failed")
+                assert error["param"] is None and KEY not in found.text and TEXT not in caplog.text
+            now.append("down")
+            (item,) = served.post("/v1/vispa/batch", {"items": [{"text": TEXT}], "sampling": {"max_tokens": 4}}).json()[
+                "items"
+            ]
+            assert "500" in item["error"]
+        finally:
+            served.stop()
