@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from fake_api import FakeApi, Reply, failed
+from fake_api import FakeApi, Reply, failed, said
 from served import KEY, TEXT, Held, Served, embedded_pipeline, started, wait_for
 
 from vispa import Vispa
@@ -407,14 +407,15 @@ def test_what_the_api_of_a_reader_does_is_not_the_client_s_fault(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     body = {"text": TEXT, "k": 2, "sampling": {"max_tokens": 8}}
     replies = {"down": failed(500), "garbled": Reply(b"<html>"), "refuses": failed(400), "key": failed(401)}
-    now: list[str] = []
+    replies["good"] = said("Some say that one may lie.")
+    now = ["good"]
     with FakeApi(lambda *_: replies[now[-1]]) as api:
         reader = ApiChat("m", base_url=api.url, retries=0)
         written = pipeline.variant()
         written.write_with(reader)
         served = started(lambda: written)
         try:
-            for name in replies:
+            for name in ("down", "garbled", "refuses", "key"):
                 now.append(name)
                 found = served.post("/v1/vispa/respond", body)
                 error = found.json()["error"]

@@ -312,15 +312,11 @@ class ApiChat:
                 self._key_variable, f"holds a key that {self.place} refuses (401).", "Put a valid one in."
             )
         if status == 401:
-            return ReaderSetupError(
-                "key_variable", f"is empty, but {self.place} wants a key (401).", "Name the variable."
-            )
-        if status == 403:
-            return ReaderSetupError(
-                "model", f"{self.model} is not allowed for this key at {self.place} (403){said}.", _CHECK
-            )
-        if status == 404:
-            return ReaderSetupError("model", f"{self.model} is not known at {self.place} (404){said}.", _CHECK)
+            problem = f"is empty, but {self.place} wants a key (401)."
+            return ReaderSetupError("key_variable", problem, "Name the variable.")
+        if status in (403, 404):
+            what = "not allowed for this key" if status == 403 else "not known"
+            return ReaderSetupError("model", f"{self.model} is {what} at {self.place} ({status}){said}.", _CHECK)
         problem = f"The server failed with HTTP status {status}{said}"
         if status in _PASSING or status >= 500:
             return Passing(problem, "Run again later, or with less concurrency.", retry_after(error.response.headers))
