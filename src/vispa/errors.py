@@ -93,10 +93,6 @@ class EngineError(VispaError):
     """The engine failed while it wrote, for no fault of the request's; it goes on with what comes next."""
 
 
-class ReaderError(VispaError):
-    """A model behind an API, which reads comments, gave no answer; nobody's mistake here."""
-
-
 class ReaderSetupError(InputError):
     """A model behind an API takes nothing of what it is asked as it was set up: its key, its name, its address."""
 

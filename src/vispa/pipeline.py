@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Self, Unpack, overload
 
-from vispa.errors import InputError, ReaderError, VispaError
+from vispa.errors import InputError, VispaError
 from vispa.generation.strengths import measured_bank
 from vispa.generation.transformers import TransformersEngine
 from vispa.live.doors import AsyncDoors
@@ -30,7 +30,7 @@ from vispa.modes.provenance import Clock, Origin
 from vispa.modes.stances import AskedStances, StanceReader
 from vispa.modes.statements import StatementStances
 from vispa.readers.apart import answered_apart
-from vispa.readers.base import ChatModel, Failure, Unreached
+from vispa.readers.base import ChatModel, Failure
 from vispa.readers.local import LocalChat
 from vispa.records import DistributionalResponse, OvertonResponse, Response, SteerableResponse
 from vispa.request import DEFAULT_MODEL, EMBEDDED, Count, Mode, OptionReadingName, RecipeName, Request, Sampling
@@ -275,7 +275,6 @@ class Vispa(AsyncDoors):
 
         Raises:
             InputError: an unusable text or field; the message names it.
-            ReaderError: the aggregating model is behind an API that gave no answer.
             VispaError: the text is longer than what the model reads, the aggregating model failed, or
                 the model gave no comment at all.
         """
@@ -288,7 +287,7 @@ class Vispa(AsyncDoors):
         """The answer to one request; see `respond`."""
         (answer,) = self.respond_many([request], **sampling)
         if isinstance(answer, Failure):
-            raise (ReaderError if isinstance(answer, Unreached) else VispaError)(answer.reason)
+            raise VispaError(answer.reason)
         return answer
 
     def respond_many(

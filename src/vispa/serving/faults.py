@@ -19,11 +19,11 @@ from vispa.errors import (
     EngineError,
     InputError,
     NumericalError,
-    ReaderError,
     ReaderSetupError,
     VispaError,
 )
 from vispa.files.validation import path_in
+from vispa.readers.base import Failure, Unreached
 from vispa.serving.settings import RETRY_SECONDS
 
 _logger = logging.getLogger(__name__)
@@ -51,7 +51,6 @@ _KINDS: tuple[tuple[type[VispaError], int, str], ...] = (
     (BusyError, 429, "too_many_rows"),
     (ClosedError, 503, "draining"),
     (EngineError, 503, "engine_restarted"),
-    (ReaderError, 502, "reader_failed"),
     (NumericalError, 422, "not_finite"),
     (VispaError, 422, "no_answer"),
 )
@@ -100,6 +99,11 @@ class Refusal(VispaError):
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
         self.status, self.param, self.code = status, param, code or _CODES[status]
         super().__init__(message)
+
+
+def failure_refusal(failure: Failure) -> Refusal:
+    """What a client is told of a text that has no answer."""
+    return Refusal(502, failure.reason) if isinstance(failure, Unreached) else refusal_of(VispaError(failure.reason))
 
 
 def fault_body(refusal: Refusal) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from vispa.live.calls import Call
 from vispa.live.tasks import Watch
 from vispa.live.watching import watched
 from vispa.pipeline import Vispa
+from vispa.readers.base import Failure
 from vispa.records import Response
 from vispa.serving.asking import Job
-from vispa.serving.faults import Refusal
+from vispa.serving.faults import Refusal, failure_refusal
 from vispa.serving.metrics import Metrics
 from vispa.serving.settings import ServerSettings
 
@@ -151,6 +152,8 @@ class Service:
     def answer(self, job: Job, call: Call) -> Response:
         """The answer to a job of one request."""
         with watched(job.pipeline, call, self.scheduler) as pipeline:
-            answer = pipeline.respond_one(job.requests[0], **vars(job.sampling))
+            (answer,) = pipeline.respond_many(job.requests[:1], **vars(job.sampling))
+        if isinstance(answer, Failure):
+            raise failure_refusal(answer)
         self.metrics.call(call, (one.value for one in answer.values))
         return answer

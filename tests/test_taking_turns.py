@@ -1,0 +1,91 @@
+"""Whose turn it is in a scheduler, and who may still come to an end when it closes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from random_banks import random_bank
+from test_scheduler import WAIT, close_to, held
+
+from vispa.errors import ClosedError
+from vispa.generation import admission
+from vispa.generation.rows import Generated, Row, Sampling
+from vispa.generation.scheduled import ScheduledEngine
+from vispa.generation.scheduler import Scheduler
+from vispa.generation.transformers import TransformersEngine
+from vispa.models.batching import Budget
+from vispa.models.loading import LoadedModel
+
+
+@pytest.fixture
+def engine(llama: LoadedModel) -> TransformersEngine:
+    return TransformersEngine(llama, random_bank())
+
+
+def test_a_new_request_goes_before_further_rows_of_others(engine: TransformersEngine) -> None:
+    row, begun = Row(engine.raw_prompt("I lied.")), []
+    with Scheduler(engine.loaded, running=Budget(rows=2)) as scheduler:
+
+        def ended(name: str) -> Callable[[int, Generated], None]:
+            return lambda number, _: begun.append((name, number))
+
+        with held(engine.loaded):
+            first = [scheduler.submit(engine, [row] * 5, Sampling(3), on_row=ended(name)) for name in "ab"]
+            while scheduler.load().running + scheduler.load().waiting < 10:
+                time.sleep(0.001)
+            first += [scheduler.submit(engine, [row], Sampling(3), on_row=ended(name)) for name in "cd"]
+        for ticket in first:
+            ticket.result(WAIT)
+    assert {("c", 0), ("d", 0)} <= set(begun[:4]), begun
+
+
+def test_who_waited_long_is_not_passed_by(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "HEAD_START", 0.0)
+    row, ended = Row(engine.raw_prompt("I lied.")), []
+    with Scheduler(engine.loaded, running=Budget(rows=1)) as scheduler:
+        with held(engine.loaded):
+            tickets = [scheduler.submit(engine, [row] * 2, Sampling(2))]
+            tickets[0].add_done_callback(lambda _: ended.append("old"))
+            while scheduler.load().waiting != 1:
+                time.sleep(0.001)
+        for _ in range(30):
+            tickets.append(scheduler.submit(engine, [row], Sampling(2)))
+            tickets[-1].add_done_callback(lambda _: ended.append("new"))
+        for ticket in tickets:
+            ticket.result(WAIT)
+    assert ended.index("old") < 5, ended
+
+
+def test_closing_lets_who_asks_come_to_an_end(engine: TransformersEngine) -> None:
+    """Several stages of one answer; whoever comes after closing has begun is refused."""
+    rows = [Row(engine.raw_prompt("I lied."))]
+    scheduler = Scheduler(engine.loaded)
+    closing = threading.Thread(target=scheduler.close, args=(WAIT,))
+    with ScheduledEngine(scheduler, engine) as caller:
+        alone = caller.generate(rows, Sampling(3))
+        closing.start()
+        while True:
+            try:
+                scheduler.call(lambda: None)
+            except ClosedError:
+                break
+        with pytest.raises(ClosedError), ScheduledEngine(scheduler, engine):
+            pass
+        assert caller.options(rows, [2])[0].shape == (2,)
+        close_to(caller.generate(rows, Sampling(3)), alone)
+        assert closing.is_alive()
+    closing.join(WAIT)
+    assert not closing.is_alive()
+    with pytest.raises(ClosedError):
+        caller.generate(rows, Sampling(3))
+
+
+def test_closing_waits_no_longer_than_it_is_told(engine: TransformersEngine) -> None:
+    scheduler = Scheduler(engine.loaded)
+    with ScheduledEngine(scheduler, engine) as caller:
+        scheduler.close(0.05)
+        with pytest.raises(ClosedError):
+            caller.generate([Row(engine.raw_prompt("I lied."))], Sampling(3))
