@@ -49,6 +49,8 @@ RECIPES = (
     CALIBRATED,
     replace(COEFFICIENT, scope="last", subject_share=0.3),
     replace(COEFFICIENT, scope="prompt", blocks=(2,)),
+    replace(COEFFICIENT, half_life=3.0),
+    replace(CALIBRATED, scope="generated", half_life=1.5),
 )
 TEXTS = ("I lied.", "She sold the old family house to a stranger", "A walk in the rain", "No", "Please comment on a")
 WAIT = 60

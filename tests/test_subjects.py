@@ -15,7 +15,7 @@ from vispa.generation.rows import Row, Sampling
 from vispa.models.encoding import Prompt, chat_prompt, raw_prompt
 from vispa.models.loading import LoadedModel, load_model
 from vispa.steering.activations import hooks_on
-from vispa.steering.recipe import Recipe, Steer
+from vispa.steering.recipe import Recipe, Scope, Steer
 
 ASK = "What matters here: "
 SITUATIONS = ["I lied.", "She sold the old family house", "A walk in the rain, alone, at night", "No"]
@@ -66,7 +66,12 @@ def referred(loaded: LoadedModel, row: Row, recipe: Recipe, count: int) -> str:
     ids = list(row.prompt.ids)
     for _ in range(count):
         factor = torch.full((len(ids), 1), recipe.amount)
+        if recipe.scope == "generated":
+            factor[: len(row.prompt.ids)] = 0
         factor[start:end] *= recipe.subject_share
+        if recipe.half_life is not None:
+            said = torch.arange(1, len(ids) - len(row.prompt.ids) + 1)
+            factor[len(row.prompt.ids) :, 0] *= 0.5 ** (said / recipe.half_life)
         with hooks_on(loaded.blocks, lambda block, hidden, f=factor: hidden + f * vectors[block], recipe.blocks):
             ids.append(int(loaded.model(torch.tensor([ids])).logits[0, -1].argmax()))
         if ids[-1] == loaded.tokenizer.eos_token_id:
@@ -89,6 +94,30 @@ def test_subjects_get_their_share_of_the_shift(ask: str, llama: LoadedModel) -> 
     found = [one.text.strip() for one in generate(llama, rows, Sampling(6), random_bank())]
     assert found == expected
     assert any(len({*found[place : place + 3]}) > 1 for place in range(0, len(found), 3))
+
+
+@pytest.mark.parametrize("scope", ["all", "generated"])
+def test_shifts_that_fade(scope: Scope, llama: LoadedModel) -> None:
+    recipes = [replace(COEFFICIENT, half_life=one, scope=scope) for one in (None, 4.0, 0.5)]
+    rows = [
+        Row(raw_prompt(llama, ASK + text, text), (Steer(value, recipe=recipe),))
+        for text in SITUATIONS
+        for value in VALUES[:2]
+        for recipe in recipes
+    ]
+    with torch.inference_mode():
+        expected = [referred(llama, row, row.steers[0].recipe or COEFFICIENT, 8) for row in rows]
+    # Texts of all three in one batch, each alone, and in batches that others join are those of the reference.
+    assert [one.text.strip() for one in generate(llama, rows, Sampling(8), random_bank())] == expected
+    alone = [generate(llama, [row], Sampling(8), random_bank())[0].text.strip() for row in rows]
+    assert alone == expected
+    assert any(len({*expected[place : place + 3]}) == 3 for place in range(0, len(expected), 3))
+
+
+@pytest.mark.parametrize("half_life", [0, -3.0, float("nan"), float("inf")])
+def test_a_half_life_that_cannot_be_is_refused(half_life: float) -> None:
+    with pytest.raises(InputError, match="half_life"):
+        Recipe(half_life=half_life)
 
 
 def test_a_measured_shift_is_shared_out_too_and_is_the_same_alone_and_in_a_batch(llama: LoadedModel) -> None:

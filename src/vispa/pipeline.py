@@ -103,7 +103,7 @@ class Vispa(AsyncDoors):
         self.own_reader: ChatModel = LocalChat(self.engine, option_reading)  #: The model itself, unsteered.
         self.reader: ChatModel = reader or self.own_reader
         self._picker, self._option_reading = picker, option_reading
-        self.chooser = Chooser(selector)
+        self.chooser = Chooser(selector, model)
 
     @classmethod
     def embedded(cls, *, progress: Progress | None = None) -> Self:
@@ -192,7 +192,7 @@ class Vispa(AsyncDoors):
         if recipe is not None:
             other.engine = TransformersEngine(self.model, self.bank, usable_recipe(recipe, self.bank))
         if selector is not None:
-            other.selector, other.chooser = selector, Chooser(selector)
+            other.selector, other.chooser = selector, Chooser(selector, self.model)
         return other
 
     @cached_property

@@ -124,6 +124,7 @@ class Steering(Record):
     cap: float | None
     scope: str
     subject_share: float = 1.0
+    half_life: float | None = None
     minimal_quality: float
     gate: float | None
     strengths: dict[str, float] | None = None

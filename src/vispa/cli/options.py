@@ -55,12 +55,14 @@ class Selecting:
     values: Annotated[str | None, typer.Option(help="Use these values (comma-separated) instead of selecting.")] = None
     selector: Annotated[
         str,
-        typer.Option("--selector", help="embedding, or nli (the paper's gate)."),
+        typer.Option(
+            "--selector", help="embedding, nli (the paper's gate), model (reads the language model), or both."
+        ),
         Configurable(choices=tuple(SELECTORS)),
     ] = "embedding"
     selector_model: Annotated[
         str | None,
-        typer.Option(help="Encoder or NLI model of the selector, by name or path; each has its default."),
+        typer.Option(help="Encoder, NLI or language model of the selector, by name or path; each has its default."),
         Configurable(),
     ] = None
     taxonomy: Annotated[

@@ -142,6 +142,7 @@ class RunningBatch:
     def step(self) -> None:
         """One forward pass: a token more for each row. A row whose logits are not finite fails alone."""
         with self._loaded.passes(), hooks_on(self._loaded.blocks, self._shifts.apply, self._shifts.blocks):
+            self._shifts.advance()
             self._mask = pad(self._mask, (0, 1), value=1)
             self._positions = self._positions + 1
             padded = Padded(self._chosen[:, None], self._mask, self._positions)

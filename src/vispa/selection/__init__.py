@@ -37,9 +37,23 @@ def _nli(taxonomy: Taxonomy, settings: SelectorSettings) -> Selector:
     return make(taxonomy, settings)
 
 
+def _language_model(taxonomy: Taxonomy, settings: SelectorSettings) -> Selector:
+    from vispa.selection.language_model import make
+
+    return make(taxonomy, settings, joint=False)
+
+
+def _both(taxonomy: Taxonomy, settings: SelectorSettings) -> Selector:
+    from vispa.selection.language_model import make
+
+    return make(taxonomy, settings, joint=True)
+
+
 #: Every kind of selector by its name.
 SELECTORS: Mapping[str, SelectorKind] = {
     # Sentence embeddings are computed where they are.
     "embedding": SelectorKind(_embedding, idle=("device", "trust_remote_code")),
     "nli": SelectorKind(_nli),
+    "model": SelectorKind(_language_model),
+    "both": SelectorKind(_both),
 }

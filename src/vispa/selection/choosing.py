@@ -12,14 +12,14 @@ import numpy.typing as npt
 from vispa.models.encoder import Encoder, FloatArray, load_encoder
 from vispa.records import Choosing, Selection
 from vispa.request import Count, Request, check_diversity, check_threshold, resolved_count
-from vispa.selection.adapted import ADAPTED
 from vispa.selection.covering import covering
 from vispa.selection.diversity import checked_similarity, definition_similarity, marginally_relevant
 from vispa.selection.embedding import EmbeddingSelector
-from vispa.selection.selector import Selector, StanceSelector
+from vispa.selection.selector import ModelReadingSelector, Selector, StanceSelector
 from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
+    from vispa.models.loading import LoadedModel
     from vispa.selection.explaining import Explained
 
 
@@ -28,10 +28,13 @@ class Chooser:
 
     Args:
         selector: scores the values.
+        model: the language model that is steered, for a selector that reads it.
     """
 
-    def __init__(self, selector: Selector) -> None:
+    def __init__(self, selector: Selector, model: LoadedModel | None = None) -> None:
         self.selector = selector
+        if model is not None and isinstance(selector, ModelReadingSelector):
+            selector.read_with(model)
 
     def scores(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
         """See `Selector.scores`."""
@@ -102,11 +105,8 @@ class Chooser:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """Of definitions: the selector's own encoder, or the bundled one where it has none or an adapted one.
-
-        The adaptation puts values near each other that are at stake in the same texts, not those that say the same.
-        """
-        if isinstance(self.selector, EmbeddingSelector) and self.selector.encoder.name != ADAPTED:
+        """Of definitions: the selector's own encoder, or the bundled one where it has none that compares texts."""
+        if isinstance(self.selector, EmbeddingSelector) and self.selector.compares:
             return self.selector.encoder
         return load_encoder()
 

@@ -46,6 +46,14 @@ class EmbeddingSelector:
         return self._encoder
 
     @property
+    def compares(self) -> bool:
+        """Whether texts that say the same have near vectors, as those of a sentence encoder do.
+
+        The adaptation puts values near each other that are at stake in the same texts.
+        """
+        return self._encoder_name != ADAPTED
+
+    @property
     def head(self) -> LinearHead:
         """The head, loaded or trained when it is first needed."""
         if self._head is None:

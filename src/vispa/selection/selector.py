@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from vispa.models.encoder import FloatArray
 from vispa.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from vispa.models.loading import LoadedModel
 
 
 class Selector(Protocol):
@@ -29,6 +32,19 @@ class Selector(Protocol):
 
         Returns:
             [N, V] float32 in [0, 1].
+        """
+        ...
+
+
+@runtime_checkable
+class ModelReadingSelector(Selector, Protocol):
+    """A selector that reads the language model that is to be steered."""
+
+    def read_with(self, loaded: LoadedModel) -> None:
+        """Read this model, unless the selector was told of another one.
+
+        Args:
+            loaded: the model.
         """
         ...
 

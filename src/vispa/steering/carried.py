@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import torch
 from torch.nn.functional import pad
+
+#: Shifts of B rows at one block, [B, 1, H] each, by the share that a generated token leaves of them to the next.
+Fading = Mapping[float, torch.Tensor]
+
+
+def faded(shifts: Fading, ages: torch.Tensor) -> torch.Tensor:
+    """What is added at generated tokens: the sum of the shifts, each as far as it is left.
+
+    Args:
+        shifts: of B rows.
+        ages: how many tokens have been generated up to each, itself included; [B, T], or [1, T] for all rows alike.
+
+    Returns:
+        [B, T, H], or [B, 1, H] where nothing fades.
+    """
+    parts = (
+        shift if remains == 1 else shift * (remains ** ages.to(shift.device)[..., None]).to(shift.dtype)
+        for remains, shift in shifts.items()
+    )
+    return reduce(torch.add, parts)
 
 
 class CarriedShifts:
@@ -13,35 +34,45 @@ class CarriedShifts:
 
     Args:
         rows: B.
-        shifts: block number → [B, 1, H]; blocks that are not named stay as they are.
+        shifts: block number → shifts of the rows; blocks that are not named stay as they are.
     """
 
-    def __init__(self, rows: int, shifts: Mapping[int, torch.Tensor]) -> None:
-        self._rows, self._shifts = rows, dict(shifts)
+    def __init__(self, rows: int, shifts: Mapping[int, Fading]) -> None:
+        self._ages = torch.zeros(rows, 1)
+        self._shifts = {block: dict(one) for block, one in shifts.items()}
 
     @property
     def blocks(self) -> tuple[int, ...]:
         """The blocks at which any row is shifted."""
         return tuple(self._shifts)
 
+    def advance(self) -> None:
+        """Every row has one token more; before each pass."""
+        self._ages += 1
+
     def apply(self, block: int, hidden: torch.Tensor) -> torch.Tensor:
         """Shift the output [B, 1, H] of a block."""
-        return hidden + self._shifts[block]
+        return hidden + faded(self._shifts[block], self._ages)
 
     def keep(self, order: Sequence[int]) -> None:
         """Go on with these rows, in this order."""
         rows = torch.tensor(order)
-        self._rows = len(order)
-        self._shifts = {block: shift[rows.to(shift.device)] for block, shift in self._shifts.items()}
+        self._ages = self._ages[rows]
+        for shifts in self._shifts.values():
+            for remains, shift in shifts.items():
+                shifts[remains] = shift[rows.to(shift.device)]
 
     def join(self, other: CarriedShifts) -> None:
         """Put the rows of another batch after these."""
-        own, added = self._shifts, other._shifts
-        # Padded with rows of zeros where only one of the two is shifted.
-        own = {block: pad(shift, (0, 0, 0, 0, 0, other._rows)) for block, shift in own.items()}
-        for block, shift in added.items():
-            if block in own:
-                own[block][self._rows :] = shift.to(own[block].device)
-            else:
-                own[block] = pad(shift, (0, 0, 0, 0, self._rows, 0))
-        self._rows, self._shifts = self._rows + other._rows, own
+        own, added = len(self._ages), len(other._ages)
+        for block in {**self._shifts, **other._shifts}:
+            ours, theirs = self._shifts.setdefault(block, {}), other._shifts.get(block, {})
+            for remains in {**ours, **theirs}:
+                # Rows of zeros where only one of the two is shifted so.
+                if remains not in ours:
+                    ours[remains] = pad(theirs[remains], (0, 0, 0, 0, own, 0))
+                    continue
+                ours[remains] = pad(ours[remains], (0, 0, 0, 0, 0, added))
+                if remains in theirs:
+                    ours[remains][own:] = theirs[remains].to(ours[remains].device)
+        self._ages = torch.cat([self._ages, other._ages])

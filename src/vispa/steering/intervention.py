@@ -13,6 +13,7 @@ from vispa.models.encoding import Prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import hooks_on
 from vispa.steering.calibration import signed_shift
+from vispa.steering.carried import Fading, faded
 from vispa.steering.plan import BlockShift, SteeringPlan
 from vispa.steering.recipe import Steer
 
@@ -21,13 +22,14 @@ from vispa.steering.recipe import Steer
 class _Shifts:
     """What one block adds, in the model's dtype; each [B, 1, H], None where it is zero for all rows.
 
-    The prompt's tokens of the subject get `subject` less than the prompt's others.
+    The prompt's tokens of the subject get `subject` less than the prompt's others. `told` counts the generated tokens.
     """
 
     prompt: torch.Tensor | None
     subject: torch.Tensor | None
     prompt_end: torch.Tensor | None
-    generated: torch.Tensor | None
+    generated: Fading
+    told: int = 0
 
 
 @dataclass
@@ -71,9 +73,9 @@ class ActiveSteering:
             self._beginning = None
 
     @property
-    def generated(self) -> dict[int, torch.Tensor]:
-        """Block number → [B, 1, H] shifts of what is generated, once the prompts have been read; without zeros."""
-        return {block: one.generated for block, one in self._shifts.items() if one.generated is not None}
+    def generated(self) -> dict[int, Fading]:
+        """Block number → shifts of what is generated, once the prompts have been read; without zeros."""
+        return {block: one.generated for block, one in self._shifts.items() if one.generated}
 
     def apply(self, block: int, hidden: torch.Tensor) -> torch.Tensor | None:
         """Shift the output [B, T, H] of a block; the first pass sees the prompts' ends."""
@@ -82,7 +84,9 @@ class ActiveSteering:
             return self._beginning._read(begun, hidden, torch.zeros_like(self._beginning.subjects[:, :1]))
         shifts = self._shifts.get(block)
         if shifts is not None:
-            return None if shifts.generated is None else hidden + shifts.generated
+            ages = shifts.told + 1 + torch.arange(hidden.shape[1])[None]
+            shifts.told += hidden.shape[1]
+            return hidden + faded(shifts.generated, ages) if shifts.generated else None
         shifts = self._shifts[block] = self._measure(block, self.plan.blocks[block], hidden)
         read = self._read(shifts, hidden, self.subjects[:, 2:] - hidden.shape[1])
         hidden = hidden if read is None else read
@@ -130,7 +134,7 @@ class ActiveSteering:
             self._scoped(shift, ("all", "prompt"), hidden.dtype),
             self._scoped(less, ("all", "prompt"), hidden.dtype) if self._spares else None,
             self._scoped(shift, ("last",), hidden.dtype),
-            self._scoped(shift, ("all", "generated", "last"), hidden.dtype),
+            self._fading(shift, hidden.dtype),
         )
 
     @property
@@ -164,7 +168,20 @@ class ActiveSteering:
 
     def _scoped(self, shift: torch.Tensor, scopes: tuple[str, ...], dtype: torch.dtype) -> torch.Tensor | None:
         """Sum [B, 1, H] of the steers with these scopes; None if there are none."""
-        chosen = torch.tensor([scope in scopes for scope in (*self.plan.scopes,)] + [False])[self.rows]
+        return self._summed(shift, [scope in scopes for scope in self.plan.scopes], dtype)
+
+    def _fading(self, shift: torch.Tensor, dtype: torch.dtype) -> Fading:
+        """What is added at generated tokens, the steers that fade alike together."""
+        told = [
+            remains if scope in ("all", "generated", "last") else None
+            for scope, remains in zip(self.plan.scopes, self.plan.remains, strict=True)
+        ]
+        sums = {one: self._summed(shift, [remains == one for remains in told], dtype) for one in {*told} - {None}}
+        return {one: found for one, found in sums.items() if one is not None and found is not None}
+
+    def _summed(self, shift: torch.Tensor, steers: Sequence[bool], dtype: torch.dtype) -> torch.Tensor | None:
+        """Sum [B, 1, H] of some of the plan's steers; None if no row has any."""
+        chosen = torch.tensor([*steers, False])[self.rows]
         if not chosen.any():
             return None
         return (shift * chosen.to(shift.device)[..., None]).sum(1, keepdim=True).to(dtype)

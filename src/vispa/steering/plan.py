@@ -84,6 +84,11 @@ class SteeringPlan:
         """[K] factors on the shifts at the tokens of what prompts are about."""
         return torch.tensor([recipe.subject_share for _, recipe in self.keys])
 
+    @property
+    def remains(self) -> tuple[float, ...]:
+        """For each steer see `Recipe.remains`."""
+        return tuple(recipe.remains for _, recipe in self.keys)
+
     def steered_blocks(self, steers: Sequence[Steer]) -> frozenset[int]:
         """The blocks at which any of some steers shifts, or would for another prompt."""
         keys = [self.keys.index((steer.value, steer.recipe or self.default)) for steer in steers]

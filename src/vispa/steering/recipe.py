@@ -52,6 +52,8 @@ class Recipe:
         scope: which positions are shifted.
         subject_share: factor on the shift at the tokens of what the prompt is about (`Prompt.subject`), from 0 to 1.
             Below 1 the model still reads a situation as it is written, and speaks for the value all the same.
+        half_life: after so many generated tokens half of the shift is left, after twice as many a quarter; None for
+            one that stays. What begins by speaking for a value goes on so, and long texts keep to their subject.
         minimal_quality: blocks where a value's quality is lower are left out for that value.
         gate: leave a row alone where a probe at the lowest steered block already gives its value
             this probability at the prompt's last token.
@@ -72,6 +74,7 @@ class Recipe:
     cap: float | None = None
     scope: Scope = "all"
     subject_share: float = 1.0
+    half_life: float | None = None
     minimal_quality: float = MINIMAL_QUALITY
     gate: float | None = None
 
@@ -98,6 +101,8 @@ class Recipe:
             raise InputError("cap", f"is {self.cap}.", "Give a fraction of the residual norm above 0.")
         if not 0 <= self.subject_share <= 1:
             raise InputError("subject_share", f"is {self.subject_share}.", "Give a factor, 0 to 1.")
+        if self.half_life is not None and not 0 < self.half_life < float("inf"):
+            raise InputError("half_life", f"is {self.half_life}.", "Give a number of tokens above 0, or leave it out.")
         if self.minimal_quality < 0:
             raise InputError("minimal_quality", f"is {self.minimal_quality}.", "Give an accuracy, 0 to 1.")
         if self.gate is not None and not 0 < self.gate < 1:
@@ -107,6 +112,11 @@ class Recipe:
     def rule(self) -> MagnitudeRule:
         """Of the magnitude."""
         return MAGNITUDES[self.magnitude]
+
+    @property
+    def remains(self) -> float:
+        """The share of the shift that a generated token leaves to the next; 1 where it stays."""
+        return 1.0 if self.half_life is None else 0.5 ** (1 / self.half_life)
 
     def check_steers(self) -> None:
         """Refuse a recipe that steers nothing whatever the bank: each value's comment would be the same.
@@ -180,7 +190,7 @@ class Recipe:
         """
         return replace(
             self, blocks=self.chosen_blocks(count), depth=DEPTH, amount=self.amount_for(value), amounts={}, table=None,
-            both_ways=False,
+            both_ways=False, half_life=None,
         )  # fmt: skip
 
     def amount_for(self, value: str) -> float:

@@ -34,6 +34,7 @@ def refined_vectors(
     *,
     epochs: int,
     subject_share: float = 1.0,
+    remains: float = 1.0,
     seed: int = 0,
     deadline: float = float("inf"),
     progress: Callable[[int], None] | None = None,
@@ -50,6 +51,7 @@ def refined_vectors(
         examples: comments with the place of their value in `start`.
         epochs: how often each example is seen.
         subject_share: see `Recipe`.
+        remains: see `Recipe.remains`.
         seed: of the order of the batches.
         deadline: by `time.monotonic`; no epoch begins after it.
         progress: called with the number of examples just seen.
@@ -73,7 +75,7 @@ def refined_vectors(
             for number in chance.permutation(len(batches)):
                 batch = [encoded[place] for place in batches[number]]
                 with loaded.turns, torch.enable_grad():
-                    loss = _loss(loaded, base + scale * free, blocks, batch, subject_share)
+                    loss = _loss(loaded, base + scale * free, blocks, batch, subject_share, remains)
                     (gradient,) = torch.autograd.grad(loss, free)
                 free.grad = gradient
                 optimizer.step()
@@ -109,6 +111,7 @@ def _loss(
     blocks: Sequence[int],
     batch: Sequence[_Encoded],
     subject_share: float,
+    remains: float,
 ) -> torch.Tensor:
     """Mean negative log-likelihood of the comments' tokens, each steered toward its value."""
     ids, mask, positions = pad_left(loaded, [one.ids for one in batch])
@@ -118,6 +121,7 @@ def _loss(
     for row, one in enumerate(batch):
         begin, end = (ids.shape[1] - len(one.ids) + at for at in one.subject)
         share[row, begin:end] = subject_share
+        share[row, -one.count :, 0] = remains ** torch.arange(1.0, one.count + 1, device=vectors.device)
 
     def shifted(block: int, hidden: torch.Tensor) -> torch.Tensor:
         shift = vectors[values, place[block]][:, None] * share

@@ -33,7 +33,11 @@ _TOTAL = 0.28
 _SCREENING = 0.25
 # At the tokens of the situation half of the shift: what is said of it keeps to it better, at the same expression.
 _SHARE = 0.5
+# A shift that fades leaves the end of a comment to the situation, at the same expression.
+_HALF_LIFE = 21.0
 _CENTRES, _APART = 2, 0.12
+# A second depth is tried where it promises at least half as much as the first.
+_PROMISING = 0.5
 _STRENGTHS = (0.8, 1.0, 1.25)
 # Beside words that ask for the value, a share of the strength is enough.
 _BESIDE_WORDS = 0.5
@@ -101,7 +105,8 @@ class Search:
         centres: list[int] = []
         for place in np.argsort(-smooth, kind="stable"):
             # A few comments a block say roughly where; the next round says which.
-            if len(centres) < _CENTRES and all(abs(blocks[place] - other) >= _APART * count for other in centres):
+            apart = all(abs(blocks[place] - other) >= _APART * count for other in centres)
+            if len(centres) < _CENTRES and apart and smooth[place] >= _PROMISING * smooth.max():
                 centres.append(blocks[place])
         self.reasons.append(f"Steered alone, blocks around {', '.join(map(str, centres))} give most.")
         return centres
@@ -149,7 +154,8 @@ class Search:
         seen = self._counted("refining directions", len(examples) * _EPOCHS)
         vectors = refined_vectors(
             engine.loaded, fixed_vectors(bank, recipe), blocks, examples,
-            epochs=_EPOCHS, subject_share=recipe.subject_share, seed=self.seed, deadline=self.deadline, progress=seen,
+            epochs=_EPOCHS, subject_share=recipe.subject_share, remains=recipe.remains, seed=self.seed,
+            deadline=self.deadline, progress=seen,
         )  # fmt: skip
         engine.bank = with_refined(bank, vectors, recipe)
         refined = replace(recipe, estimator=REFINED, blocks=blocks, magnitude="coefficient")
@@ -257,6 +263,7 @@ def _recipe(blocks: tuple[int, ...], amount: float) -> Recipe:
         magnitude="residual",
         amount=round(amount, 5),
         subject_share=_SHARE,
+        half_life=_HALF_LIFE,
         minimal_quality=0.0,
     )
 
