@@ -16,7 +16,7 @@ _LEAST_TEMPERATURE = 1e-30
 
 def draws(rows: Sequence[Row], sampling: Sampling) -> torch.Tensor:
     """[B, count] uniform numbers, each row's from the seeds, its prompt and its values alone."""
-    generators = (torch.Generator().manual_seed(_row_seed(row, sampling.seed)) for row in rows)
+    generators = (torch.Generator().manual_seed(row_seed(row, sampling.seed)) for row in rows)
     return torch.stack([torch.rand(sampling.max_new_tokens, generator=generator) for generator in generators])
 
 
@@ -46,7 +46,7 @@ def drawn_tokens(logits: torch.Tensor, samplings: Sequence[Sampling], draws: tor
     return tokens.gather(-1, place.clamp_max((probabilities > 0).sum(-1, keepdim=True) - 1))[:, 0]
 
 
-def _row_seed(row: Row, seed: int) -> int:
+def row_seed(row: Row, seed: int) -> int:
     """A number of 63 bits that differs between prompts, between the values of one prompt, and between seeds."""
     said = json.dumps([seed, row.seed, row.prompt.ids, [steer.value for steer in row.steers]])
     return int.from_bytes(hashlib.sha256(said.encode()).digest()[:8], "big") >> 1

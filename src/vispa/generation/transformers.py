@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,10 @@ class TransformersEngine:
 
     def __init__(self, loaded: LoadedModel, bank: VectorBank | None = None, recipe: Recipe | None = None) -> None:
         self.loaded, self.bank, self.recipe = loaded, bank, recipe
+
+    def with_recipe(self, recipe: Recipe | None) -> Self:
+        """The same engine with another recipe of steers that name none."""
+        return type(self)(self.loaded, self.bank, recipe)
 
     @property
     def name(self) -> str:
@@ -91,9 +96,7 @@ class TransformersEngine:
 
     def options(self, rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
         """See `Engine.options`."""
-        for number, count in enumerate(counts):
-            if not 1 <= count <= len(LETTERS):
-                raise InputError("options", f"prompt {number} has {count}.", f"Give 1 to {len(LETTERS)} options.")
+        check_options(counts)
         for row in rows:
             check_context(self.loaded, len(row.prompt.ids))
         plan, letters = self.plan(rows), self._letters
@@ -134,12 +137,7 @@ class TransformersEngine:
         Raises:
             InputError: a steer whose value, estimator or block the bank does not have; or a steer without a bank.
         """
-        steers = [steer for row in rows for steer in row.steers]
-        if not steers:
-            return SteeringPlan.empty()
-        if self.bank is None:
-            raise InputError("steers", "need a bank, and this engine has none.", "Give it the model's bank.")
-        return self.bank.plan(steers, self.recipe)
+        return planned(self.bank, self.recipe, rows)
 
     @contextmanager
     def steered(self, rows: Sequence[Row], plan: SteeringPlan) -> Iterator[ActiveSteering]:
@@ -184,10 +182,41 @@ class TransformersEngine:
 
     @cached_property
     def _ends(self) -> frozenset[int]:
-        return _end_tokens(self.loaded)
+        return end_tokens(self.loaded)
 
 
-def _end_tokens(loaded: LoadedModel) -> frozenset[int]:
+def planned(bank: VectorBank | None, recipe: Recipe | None, rows: Sequence[Row]) -> SteeringPlan:
+    """The plan of all steers of some rows.
+
+    Args:
+        bank: of the model, if there is one.
+        recipe: of steers that name none; the bank's by default.
+        rows: to be steered.
+
+    Raises:
+        InputError: a steer whose value, estimator or block the bank does not have; or a steer without a bank.
+    """
+    steers = [steer for row in rows for steer in row.steers]
+    if not steers:
+        return SteeringPlan.empty()
+    if bank is None:
+        raise InputError("steers", "need a bank, and this engine has none.", "Give it the model's bank.")
+    return bank.plan(steers, recipe)
+
+
+def check_options(counts: Sequence[int]) -> None:
+    """Refuse questions with no options, or with more than there are letters.
+
+    Raises:
+        InputError: names the question.
+    """
+    for number, count in enumerate(counts):
+        if not 1 <= count <= len(LETTERS):
+            raise InputError("options", f"prompt {number} has {count}.", f"Give 1 to {len(LETTERS)} options.")
+
+
+def end_tokens(loaded: LoadedModel) -> frozenset[int]:
+    """The tokens that end a model's text."""
     configured = getattr(loaded.model.generation_config, "eos_token_id", None)
     found = configured if isinstance(configured, list) else [configured]
     return frozenset(int(token) for token in [*found, loaded.tokenizer.eos_token_id] if token is not None)

@@ -19,7 +19,7 @@ from vispa.steering.recipe import Steer
 
 
 @dataclass
-class _Shifts:
+class Shifts:
     """What one block adds, in the model's dtype; each [B, 1, H], None where it is zero for all rows.
 
     The prompt's tokens of the subject get `subject` less than the prompt's others. `told` counts the generated tokens.
@@ -51,15 +51,14 @@ class ActiveSteering:
     orthogonal: torch.Tensor
     subjects: torch.Tensor
     amounts: dict[int, torch.Tensor] = field(default_factory=dict)
-    _shifts: dict[int, _Shifts] = field(default_factory=dict)
+    _shifts: dict[int, Shifts] = field(default_factory=dict)
     _closed: torch.Tensor | None = None
     _beginning: ActiveSteering | None = None
 
     @property
     def is_fixed(self) -> bool:
         """Whether no shift depends on what the prompts' last tokens are."""
-        specs = self.plan.blocks.values()
-        return not any(spec.calibrated.any() or torch.isfinite(spec.gate_logit).any() for spec in specs)
+        return self.plan.is_fixed
 
     @contextmanager
     def beginning(self, rows: torch.Tensor) -> Iterator[None]:
@@ -80,14 +79,14 @@ class ActiveSteering:
     def apply(self, block: int, hidden: torch.Tensor) -> torch.Tensor | None:
         """Shift the output [B, T, H] of a block; the first pass sees the prompts' ends."""
         if self._beginning is not None:
-            begun = self._beginning._measure(block, self.plan.blocks[block], hidden)
+            begun = self._beginning.measured(block, self.plan.blocks[block], hidden)
             return self._beginning._read(begun, hidden, torch.zeros_like(self._beginning.subjects[:, :1]))
         shifts = self._shifts.get(block)
         if shifts is not None:
             ages = shifts.told + 1 + torch.arange(hidden.shape[1])[None]
             shifts.told += hidden.shape[1]
             return hidden + faded(shifts.generated, ages) if shifts.generated else None
-        shifts = self._shifts[block] = self._measure(block, self.plan.blocks[block], hidden)
+        shifts = self._shifts[block] = self.measured(block, self.plan.blocks[block], hidden)
         read = self._read(shifts, hidden, self.subjects[:, 2:] - hidden.shape[1])
         hidden = hidden if read is None else read
         if shifts.prompt_end is not None:
@@ -96,7 +95,7 @@ class ActiveSteering:
         shifts.prompt = shifts.subject = shifts.prompt_end = None
         return hidden
 
-    def _read(self, shifts: _Shifts, hidden: torch.Tensor, first: torch.Tensor) -> torch.Tensor | None:
+    def _read(self, shifts: Shifts, hidden: torch.Tensor, first: torch.Tensor) -> torch.Tensor | None:
         """Prompts' states [B, T, H] with the shift; `first` [B, 1] is the place of the first one in its prompt."""
         if shifts.prompt is None:
             return None
@@ -106,7 +105,17 @@ class ActiveSteering:
         inside = (places >= self.subjects[:, :1]) & (places < self.subjects[:, 1:2])
         return hidden + shifts.prompt - shifts.subject * inside[..., None].to(hidden.device, hidden.dtype)
 
-    def _measure(self, block: int, spec: BlockShift, hidden: torch.Tensor) -> _Shifts:
+    def measured(self, block: int, spec: BlockShift, hidden: torch.Tensor) -> Shifts:
+        """The shifts of a block of the plan.
+
+        Args:
+            block: its number; blocks come in rising order, as gates look at the first.
+            spec: of the plan.
+            hidden: [B, T, H] output of the block, of which the last tokens are measured.
+
+        Raises:
+            NumericalError: a last token or a shift is not finite.
+        """
         # Score and shift in float32; only the sum is in the model's dtype.
         rows = self.rows.to(hidden.device)
         last = hidden[:, -1].float()
@@ -130,7 +139,7 @@ class ActiveSteering:
         total = shift.sum(1).norm(dim=-1)
         self.amounts[block] = ((amount * length)[:, 0] if rows.shape[1] == 1 else total).cpu()
         less = shift * _gather(1.0 - self.plan.subject_shares, rows)[..., None]
-        return _Shifts(
+        return Shifts(
             self._scoped(shift, ("all", "prompt"), hidden.dtype),
             self._scoped(less, ("all", "prompt"), hidden.dtype) if self._spares else None,
             self._scoped(shift, ("last",), hidden.dtype),
@@ -205,6 +214,31 @@ def _gather(table: torch.Tensor, rows: torch.Tensor, fill: float = 0.0) -> torch
     return padded[rows]
 
 
+def active_steering(
+    plan: SteeringPlan,
+    steers: Sequence[Sequence[Steer]],
+    orthogonal: Sequence[bool],
+    subjects: Sequence[tuple[int, int, int]],
+) -> ActiveSteering:
+    """The steering of a batch of B rows that has not begun.
+
+    Args:
+        plan: covers them.
+        steers: of each row.
+        orthogonal: of each row.
+        subjects: see `ActiveSteering`.
+    """
+    number = {key: index for index, key in enumerate(plan.keys)}
+    most = max((len(row) for row in steers), default=0) or 1
+    rows = torch.full((len(steers), most), len(number))
+    weights = torch.zeros(len(steers), most)
+    for place, row in enumerate(steers):
+        for column, steer in enumerate(row):
+            rows[place, column] = number[steer.value, steer.recipe or plan.default]
+            weights[place, column] = steer.weight
+    return ActiveSteering(plan, rows, weights, torch.tensor(orthogonal), torch.tensor(subjects).reshape(-1, 3))
+
+
 @contextmanager
 def steering(
     loaded: LoadedModel,
@@ -227,17 +261,7 @@ def steering(
         >>> with steering(loaded, plan, [[Steer("karma")], []]) as active:
         ...     loaded.model(**two_prompts)
     """
-    number = {key: index for index, key in enumerate(plan.keys)}
-    most = max((len(row) for row in steers), default=0) or 1
-    rows = torch.full((len(steers), most), len(number))
-    weights = torch.zeros(len(steers), most)
-    for place, row in enumerate(steers):
-        for column, steer in enumerate(row):
-            rows[place, column] = number[steer.value, steer.recipe or plan.default]
-            weights[place, column] = steer.weight
     subjects = [(*prompt.subject, len(prompt.ids)) for prompt in prompts or ()] or [(0, 0, 0)] * len(steers)
-    active = ActiveSteering(
-        plan, rows, weights, torch.tensor(orthogonal or [False] * len(steers)), torch.tensor(subjects).reshape(-1, 3)
-    )
+    active = active_steering(plan, steers, orthogonal or [False] * len(steers), subjects)
     with loaded.passes(), hooks_on(loaded.blocks, active.apply, tuple(plan.blocks) if any(steers) else ()):
         yield active

@@ -75,6 +75,12 @@ class SteeringPlan:
         return tuple(sorted({block for steer in steers for block in found[steer.value, steer.recipe or self.default]}))
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether no shift depends on what the prompts' last tokens are."""
+        specs = self.blocks.values()
+        return not any(spec.calibrated.any() or torch.isfinite(spec.gate_logit).any() for spec in specs)
+
+    @property
     def scopes(self) -> tuple[Scope, ...]:
         """The positions that each steer shifts."""
         return tuple(recipe.scope for _, recipe in self.keys)

@@ -1,0 +1,283 @@
+"""The engine of vLLM: rows of any steers and lengths under continuous batching."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
+from itertools import count
+from threading import RLock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vispa.errors import NumericalError
+from vispa.generation.continuations import continuation_ids
+from vispa.generation.letters import Masses, letter_tokens
+from vispa.generation.rows import Generated, Row, Sampling
+from vispa.generation.sampling import row_seed
+from vispa.generation.thoughts import answer_text
+from vispa.generation.transformers import check_options, end_tokens, planned
+from vispa.generation.vllm.asked import ARGUMENT, Asked
+from vispa.generation.vllm.starting import started
+from vispa.generation.vllm.vocabulary import Vocabulary
+from vispa.models.context import check_context
+from vispa.models.encoding import Prompt, chat_prompt, raw_prompt
+from vispa.models.loading import LoadedModel
+from vispa.request import OptionReadingName
+from vispa.steering.bank import VectorBank
+from vispa.steering.intervention import active_steering
+from vispa.steering.plan import SteeringPlan
+from vispa.steering.recipe import Recipe, Steer
+
+# vLLM tells the likelihoods of so many named tokens at most.
+_MOST_TOKENS = 128
+
+
+class Running:
+    """vLLM with a model and a bank, which one thread at a time uses.
+
+    Args:
+        engine: a `vllm.LLMEngine`.
+        recipe: of steers that name none, as its workers know it; None without a bank.
+    """
+
+    def __init__(self, engine: Any, recipe: Recipe | None) -> None:
+        self.engine, self.recipe = engine, recipe
+        self.numbers = count(1)  #: Of requests whose amounts are asked for.
+        self._lock, self._names = RLock(), count()
+
+    def run(self, asked: Sequence[tuple[Sequence[int], Any]], ended: Callable[[int], None] | None = None) -> list[Any]:
+        """What vLLM gives for prompts, in their order; they run together.
+
+        Args:
+            asked: token ids, and `SamplingParams`.
+            ended: called with the number of prompts just finished.
+        """
+        from vllm.inputs import tokens_input
+
+        with self._lock:
+            places = {f"vispa-{next(self._names)}": place for place in range(len(asked))}
+            begun: list[str] = []
+            found: dict[int, Any] = {}
+            try:
+                for name, (ids, params) in zip(places, asked, strict=True):
+                    begun.append(self.engine.add_request(name, tokens_input(list(ids)), params))
+                while len(found) < len(asked):
+                    done = [output for output in self.engine.step() if output.finished]
+                    found.update((places[output.request_id], output) for output in done)
+                    if done and ended is not None:
+                        ended(len(done))
+            except BaseException:
+                self.engine.abort_request(begun, internal=True)
+                raise
+            return [found[place] for place in range(len(asked))]
+
+    def measured(self) -> dict[int, tuple[dict[int, float], str | None]]:
+        """Of requests whose amounts were asked for since: lengths of the shifts by block, and what went wrong."""
+        with self._lock:
+            told = self.engine.collective_rpc("vispa_told")[0]
+        return {number: (dict(amounts), problem) for number, amounts, problem in told}
+
+
+class VllmEngine:
+    """An `Engine` over vLLM.
+
+    What it writes at temperature 0 is what `TransformersEngine` writes. Sampled rows have random numbers of their own
+    there too, but others: vLLM draws in its own way. vLLM looks at no logits for numbers that are not finite; what is
+    measured on a prompt is checked.
+
+    Args:
+        loaded: the model; vLLM loads its own weights from the same place.
+        bank: its directions; without one, rows cannot be steered.
+        recipe: of steers that name none; the bank's by default.
+        running: vLLM with this model and bank, where it runs already.
+
+    Raises:
+        InputError: vLLM is not installed.
+        ModelError: vLLM cannot run the model, or steering does not reach it.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        bank: VectorBank | None = None,
+        recipe: Recipe | None = None,
+        *,
+        running: Running | None = None,
+    ) -> None:
+        self.loaded, self.bank, self.recipe = loaded, bank, recipe
+        default = None if bank is None else recipe or bank.recipe
+        self.running = running or Running(started(loaded, bank, recipe), default)
+        self._amounts = lru_cache(maxsize=4096)(self._fixed_amounts)
+
+    def with_recipe(self, recipe: Recipe | None) -> VllmEngine:
+        """The same engine with another recipe of steers that name none."""
+        return VllmEngine(self.loaded, self.bank, recipe, running=self.running)
+
+    @property
+    def name(self) -> str:
+        """See `Engine`."""
+        return self.loaded.name
+
+    @property
+    def option_reading(self) -> OptionReadingName:
+        """See `Engine`."""
+        return self.loaded.option_reading
+
+    @property
+    def least_option_mass(self) -> float:
+        """See `Engine`."""
+        return self.loaded.least_option_mass
+
+    def chat_prompt(self, message: str, subject: str | None = None) -> Prompt:
+        """See `Engine.chat_prompt`."""
+        return chat_prompt(self.loaded, message, subject)
+
+    def raw_prompt(self, text: str) -> Prompt:
+        """See `Engine.raw_prompt`."""
+        return raw_prompt(self.loaded, text)
+
+    def steers(self, value: str) -> bool:
+        """See `Engine.steers`."""
+        return self.bank is not None and self.bank.steers(value, self.recipe)
+
+    def generate(
+        self, rows: Sequence[Row], sampling: Sampling, progress: Callable[[int], None] | None = None
+    ) -> list[Generated]:
+        """See `Engine.generate`."""
+        for row in rows:
+            check_context(self.loaded, len(row.prompt.ids), sampling.max_new_tokens)
+        plan = self._plan(rows)
+        numbers = [next(self.running.numbers) for _ in rows]
+        params = [self._decoding(row, sampling, number) for row, number in zip(rows, numbers, strict=True)]
+        outputs = self.running.run([(row.prompt.ids, one) for row, one in zip(rows, params, strict=True)], progress)
+        measured = self._measured(rows)
+        return [
+            self._generated(row, output.outputs[0], plan, measured.get(number))
+            for row, number, output in zip(rows, numbers, outputs, strict=True)
+        ]
+
+    def options(self, rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
+        """See `Engine.options`."""
+        check_options(counts)
+        for row in rows:
+            check_context(self.loaded, len(row.prompt.ids), 1)
+        self._plan(rows)
+        asked, owners = [], []
+        for place, (row, number) in enumerate(zip(rows, counts, strict=True)):
+            tokens = [token for own in self._letters[:number] for token in own]
+            for start in range(0, len(tokens), _MOST_TOKENS):
+                params = self._params(row, max_tokens=1, logprob_token_ids=tokens[start : start + _MOST_TOKENS])
+                asked.append((row.prompt.ids, params))
+                owners.append(place)
+        likely: list[dict[int, float]] = [{} for _ in rows]
+        for place, output in zip(owners, self.running.run(asked), strict=True):
+            likely[place] |= {token: one.logprob for token, one in output.outputs[0].logprobs[0].items()}
+        self._raise_unmeasured(rows)
+        return [
+            np.array([sum(np.exp(own[token]) for token in tokens) for tokens in self._letters[:number]], dtype=float)
+            for own, number in zip(likely, counts, strict=True)
+        ]
+
+    def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
+        """See `Engine.likelihoods`; a continuation counts as generated."""
+        tokens: dict[tuple[Row, str], tuple[int, ...]] = {}
+        for row, texts in zip(rows, continuations, strict=True):
+            for text in texts:
+                if (row, text) not in tokens:
+                    tokens[row, text] = continuation_ids(self.loaded, row.prompt, text)
+                    check_context(self.loaded, len(row.prompt.ids), len(tokens[row, text]) + 1)
+        self._plan(rows)
+        asked = [
+            ((*row.prompt.ids, *own), self._params(row, prompt=len(row.prompt.ids), max_tokens=1, prompt_logprobs=0))
+            for (row, _), own in tokens.items()
+        ]
+        means = {}
+        for (key, own), output in zip(tokens.items(), self.running.run(asked), strict=True):
+            told = output.prompt_logprobs[-len(own) :]
+            means[key] = float(np.mean([one[token].logprob for one, token in zip(told, own, strict=True)]))
+        self._raise_unmeasured(rows)
+        return [np.array([means[row, text] for text in texts]) for row, texts in zip(rows, continuations, strict=True)]
+
+    # ---------------------------------------------------------------- requests
+
+    @cached_property
+    def _letters(self) -> list[list[int]]:
+        return letter_tokens(self.loaded.tokenizer.get_vocab())
+
+    @cached_property
+    def _ends(self) -> frozenset[int]:
+        return end_tokens(self.loaded)
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        assert self.bank is not None
+        return Vocabulary(self.bank, self.recipe or self.bank.recipe)
+
+    def _plan(self, rows: Sequence[Row]) -> SteeringPlan:
+        return planned(self.bank, self.recipe, rows)
+
+    def _decoding(self, row: Row, sampling: Sampling, number: int) -> Any:
+        greedy = {} if sampling.is_greedy else {"seed": row_seed(row, sampling.seed), "top_p": sampling.top_p}
+        return self._params(
+            row, number=number, max_tokens=sampling.max_new_tokens, temperature=sampling.temperature, **greedy
+        )
+
+    def _params(
+        self, row: Row, *, number: int | None = None, prompt: int | None = None, temperature: float = 0.0, **named: Any
+    ) -> Any:
+        """`SamplingParams` of a row; `number` and `prompt` as of `Asked`."""
+        from vllm import SamplingParams
+
+        given = {"temperature": temperature, "detokenize": False, "ignore_eos": True, **named}
+        if row.steers:
+            steers = tuple(self._named(steer) for steer in row.steers)
+            asked = Asked(steers, row.orthogonal, row.prompt.subject, prompt, number)
+            given["extra_args"] = {ARGUMENT: asked.as_argument()}
+        return SamplingParams(stop_token_ids=sorted(self._ends), **given)
+
+    def _named(self, steer: Steer) -> Steer:
+        """A steer that says its recipe where that is not the one which the workers take."""
+        assert self.bank is not None
+        recipe = steer.recipe or self.recipe or self.bank.recipe
+        return Steer(steer.value, steer.weight, None if recipe == self.running.recipe else recipe)
+
+    # ---------------------------------------------------------------- results
+
+    def _measured(self, rows: Sequence[Row]) -> dict[int, tuple[dict[int, float], str | None]]:
+        steered = any(row.steers and not self._vocabulary.is_fixed(row.steers) for row in rows)
+        return self.running.measured() if steered else {}
+
+    def _raise_unmeasured(self, rows: Sequence[Row]) -> None:
+        for _, problem in self._measured(rows).values():
+            if problem is not None:
+                raise NumericalError(problem)
+
+    def _fixed_amounts(self, steers: tuple[Steer, ...], orthogonal: bool) -> dict[int, float]:
+        plan = self._vocabulary.plan(steers)
+        active = active_steering(plan, [steers], [orthogonal], [(0, 0, 0)])
+        for block in sorted(plan.steered_blocks(steers)):
+            active.measured(block, plan.blocks[block], torch.zeros(1, 1, self.loaded.hidden_size))
+        return {block: float(amount) for block, amount in active.amounts.items()}
+
+    def _generated(
+        self, row: Row, output: Any, plan: SteeringPlan, measured: tuple[dict[int, float], str | None] | None
+    ) -> Generated:
+        shift, problem = measured or ({}, None)
+        if problem is not None:
+            raise NumericalError(problem)
+        if row.steers and measured is None:
+            shift = self._amounts(row.steers, row.orthogonal)
+        ids = tuple(output.token_ids)
+        answer = answer_text(self.loaded, row.prompt, ids)
+        return Generated(
+            text=answer or "",
+            tokens=len(ids),
+            shift=dict(shift),
+            left_out=plan.left_out_of(row.steers),
+            unfinished=answer is None,
+            ids=ids,
+            limited=not self._ends.intersection(ids[-1:]),
+        )

@@ -1,0 +1,73 @@
+"""Changing what decoder layers put out, whether vLLM runs them one by one, compiled, or as captured graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+#: From a block's number, its hidden states [T, H] and the residual beside them, or None, to other hidden states.
+Shift = Callable[[int, torch.Tensor, torch.Tensor | None], torch.Tensor]
+
+#: Name of the operation that compiled code calls; graphs are split there where vLLM captures pieces.
+OPERATION = "vispa::shift"
+
+# A process has one model at a time that is compiled.
+_shift: list[Shift] = []
+
+
+def install(layers: nn.ModuleList, shift: Shift, *, compiled: bool) -> None:
+    """Let every layer's output go through `shift`.
+
+    Layers return hidden states, or two parts whose sum is the residual stream: the addition is fused into the norm
+    that comes next. Then the first part is changed, which changes the sum.
+
+    Args:
+        layers: block 0 first.
+        shift: gives the hidden states that take the place of a layer's.
+        compiled: the layers are compiled: they call an operation, into which no compiler looks.
+    """
+    if compiled:
+        _shift[:] = [shift]
+        shift = _operation()
+    for number, layer in enumerate(layers):
+        layer.forward = _shifting(number, layer.forward, shift)  # type: ignore[method-assign]
+
+
+def parts(output: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The hidden states in a layer's output, and the residual that the next norm adds to them, if there is one."""
+    if isinstance(output, torch.Tensor):
+        return output, None
+    hidden, *others = output
+    second = others[0] if others else None
+    apart = isinstance(second, torch.Tensor) and second.shape == hidden.shape and second.is_floating_point()
+    return hidden, second if apart else None
+
+
+def _shifting(number: int, forward: Callable[..., Any], shift: Shift) -> Callable[..., Any]:
+    def call(*arguments: Any, **named: Any) -> Any:
+        output = forward(*arguments, **named)
+        hidden, residual = parts(output)
+        shifted = shift(number, hidden, residual)
+        return shifted if isinstance(output, torch.Tensor) else type(output)((shifted, *output[1:]))
+
+    return call
+
+
+def _operation() -> Shift:
+    """The operation, which is registered once in a process."""
+    if not hasattr(torch.ops.vispa, "shift"):
+
+        def shift(hidden: torch.Tensor, residual: torch.Tensor | None, block: int) -> torch.Tensor:
+            shifted = _shift[0](block, hidden, residual)
+            # An operation's result is no view of what it was given.
+            return hidden.clone() if shifted is hidden else shifted
+
+        shift.__annotations__ = {
+            "hidden": torch.Tensor, "residual": torch.Tensor | None, "block": int, "return": torch.Tensor,
+        }  # fmt: skip
+        made = torch.library.custom_op(OPERATION, shift, mutates_args=())
+        made.register_fake(lambda hidden, residual, block: torch.empty_like(hidden))
+    return lambda block, hidden, residual: torch.ops.vispa.shift(hidden, residual, block)  # type: ignore[no-any-return]

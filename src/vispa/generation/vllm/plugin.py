@@ -1,0 +1,96 @@
+"""The plug-in that vLLM loads in all of its processes: the front, the scheduler's, and every worker's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+
+from vispa.errors import InputError
+from vispa.generation.vllm.asked import ARGUMENT, asked
+from vispa.generation.vllm.settings import BANK_VARIABLE, settings_of
+
+
+def register() -> None:
+    """Put vispa beside vLLM, once in a process; nothing changes where no bank is named, and no request names values."""
+    from vllm.v1.core.kv_cache_manager import KVCacheManager
+    from vllm.v1.engine.input_processor import InputProcessor
+    from vllm.v1.worker.worker_base import WorkerBase
+
+    _around(WorkerBase, "__init__", _beginning_worker)
+    _around(InputProcessor, "process_inputs", _checking_inputs)
+    _around(KVCacheManager, "allocate_slots", _keeping_whole)
+
+
+def _around(owner: type, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    method = getattr(owner, name)
+    if not hasattr(method, "vispa"):
+        made = wraps(method)(make(method))
+        made.vispa = True  # type: ignore[attr-defined]
+        setattr(owner, name, made)
+
+
+def _beginning_worker(init: Callable[..., None]) -> Callable[..., None]:
+    """Workers that know of a bank steer."""
+
+    def begin(self: Any, *arguments: Any, **named: Any) -> None:
+        init(self, *arguments, **named)
+        settings = settings_of(self.vllm_config)
+        if settings is not None:
+            from vispa.generation.vllm.worker import SteeredWorker
+
+            SteeredWorker(self, settings)
+
+    return begin
+
+
+def _checking_inputs(process: Callable[..., Any]) -> Callable[..., Any]:
+    """The front says what is wrong with a request, and sets its keys and values apart from those of others."""
+
+    def checked(self: Any, *arguments: Any, **named: Any) -> Any:
+        request = process(self, *arguments, **named)
+        params = request.sampling_params
+        argument = (getattr(params, "extra_args", None) or {}).get(ARGUMENT)
+        if argument is None:
+            return request
+        settings = settings_of(self.vllm_config)
+        try:
+            if settings is None:
+                raise InputError(ARGUMENT, "is asked for without a bank.", f"Name its file in {BANK_VARIABLE}.")
+            vocabulary = settings.vocabulary()
+            given = asked(argument)
+            given = replace(given, whole=given.reading or not vocabulary.is_fixed(given.steers))
+            self_limit = self.vllm_config.scheduler_config.max_num_batched_tokens
+            ids = request.prompt_token_ids or []
+            if given.whole and len(ids) > self_limit:
+                problem = f"measures a prompt of {len(ids)} tokens, and one pass takes {self_limit}."
+                raise InputError(ARGUMENT, problem, "Give a shorter one, or raise max_num_batched_tokens.")
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        params.extra_args = {**params.extra_args, ARGUMENT: given.as_argument()}
+        if (salt := given.salt(vocabulary.default, ids)) is not None:
+            request.cache_salt = salt if request.cache_salt is None else f"{request.cache_salt}:{salt}"
+        if given.reading:
+            params.skip_reading_prefix_cache = True
+        return request
+
+    return checked
+
+
+def _keeping_whole(allocate: Callable[..., Any]) -> Callable[..., Any]:
+    """A prompt on whose last token something is measured waits until one pass has room for all of it."""
+
+    def whole(
+        self: Any, request: Any, num_new_tokens: int, num_new_computed_tokens: int = 0, *arguments: Any, **named: Any
+    ) -> Any:
+        params = getattr(request, "sampling_params", None)
+        argument = (getattr(params, "extra_args", None) or {}).get(ARGUMENT)
+        if isinstance(argument, dict) and argument.get("whole"):
+            beyond = named.get("num_external_computed_tokens", 0)
+            read = request.num_computed_tokens + num_new_computed_tokens + beyond + num_new_tokens
+            if read < request.num_prompt_tokens:
+                return None
+        return allocate(self, request, num_new_tokens, num_new_computed_tokens, *arguments, **named)
+
+    return whole

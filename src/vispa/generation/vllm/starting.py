@@ -1,0 +1,80 @@
+"""Starting vLLM for a model that transformers has loaded, and a bank."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from vispa.errors import InputError, ModelError, first_line
+from vispa.generation.vllm.asked import ARGUMENT, recipe_text
+from vispa.generation.vllm.settings import Settings
+from vispa.models.loading import LoadedModel
+from vispa.steering.bank import VectorBank
+from vispa.steering.recipe import Recipe
+
+#: Environment variable with further arguments of vLLM's engine, as JSON such as `{"tensor_parallel_size": 2}`.
+ARGUMENTS_VARIABLE = "VISPA_VLLM"
+
+# Room for keys and values on a processor, in bytes; elsewhere vLLM takes what is left.
+_KEYS_AND_VALUES = 1 << 30
+
+
+def started(loaded: LoadedModel, bank: VectorBank | None, recipe: Recipe | None) -> Any:
+    """A `vllm.LLMEngine` that runs the model, steered by the bank; it has tested itself.
+
+    Args:
+        loaded: the model; its folder or hub id is what vLLM loads.
+        bank: its directions; without one, nothing is steered.
+        recipe: of steers that name none; the bank's by default.
+
+    Raises:
+        InputError: vLLM is not installed, or an argument of its engine cannot be.
+        ModelError: vLLM cannot run the model, or steering does not reach it.
+    """
+    arguments = _arguments(loaded)
+    if bank is not None:
+        file = Path(mkdtemp(prefix="vispa-")) / "bank.safetensors"
+        bank.save(file)
+        settings = Settings(str(file), recipe_text(recipe or bank.recipe), checked=True)
+        arguments["additional_config"] = {ARGUMENT: vars(settings)}
+    if loaded.device.type == "cpu":
+        # In this process, so that what goes wrong is said here.
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    try:
+        from vllm import EngineArgs, LLMEngine
+    except ImportError as error:
+        problem = f"vllm needs a package that is missing ({error.name})."
+        raise InputError("engine", problem, "Install it with `pip install 'vispa[vllm]'`.") from error
+    from vispa.generation.vllm.plugin import register
+
+    register()
+    try:
+        engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
+        if bank is not None:
+            # A process that has not loaded the plug-in does not know the name.
+            engine.collective_rpc("vispa_readings", args=(["last"],))
+    except Exception as error:
+        advice = f"See vLLM's messages above; {ARGUMENTS_VARIABLE} takes arguments of its engine as JSON."
+        raise ModelError("engine", f"vllm cannot serve {loaded.name}: {first_line(error)}.", advice) from error
+    return engine
+
+
+def _arguments(loaded: LoadedModel) -> dict[str, Any]:
+    path = loaded.model.name_or_path
+    if not path:
+        raise ModelError("model", f"{loaded.name} has no folder that vllm could load.", "Load it from one.")
+    own: dict[str, Any] = {
+        "model": path, "skip_tokenizer_init": True, "dtype": str(loaded.model.dtype).removeprefix("torch."),
+        "enforce_eager": True, "generation_config": "vllm", "disable_log_stats": True,
+    }  # fmt: skip
+    if loaded.device.type == "cpu" and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+        own["kv_cache_memory_bytes"] = _KEYS_AND_VALUES
+    given = os.environ.get(ARGUMENTS_VARIABLE, "")
+    try:
+        return own | (json.loads(given) if given else {})
+    except (ValueError, TypeError) as error:
+        problem = f"is no JSON object ({first_line(error)})."
+        raise InputError(ARGUMENTS_VARIABLE, problem, 'Give one such as {"max_model_len": 4096}.') from error

@@ -1,0 +1,233 @@
+"""What each forward pass of a worker adds: which row of the tables every token gathers, and what is measured in it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from vispa.errors import NumericalError
+from vispa.generation.vllm.asked import Asked
+from vispa.generation.vllm.readout import Readout
+from vispa.generation.vllm.tables import NOTHING, Rows, Tables
+from vispa.generation.vllm.vocabulary import Vocabulary
+from vispa.steering.bank import VectorBank
+from vispa.steering.intervention import ActiveSteering, active_steering
+
+# Most reports of requests that nobody fetched.
+_MOST_TOLD = 65_536
+
+
+class Step(NamedTuple):
+    """The tokens of one forward pass, request after request, in the order of the pass.
+
+    Attributes:
+        names: of the N requests.
+        scheduled: how many tokens of each are in the pass.
+        computed: how many of its tokens were read before.
+        prompts: how many of its tokens are its prompt's.
+    """
+
+    names: Sequence[str]
+    scheduled: Sequence[int]
+    computed: Sequence[int]
+    prompts: Sequence[int]
+
+
+@dataclass
+class Held:
+    """A request while it runs.
+
+    Attributes:
+        asked: how it is steered.
+        rows: its rows of the tables.
+        key: of rows that it shares with others; None where they are its own.
+        amounts: block number → length of the shift along its direction; of those that are measured.
+        problem: why it could not be steered.
+    """
+
+    asked: Asked
+    rows: Rows
+    key: object = None
+    amounts: dict[int, float] = field(default_factory=dict)
+    problem: str | None = None
+
+
+class Steps:
+    """What the requests of a worker are steered by, pass after pass.
+
+    Args:
+        vocabulary: of the bank, on the model's device.
+        tables: that tokens gather from.
+        most_tokens: of a pass, padding included.
+        device: of the model.
+        dtype: of the model.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, tables: Tables, most_tokens: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self._vocabulary, self._tables, self._device, self._dtype = vocabulary, tables, device, dtype
+        self._held: dict[str, Held] = {}
+        self._index = torch.zeros(most_tokens, dtype=torch.int64, device=device)
+        self._filled = 0
+        self._active = False  # Whether any token of the pass gathers anything.
+        self._measuring: list[tuple[Held, int]] = []  # With the place of its prompt's last token in the pass.
+        self._measured: ActiveSteering | None = None
+        self.readout = Readout()
+        self.told: list[tuple[int, dict[int, float], str | None]] = []  #: Number, amounts, problem; of who asked.
+        self.last_places: dict[str, int] = {}  #: Request → the place of its last token in the pass.
+
+    @property
+    def bank(self) -> VectorBank:
+        """That is steered with."""
+        return self._vocabulary.bank
+
+    # ---------------------------------------------------------------- requests
+
+    def begin(self, ended: Collection[str], new: Iterable[tuple[str, Asked]]) -> None:
+        """Requests have ended, and others begin."""
+        for name in ended:
+            self._drop(name)
+        fresh: dict[object, tuple[Rows, Asked]] = {}
+        for name, asked in new:
+            known = self._held.get(name)
+            # One that was interrupted comes again; what was measured for it stays.
+            if known is None or known.asked != asked:
+                self._drop(name)
+                self._held[name] = self._taken(asked, fresh)
+        if fresh:
+            self._write_fixed(list(fresh.values()))
+
+    def hold(self, name: str, rows: Rows) -> None:
+        """A request with rows that were written for it alone."""
+        self._held[name] = Held(Asked(), rows)
+
+    def end(self) -> None:
+        """The pass is over: what was measured in it is told, and not measured again."""
+        self.told += [(one.asked.number, one.amounts, one.problem) for one, _ in self._measuring if one.asked.number]
+        del self.told[:-_MOST_TOLD]
+        self._measuring, self._measured, self._active = [], None, False
+        self.readout.end()
+
+    def _taken(self, asked: Asked, fresh: dict[object, tuple[Rows, Asked]]) -> Held:
+        if not asked.steers:
+            return Held(asked, NOTHING)
+        default, subject = self._vocabulary.default, asked.subject[0] < asked.subject[1]
+        if asked.whole:
+            return Held(asked, self._tables.take(asked.steers, default, subject=subject))
+        key = (asked.steers, asked.orthogonal, subject)
+        rows = self._tables.known(key)
+        if rows is None:
+            rows = self._tables.take(asked.steers, default, subject=subject)
+            self._tables.keep(key, rows)
+            fresh[key] = (rows, asked)
+        return Held(asked, rows, key)
+
+    def _write_fixed(self, fresh: Sequence[tuple[Rows, Asked]]) -> None:
+        active = self._active_steering([asked for _, asked in fresh])
+        nowhere = torch.zeros(len(fresh), 1, self._tables.width, device=self._device, dtype=self._dtype)
+        for block, spec in active.plan.blocks.items():
+            self._tables.write(block, [rows for rows, _ in fresh], active.measured(block, spec, nowhere))
+
+    def _active_steering(self, given: Sequence[Asked]) -> ActiveSteering:
+        plan = self._vocabulary.plan(steer for asked in given for steer in asked.steers)
+        subjects = [(*asked.subject, 0) for asked in given]
+        return active_steering(plan, [one.steers for one in given], [one.orthogonal for one in given], subjects)
+
+    def _drop(self, name: str) -> None:
+        held = self._held.pop(name, None)
+        if held is None:
+            return
+        if held.key is None:
+            self._tables.give_back(held.rows)
+        else:
+            self._tables.release(held.key)
+
+    # ---------------------------------------------------------------- passes
+
+    def tokens(self, step: Step) -> None:
+        """The tokens of the pass that comes.
+
+        Raises:
+            RuntimeError: a prompt that is measured was cut; nothing would be right from then on.
+        """
+        held = [self._held.get(name) for name in step.names]
+        total = int(sum(step.scheduled))
+        rows = np.zeros(max(total, self._filled), dtype=np.int64)
+        start = 0
+        for name, one, count, first, prompt in zip(
+            step.names, held, step.scheduled, step.computed, step.prompts, strict=True
+        ):
+            if one is not None:
+                prompt = prompt if one.asked.prompt is None else min(one.asked.prompt, prompt)
+                if first >= prompt:
+                    rows[start : start + count] = one.rows.generated
+                else:
+                    self._read(name, one, rows[start : start + count], first, prompt, start)
+            start += count
+            self.last_places[name] = start - 1
+        self._active = bool(rows.any())
+        # What lies behind the tokens, where graphs pad, gathers nothing.
+        self._index[: len(rows)] = torch.from_numpy(rows).to(self._device)
+        self._filled = total
+        if self._measuring:
+            self._measured = self._active_steering([one.asked for one, _ in self._measuring])
+
+    def _read(self, name: str, one: Held, rows: np.ndarray, first: int, prompt: int, start: int) -> None:  # type: ignore[type-arg]
+        """Fill the rows of a request whose prompt is in the pass, or a part of it from token `first` on."""
+        count = len(rows)
+
+        def fill(begin: int, end: int, row: int) -> None:
+            rows[max(begin - first, 0) : max(end - first, 0)] = row
+
+        fill(first, prompt - 1, one.rows.read)
+        fill(*one.asked.subject, one.rows.subject)
+        fill(prompt - 1, prompt, one.rows.end)
+        fill(prompt, first + count, one.rows.generated)
+        if one.asked.whole:
+            if first + count < prompt:
+                raise RuntimeError(f"the prompt of {name} was cut, on whose last token its steering is measured")
+            if one.asked.steers:
+                self._measuring.append((one, start + prompt - 1 - first))
+            if one.asked.reading and one.asked.number is not None:
+                self.readout.expect(one.asked.number, start, count)
+
+    def shifted(self, block: int, hidden: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
+        """The output [T, H] of a block with what its tokens get; of two that the next norm adds up, the first.
+
+        Args:
+            block: its number.
+            hidden: [T, H].
+            residual: what the residual stream has beside it, or None.
+        """
+        if self._measured is not None and block in self._measured.plan.blocks:
+            self._measure(block, hidden, residual)
+        if self.readout.expects:
+            self.readout.read(block, hidden if residual is None else hidden + residual)
+        table = self._tables.of(block)
+        if table is None or not (self._active or self.captured):
+            return hidden
+        return hidden + table[self._index[: len(hidden)]]
+
+    #: Whether graphs are captured: what is added then must not hang on what this pass needs.
+    captured = False
+
+    def _measure(self, block: int, hidden: torch.Tensor, residual: torch.Tensor | None) -> None:
+        active = self._measured
+        assert active is not None
+        places = torch.tensor([place for _, place in self._measuring], device=self._device)
+        last = hidden[places] if residual is None else hidden[places] + residual[places]
+        try:
+            shifts = active.measured(block, active.plan.blocks[block], last[:, None])
+        except NumericalError as error:
+            for one, _ in self._measuring:
+                one.problem = one.problem or str(error)
+            return
+        self._tables.write(block, [one.rows for one, _ in self._measuring], shifts)
+        for (one, _), amount in zip(self._measuring, active.amounts[block].tolist(), strict=True):
+            if block in active.plan.steered_blocks(one.asked.steers):
+                one.amounts[block] = amount

@@ -1,0 +1,141 @@
+"""The tables that tokens gather their shifts from, on a worker: after each block a row for what some tokens get."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+import torch
+
+from vispa.steering.intervention import Shifts
+from vispa.steering.recipe import Recipe, Steer
+
+
+class Rows(NamedTuple):
+    """The rows that a request's tokens gather: the prompt's, those of its subject, its last, and generated ones."""
+
+    read: int
+    subject: int
+    end: int
+    generated: int
+
+
+#: Rows of who is not steered. Row 0 is nothing.
+NOTHING = Rows(0, 0, 0, 0)
+
+
+class Tables:
+    """For each block a table of what is added after it; tables stay where they are, as captured graphs need it.
+
+    Rows that hang on steers alone are kept for later requests with the same steers; where room is needed, those that
+    were not used for longest go.
+
+    Args:
+        blocks: number of the model's blocks.
+        width: H.
+        rows: of each table, the empty one included.
+        device: where the model is.
+        dtype: of the model.
+        lazy: a block has its table once something is added there; not where graphs are captured.
+    """
+
+    def __init__(
+        self, blocks: int, width: int, rows: int, *, device: torch.device, dtype: torch.dtype, lazy: bool
+    ) -> None:
+        self.width = width  #: H.
+        self.dtype = dtype  #: Of the model.
+        self._shape, self._device = (rows, width), device
+        self._tables: list[torch.Tensor | None] = [None] * blocks
+        self._free = list(range(rows - 1, 0, -1))
+        self._kept: OrderedDict[Hashable, Rows] = OrderedDict()
+        self._users: dict[Hashable, int] = {}
+        if not lazy:
+            for block in range(blocks):
+                self._made(block)
+
+    def of(self, block: int) -> torch.Tensor | None:
+        """The table [rows, H] of a block; None where nothing was ever added."""
+        return self._tables[block]
+
+    def known(self, key: Hashable) -> Rows | None:
+        """The rows of steers that were written before; `release` them."""
+        rows = self._kept.get(key)
+        if rows is not None:
+            self._kept.move_to_end(key)
+            self._users[key] = self._users.get(key, 0) + 1
+        return rows
+
+    def keep(self, key: Hashable, rows: Rows) -> None:
+        """Keep rows for later requests with the same steers; `release` them."""
+        self._kept[key], self._users[key] = rows, 1
+
+    def release(self, key: Hashable) -> None:
+        """A request with these steers has ended."""
+        self._users[key] -= 1
+
+    def take(self, steers: Sequence[Steer], default: Recipe, *, subject: bool) -> Rows:
+        """Empty rows for steers; those that will be the same are one.
+
+        Args:
+            steers: of a request.
+            default: recipe of steers that name none.
+            subject: its prompt has a subject.
+        """
+        recipes = [steer.recipe or default for steer in steers]
+        factors = [
+            [float(recipe.scope in ("all", "prompt")) for recipe in recipes],
+            [recipe.subject_share * (recipe.scope in ("all", "prompt")) for recipe in recipes],
+            [float(recipe.scope in ("all", "prompt", "last")) for recipe in recipes],
+            [float(recipe.scope in ("all", "generated", "last")) for recipe in recipes],
+        ]
+        if not subject:
+            factors[1] = factors[0]
+        found: dict[tuple[float, ...], int] = {(0.0,) * len(recipes): 0}
+        return Rows(*(found[key] if key in found else found.setdefault(key, self.row()) for key in map(tuple, factors)))
+
+    def give_back(self, rows: Rows) -> None:
+        """Rows that nobody uses any more."""
+        self._free += sorted(set(rows) - {0})
+
+    def write(self, block: int, rows: Sequence[Rows], shifts: Shifts) -> None:
+        """Write what N requests get after a block.
+
+        Args:
+            block: its number.
+            rows: of each.
+            shifts: each [N, 1, H], or None.
+        """
+        nothing = torch.zeros(len(rows), self._shape[1], device=self._device, dtype=self.dtype)
+        read, subject, end, generated = (
+            nothing if part is None else part[:, 0].to(self._device, self.dtype)
+            for part in (shifts.prompt, shifts.subject, shifts.prompt_end, shifts.generated)
+        )
+        vectors = torch.stack([read, read - subject, read + end, generated], dim=1).flatten(0, 1)
+        places = torch.tensor(rows, device=self._device).flatten()
+        there = places > 0
+        self._made(block)[places[there]] = vectors[there]
+
+    def row(self) -> int:
+        """An empty row of all tables.
+
+        Raises:
+            RuntimeError: all are used.
+        """
+        if not self._free:
+            key = next((key for key in self._kept if not self._users[key]), None)
+            if key is None:
+                raise RuntimeError("more requests are steered at a time than there are rows for")
+            self.give_back(self._kept.pop(key))
+            del self._users[key]
+        row = self._free.pop()
+        for table in self._tables:
+            if table is not None:
+                table[row] = 0
+        return row
+
+    def _made(self, block: int) -> torch.Tensor:
+        table = self._tables[block]
+        if table is None:
+            table = self._tables[block] = torch.zeros(*self._shape, device=self._device, dtype=self.dtype)
+        return table

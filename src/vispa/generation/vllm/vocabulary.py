@@ -1,0 +1,59 @@
+"""The steers that requests have named so far, as one plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+
+import torch
+
+from vispa.steering.bank import VectorBank
+from vispa.steering.plan import BlockShift, SteeringPlan
+from vispa.steering.recipe import Recipe, Steer
+
+# Beyond so many the plan begins anew with those that are asked for.
+_MOST = 512
+
+
+class Vocabulary:
+    """A plan that grows with what is asked for, so that a name that was seen before costs nothing.
+
+    Args:
+        bank: of the model.
+        default: recipe of steers that name none.
+        device: where the plan's tensors go.
+    """
+
+    def __init__(self, bank: VectorBank, default: Recipe, device: torch.device | None = None) -> None:
+        self.bank, self.default, self._device = bank, default, device or torch.device("cpu")
+        self._known: dict[tuple[str, Recipe], None] = {}
+        self._plan = SteeringPlan.empty()
+
+    def plan(self, steers: Iterable[Steer]) -> SteeringPlan:
+        """A plan that covers these steers, and perhaps others.
+
+        Raises:
+            InputError: an estimator, block or value that is not in the bank.
+        """
+        wanted = dict.fromkeys((steer.value, steer.recipe or self.default) for steer in steers)
+        if not wanted.keys() <= self._known.keys():
+            known = wanted if len(self._known) + len(wanted) > _MOST else self._known | wanted
+            plan = self.bank.plan([Steer(value, recipe=recipe) for value, recipe in known], self.default)
+            blocks = {block: _on(self._device, spec) for block, spec in plan.blocks.items()}
+            self._known, self._plan = known, replace(plan, blocks=blocks)
+        return self._plan
+
+    def is_fixed(self, steers: Sequence[Steer]) -> bool:
+        """Whether no shift of these steers depends on what a prompt's last token is.
+
+        Raises:
+            InputError: as in `plan`.
+        """
+        plan = self.plan(steers)
+        keys = [plan.keys.index((steer.value, steer.recipe or self.default)) for steer in steers]
+        measured = (spec.calibrated[keys] | spec.gate_logit[keys].isfinite() for spec in plan.blocks.values())
+        return not any(bool(one.any()) for one in measured)
+
+
+def _on(device: torch.device, spec: BlockShift) -> BlockShift:
+    return BlockShift(**{field.name: getattr(spec, field.name).to(device) for field in fields(spec)})
