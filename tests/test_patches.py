@@ -53,7 +53,7 @@ USES = {
     """,
     "engine": """
         from vispa import Vispa
-        vispa = Vispa.embedded()
+        vispa = Vispa.from_pretrained("embedded", engine="remembering")
         first = vispa.respond("Lying to my boss", k=1, max_new_tokens=8)
         again = vispa.respond("Lying to my boss", k=1, max_new_tokens=8)
         assert type(vispa.engine).__name__ == "RememberingEngine"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, Self, Unpack, overload
 
 from vispa.errors import InputError, VispaError
+from vispa.generation.engines import make_engine
 from vispa.generation.strengths import measured_bank
-from vispa.generation.transformers import TransformersEngine
 from vispa.live.doors import AsyncDoors
 from vispa.models.encoder import FloatArray
 from vispa.models.loading import LoadedModel, load_model
@@ -72,6 +72,7 @@ class Vispa(AsyncDoors):
         recipe: Recipe | RecipeName | None = None,
         prompts: Prompts | None = None,
         option_reading: OptionReadingName | None = None,
+        engine: str = "transformers",
     ) -> None:
         """Put the parts together; `Vispa.embedded` and `Vispa.from_pretrained` load them.
 
@@ -89,15 +90,17 @@ class Vispa(AsyncDoors):
                 paper's, `portable` that of models without a tuned one, `tuned` the bank's own if it was tuned.
             prompts: wording.
             option_reading: how the model itself is asked for options and stances; by default what suits it.
+            engine: what runs the model: `transformers`, or `vllm` where that is installed.
 
         Raises:
+            ModelError: the engine cannot run the model.
             BankError: the bank belongs to another model or taxonomy.
             InputError: a recipe that steers toward no value, or there is no tuned one.
         """
         bank.require(model_fingerprint=model.fingerprint, taxonomy_fingerprint=taxonomy.fingerprint)
         self.model, self.bank, self.selector, self.taxonomy = model, bank, selector, taxonomy
         self.aggregator: Aggregator = aggregator or ExtractiveAggregator(taxonomy, self._encode)
-        self.engine = TransformersEngine(model, bank, usable_recipe(recipe, bank))
+        self.engine = make_engine(engine, model, bank, usable_recipe(recipe, bank))
         self.prompts = prompts or built_in_prompts(model.name)
         self.mixture = (mixture or Mixture()).renamed(lambda name: taxonomy[name].slug)
         self.own_reader: ChatModel = LocalChat(self.engine, option_reading)  #: The model itself, unsteered.
@@ -130,13 +133,13 @@ class Vispa(AsyncDoors):
         estimators: Collection[str] = (),
         prompts: Prompts | None = None,
         option_reading: OptionReadingName | None = None,
+        engine: str = "transformers",
         progress: Progress | None = None,
     ) -> Self:
         """Load a model and its bank; what the bank lacks is fitted, once.
 
         Args:
-            model: a named model (`vispa models list`; by default the small real model that is fetched on first
-                use), `embedded`, a GGUF file, a folder (text or path), or a hub id.
+            model: a name (`vispa models list`; by default one that is fetched), GGUF file, folder, or hub id.
             taxonomy: the built-in one by default.
             polarity: `paper` promotes every value, toxicity and harmfulness included.
             dtype: of the model; `auto` takes the checkpoint's, float32 on a processor slow at bfloat16.
@@ -152,6 +155,7 @@ class Vispa(AsyncDoors):
             estimators: entries of the bank that other recipes will need.
             prompts: wording.
             option_reading: see there.
+            engine: see there.
             progress: told of progress while fitting and measuring.
 
         Raises:
@@ -159,10 +163,8 @@ class Vispa(AsyncDoors):
         """
         taxonomy = (taxonomy or Taxonomy.built_in()).with_polarity(polarity)
         needed = {*estimators, *needed_estimators(recipe)}
-        loaded = load_model(
-            _place_of(model), dtype=dtype, device=device, threads=threads, trust_remote_code=trust_remote_code,
-            progress=progress,
-        )  # fmt: skip
+        where = {"dtype": dtype, "device": device, "threads": threads, "trust_remote_code": trust_remote_code}
+        loaded = load_model(_place_of(model), **where, progress=progress)  # type: ignore[arg-type]
         _logger.info("loaded %s, %d blocks, %s on %s", model, len(loaded.blocks), loaded.model.dtype, loaded.device)
         bank = cached_bank(loaded, taxonomy, estimators=needed, progress=progress)
         recipe = resolved_recipe(recipe, bank)
@@ -170,7 +172,7 @@ class Vispa(AsyncDoors):
         return cls(
             loaded, bank, (selector or EmbeddingSelector)(taxonomy), taxonomy=taxonomy, aggregator=aggregator,
             reader=reader, picker=picker, mixture=mixture, recipe=recipe, prompts=prompts,
-            option_reading=option_reading,
+            option_reading=option_reading, engine=engine,
         )  # fmt: skip
 
     def write_with(self, reader: ChatModel) -> None:
@@ -190,7 +192,7 @@ class Vispa(AsyncDoors):
         """The same pipeline with another recipe or selector; it shares everything else."""
         other = copy.copy(self)
         if recipe is not None:
-            other.engine = TransformersEngine(self.model, self.bank, usable_recipe(recipe, self.bank))
+            other.engine = self.engine.with_recipe(usable_recipe(recipe, self.bank))
         if selector is not None:
             other.selector, other.chooser = selector, Chooser(selector, self.model)
         return other
@@ -333,7 +335,7 @@ class Vispa(AsyncDoors):
                     found.update(zip(mine, mode.answer(list(mine.values())), strict=True))
                     parts.update((i, mode.parts_of(case)) for i, case in mine.items())
         _logger.info("answered %d texts; seconds by stage: %s", len(requests), clock.seconds)
-        origin = Origin(self.model, self.bank, self.recipe, self.chooser, self.prompts, self.stances.name)
+        origin = Origin(self.model, self.engine, self.bank, self.recipe, self.chooser, self.prompts, self.stances.name)
         for i, case in ready.items():
             if not isinstance(answer := found[i], Failure):
                 made = origin.provenance(requests[i], case, parts[i], sampling, clock.seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
@@ -10,9 +11,14 @@ _PACKAGES = ("vispa", "torch", "transformers", "tokenizers", "numpy", "scikit-le
 
 
 @cache
-def versions() -> dict[str, str]:
-    """Package name → version, Python's included."""
-    return {"python": platform.python_version(), **{package: _version(package) for package in _PACKAGES}}
+def versions(engine: str = "transformers") -> dict[str, str]:
+    """Package name → version, Python's included.
+
+    Args:
+        engine: what ran the model; a package.
+    """
+    packages = dict.fromkeys((*_PACKAGES, engine))
+    return {"python": platform.python_version(), **{package: _version(package) for package in packages}}
 
 
 def package_version() -> str:
@@ -21,7 +27,8 @@ def package_version() -> str:
 
 
 def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
+    # vLLM for processors is a distribution of its own.
+    for name in (package, f"{package}-cpu"):
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return "not installed"

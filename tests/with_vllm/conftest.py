@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import pytest
+from transformers import PreTrainedTokenizerFast
+
+if TYPE_CHECKING:
+    from pairs import Pair
 
 # One thread, and no binding of this process to a core.
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
@@ -19,3 +26,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "with_vllm" in item.path.parts:
                 item.add_marker(pytest.mark.skip(reason=REASON))
+
+
+@pytest.fixture(scope="session")
+def make_pair(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pair]:
+    from pairs import made_pair
+
+    made: dict[tuple[str, str], Pair] = {}
+
+    def make(kind: str = "llama", **arguments: object) -> Pair:
+        key = (kind, json.dumps(arguments, sort_keys=True))
+        if key not in made:
+            made[key] = made_pair(kind, tokenizer, tmp_path_factory.mktemp(kind), **arguments)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture
+def pair(make_pair: Callable[..., Pair]) -> Pair:
+    """With short chunks and short blocks of the cache."""
+    return make_pair("llama", max_num_batched_tokens=96, block_size=32)

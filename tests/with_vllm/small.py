@@ -26,16 +26,20 @@ _SIZES = {
 VALUES = tuple(f"value_{number:02d}" for number in range(31))
 BLOCKS = (1, 2, 3)
 RESIDUAL = Recipe("mean", BLOCKS, magnitude="residual", amount=0.4, minimal_quality=0.0)
-COEFFICIENT = Recipe("mean", BLOCKS, magnitude="coefficient", amount=0.6, minimal_quality=0.0)
+COEFFICIENT = Recipe("mean", BLOCKS, magnitude="coefficient", amount=15.0, minimal_quality=0.0)
 CALIBRATED = Recipe("probe", BLOCKS, magnitude="calibrated", amount=0.9, minimal_quality=0.0)
 
 
 def small_model(kind: str, tokenizer: PreTrainedTokenizerFast, folder: Path) -> LoadedModel:
     torch.manual_seed(0)
     settings = {**_SIZES, "vocab_size": len(tokenizer), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    # Wild enough that texts differ with what is added; vLLM knows Gemma with tied embeddings only.
-    config = AutoConfig.for_model(kind, **settings, initializer_range=0.2, tie_word_embeddings=kind == "gemma2")
-    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
+    tied = kind.startswith("gemma")  # vLLM knows Gemma with tied embeddings only.
+    config = AutoConfig.for_model(kind, **settings, initializer_range=0.2, tie_word_embeddings=tied)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    if tied:
+        # Otherwise what was read drowns what the blocks add, and is said again.
+        model.get_input_embeddings().weight.data *= 0.05
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return load_model(str(folder), dtype="float32")
 
@@ -50,7 +54,9 @@ def random_bank(loaded: LoadedModel, recipe: Recipe = RESIDUAL) -> VectorBank:
     entries = {
         "mean": Entry(Directions(vectors=unit * 3, quality=quality, separation=quality.clone()), "last", "pairs"),
         "probe": Entry(
-            Directions(vectors=unit, quality=quality.clone(), separation=quality.clone(), bias=bias, weight_norm=norm), "last", "pairs"
+            Directions(vectors=unit, quality=quality.clone(), separation=quality.clone(), bias=bias, weight_norm=norm),
+            "last",
+            "pairs",
         ),
     }
     info = BankInfo(loaded.name, loaded.fingerprint, "b" * 64, VALUES, {})

@@ -2,81 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from small import CALIBRATED, COEFFICIENT, RESIDUAL, VALUES, random_bank, small_model
-from transformers import PreTrainedTokenizerFast
+from pairs import CHUNK, TOKENS, Pair, mixed
+from small import CALIBRATED, COEFFICIENT, RESIDUAL, VALUES
 
-from vispa.generation.rows import Generated, Row, Sampling
+from vispa.generation.rows import Row, Sampling
+from vispa.generation.running import Writing
 from vispa.generation.transformers import TransformersEngine
 from vispa.generation.vllm.engine import VllmEngine
-from vispa.models.encoding import Prompt
+from vispa.models.encoding import Prompt, raw_prompt
 from vispa.steering.recipe import Recipe, Steer
 
-TOKENS = Sampling(12)
-#: Most tokens of a pass in engines that cut prompts into chunks.
-CHUNK = 96
 
-
-@dataclass
-class Pair:
-    """The same model and bank in both engines."""
-
-    vllm: VllmEngine
-    transformers: TransformersEngine
-
-    def rows_of(self, steers: Sequence[tuple[Steer, ...]], text: str = "What about number {}?") -> list[Row]:
-        return [Row(self.vllm.raw_prompt(text.format(place)), own) for place, own in enumerate(steers)]
-
-    def agree(self, rows: Sequence[Row], sampling: Sampling = TOKENS) -> list[Generated]:
-        ours, theirs = self.vllm.generate(rows, sampling), self.transformers.generate(rows, sampling)
-        assert [one.ids for one in ours] == [one.ids for one in theirs]
-        assert [one.text for one in ours] == [one.text for one in theirs]
-        norms = self.transformers.bank.residual_norm
-        for one, other in zip(ours, theirs, strict=True):
-            assert one.left_out == other.left_out and one.limited == other.limited
-            assert list(one.shift) == list(other.shift)
-            for block, amount in one.shift.items():
-                assert abs(amount - other.shift[block]) <= 1e-4 * norms[block]
-        return ours
-
-
-@pytest.fixture(scope="module")
-def make_pair(
-    tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[..., Pair]]:
-    made: dict[tuple[str, str], Pair] = {}
-
-    def make(kind: str = "llama", **arguments: object) -> Pair:
-        key = (kind, json.dumps(arguments, sort_keys=True))
-        if key not in made:
-            loaded = small_model(kind, tokenizer, tmp_path_factory.mktemp(kind))
-            bank = random_bank(loaded)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("VISPA_VLLM", key[1])
-                made[key] = Pair(VllmEngine(loaded, bank), TransformersEngine(loaded, bank))
-        return made[key]
-
-    yield make
-
-
-@pytest.fixture
-def pair(make_pair: Callable[..., Pair]) -> Pair:
-    return make_pair("llama", max_num_batched_tokens=CHUNK)
-
-
-def mixed(recipe: Recipe) -> list[tuple[Steer, ...]]:
-    """All values, and every fourth row without."""
-    return [() if place % 4 == 3 else (Steer(value, recipe=recipe),) for place, value in enumerate(VALUES)]
-
-
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "gemma2"])
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma", "gemma3_text"])
 @pytest.mark.parametrize("recipe", [RESIDUAL, COEFFICIENT, CALIBRATED], ids=lambda recipe: recipe.magnitude)
 def test_all_values_in_one_batch(make_pair: Callable[..., Pair], kind: str, recipe: Recipe) -> None:
     pair = make_pair(kind, max_num_batched_tokens=CHUNK)
@@ -112,7 +55,10 @@ def test_what_was_said_while_steered_is_not_read_as_plain(pair: Pair) -> None:
 @pytest.mark.parametrize("scope", ["all", "prompt", "generated", "last"])
 def test_scopes_in_prompts_longer_than_a_chunk(pair: Pair, scope: str) -> None:
     recipe = replace(RESIDUAL, scope=scope)
-    rows = pair.rows_of([(Steer(VALUES[0], recipe=recipe),), (), (Steer(VALUES[1], recipe=recipe),)], "long {} " * 40)
+    rows = pair.rows_of(
+        [(Steer(VALUES[0], recipe=recipe),), (), (Steer(VALUES[1], recipe=recipe),)],
+        "This is number {}. " + "It is a long text. " * 12,
+    )
     assert min(len(row.prompt.ids) for row in rows) > 2 * CHUNK
     pair.agree(rows)
 
@@ -151,7 +97,7 @@ def test_several_steers_a_row(pair: Pair, orthogonal: bool) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.4])
 def test_subjects_get_their_share(pair: Pair, recipe: Recipe, share: float) -> None:
     text = "Here is a situation: my dog is ill. Comment!"
-    prompt = pair.vllm.raw_prompt(text, "my dog is ill")
+    prompt = raw_prompt(pair.vllm.loaded, text, "my dog is ill")
     assert 0 < prompt.subject[0] < prompt.subject[1] < len(prompt.ids)
     recipe = replace(recipe, subject_share=share)
     pair.agree([Row(prompt, (Steer(value, recipe=recipe),)) for value in VALUES[:5]])
@@ -168,7 +114,7 @@ def test_rows_that_come_while_others_write(pair: Pair) -> None:
         for place, row in waiting[:2]:
             names[f"late-{place}"] = place
             given = {"prompt_token_ids": list(row.prompt.ids)}
-            engine.add_request(f"late-{place}", given, pair.vllm._decoding(row, TOKENS, 10_000 + place))
+            engine.add_request(f"late-{place}", given, pair.vllm.begun(Writing(row, TOKENS)))
         waiting = waiting[2:]
         for output in engine.step():
             if output.finished:
@@ -178,8 +124,8 @@ def test_rows_that_come_while_others_write(pair: Pair) -> None:
 
 def test_rows_that_are_interrupted(make_pair: Callable[..., Pair]) -> None:
     """With few blocks of keys and values, rows are thrown out and read again."""
-    pair = make_pair("llama", num_gpu_blocks_override=14, block_size=16, max_model_len=128)
-    text = "This is a prompt of three blocks, {}."
+    pair = make_pair("llama", num_gpu_blocks_override=14, block_size=32, max_model_len=128)
+    text = "This is a prompt that takes two blocks of the cache, {}."
     pair.agree(pair.rows_of(mixed(CALIBRATED)[:8], text), Sampling(40))
     pair.agree(pair.rows_of(mixed(RESIDUAL)[:8], text), Sampling(40))
 
@@ -207,7 +153,7 @@ def test_sampled_rows_hang_on_their_seeds_alone(pair: Pair) -> None:
 
 
 def test_another_recipe_on_the_same_workers(pair: Pair) -> None:
-    recipe = replace(COEFFICIENT, amount=1.1)
+    recipe = replace(COEFFICIENT, amount=30.0)
     rows = pair.rows_of([(Steer(value),) for value in VALUES[:4]])
     other = Pair(pair.vllm.with_recipe(recipe), pair.transformers.with_recipe(recipe))
     assert [one.ids for one in other.agree(rows)] != [one.ids for one in pair.agree(rows)]
@@ -219,7 +165,7 @@ def test_progress_counts_every_row(pair: Pair) -> None:
     assert sum(told) == len(VALUES) and not pair.vllm.generate([], TOKENS)
 
 
-def test_the_embedded_model(tmp_path: Path) -> None:
+def test_the_embedded_model() -> None:
     from vispa.models.loading import load_model
     from vispa.steering.bank_cache import cached_bank
     from vispa.taxonomy import Taxonomy

@@ -129,6 +129,21 @@ class Loading:
 
 
 @dataclass(frozen=True)
+class Running:
+    """What runs the model."""
+
+    heading: ClassVar[str] = "Engine"
+
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine", help="What runs the model: transformers, or vllm (`pip install 'vispa[vllm]'`) for many texts."
+        ),
+        Configurable(),
+    ] = "transformers"
+
+
+@dataclass(frozen=True)
 class Steering:
     """How the model is steered."""
 

@@ -9,7 +9,7 @@ import typer
 
 from vispa.cli.console import names_argument
 from vispa.cli.grouping import options_of
-from vispa.cli.options import Asking, Loading
+from vispa.cli.options import Asking, Loading, Running
 from vispa.cli.setup import Setup, mixture_option, refuse_idle
 from vispa.errors import InputError
 from vispa.request import Request, check_request
@@ -44,7 +44,7 @@ class Remote:
     def __init__(self, context: typer.Context, setup: Setup, asking: Asking) -> None:
         from vispa.serving.client import ServerClient
 
-        mine = [*_OF_SERVER, *(one.name for one in options_of(Loading))]
+        mine = [*_OF_SERVER, *(one.name for group in (Loading, Running) for one in options_of(group))]
         refuse_idle(context, dict.fromkeys(mine, "with --server, which decides it"))
         refuse_idle(context, setup.idle(asking.checked_mode))
         assert asking.server is not None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from vispa.cli.console import print_note
-from vispa.cli.options import DTYPES, POLARITIES, Decoding, Loading, Reading, Selecting, Steering
+from vispa.cli.options import DTYPES, POLARITIES, Decoding, Loading, Reading, Running, Selecting, Steering
 from vispa.errors import InputError, check_choice
 from vispa.files.reading import read_toml
 from vispa.files.visible import is_blank
@@ -70,6 +70,7 @@ class Setup:
 
     selecting: Selecting = field(default_factory=Selecting)
     loading: Loading = field(default_factory=Loading)
+    running: Running = field(default_factory=Running)
     steering: Steering = field(default_factory=Steering)
     reading: Reading = field(default_factory=Reading)
     decoding: Decoding = field(default_factory=Decoding)
@@ -90,6 +91,11 @@ class Setup:
         check_choice("--dtype", self.loading.dtype, DTYPES)
         check_choice("--polarity", self.steering.polarity, POLARITIES)
         check_choice("--selector", selecting.selector, tuple(SELECTORS))
+        if self.running.engine != Running.engine:
+            # The list of them loads what they are made of.
+            from vispa.generation.engines import check_engine
+
+            check_engine(self.running.engine, "--engine")
         if reading.option_reading is not None:
             check_choice("--option-reading", reading.option_reading, OPTION_READINGS)
         taxonomy = selecting.loaded_taxonomy()
@@ -128,7 +134,7 @@ class Setup:
 
     def settings(self) -> dict[str, Any]:
         """The options that determine an answer whatever is asked, by name; sampling apart, which tells its own."""
-        groups = (self.selecting, self.loading, self.steering, self.reading)
+        groups = (self.selecting, self.loading, self.running, self.steering, self.reading)
         found = {name: given for group in groups for name, given in asdict(group).items()}
         return {name: given for name, given in found.items() if name not in ("api_timeout", "no_passages")}
 
@@ -192,6 +198,7 @@ class Setup:
             mixture=mixture,
             reader=reader,
             option_reading=self.reading.option_reading,  # type: ignore[arg-type]
+            engine=self.running.engine,
             progress=progress,
         )
         if self.reading.aggregator != "extractive":

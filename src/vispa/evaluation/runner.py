@@ -116,10 +116,10 @@ def run(
 def environment(bench: Bench) -> dict[str, Any]:
     """Where a run happens: versions, platform, cores, device."""
     return {
-        "versions": versions(),
+        "versions": versions(bench.vispa.engine.kind),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
-        "device": str(bench.vispa.model.device),
+        "device": bench.vispa.engine.device,
     }
 
 
@@ -166,7 +166,8 @@ def _bench_settings(bench: Bench) -> dict[str, Any]:
         "model": vispa.model.name,
         "model_fingerprint": vispa.model.fingerprint,
         "dtype": str(vispa.model.model.dtype),
-        "device": vispa.model.device.type,
+        "engine": vispa.engine.kind,
+        "device": vispa.engine.device,
         "bank": vispa.bank.fingerprint,
         "taxonomy": vispa.taxonomy.fingerprint,
         "reader": vispa.reader.name,

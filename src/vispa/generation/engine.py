@@ -20,10 +20,22 @@ class Engine(Protocol):
     It holds the model, its bank and the recipe of steers that name none; how rows become batches is its own affair.
 
     Attributes:
+        kind: its name in `vispa.generation.engines.ENGINES`.
+        device: kind of device that the model runs on.
         name: of the model, as the caller asked for it.
         option_reading: how this model is best asked which option it favours (`vispa.readers.option_readings`).
         least_option_mass: what the letters of options must hold together for this model to be weighed by them.
     """
+
+    @property
+    def kind(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """See the class."""
+        ...
 
     @property
     def name(self) -> str:

@@ -12,11 +12,10 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from vispa.generation.held import HeldEngine, Schedules
 from vispa.generation.letters import Masses
 from vispa.generation.rows import Generated, Row, Sampling
-from vispa.generation.scheduler import Scheduler
 from vispa.generation.tickets import OnRow, OnText
-from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoding import Prompt
 from vispa.request import OptionReadingName
 
@@ -37,8 +36,8 @@ class ScheduledEngine:
 
     def __init__(
         self,
-        scheduler: Scheduler,
-        engine: TransformersEngine,
+        scheduler: Schedules,
+        engine: HeldEngine,
         *,
         on_text: OnText | None = None,
         on_row: OnRow | None = None,
@@ -59,6 +58,16 @@ class ScheduledEngine:
     def __exit__(self, *_: object) -> None:
         self._begun = False
         self._asking.close()
+
+    @property
+    def kind(self) -> str:
+        """See `Engine`."""
+        return self._engine.kind
+
+    @property
+    def device(self) -> str:
+        """See `Engine`."""
+        return self._engine.device
 
     @property
     def name(self) -> str:

@@ -6,11 +6,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import Any
 
 from vispa.generation.rows import Generated
 from vispa.generation.running import Writing
 from vispa.generation.streaming import TextStream
-from vispa.generation.transformers import TransformersEngine
 from vispa.steering.plan import SteeringPlan
 
 #: Told of a row's new text, by the row's number.
@@ -41,7 +41,7 @@ class Ticket(Future[list[Generated]]):
 
     def __init__(
         self,
-        engine: TransformersEngine,
+        engine: Any,
         rows: Sequence[Writing],
         plan: SteeringPlan,
         on_text: OnText | None = None,

@@ -54,6 +54,16 @@ class TransformersEngine:
         return type(self)(self.loaded, self.bank, recipe)
 
     @property
+    def kind(self) -> str:
+        """See `Engine`."""
+        return "transformers"
+
+    @property
+    def device(self) -> str:
+        """See `Engine`."""
+        return self.loaded.device.type
+
+    @property
     def name(self) -> str:
         """See `Engine`."""
         return self.loaded.name
@@ -157,19 +167,7 @@ class TransformersEngine:
         Raises:
             NumericalError: the row's own.
         """
-        if writing.error is not None:
-            raise writing.error
-        row, ids = writing.row, tuple(writing.ids)
-        answer = answer_text(self.loaded, row.prompt, ids)
-        return Generated(
-            text=answer or "",
-            tokens=len(ids),
-            shift=writing.shift,
-            left_out=plan.left_out_of(row.steers),
-            unfinished=answer is None,
-            ids=ids,
-            limited=not self._ends.intersection(ids[-1:]),
-        )
+        return written(self.loaded, writing, plan, self._ends)
 
     def _texts(self, rows: Sequence[Row], sampling: Sampling, plan: SteeringPlan) -> list[Generated]:
         writings = [Writing(row, sampling) for row in rows]
@@ -183,6 +181,33 @@ class TransformersEngine:
     @cached_property
     def _ends(self) -> frozenset[int]:
         return end_tokens(self.loaded)
+
+
+def written(loaded: LoadedModel, writing: Writing, plan: SteeringPlan, ends: frozenset[int]) -> Generated:
+    """The text of a row that has ended.
+
+    Args:
+        loaded: the model.
+        writing: the row.
+        plan: of its steering; covers it.
+        ends: tokens that end a text.
+
+    Raises:
+        NumericalError: the row's own.
+    """
+    if writing.error is not None:
+        raise writing.error
+    row, ids = writing.row, tuple(writing.ids)
+    answer = answer_text(loaded, row.prompt, ids)
+    return Generated(
+        text=answer or "",
+        tokens=len(ids),
+        shift=writing.shift,
+        left_out=plan.left_out_of(row.steers),
+        unfinished=answer is None,
+        ids=ids,
+        limited=not ends.intersection(ids[-1:]),
+    )
 
 
 def planned(bank: VectorBank | None, recipe: Recipe | None, rows: Sequence[Row]) -> SteeringPlan:

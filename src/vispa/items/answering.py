@@ -164,7 +164,7 @@ def batch_settings(vispa: Vispa, options: Mapping[str, Any], sampling: Sampling)
         "mixture": asdict(vispa.mixture),
         "option_reading": [vispa.reader.option_reading, vispa.own_reader.option_reading],
         "stances": vispa.stances.name,
-        "versions": versions(),
+        "versions": versions(vispa.engine.kind),
     }
 
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from functools import cached_property
 from typing import Any, Unpack
 
-from vispa.generation.scheduler import Scheduler
-from vispa.generation.transformers import TransformersEngine
+from vispa.generation.engines import make_scheduler
+from vispa.generation.held import HeldEngine, Schedules
 from vispa.live.calls import Call
 from vispa.live.events import Event
 from vispa.live.tasks import Watch, streamed
@@ -22,12 +22,12 @@ class AsyncDoors:
     """What `vispa.Vispa` offers to asynchronous code; any number of tasks and threads may use it at once."""
 
     chooser: Chooser
-    engine: TransformersEngine
+    engine: HeldEngine
 
     @cached_property
-    def scheduler(self) -> Scheduler:
+    def scheduler(self) -> Schedules:
         """Writes the rows of all calls in one running batch; begins with the first, and ends with the process."""
-        return Scheduler(self.engine.loaded)
+        return make_scheduler(self.engine)
 
     def respond_one(self, request: Request, **sampling: Unpack[SamplingFields]) -> Response:
         """The answer to one request."""

@@ -8,10 +8,9 @@ from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
+from vispa.generation.held import HeldEngine, Schedules
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.scheduled import ScheduledEngine
-from vispa.generation.scheduler import Scheduler
-from vispa.generation.transformers import TransformersEngine
 from vispa.live.calls import Call, StoppedError
 from vispa.live.events import Said, Selected
 from vispa.records import Selection
@@ -30,7 +29,7 @@ class Parts(Protocol):
 
 
 @contextmanager
-def watched(pipeline: PipelineT, call: Call, scheduler: Scheduler) -> Iterator[PipelineT]:
+def watched(pipeline: PipelineT, call: Call, scheduler: Schedules) -> Iterator[PipelineT]:
     """The same pipeline, which tells a call what it does, and stops with it; it shares everything else.
 
     Args:
@@ -51,7 +50,7 @@ def watched(pipeline: PipelineT, call: Call, scheduler: Scheduler) -> Iterator[P
 class _WatchedEngine(ScheduledEngine):
     """A scheduled engine that tells a call what its rows write, and stops with it."""
 
-    def __init__(self, scheduler: Scheduler, engine: TransformersEngine, call: Call) -> None:
+    def __init__(self, scheduler: Schedules, engine: HeldEngine, call: Call) -> None:
         super().__init__(scheduler, engine, on_text=self._told)
         self.recipe = engine.recipe
         self._call = call

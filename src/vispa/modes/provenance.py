@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vispa.generation.engine import Engine
 from vispa.modes.case import Case
 from vispa.modes.prompts import Prompts
 from vispa.records import Decoding, Provenance, Steering
@@ -28,6 +29,7 @@ class Origin:
 
     Attributes:
         model: that was steered.
+        engine: that ran it.
         bank: the model's directions.
         recipe: how it was steered.
         chooser: of the values.
@@ -36,6 +38,7 @@ class Origin:
     """
 
     model: LoadedModel
+    engine: Engine
     bank: VectorBank
     recipe: Recipe
     chooser: Chooser
@@ -59,7 +62,7 @@ class Origin:
             model=self.model.name,
             model_fingerprint=self.model.fingerprint,
             dtype=str(self.model.model.dtype).removeprefix("torch."),
-            device=self.model.device.type,
+            device=self.engine.device,
             bank=self.bank.fingerprint,
             taxonomy=self.bank.info.taxonomy_fingerprint,
             selector=self.chooser.selector.name,
@@ -68,7 +71,7 @@ class Origin:
             sampling=Decoding.model_validate(sampling.effective()) if case.comments else None,
             prompts=self.prompts.digest,
             stances=self.stances if case.comments else None,
-            versions=versions(),
+            versions=versions(self.engine.kind),
             timings={stage: round(passed, 4) for stage, passed in seconds.items()},
             **parts,
         )

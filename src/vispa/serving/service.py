@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from typing import Literal, TypeVar
 
-from vispa.generation.scheduler import Scheduler
+from vispa.generation.engines import make_scheduler
+from vispa.generation.held import Schedules
 from vispa.live.calls import Call
 from vispa.live.tasks import Watch
 from vispa.live.watching import watched
@@ -53,7 +54,7 @@ class Service:
         self.metrics = Metrics()
         self.started = int(time.time())
         self._pipeline: Vispa | None = None
-        self._scheduler: Scheduler | None = None
+        self._scheduler: Schedules | None = None
         self._watches: set[Watch[object]] = set()
         self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="vispa-serve")
         self._drain_until = float("inf")
@@ -67,7 +68,7 @@ class Service:
     def _warm(self) -> None:
         try:
             pipeline = self._load()
-            scheduler = Scheduler(pipeline.model)
+            scheduler = make_scheduler(pipeline.engine)
             # What is made on first use is made now, and not by several requests at once.
             _ = pipeline.stances, pipeline.picker, pipeline.chooser.encoder
             with watched(pipeline, Call(), scheduler) as first:
@@ -123,7 +124,7 @@ class Service:
         return self._pipeline
 
     @property
-    def scheduler(self) -> Scheduler:
+    def scheduler(self) -> Schedules:
         """Writes the rows of all requests; there once the server is ready."""
         assert self._scheduler is not None
         return self._scheduler

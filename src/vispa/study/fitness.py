@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from vispa.files.visible import is_blank
 from vispa.generation.rows import Sampling
+from vispa.generation.transformers import TransformersEngine
 from vispa.modes.refusals import refuses
 from vispa.modes.repeats import repeated
 from vispa.pipeline import Vispa
@@ -57,7 +58,7 @@ def fitness(
             progress("writing comments", count, total)
 
     plain, steered = measure_expressions(
-        vispa.engine,
+        TransformersEngine(vispa.model, vispa.bank, vispa.recipe),
         judge,
         asked_situations(vispa.model, situations),
         values,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
-from itertools import count
-from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -16,10 +14,11 @@ from vispa.errors import NumericalError
 from vispa.generation.continuations import continuation_ids
 from vispa.generation.letters import Masses, letter_tokens
 from vispa.generation.rows import Generated, Row, Sampling
+from vispa.generation.running import Writing
 from vispa.generation.sampling import row_seed
-from vispa.generation.thoughts import answer_text
-from vispa.generation.transformers import check_options, end_tokens, planned
+from vispa.generation.transformers import check_options, end_tokens, planned, written
 from vispa.generation.vllm.asked import ARGUMENT, Asked
+from vispa.generation.vllm.running import Running
 from vispa.generation.vllm.starting import started
 from vispa.generation.vllm.vocabulary import Vocabulary
 from vispa.models.context import check_context
@@ -33,52 +32,6 @@ from vispa.steering.recipe import Recipe, Steer
 
 # vLLM tells the likelihoods of so many named tokens at most.
 _MOST_TOKENS = 128
-
-
-class Running:
-    """vLLM with a model and a bank, which one thread at a time uses.
-
-    Args:
-        engine: a `vllm.LLMEngine`.
-        recipe: of steers that name none, as its workers know it; None without a bank.
-    """
-
-    def __init__(self, engine: Any, recipe: Recipe | None) -> None:
-        self.engine, self.recipe = engine, recipe
-        self.numbers = count(1)  #: Of requests whose amounts are asked for.
-        self._lock, self._names = RLock(), count()
-
-    def run(self, asked: Sequence[tuple[Sequence[int], Any]], ended: Callable[[int], None] | None = None) -> list[Any]:
-        """What vLLM gives for prompts, in their order; they run together.
-
-        Args:
-            asked: token ids, and `SamplingParams`.
-            ended: called with the number of prompts just finished.
-        """
-        from vllm.inputs import tokens_input
-
-        with self._lock:
-            places = {f"vispa-{next(self._names)}": place for place in range(len(asked))}
-            begun: list[str] = []
-            found: dict[int, Any] = {}
-            try:
-                for name, (ids, params) in zip(places, asked, strict=True):
-                    begun.append(self.engine.add_request(name, tokens_input(list(ids)), params))
-                while len(found) < len(asked):
-                    done = [output for output in self.engine.step() if output.finished]
-                    found.update((places[output.request_id], output) for output in done)
-                    if done and ended is not None:
-                        ended(len(done))
-            except BaseException:
-                self.engine.abort_request(begun, internal=True)
-                raise
-            return [found[place] for place in range(len(asked))]
-
-    def measured(self) -> dict[int, tuple[dict[int, float], str | None]]:
-        """Of requests whose amounts were asked for since: lengths of the shifts by block, and what went wrong."""
-        with self._lock:
-            told = self.engine.collective_rpc("vispa_told")[0]
-        return {number: (dict(amounts), problem) for number, amounts, problem in told}
 
 
 class VllmEngine:
@@ -117,6 +70,16 @@ class VllmEngine:
         return VllmEngine(self.loaded, self.bank, recipe, running=self.running)
 
     @property
+    def kind(self) -> str:
+        """See `Engine`."""
+        return "vllm"
+
+    @property
+    def device(self) -> str:
+        """See `Engine`."""
+        return self.running.device
+
+    @property
     def name(self) -> str:
         """See `Engine`."""
         return self.loaded.name
@@ -149,22 +112,22 @@ class VllmEngine:
         """See `Engine.generate`."""
         for row in rows:
             check_context(self.loaded, len(row.prompt.ids), sampling.max_new_tokens)
-        plan = self._plan(rows)
-        numbers = [next(self.running.numbers) for _ in rows]
-        params = [self._decoding(row, sampling, number) for row, number in zip(rows, numbers, strict=True)]
-        outputs = self.running.run([(row.prompt.ids, one) for row, one in zip(rows, params, strict=True)], progress)
-        measured = self._measured(rows)
-        return [
-            self._generated(row, output.outputs[0], plan, measured.get(number))
-            for row, number, output in zip(rows, numbers, outputs, strict=True)
-        ]
+        plan = self.plan(rows)
+        writings = [Writing(row, sampling) for row in rows]
+        begun = [self.begun(writing) for writing in writings]
+        outputs = self.running.run(
+            [(one.row.prompt.ids, given) for one, given in zip(writings, begun, strict=True)], progress
+        )
+        for writing, params, output in zip(writings, begun, outputs, strict=True):
+            self.advance(writing, params, output)
+        return [self.generated(writing, plan) for writing in writings]
 
     def options(self, rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
         """See `Engine.options`."""
         check_options(counts)
         for row in rows:
             check_context(self.loaded, len(row.prompt.ids), 1)
-        self._plan(rows)
+        self.plan(rows)
         asked, owners = [], []
         for place, (row, number) in enumerate(zip(rows, counts, strict=True)):
             tokens = [token for own in self._letters[:number] for token in own]
@@ -173,9 +136,9 @@ class VllmEngine:
                 asked.append((row.prompt.ids, params))
                 owners.append(place)
         likely: list[dict[int, float]] = [{} for _ in rows]
-        for place, output in zip(owners, self.running.run(asked), strict=True):
+        for place, (_, params), output in zip(owners, asked, self.running.run(asked), strict=True):
             likely[place] |= {token: one.logprob for token, one in output.outputs[0].logprobs[0].items()}
-        self._raise_unmeasured(rows)
+            self._shift(rows[place], params)
         return [
             np.array([sum(np.exp(own[token]) for token in tokens) for tokens in self._letters[:number]], dtype=float)
             for own, number in zip(likely, counts, strict=True)
@@ -189,16 +152,16 @@ class VllmEngine:
                 if (row, text) not in tokens:
                     tokens[row, text] = continuation_ids(self.loaded, row.prompt, text)
                     check_context(self.loaded, len(row.prompt.ids), len(tokens[row, text]) + 1)
-        self._plan(rows)
+        self.plan(rows)
         asked = [
             ((*row.prompt.ids, *own), self._params(row, prompt=len(row.prompt.ids), max_tokens=1, prompt_logprobs=0))
             for (row, _), own in tokens.items()
         ]
         means = {}
-        for (key, own), output in zip(tokens.items(), self.running.run(asked), strict=True):
+        for (key, own), (_, params), output in zip(tokens.items(), asked, self.running.run(asked), strict=True):
             told = output.prompt_logprobs[-len(own) :]
             means[key] = float(np.mean([one[token].logprob for one, token in zip(told, own, strict=True)]))
-        self._raise_unmeasured(rows)
+            self._shift(key[0], params)
         return [np.array([means[row, text] for text in texts]) for row, texts in zip(rows, continuations, strict=True)]
 
     # ---------------------------------------------------------------- requests
@@ -216,25 +179,45 @@ class VllmEngine:
         assert self.bank is not None
         return Vocabulary(self.bank, self.recipe or self.bank.recipe)
 
-    def _plan(self, rows: Sequence[Row]) -> SteeringPlan:
+    def plan(self, rows: Sequence[Row]) -> SteeringPlan:
+        """What these rows are steered by.
+
+        Raises:
+            InputError: a steer whose value, estimator or block the bank does not have; or a steer without a bank.
+        """
         return planned(self.bank, self.recipe, rows)
 
-    def _decoding(self, row: Row, sampling: Sampling, number: int) -> Any:
-        greedy = {} if sampling.is_greedy else {"seed": row_seed(row, sampling.seed), "top_p": sampling.top_p}
-        return self._params(
-            row, number=number, max_tokens=sampling.max_new_tokens, temperature=sampling.temperature, **greedy
+    def begun(self, writing: Writing) -> Any:
+        """`vllm.SamplingParams` of a row that is to be written."""
+        row, sampling = writing.row, writing.sampling
+        given: dict[str, Any] = (
+            {} if sampling.is_greedy else {"seed": row_seed(row, sampling.seed), "top_p": sampling.top_p}
         )
+        return self._params(row, max_tokens=sampling.max_new_tokens, temperature=sampling.temperature, **given)
 
-    def _params(
-        self, row: Row, *, number: int | None = None, prompt: int | None = None, temperature: float = 0.0, **named: Any
-    ) -> Any:
-        """`SamplingParams` of a row; `number` and `prompt` as of `Asked`."""
+    def advance(self, writing: Writing, params: Any, output: Any) -> None:
+        """Take over what vLLM has written of a row so far.
+
+        Args:
+            writing: the row.
+            params: as of `begun`.
+            output: a `vllm.RequestOutput`.
+        """
+        writing.ids, writing.done = list(output.outputs[0].token_ids), output.finished
+        if output.finished:
+            try:
+                writing.shift = self._shift(writing.row, params)
+            except NumericalError as error:
+                writing.fail(error)
+
+    def _params(self, row: Row, *, prompt: int | None = None, temperature: float = 0.0, **named: Any) -> Any:
+        """`vllm.SamplingParams` of a row; `prompt` as of `Asked`."""
         from vllm import SamplingParams
 
         given = {"temperature": temperature, "detokenize": False, "ignore_eos": True, **named}
         if row.steers:
             steers = tuple(self._named(steer) for steer in row.steers)
-            asked = Asked(steers, row.orthogonal, row.prompt.subject, prompt, number)
+            asked = Asked(steers, row.orthogonal, row.prompt.subject, prompt, next(self.running.numbers))
             given["extra_args"] = {ARGUMENT: asked.as_argument()}
         return SamplingParams(stop_token_ids=sorted(self._ends), **given)
 
@@ -246,14 +229,28 @@ class VllmEngine:
 
     # ---------------------------------------------------------------- results
 
-    def _measured(self, rows: Sequence[Row]) -> dict[int, tuple[dict[int, float], str | None]]:
-        steered = any(row.steers and not self._vocabulary.is_fixed(row.steers) for row in rows)
-        return self.running.measured() if steered else {}
+    def generated(self, writing: Writing, plan: SteeringPlan) -> Generated:
+        """The text of a row that has ended, steered by a plan that covers it.
 
-    def _raise_unmeasured(self, rows: Sequence[Row]) -> None:
-        for _, problem in self._measured(rows).values():
-            if problem is not None:
-                raise NumericalError(problem)
+        Raises:
+            NumericalError: the row's own.
+        """
+        return written(self.loaded, writing, plan, self._ends)
+
+    def _shift(self, row: Row, params: Any) -> dict[int, float]:
+        """Lengths of a row's shifts by block.
+
+        Raises:
+            NumericalError: what they are measured on is not finite.
+        """
+        if not row.steers:
+            return {}
+        if self._vocabulary.is_fixed(row.steers):
+            return dict(self._amounts(row.steers, row.orthogonal))
+        amounts, problem = self.running.amounts(params.extra_args[ARGUMENT]["number"])
+        if problem is not None:
+            raise NumericalError(problem)
+        return amounts
 
     def _fixed_amounts(self, steers: tuple[Steer, ...], orthogonal: bool) -> dict[int, float]:
         plan = self._vocabulary.plan(steers)
@@ -261,23 +258,3 @@ class VllmEngine:
         for block in sorted(plan.steered_blocks(steers)):
             active.measured(block, plan.blocks[block], torch.zeros(1, 1, self.loaded.hidden_size))
         return {block: float(amount) for block, amount in active.amounts.items()}
-
-    def _generated(
-        self, row: Row, output: Any, plan: SteeringPlan, measured: tuple[dict[int, float], str | None] | None
-    ) -> Generated:
-        shift, problem = measured or ({}, None)
-        if problem is not None:
-            raise NumericalError(problem)
-        if row.steers and measured is None:
-            shift = self._amounts(row.steers, row.orthogonal)
-        ids = tuple(output.token_ids)
-        answer = answer_text(self.loaded, row.prompt, ids)
-        return Generated(
-            text=answer or "",
-            tokens=len(ids),
-            shift=dict(shift),
-            left_out=plan.left_out_of(row.steers),
-            unfinished=answer is None,
-            ids=ids,
-            limited=not self._ends.intersection(ids[-1:]),
-        )

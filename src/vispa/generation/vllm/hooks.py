@@ -33,7 +33,7 @@ def install(layers: nn.ModuleList, shift: Shift, *, compiled: bool) -> None:
         _shift[:] = [shift]
         shift = _operation()
     for number, layer in enumerate(layers):
-        layer.forward = _shifting(number, layer.forward, shift)  # type: ignore[method-assign]
+        layer.forward = _shifting(number, layer.forward, shift)
 
 
 def parts(output: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -70,4 +70,4 @@ def _operation() -> Shift:
         }  # fmt: skip
         made = torch.library.custom_op(OPERATION, shift, mutates_args=())
         made.register_fake(lambda hidden, residual, block: torch.empty_like(hidden))
-    return lambda block, hidden, residual: torch.ops.vispa.shift(hidden, residual, block)  # type: ignore[no-any-return]
+    return lambda block, hidden, residual: torch.ops.vispa.shift(hidden, residual, block)

@@ -18,7 +18,7 @@ class Readout:
 
     def __init__(self) -> None:
         self.readings: tuple[Reading, ...] = ("last",)
-        self.found: dict[int, dict[int, np.ndarray]] = {}  # type: ignore[type-arg]
+        self.found: dict[int, dict[int, np.ndarray]] = {}
         self._expected: list[tuple[int, int, int]] = []
         self._places: tuple[torch.Tensor, torch.Tensor] | None = None
 

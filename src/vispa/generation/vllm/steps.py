@@ -177,7 +177,7 @@ class Steps:
         if self._measuring:
             self._measured = self._active_steering([one.asked for one, _ in self._measuring])
 
-    def _read(self, name: str, one: Held, rows: np.ndarray, first: int, prompt: int, start: int) -> None:  # type: ignore[type-arg]
+    def _read(self, name: str, one: Held, rows: np.ndarray, first: int, prompt: int, start: int) -> None:
         """Fill the rows of a request whose prompt is in the pass, or a part of it from token `first` on."""
         count = len(rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
+from threading import Lock
 
 import torch
 
@@ -16,7 +17,7 @@ _MOST = 512
 
 
 class Vocabulary:
-    """A plan that grows with what is asked for, so that a name that was seen before costs nothing.
+    """A plan that grows with what is asked for, so that a name that was seen before costs nothing; for any threads.
 
     Args:
         bank: of the model.
@@ -28,6 +29,7 @@ class Vocabulary:
         self.bank, self.default, self._device = bank, default, device or torch.device("cpu")
         self._known: dict[tuple[str, Recipe], None] = {}
         self._plan = SteeringPlan.empty()
+        self._lock = Lock()
 
     def plan(self, steers: Iterable[Steer]) -> SteeringPlan:
         """A plan that covers these steers, and perhaps others.
@@ -36,12 +38,13 @@ class Vocabulary:
             InputError: an estimator, block or value that is not in the bank.
         """
         wanted = dict.fromkeys((steer.value, steer.recipe or self.default) for steer in steers)
-        if not wanted.keys() <= self._known.keys():
-            known = wanted if len(self._known) + len(wanted) > _MOST else self._known | wanted
-            plan = self.bank.plan([Steer(value, recipe=recipe) for value, recipe in known], self.default)
-            blocks = {block: _on(self._device, spec) for block, spec in plan.blocks.items()}
-            self._known, self._plan = known, replace(plan, blocks=blocks)
-        return self._plan
+        with self._lock:
+            if not wanted.keys() <= self._known.keys():
+                known = wanted if len(self._known) + len(wanted) > _MOST else self._known | wanted
+                plan = self.bank.plan([Steer(value, recipe=recipe) for value, recipe in known], self.default)
+                blocks = {block: _on(self._device, spec) for block, spec in plan.blocks.items()}
+                self._known, self._plan = known, replace(plan, blocks=blocks)
+            return self._plan
 
     def is_fixed(self, steers: Sequence[Steer]) -> bool:
         """Whether no shift of these steers depends on what a prompt's last token is.

@@ -16,6 +16,7 @@ from vispa.generation.vllm.settings import Settings
 from vispa.generation.vllm.steps import Steps
 from vispa.generation.vllm.tables import Tables
 from vispa.models.blocks import decoder_blocks, residual_width
+from vispa.steering.readings import Reading
 
 _logger = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class SteeredWorker:
         told, self._steps.told = self._steps.told, []
         return [(number, list(amounts.items()), problem) for number, amounts, problem in told]
 
-    def readings(self, wanted: list[str]) -> list[tuple[int, bytes]]:
+    def readings(self, wanted: list[Reading]) -> list[tuple[int, bytes]]:
         """What was read of prompts since, as bytes of float32 [R, L, H]; later ones are read as wanted.
 
         Args:
@@ -137,7 +138,7 @@ class SteeredWorker:
         import numpy as np
 
         readout = self._steps.readout
-        found, readout.found, readout.readings = readout.found, {}, tuple(wanted)  # type: ignore[assignment]
+        found, readout.found, readout.readings = readout.found, {}, tuple(wanted)
         return [
             (number, np.stack([blocks[block] for block in sorted(blocks)], axis=1).astype(np.float32).tobytes())
             for number, blocks in found.items()

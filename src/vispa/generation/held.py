@@ -1,0 +1,60 @@
+"""Engines of models that were loaded here, and what shares one among requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol, Self, TypeVar
+
+from vispa.generation.engine import Engine
+from vispa.generation.rows import Row, Sampling
+from vispa.generation.scheduler import Load
+from vispa.generation.tickets import OnRow, OnText, Ticket
+from vispa.models.loading import LoadedModel
+from vispa.steering.recipe import Recipe
+
+T = TypeVar("T")
+
+
+class HeldEngine(Engine, Protocol):
+    """An engine of a model that was loaded here.
+
+    Attributes:
+        loaded: the model.
+        recipe: of steers that name none; None for the bank's.
+    """
+
+    loaded: LoadedModel
+    recipe: Recipe | None
+
+    def with_recipe(self, recipe: Recipe | None) -> Self:
+        """The same engine with another recipe of steers that name none."""
+        ...
+
+
+class Schedules(Protocol):
+    """What shares an engine among requests; what each method does stands at `vispa.generation.scheduler.Scheduler`."""
+
+    def submit(
+        self,
+        engine: Any,
+        rows: Sequence[Row],
+        sampling: Sampling,
+        *,
+        on_text: OnText | None = None,
+        on_row: OnRow | None = None,
+    ) -> Ticket:
+        """Have rows written; returns at once."""
+        ...
+
+    def call(self, function: Callable[[], T]) -> Future[T]:
+        """Have something else done with the model."""
+        ...
+
+    def load(self) -> Load:
+        """How much there is to do now."""
+        ...
+
+    def close(self, drain_seconds: float = 0.0) -> None:
+        """Take nothing more, and end."""
+        ...

@@ -1,0 +1,105 @@
+"""vLLM at work: prompts go in with whom to tell, and every step tells of a token more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from itertools import count
+from threading import RLock
+from typing import Any
+
+from vispa.steering.recipe import Recipe
+
+#: Told of what vLLM has written so far, or to its end.
+Told = Callable[[Any], None]
+
+
+class Running:
+    """vLLM with a model and a bank, for any threads: one of them works at a time.
+
+    Args:
+        engine: a `vllm.LLMEngine`.
+        recipe: of steers that name none, as its workers know it; None without a bank.
+    """
+
+    def __init__(self, engine: Any, recipe: Recipe | None) -> None:
+        self.engine, self.recipe = engine, recipe
+        self.device = str(engine.vllm_config.device_config.device_type)  #: Kind of device that it runs on.
+        self.numbers = count(1)  #: Of requests whose amounts are asked for.
+        self._lock, self._names = RLock(), count()
+        self._listeners: dict[str, tuple[str, Told]] = {}  # By the name given; with vLLM's own.
+        self._told: dict[int, tuple[dict[int, float], str | None]] = {}
+
+    def begin(self, ids: Sequence[int], params: Any, told: Told) -> str:
+        """Hand a prompt over.
+
+        Args:
+            ids: of the prompt.
+            params: `vllm.SamplingParams`.
+            told: told of its outputs (`vllm.RequestOutput`).
+
+        Returns:
+            Its name.
+        """
+        from vllm.inputs import tokens_input
+
+        with self._lock:
+            name = f"vispa-{next(self._names)}"
+            inner = self.engine.add_request(name, tokens_input(list(ids)), params)
+            self._listeners[name] = inner, told
+            return name
+
+    def step(self) -> None:
+        """One step of vLLM; whoever has a token more is told."""
+        with self._lock:
+            for output in self.engine.step():
+                listener = self._listeners.get(output.request_id)
+                if output.finished:
+                    self._listeners.pop(output.request_id, None)
+                if listener is not None:
+                    listener[1](output)
+
+    def cancel(self, names: Collection[str]) -> None:
+        """What was begun under these names ends; nobody is told of it any more."""
+        with self._lock:
+            found = [self._listeners.pop(name)[0] for name in names if name in self._listeners]
+            self.engine.abort_request(found, internal=True)
+
+    def run(self, asked: Sequence[tuple[Sequence[int], Any]], ended: Callable[[int], None] | None = None) -> list[Any]:
+        """What vLLM gives for prompts to their end, in their order; they run together, and with what runs already.
+
+        Args:
+            asked: token ids, and `vllm.SamplingParams`.
+            ended: called with the number of prompts just finished.
+        """
+        found: dict[int, Any] = {}
+
+        def told(place: int, output: Any) -> None:
+            if output.finished:
+                found[place] = output
+                if ended is not None:
+                    ended(1)
+
+        names: list[str] = []
+        with self._lock:
+            try:
+                for place, (ids, params) in enumerate(asked):
+                    names.append(self.begin(ids, params, partial(told, place)))
+                while len(found) < len(asked):
+                    self.step()
+            except BaseException:
+                self.cancel(names)
+                raise
+        return [found[place] for place in range(len(asked))]
+
+    def amounts(self, number: int) -> tuple[dict[int, float], str | None]:
+        """What was measured for a request: lengths of the shifts by block, and what went wrong.
+
+        Args:
+            number: under which it was asked for.
+        """
+        with self._lock:
+            if number not in self._told:
+                told = self.engine.collective_rpc("vispa_told")[0]
+                self._told.update((one, (dict(amounts), problem)) for one, amounts, problem in told)
+            return self._told.pop(number, ({}, None))

@@ -1,0 +1,125 @@
+"""Nothing is served unsteered: a start that cannot steer is refused, and so is a request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pairs import Pair, made_pair
+from small import CALIBRATED, RESIDUAL, VALUES, random_bank, small_model
+from transformers import PreTrainedTokenizerFast
+
+from vispa.errors import InputError, ModelError
+from vispa.generation.rows import Row, Sampling
+from vispa.generation.vllm import hooks, runners, worker
+from vispa.generation.vllm.asked import ARGUMENT, Asked, asked, recipe_text
+from vispa.generation.vllm.engine import VllmEngine
+from vispa.steering.bank import VectorBank
+from vispa.steering.recipe import Steer
+
+
+def unhooked(layers: Any, *_: Any, **__: Any) -> None:
+    """As if layers were of another class, whose output nobody looks at."""
+
+
+def half_hooked(layers: Any, shift: Any, **options: Any) -> None:
+    hooks.install(list(layers)[:2], shift, **options)
+
+
+@pytest.mark.parametrize(("install", "blocks"), [(unhooked, "0, 1, 2, 3"), (half_hooked, "2, 3")], ids=["all", "some"])
+def test_shifts_that_do_not_arrive_are_refused(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Any, blocks: str
+) -> None:
+    monkeypatch.setattr(worker, "install", install)
+    with pytest.raises(ModelError, match=f"does not reach the model's output from block {blocks}:"):
+        made_pair("llama", tokenizer, tmp_path)
+
+
+def test_another_runner_is_refused(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "_RUNNERS", {})
+    with pytest.raises(ModelError, match="does not know the model runner"):
+        made_pair("llama", tokenizer, tmp_path)
+
+
+def test_a_runner_whose_steps_are_not_told_is_refused(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "follow", lambda *_: "deaf")
+    with pytest.raises(ModelError):
+        made_pair("llama", tokenizer, tmp_path)
+
+
+def test_a_bank_of_another_shape_is_refused(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    loaded = small_model("llama", tokenizer, tmp_path)
+    bank = random_bank(loaded)
+    bank = VectorBank(bank.info, bank.entries, bank.residual_norm[:3], bank.recipe)
+    with pytest.raises(ModelError, match="of a model of 3 blocks"):
+        VllmEngine(loaded, bank)
+
+
+def outputs_of(pair: Pair, argument: object, ids: list[int]) -> Any:
+    from vllm import SamplingParams
+
+    params = SamplingParams(
+        temperature=0, max_tokens=8, detokenize=False, ignore_eos=True, stop_token_ids=[2],
+        extra_args={ARGUMENT: argument},
+    )  # fmt: skip
+    (output,) = pair.vllm.running.run([(ids, params)])
+    return tuple(output.outputs[0].token_ids)
+
+
+def test_requests_name_values_in_a_text(pair: Pair) -> None:
+    """As over HTTP in `vllm_xargs`."""
+    prompt = pair.vllm.raw_prompt("What do you say?")
+    for text, steers in (
+        (VALUES[0], (Steer(VALUES[0]),)),
+        (f"{VALUES[0]}:1.5, {VALUES[3]}:-1", (Steer(VALUES[0], 1.5), Steer(VALUES[3], -1.0))),
+    ):
+        (theirs,) = pair.transformers.generate([Row(prompt, steers)], Sampling(8))
+        assert outputs_of(pair, text, list(prompt.ids)) == theirs.ids
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("honesty:1.0", "not in the bank"),
+        (f"{VALUES[0]}:much", "weight"),
+        (f"{VALUES[0]}:nan", "finite"),
+        (":1", "Give names"),
+        ("", "Give names"),
+        (7, "Give names"),
+        ({"steers": []}, "Give names"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(pair: Pair, argument: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        outputs_of(pair, argument, [1, 5, 6])
+    # Whoever comes next is answered.
+    assert outputs_of(pair, VALUES[0], [1, 5, 6])
+
+
+def test_prompts_too_long_to_be_measured_are_refused(pair: Pair) -> None:
+    row = Row(pair.vllm.raw_prompt("long " * 40), (Steer(VALUES[0], recipe=CALIBRATED),))
+    with pytest.raises(ValueError, match="max_num_batched_tokens"):
+        pair.vllm.generate([row], Sampling(4))
+    assert pair.vllm.generate([Row(row.prompt, (Steer(VALUES[0]),))], Sampling(4))[0].tokens
+
+
+def test_values_without_a_bank_are_refused(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    plain = VllmEngine(small_model("llama", tokenizer, tmp_path))
+    with pytest.raises(InputError, match="need a bank"):
+        plain.generate([Row(plain.raw_prompt("Hello"), (Steer(VALUES[0]),))], Sampling(2))
+    with pytest.raises(ValueError, match="without a bank"):
+        outputs_of(Pair(plain, plain), VALUES[0], [1, 5, 6])  # type: ignore[arg-type]
+    assert plain.generate([Row(plain.raw_prompt("Hello"))], Sampling(2))[0].tokens
+
+
+def test_what_a_request_says_survives_the_way() -> None:
+    import json
+
+    one = Asked((Steer("karma", -0.5, CALIBRATED), Steer("honor")), True, (3, 9), 40, 7, whole=True)
+    assert asked(json.loads(json.dumps(one.as_argument()))) == one
+    assert recipe_text(RESIDUAL) != recipe_text(CALIBRATED)
