@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # One thread, and no binding of this process to a core.
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+# Many engines in one process, each with little room for keys and values.
+os.environ["VISPA_VLLM"] = '{"kv_cache_memory_bytes": 67108864}'
 
 REASON = "needs vLLM, which .ci/vllm installs in an environment of its own"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ def made_pair(kind: str, tokenizer: PreTrainedTokenizerFast, folder: Path, **arg
     loaded = small_model(kind, tokenizer, folder)
     bank = random_bank(loaded)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VISPA_VLLM", json.dumps(arguments))
+        patch.setenv("VISPA_VLLM", json.dumps(json.loads(os.environ["VISPA_VLLM"]) | arguments))
         return Pair(VllmEngine(loaded, bank), TransformersEngine(loaded, bank))
 
 

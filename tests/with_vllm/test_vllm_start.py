@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vispa.generation.vllm import hooks, runners, worker
 from vispa.generation.vllm.asked import ARGUMENT, Asked, asked, recipe_text
 from vispa.generation.vllm.engine import VllmEngine
 from vispa.steering.bank import VectorBank
+from vispa.steering.estimators.base import Directions
 from vispa.steering.recipe import Steer
 
 
@@ -55,7 +57,10 @@ def test_a_runner_whose_steps_are_not_told_is_refused(
 def test_a_bank_of_another_shape_is_refused(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     loaded = small_model("llama", tokenizer, tmp_path)
     bank = random_bank(loaded)
-    bank = VectorBank(bank.info, bank.entries, bank.residual_norm[:3], bank.recipe)
+    parts = vars(bank.entries["mean"].directions).items()
+    shorter = Directions(**{name: part if part is None else part[:, :3].clone() for name, part in parts})
+    entries = {"mean": replace(bank.entries["mean"], directions=shorter)}
+    bank = VectorBank(bank.info, entries, bank.residual_norm[:3].clone(), bank.recipe)
     with pytest.raises(ModelError, match="of a model of 3 blocks"):
         VllmEngine(loaded, bank)
 

@@ -34,23 +34,24 @@ def started(loaded: LoadedModel, bank: VectorBank | None, recipe: Recipe | None)
         InputError: vLLM is not installed, or an argument of its engine cannot be.
         ModelError: vLLM cannot run the model, or steering does not reach it.
     """
-    arguments = _arguments(loaded)
-    if bank is not None:
-        file = Path(mkdtemp(prefix="vispa-")) / "bank.safetensors"
-        bank.save(file)
-        settings = Settings(str(file), recipe_text(recipe or bank.recipe), checked=True)
-        arguments["additional_config"] = {ARGUMENT: vars(settings)}
-    if loaded.device.type == "cpu":
-        # In this process, so that what goes wrong is said here.
-        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     try:
         from vllm import EngineArgs, LLMEngine
+        from vllm.platforms import current_platform
     except ImportError as error:
         problem = f"vllm needs a package that is missing ({error.name})."
         raise InputError("engine", problem, "Install it with `pip install 'vispa[vllm]'`.") from error
     from vispa.generation.vllm.plugin import register
 
     register()
+    arguments = _arguments(loaded, processor=current_platform.is_cpu())
+    if bank is not None:
+        file = Path(mkdtemp(prefix="vispa-")) / "bank.safetensors"
+        bank.save(file)
+        settings = Settings(str(file), recipe_text(recipe or bank.recipe), checked=True)
+        arguments["additional_config"] = {ARGUMENT: vars(settings)}
+    if current_platform.is_cpu():
+        # In this process, so that what goes wrong is said here.
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     try:
         engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
         if bank is not None:
@@ -62,7 +63,7 @@ def started(loaded: LoadedModel, bank: VectorBank | None, recipe: Recipe | None)
     return engine
 
 
-def _arguments(loaded: LoadedModel) -> dict[str, Any]:
+def _arguments(loaded: LoadedModel, *, processor: bool) -> dict[str, Any]:
     path = loaded.model.name_or_path
     if not path:
         raise ModelError("model", f"{loaded.name} has no folder that vllm could load.", "Load it from one.")
@@ -70,7 +71,7 @@ def _arguments(loaded: LoadedModel) -> dict[str, Any]:
         "model": path, "skip_tokenizer_init": True, "dtype": str(loaded.model.dtype).removeprefix("torch."),
         "enforce_eager": True, "generation_config": "vllm", "disable_log_stats": True,
     }  # fmt: skip
-    if loaded.device.type == "cpu" and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+    if processor and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
         own["kv_cache_memory_bytes"] = _KEYS_AND_VALUES
     given = os.environ.get(ARGUMENTS_VARIABLE, "")
     try:
