@@ -11,6 +11,7 @@ import torch
 from pairs import CHUNK, TOKENS, Pair, mixed
 from small import CALIBRATED, COEFFICIENT, RESIDUAL, VALUES
 
+from vispa.errors import InputError
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.running import Writing
 from vispa.generation.transformers import TransformersEngine
@@ -103,6 +104,24 @@ def test_subjects_get_their_share(pair: Pair, recipe: Recipe, share: float) -> N
     pair.agree([Row(prompt, (Steer(value, recipe=recipe),)) for value in VALUES[:5]])
     # The same tokens, of which others are the subject.
     pair.agree([Row(replace(prompt, subject=(1, 9)), (Steer(value, recipe=recipe),)) for value in VALUES[:5]])
+
+
+@pytest.mark.parametrize("recipe", [RESIDUAL, CALIBRATED], ids=lambda recipe: recipe.magnitude)
+def test_shifts_that_fade(pair: Pair, recipe: Recipe) -> None:
+    fading = replace(recipe, half_life=3.0)
+    steers = [
+        (Steer(VALUES[0], recipe=fading),),
+        (Steer(VALUES[1], recipe=fading), Steer(VALUES[2], recipe=recipe)),
+        (Steer(VALUES[3], recipe=replace(fading, scope="generated")),),
+        (Steer(VALUES[4], recipe=replace(fading, half_life=9.0)),),
+    ]
+    rows = pair.rows_of(steers)
+    found = pair.agree(rows, Sampling(24))
+    stays = pair.rows_of([tuple(replace(one, recipe=recipe) for one in own) for own in steers])
+    assert [one.ids for one in found] != [one.ids for one in pair.agree(stays, Sampling(24))]
+    mixed_up = (Steer(VALUES[0], recipe=fading), Steer(VALUES[1], recipe=replace(fading, half_life=9.0)))
+    with pytest.raises(InputError, match="half_life"):
+        pair.vllm.generate(pair.rows_of([mixed_up]), TOKENS)
 
 
 def test_rows_that_come_while_others_write(pair: Pair) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self, TypeVar
 
 from vispa.generation.engine import Engine
@@ -43,12 +44,17 @@ class Schedules(Protocol):
         *,
         on_text: OnText | None = None,
         on_row: OnRow | None = None,
+        begun: bool = False,
     ) -> Ticket:
         """Have rows written; returns at once."""
         ...
 
-    def call(self, function: Callable[[], T]) -> Future[T]:
+    def call(self, function: Callable[[], T], *, begun: bool = False) -> Future[T]:
         """Have something else done with the model."""
+        ...
+
+    def asking(self) -> AbstractContextManager[None]:
+        """Somebody asks several times for one answer."""
         ...
 
     def load(self) -> Load:

@@ -20,6 +20,7 @@ from vispa.generation.transformers import check_options, end_tokens, planned, wr
 from vispa.generation.vllm.asked import ARGUMENT, Asked
 from vispa.generation.vllm.running import Running
 from vispa.generation.vllm.starting import started
+from vispa.generation.vllm.tables import remains_of
 from vispa.generation.vllm.vocabulary import Vocabulary
 from vispa.models.context import check_context
 from vispa.models.encoding import Prompt, chat_prompt, raw_prompt
@@ -183,9 +184,13 @@ class VllmEngine:
         """What these rows are steered by.
 
         Raises:
-            InputError: a steer whose value, estimator or block the bank does not have; or a steer without a bank.
+            InputError: a steer whose value, estimator or block the bank does not have; a steer without a bank; or
+                steers of one row that fade differently.
         """
-        return planned(self.bank, self.recipe, rows)
+        plan = planned(self.bank, self.recipe, rows)
+        for row in rows:
+            remains_of(row.steers, plan.default)
+        return plan
 
     def begun(self, writing: Writing) -> Any:
         """`vllm.SamplingParams` of a row that is to be written."""

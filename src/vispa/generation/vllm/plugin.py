@@ -10,6 +10,7 @@ from typing import Any
 from vispa.errors import InputError
 from vispa.generation.vllm.asked import ARGUMENT, asked
 from vispa.generation.vllm.settings import BANK_VARIABLE, settings_of
+from vispa.generation.vllm.tables import remains_of
 
 
 def register() -> None:
@@ -60,6 +61,7 @@ def _checking_inputs(process: Callable[..., Any]) -> Callable[..., Any]:
                 raise InputError(ARGUMENT, "is asked for without a bank.", f"Name its file in {BANK_VARIABLE}.")
             vocabulary = settings.vocabulary()
             given = asked(argument)
+            remains_of(given.steers, vocabulary.default)
             given = replace(given, whole=given.reading or not vocabulary.is_fixed(given.steers))
             self_limit = self.vllm_config.scheduler_config.max_num_batched_tokens
             ids = request.prompt_token_ids or []

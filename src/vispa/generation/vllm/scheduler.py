@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from threading import Condition, Thread
 from typing import Any, TypeVar
@@ -38,6 +39,7 @@ class VllmScheduler:
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._rows: dict[Ticket, dict[int, str]] = {}  # Rows at work: number → name.
         self._tokens = self._steps = self._faults = 0
+        self._callers = 0
         self._busy = self._closed = self._ended = False
         self._changed = Condition()
         self._thread = Thread(target=self._run, name="vispa-vllm", daemon=True)
@@ -51,6 +53,7 @@ class VllmScheduler:
         *,
         on_text: OnText | None = None,
         on_row: OnRow | None = None,
+        begun: bool = False,
     ) -> Ticket:
         """Have rows written; see `Scheduler.submit`.
 
@@ -66,7 +69,7 @@ class VllmScheduler:
             ticket.set_result([])
             return ticket
         with self._changed:
-            self._check_open()
+            self._check_open(begun)
             waiting = self._waiting + sum(map(len, self._rows.values()))
             if waiting and waiting + len(rows) > self._limit:
                 raise BusyError(waiting, self._limit)
@@ -74,7 +77,7 @@ class VllmScheduler:
             self._changed.notify_all()
         return ticket
 
-    def call(self, function: Callable[[], T]) -> Future[T]:
+    def call(self, function: Callable[[], T], *, begun: bool = False) -> Future[T]:
         """Have something else done with the model, between two steps; see `Scheduler.call`.
 
         Raises:
@@ -82,10 +85,27 @@ class VllmScheduler:
         """
         future: Future[T] = Future()
         with self._changed:
-            self._check_open()
+            self._check_open(begun)
             self._calls.append((future, function))
             self._changed.notify_all()
         return future
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Closing waits until the context ends, and takes what it asks; see `Scheduler.asking`.
+
+        Raises:
+            ClosedError: it is closed.
+        """
+        with self._changed:
+            self._check_open()
+            self._callers += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._callers -= 1
+                self._changed.notify_all()
 
     def load(self) -> Load:
         """How much there is to do now; vLLM's own waiting rows count as running."""
@@ -99,7 +119,8 @@ class VllmScheduler:
         deadline = time.monotonic() + drain_seconds
         with self._changed:
             self._closed = True
-            self._changed.wait_for(lambda: not self._has_work(), max(0.0, deadline - time.monotonic()))
+            left = max(0.0, deadline - time.monotonic())
+            self._changed.wait_for(lambda: not (self._has_work() or self._callers), left)
             self._ended = True
             self._changed.notify_all()
         self._thread.join()
@@ -108,8 +129,8 @@ class VllmScheduler:
     def _waiting(self) -> int:
         return sum(len(ticket.rows) for ticket in self._new)
 
-    def _check_open(self) -> None:
-        if self._closed:
+    def _check_open(self, begun: bool = False) -> None:
+        if self._ended or (self._closed and not begun):
             raise ClosedError("Nothing more is taken: what answers is ending. Ask again when it has started anew.")
 
     def _has_work(self) -> bool:

@@ -78,7 +78,7 @@ def _length(tables: Tables, norms: torch.Tensor, block: int) -> float:
 def _known_shift(length: float, tables: Tables) -> Shifts:
     direction = torch.randn(tables.width, generator=torch.Generator().manual_seed(0))
     vector = (direction / direction.norm() * length)[None, None]
-    return Shifts(vector, None, None, vector)
+    return Shifts(vector, None, None, {1.0: vector})
 
 
 def _first_step(runner: Any, names: Sequence[str]) -> Any:

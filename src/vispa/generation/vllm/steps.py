@@ -12,7 +12,7 @@ import torch
 from vispa.errors import NumericalError
 from vispa.generation.vllm.asked import Asked
 from vispa.generation.vllm.readout import Readout
-from vispa.generation.vllm.tables import NOTHING, Rows, Tables
+from vispa.generation.vllm.tables import NOTHING, Rows, Tables, remains_of
 from vispa.generation.vllm.vocabulary import Vocabulary
 from vispa.steering.bank import VectorBank
 from vispa.steering.intervention import ActiveSteering, active_steering
@@ -44,6 +44,7 @@ class Held:
     Attributes:
         asked: how it is steered.
         rows: its rows of the tables.
+        remains: see `remains_of`.
         key: of rows that it shares with others; None where they are its own.
         amounts: block number → length of the shift along its direction; of those that are measured.
         problem: why it could not be steered.
@@ -51,6 +52,7 @@ class Held:
 
     asked: Asked
     rows: Rows
+    remains: float = 1.0
     key: object = None
     amounts: dict[int, float] = field(default_factory=dict)
     problem: str | None = None
@@ -73,6 +75,10 @@ class Steps:
         self._vocabulary, self._tables, self._device, self._dtype = vocabulary, tables, device, dtype
         self._held: dict[str, Held] = {}
         self._index = torch.zeros(most_tokens, dtype=torch.int64, device=device)
+        # What fades: which row each token gathers beside, and how much of it is left.
+        self._fading = torch.zeros(most_tokens, dtype=torch.int64, device=device)
+        self._left = torch.zeros(most_tokens, dtype=torch.float32, device=device)
+        self._fades = False
         self._filled = 0
         self._active = False  # Whether any token of the pass gathers anything.
         self._measuring: list[tuple[Held, int]] = []  # With the place of its prompt's last token in the pass.
@@ -118,14 +124,15 @@ class Steps:
             return Held(asked, NOTHING)
         default, subject = self._vocabulary.default, asked.subject[0] < asked.subject[1]
         if asked.whole:
-            return Held(asked, self._tables.take(asked.steers, default, subject=subject))
+            own = self._tables.take(asked.steers, default, subject=subject)
+            return Held(asked, own, remains_of(asked.steers, default))
         key = (asked.steers, asked.orthogonal, subject)
         rows = self._tables.known(key)
         if rows is None:
             rows = self._tables.take(asked.steers, default, subject=subject)
             self._tables.keep(key, rows)
             fresh[key] = (rows, asked)
-        return Held(asked, rows, key)
+        return Held(asked, rows, remains_of(asked.steers, default), key)
 
     def _write_fixed(self, fresh: Sequence[tuple[Rows, Asked]]) -> None:
         active = self._active_steering([asked for _, asked in fresh])
@@ -158,6 +165,7 @@ class Steps:
         held = [self._held.get(name) for name in step.names]
         total = int(sum(step.scheduled))
         rows = np.zeros(max(total, self._filled), dtype=np.int64)
+        fading, left = np.zeros_like(rows), np.zeros(len(rows), dtype=np.float32)
         start = 0
         for name, one, count, first, prompt in zip(
             step.names, held, step.scheduled, step.computed, step.prompts, strict=True
@@ -168,11 +176,19 @@ class Steps:
                     rows[start : start + count] = one.rows.generated
                 else:
                     self._read(name, one, rows[start : start + count], first, prompt, start)
+                if one.rows.fading and first + count > prompt:
+                    ages = np.arange(max(first, prompt), first + count) - (prompt - 1)
+                    told = slice(start + count - len(ages), start + count)
+                    fading[told], left[told] = one.rows.fading, one.remains**ages
             start += count
             self.last_places[name] = start - 1
-        self._active = bool(rows.any())
+        self._fades = bool(fading.any())
+        self._active = self._fades or bool(rows.any())
         # What lies behind the tokens, where graphs pad, gathers nothing.
         self._index[: len(rows)] = torch.from_numpy(rows).to(self._device)
+        if self._fades or self.captured:
+            self._fading[: len(rows)] = torch.from_numpy(fading).to(self._device)
+            self._left[: len(rows)] = torch.from_numpy(left).to(self._device)
         self._filled = total
         if self._measuring:
             self._measured = self._active_steering([one.asked for one, _ in self._measuring])
@@ -211,7 +227,11 @@ class Steps:
         table = self._tables.of(block)
         if table is None or not (self._active or self.captured):
             return hidden
-        return hidden + table[self._index[: len(hidden)]]
+        count = len(hidden)
+        shifted = hidden + table[self._index[:count]]
+        if self._fades or self.captured:
+            shifted += table[self._fading[:count]] * self._left[:count, None].to(hidden.dtype)
+        return shifted
 
     #: Whether graphs are captured: what is added then must not hang on what this pass needs.
     captured = False

@@ -8,18 +8,25 @@ from typing import NamedTuple
 
 import torch
 
+from vispa.errors import InputError
 from vispa.steering.intervention import Shifts
 from vispa.steering.recipe import Recipe, Steer
 
 
 class Rows(NamedTuple):
-    """The rows that a request's tokens gather: the prompt's, those of its subject, its last, and generated ones."""
+    """The rows that a request's tokens gather: the prompt's, those of its subject, its last, and generated ones.
+
+    Generated tokens gather a second one of what fades as the text grows.
+    """
 
     read: int
     subject: int
     end: int
     generated: int
+    fading: int = 0
 
+
+_GENERATED = ("all", "generated", "last")
 
 #: Rows of who is not steered. Row 0 is nothing.
 NOTHING = Rows(0, 0, 0, 0)
@@ -87,7 +94,8 @@ class Tables:
             [float(recipe.scope in ("all", "prompt")) for recipe in recipes],
             [recipe.subject_share * (recipe.scope in ("all", "prompt")) for recipe in recipes],
             [float(recipe.scope in ("all", "prompt", "last")) for recipe in recipes],
-            [float(recipe.scope in ("all", "generated", "last")) for recipe in recipes],
+            [float(recipe.scope in _GENERATED and recipe.remains == 1) for recipe in recipes],
+            [float(recipe.scope in _GENERATED and recipe.remains != 1) for recipe in recipes],
         ]
         if not subject:
             factors[1] = factors[0]
@@ -107,11 +115,20 @@ class Tables:
             shifts: each [N, 1, H], or None.
         """
         nothing = torch.zeros(len(rows), self._shape[1], device=self._device, dtype=self.dtype)
-        read, subject, end, generated = (
+        stays = shifts.generated.get(1.0)
+        # A request has steers that fade in one way at most: the others' shares of its row are nothing.
+        fades = [part for remains, part in shifts.generated.items() if remains != 1]
+        read, subject, end, generated, fading = (
             nothing if part is None else part[:, 0].to(self._device, self.dtype)
-            for part in (shifts.prompt, shifts.subject, shifts.prompt_end, shifts.generated)
+            for part in (
+                shifts.prompt,
+                shifts.subject,
+                shifts.prompt_end,
+                stays,
+                sum(fades[1:], fades[0]) if fades else None,
+            )
         )
-        vectors = torch.stack([read, read - subject, read + end, generated], dim=1).flatten(0, 1)
+        vectors = torch.stack([read, read - subject, read + end, generated, fading], dim=1).flatten(0, 1)
         places = torch.tensor(rows, device=self._device).flatten()
         there = places > 0
         self._made(block)[places[there]] = vectors[there]
@@ -139,3 +156,20 @@ class Tables:
         if table is None:
             table = self._tables[block] = torch.zeros(*self._shape, device=self._device, dtype=self.dtype)
         return table
+
+
+def remains_of(steers: Sequence[Steer], default: Recipe) -> float:
+    """The share that a generated token leaves to the next of those of a request's shifts that fade; 1 if none does.
+
+    Args:
+        steers: of the request.
+        default: recipe of steers that name none.
+
+    Raises:
+        InputError: some fade in one way and some in another, for which one row is not enough.
+    """
+    recipes = [steer.recipe or default for steer in steers]
+    found = {recipe.remains for recipe in recipes if recipe.scope in _GENERATED} - {1.0}
+    if len(found) > 1:
+        raise InputError("half_life", "differs between steers of one row, which vllm cannot do.", "Give one for all.")
+    return next(iter(found), 1.0)

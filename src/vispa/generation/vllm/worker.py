@@ -76,8 +76,8 @@ class SteeredWorker:
         vocabulary = self._settings.vocabulary(device)
         self._check_bank(vocabulary.bank, len(layers), residual_width(runner.get_model()))
         scheduler = self._config.scheduler_config
-        # Four rows hold all that a request can get.
-        rows = 1 + 4 * scheduler.max_num_seqs + _SPARE
+        # Five rows hold all that a request can get.
+        rows = 1 + 5 * scheduler.max_num_seqs + _SPARE
         self._tables = Tables(
             len(layers), vocabulary.bank.width or 0, rows, device=device, dtype=dtype, lazy=not self._compiled
         )
