@@ -70,10 +70,10 @@ class Setup:
 
     selecting: Selecting = field(default_factory=Selecting)
     loading: Loading = field(default_factory=Loading)
-    running: Running = field(default_factory=Running)
     steering: Steering = field(default_factory=Steering)
     reading: Reading = field(default_factory=Reading)
     decoding: Decoding = field(default_factory=Decoding)
+    running: Running = field(default_factory=Running)
 
     def check(self) -> Taxonomy:
         """Refuse options that cannot be; gives the taxonomy.
