@@ -43,7 +43,7 @@ def sides(setting: Setting, tokens: int) -> dict[str, Callable[[], list[Generate
     # As far as real directions go; random ones that go farther make texts of nothing but noise.
     fixed = Recipe("probe", magnitude="coefficient", amount=0.5, minimal_quality=0.0)
     measured = replace(fixed, magnitude="calibrated", amount=0.9)
-    bank = replace(bank, recipe=fixed)
+    bank = replace(bank, recipe=fixed, info=replace(bank.info, taxonomy_fingerprint="0" * 64))
     ours, theirs = VllmEngine(setting.loaded, bank), TransformersEngine(setting.loaded, bank)
     prompts, sampling = setting.bare_prompts(setting.sizes.rows), Sampling(tokens)
     values = [f"value{number % _VALUES}" for number in range(len(prompts))]

@@ -11,7 +11,7 @@ from pairs import Pair, made_pair
 from small import CALIBRATED, RESIDUAL, VALUES, random_bank, small_model
 from transformers import PreTrainedTokenizerFast
 
-from vispa.errors import InputError, ModelError
+from vispa.errors import InputError, ModelError, TextError
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.vllm import hooks, runners, worker
 from vispa.generation.vllm.asked import ARGUMENT, Asked, asked, recipe_text
@@ -100,7 +100,7 @@ def test_requests_name_values_in_a_text(pair: Pair) -> None:
     ],
 )
 def test_arguments_that_cannot_be_are_refused(pair: Pair, argument: object, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(TextError, match=message):
         outputs_of(pair, argument, [1, 5, 6])
     # Whoever comes next is answered.
     assert outputs_of(pair, VALUES[0], [1, 5, 6])
@@ -108,7 +108,7 @@ def test_arguments_that_cannot_be_are_refused(pair: Pair, argument: object, mess
 
 def test_prompts_too_long_to_be_measured_are_refused(pair: Pair) -> None:
     row = Row(pair.vllm.raw_prompt("long " * 40), (Steer(VALUES[0], recipe=CALIBRATED),))
-    with pytest.raises(ValueError, match="max_num_batched_tokens"):
+    with pytest.raises(TextError, match="max_num_batched_tokens"):
         pair.vllm.generate([row], Sampling(4))
     assert pair.vllm.generate([Row(row.prompt, (Steer(VALUES[0]),))], Sampling(4))[0].tokens
 
@@ -117,7 +117,7 @@ def test_values_without_a_bank_are_refused(tokenizer: PreTrainedTokenizerFast, t
     plain = VllmEngine(small_model("llama", tokenizer, tmp_path))
     with pytest.raises(InputError, match="need a bank"):
         plain.generate([Row(plain.raw_prompt("Hello"), (Steer(VALUES[0]),))], Sampling(2))
-    with pytest.raises(ValueError, match="without a bank"):
+    with pytest.raises(TextError, match="without a bank"):
         outputs_of(Pair(plain, plain), VALUES[0], [1, 5, 6])  # type: ignore[arg-type]
     assert plain.generate([Row(plain.raw_prompt("Hello"))], Sampling(2))[0].tokens
 

@@ -51,7 +51,8 @@ def write_sealed(path: Path, header: Mapping[str, Any], tensors: Mapping[str, to
         InputError: the folder cannot be written to.
         OutputError: there is no room.
     """
-    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Tensors that share memory are stored each on its own.
+    stored = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = canonical({**header, "digests": digests(stored)})
     with replacing(path) as temporary:
         save_file(stored, temporary, metadata={_HEADER: text, _CHECKSUM: _sha256(text.encode())})

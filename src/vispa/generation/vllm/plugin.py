@@ -69,7 +69,10 @@ def _checking_inputs(process: Callable[..., Any]) -> Callable[..., Any]:
                 problem = f"measures a prompt of {len(ids)} tokens, and one pass takes {self_limit}."
                 raise InputError(ARGUMENT, problem, "Give a shorter one, or raise max_num_batched_tokens.")
         except InputError as error:
-            raise ValueError(str(error)) from error
+            from vllm.exceptions import VLLMValidationError
+
+            # What vLLM's server answers with 400.
+            raise VLLMValidationError(str(error), parameter=ARGUMENT) from error
         params.extra_args = {**params.extra_args, ARGUMENT: given.as_argument()}
         if (salt := given.salt(vocabulary.default, ids)) is not None:
             request.cache_salt = salt if request.cache_salt is None else f"{request.cache_salt}:{salt}"

@@ -8,6 +8,7 @@ from itertools import count
 from threading import RLock
 from typing import Any
 
+from vispa.errors import TextError
 from vispa.steering.recipe import Recipe
 
 #: Told of what vLLM has written so far, or to its end.
@@ -40,12 +41,19 @@ class Running:
 
         Returns:
             Its name.
+
+        Raises:
+            TextError: vLLM does not take it.
         """
+        from vllm.exceptions import VLLMClientError
         from vllm.inputs import tokens_input
 
         with self._lock:
             name = f"vispa-{next(self._names)}"
-            inner = self.engine.add_request(name, tokens_input(list(ids)), params)
+            try:
+                inner = self.engine.add_request(name, tokens_input(list(ids)), params)
+            except VLLMClientError as error:
+                raise TextError(str(error)) from error
             self._listeners[name] = inner, told
             return name
 
