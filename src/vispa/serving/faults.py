@@ -23,6 +23,7 @@ from vispa.errors import (
     VispaError,
 )
 from vispa.files.validation import path_in
+from vispa.live.calls import StoppedError
 from vispa.readers.base import Failure, Unreached
 from vispa.serving.settings import RETRY_SECONDS
 
@@ -51,6 +52,8 @@ _KINDS: tuple[tuple[type[VispaError], int, str], ...] = (
     (BusyError, 429, "too_many_rows"),
     (ClosedError, 503, "draining"),
     (EngineError, 503, "engine_restarted"),
+    # Who is still there to hear it was stopped because the server ends.
+    (StoppedError, 503, "stopped"),
     (NumericalError, 422, "not_finite"),
     (VispaError, 422, "no_answer"),
 )
