@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from random_banks import random_bank
 from test_scheduler import WAIT, close_to, held
 
-from vispa.errors import ClosedError
+from vispa.errors import ClosedError, InputError
 from vispa.generation import admission
+from vispa.generation.calls import Call, Calls
+from vispa.generation.letters import Masses
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.scheduled import ScheduledEngine
 from vispa.generation.scheduler import Scheduler
@@ -89,3 +92,47 @@ def test_closing_waits_no_longer_than_it_is_told(engine: TransformersEngine) -> 
         scheduler.close(0.05)
         with pytest.raises(ClosedError):
             caller.generate([Row(engine.raw_prompt("I lied."))], Sampling(3))
+
+
+def test_readings_of_several_requests_are_one_pass_and_fail_apart(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Row(engine.raw_prompt(f"{text} Answer:")) for text in ("I lied.", "A walk", "She sold it")]
+    own, passes = engine.options(rows, [2, 3, 4]), []
+    options = engine.options
+
+    def counted(part: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
+        passes.append(len(part))
+        return options(part, counts)
+
+    monkeypatch.setattr(engine, "options", counted)
+    callers = [([row], [count]) for row, count in zip(rows, (2, 3, 4), strict=True)] + [(rows[:1], [99])]
+    with Scheduler(engine.loaded) as scheduler, ThreadPoolExecutor(5) as pool:
+        with held(engine.loaded):
+            first = scheduler.submit(engine, rows, Sampling(3))
+            while scheduler.load().waiting:
+                time.sleep(0.001)
+            found = [pool.submit(ScheduledEngine(scheduler, engine).options, *one) for one in callers]
+            while len(scheduler._calls._calls) < len(callers):
+                time.sleep(0.001)
+        for one, expected in zip(found, own, strict=False):
+            assert one.result(WAIT)[0] == pytest.approx(expected, abs=1e-6)
+        with pytest.raises(InputError, match="options"):
+            found[-1].result(WAIT)
+        first.result(WAIT)
+    # Together first, which the one that cannot be makes fail; then each by itself.
+    assert passes == [4, 1, 1, 1, 1]
+
+
+def test_as_many_readings_at_once_as_one_pass_holds() -> None:
+    calls = Calls(Budget(tokens=100))
+    for number, (key, count, longest) in enumerate(
+        [("a", 2, 20), ("b", 1, 5), ("a", 2, 25), ("a", 1, 10), (None, 1, 0)]
+    ):
+        calls.add(Call(list, [number] * count, longest, key))
+    taken = []
+    while calls:
+        taken.append([call.items[0] for call in calls.next()])
+    # Four rows of 25 fit, five do not.
+    assert taken == [[0, 2], [1], [3], [4]]
+    assert calls.next() == []

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self, TypeVar
 
+from vispa.generation.calls import Call
 from vispa.generation.engine import Engine
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.scheduler import Load
@@ -51,6 +52,10 @@ class Schedules(Protocol):
 
     def call(self, function: Callable[[], T], *, begun: bool = False) -> Future[T]:
         """Have something else done with the model."""
+        ...
+
+    def read(self, call: Call, *, begun: bool = False) -> Future[Any]:
+        """Have prompts read, together with those of other calls where that is quicker."""
         ...
 
     def asking(self) -> AbstractContextManager[None]:

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from vispa.generation.calls import Call
 from vispa.generation.held import HeldEngine, Schedules
 from vispa.generation.letters import Masses
 from vispa.generation.rows import Generated, Row, Sampling
@@ -123,11 +124,15 @@ class ScheduledEngine:
 
     def options(self, rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
         """See `Engine.options`; further errors as in `generate`."""
-        return self._called(lambda: self._engine.options(rows, counts))
+        engine = self._engine
+        together = partial(_unzipped, engine.options)
+        return self._read(Call(together, list(zip(rows, counts, strict=True)), _longest(rows), ("options", id(engine))))
 
     def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
         """See `Engine.likelihoods`; further errors as in `generate`."""
-        return self._called(lambda: self._engine.likelihoods(rows, continuations))
+        engine = self._engine
+        together, items = partial(_unzipped, engine.likelihoods), list(zip(rows, continuations, strict=True))
+        return self._read(Call(together, items, _longest(rows), ("likelihoods", id(engine))))
 
     def cancel(self) -> None:
         """Cancel all that was handed over, from any thread; calls that wait for it, and later ones, are cancelled."""
@@ -137,8 +142,8 @@ class ScheduledEngine:
         for future in pending:
             future.cancel()
 
-    def _called(self, function: Callable[[], T]) -> T:
-        return self._result(self._scheduler.call(function, begun=self._begun))
+    def _read(self, call: Call) -> list[Any]:
+        return self._result(self._scheduler.read(call, begun=self._begun))
 
     def _result(self, future: Future[T]) -> T:
         with self._lock:
@@ -152,3 +157,12 @@ class ScheduledEngine:
         finally:
             with self._lock:
                 self._pending.discard(future)
+
+
+def _longest(rows: Sequence[Row]) -> int:
+    return max((len(row.prompt.ids) for row in rows), default=0)
+
+
+def _unzipped(function: Callable[[Sequence[Any], Sequence[Any]], Sequence[T]], items: Sequence[Any]) -> Sequence[T]:
+    """What a function of two sequences gives for their pairs."""
+    return function([first for first, _ in items], [second for _, second in items])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 from vispa.errors import BusyError, ClosedError, EngineError, NumericalError, VispaError, first_line
 from vispa.generation.admission import Line, Place
 from vispa.generation.cache import has_windows, new_cache, takes_more_rows
+from vispa.generation.calls import Call, Calls, answer_calls
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.running import RunningBatch, Writing
 from vispa.generation.tickets import OnRow, OnText, Ticket
@@ -84,8 +84,8 @@ class Scheduler:
             _logger.warning("%s writes one request after the other: rows cannot join those that run.", loaded.name)
         # A window counts places, gaps included; rows that come later would widen them.
         self._gaps = not (self._joins and has_windows(empty))
-        self._line = Line(running, reading_budget(loaded.device) if self._joins else running)
-        self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        reading = reading_budget(loaded.device)
+        self._line, self._calls = Line(running, reading if self._joins else running), Calls(reading)
         self._batch: RunningBatch | None = None
         self._owners: dict[Writing, tuple[Ticket, int]] = {}
         self._tokens = self._steps = self._faults = 0
@@ -149,12 +149,23 @@ class Scheduler:
         Raises:
             ClosedError: it is closed.
         """
-        future: Future[T] = Future()
+        return self.read(Call.of(function), begun=begun)
+
+    def read(self, call: Call, *, begun: bool = False) -> Future[Any]:
+        """Have prompts read likewise, in one pass with those of other calls of the same key.
+
+        Args:
+            call: which prompts, and how.
+            begun: whether it is within `asking`.
+
+        Raises:
+            ClosedError: it is closed.
+        """
         with self._changed:
             self._check_open(begun)
-            self._calls.append((future, function))
+            self._calls.add(call)
             self._changed.notify_all()
-        return future
+        return call.future
 
     @contextmanager
     def asking(self) -> Iterator[None]:
@@ -224,16 +235,10 @@ class Scheduler:
         self._end()
 
     def _answer(self) -> None:
-        """The next call."""
+        """The next call, and others that can be answered with it."""
         with self._changed:
-            if not self._calls:
-                return
-            future, function = self._calls.popleft()
-        if future.set_running_or_notify_cancel():
-            try:
-                future.set_result(function())
-            except Exception as error:
-                future.set_exception(error)
+            calls = self._calls.next()
+        answer_calls(calls)
 
     def _turn(self) -> None:
         """Rows leave, rows join, and all go on by a token."""
@@ -324,14 +329,13 @@ class Scheduler:
         error = ClosedError("The text was not finished: what answers has ended.")
         with self._changed:
             tickets = [*self._line.tickets, *(ticket for ticket, _ in self._owners.values())]
-            calls, self._batch, self._owners = list(self._calls), None, {}
+            calls, self._batch, self._owners = self._calls.clear(), None, {}
             self._line.clear()
-            self._calls.clear()
         for ticket in tickets:
             ticket.fail(error)
-        for future, _ in calls:
-            if future.set_running_or_notify_cancel():
-                future.set_exception(error)
+        for call in calls:
+            if call.future.set_running_or_notify_cancel():
+                call.future.set_exception(error)
 
 
 def _by_engine(places: Sequence[Place]) -> list[list[Place]]:

@@ -13,6 +13,7 @@ from vispa.live.events import Event
 from vispa.live.tasks import Watch, streamed
 from vispa.live.watching import watched
 from vispa.modes.fields import DistributionalFields, SamplingFields
+from vispa.readers.base import ChatModel
 from vispa.records import Response
 from vispa.request import Mode, Request, Sampling
 from vispa.selection.choosing import Chooser
@@ -23,6 +24,8 @@ class AsyncDoors:
 
     chooser: Chooser
     engine: HeldEngine
+    own_reader: ChatModel
+    reader: ChatModel
 
     @cached_property
     def scheduler(self) -> Schedules:

@@ -13,6 +13,7 @@ from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.scheduled import ScheduledEngine
 from vispa.live.calls import Call, StoppedError
 from vispa.live.events import Said, Selected
+from vispa.readers.local import LocalChat
 from vispa.records import Selection
 from vispa.request import Request
 from vispa.selection.choosing import Chooser
@@ -26,6 +27,8 @@ class Parts(Protocol):
 
     chooser: Any
     engine: Any
+    own_reader: Any
+    reader: Any
 
 
 @contextmanager
@@ -44,6 +47,12 @@ def watched(pipeline: PipelineT, call: Call, scheduler: Schedules) -> Iterator[P
     other.chooser = _WatchedChooser(pipeline.chooser, call)
     with _WatchedEngine(scheduler, pipeline.engine, call) as engine:
         other.engine = engine
+        if isinstance(pipeline.own_reader, LocalChat):
+            # Else every request would read comments by itself, and all others' next token would wait for it.
+            other.own_reader = LocalChat(engine, pipeline.own_reader.option_reading)
+            other.reader = other.own_reader if pipeline.reader is pipeline.own_reader else pipeline.reader
+            for made in ("stances", "picker"):
+                vars(other).pop(made, None)
         yield other
 
 

@@ -13,6 +13,7 @@ from threading import Condition, Thread
 from typing import Any, TypeVar
 
 from vispa.errors import BusyError, ClosedError, EngineError, VispaError, first_line
+from vispa.generation.calls import Call
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.running import Writing
 from vispa.generation.scheduler import WAITING, Load
@@ -89,6 +90,14 @@ class VllmScheduler:
             self._calls.append((future, function))
             self._changed.notify_all()
         return future
+
+    def read(self, call: Call, *, begun: bool = False) -> Future[Any]:
+        """Have prompts read likewise, each call by itself: vLLM makes up its own passes; see `Scheduler.read`.
+
+        Raises:
+            ClosedError: it is closed.
+        """
+        return self.call(lambda: list(call.function(call.items)), begun=begun)
 
     @contextmanager
     def asking(self) -> Iterator[None]:

@@ -1,0 +1,104 @@
+"""What else is asked of a scheduler's model than texts: readings of prompts, those of several requests in one pass."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from vispa.models.batching import Budget
+
+
+@dataclass(eq=False, frozen=True)
+class Call:
+    """Items that a function is to be applied to.
+
+    Attributes:
+        function: gives one result an item, in their order.
+        items: of one caller.
+        longest: prompt among them, in tokens.
+        key: calls of one key are of one function; None stands alone.
+        is_one: whether the one item's result is that of the future.
+        future: of the results.
+    """
+
+    function: Callable[[Sequence[Any]], Sequence[Any]]
+    items: Sequence[Any]
+    longest: int = 0
+    key: Hashable = None
+    is_one: bool = False
+    future: Future[Any] = field(default_factory=Future)
+
+    @classmethod
+    def of(cls, function: Callable[[], Any]) -> Call:
+        """A call of a function that takes nothing."""
+        return cls(lambda _: [function()], [None], is_one=True)
+
+    def settle(self, results: Sequence[Any]) -> None:
+        """With what its items came to."""
+        self.future.set_result(results[0] if self.is_one else list(results))
+
+
+class Calls:
+    """Those that wait, in their order.
+
+    Args:
+        reading: what one pass over prompts may hold.
+    """
+
+    def __init__(self, reading: Budget) -> None:
+        self._reading, self._calls = reading, deque[Call]()
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def add(self, call: Call) -> None:
+        """Come in at the end."""
+        self._calls.append(call)
+
+    def next(self) -> list[Call]:
+        """The first one, and those of its key that fit into one pass with it; none where none waits."""
+        taken: list[Call] = []
+        passed: deque[Call] = deque()
+        count = longest = 0
+        while self._calls:
+            call = self._calls.popleft()
+            most = max(longest, call.longest)
+            if not taken or (
+                call.key is not None and call.key == taken[0].key and self._reading.holds(count + len(call.items), most)
+            ):
+                taken.append(call)
+                count, longest = count + len(call.items), most
+            else:
+                passed.append(call)
+        self._calls = passed
+        return taken
+
+    def clear(self) -> list[Call]:
+        """Forget all, which are returned."""
+        calls, self._calls = list(self._calls), deque()
+        return calls
+
+
+def answer_calls(calls: Sequence[Call]) -> None:
+    """Settle calls of one key together; where that fails, each by itself."""
+    calls = [call for call in calls if call.future.set_running_or_notify_cancel()]
+    if not calls:
+        return
+    try:
+        found = list(calls[0].function([item for call in calls for item in call.items]))
+    except Exception as error:
+        if len(calls) == 1:
+            calls[0].future.set_exception(error)
+            return
+        for call in calls:
+            try:
+                call.settle(call.function(call.items))
+            except Exception as own:
+                call.future.set_exception(own)
+        return
+    for call in calls:
+        results, found = found[: len(call.items)], found[len(call.items) :]
+        call.settle(results)
