@@ -14,6 +14,9 @@ from typer.testing import CliRunner
 from vispa import OvertonResponse, Recipe, Vispa
 from vispa.cli.main import app
 from vispa.errors import InputError, VispaError
+from vispa.generation.rows import Row, Sampling
+from vispa.modes.endings import ended
+from vispa.modes.templates import filled
 
 openai = pytest.importorskip("openai")
 
@@ -181,6 +184,63 @@ def test_events_of_the_plain_stream(served: Served) -> None:
     assert names[0] == "event: selection" and names[-1] == "event: response" and set(names[1:-1]) == {"event: comment"}
     answer = json.loads(blocks[-2].partition("data: ")[2])["answer"]
     assert answer["text"] == body["text"]
+
+
+def test_the_plain_model_answers_the_same_request(served: Served, pipeline: Vispa) -> None:
+    body = {"text": TEXT, "sampling": {"max_tokens": 12}}
+    found = served.post("/v1/vispa/unsteered", body).json()
+    prompt = pipeline.engine.chat_prompt(filled(pipeline.prompts.comment, text=TEXT), TEXT)
+    (own,) = pipeline.engine.generate([Row(prompt)], Sampling(12))
+    assert found["response"] == ended(own.text, own.limited)[0] != own.text and found["ending"] == "cut"
+    assert found["tokens"] == own.tokens == 12 and TEXT in found["prompt"]
+    blocks = served.post("/v1/vispa/unsteered", {**body, "stream": True}).text.strip().split("\n\n")
+    events = [json.loads(block.partition("data: ")[2]) for block in blocks[:-1]]
+    assert [one["event"] for one in events[:-1]] == ["unsteered"] * (len(events) - 1)
+    assert "".join(one["text"] for one in events[:-1]) == own.text and events[-1]["answer"] == found
+    asked = served.post("/v1/vispa/unsteered", {**body, "prompt": "Is it fine?"}).json()
+    assert "Is it fine?" in asked["prompt"] and TEXT not in asked["prompt"]
+    for wrong in ({"text": " "}, {"text": TEXT, "prompt": " "}, {"text": TEXT, "k": 2}):
+        assert served.post("/v1/vispa/unsteered", wrong).status_code == 422
+
+
+def test_words_that_carry_a_selection(served: Served, pipeline: Vispa) -> None:
+    plain, why = (served.post("/v1/vispa/select", {"text": TEXT, "k": 2, "why": one}).json() for one in (False, True))
+    assert "why" not in plain["values"][0]
+    for found, other in zip(why["values"], plain["values"], strict=True):
+        spans = found.pop("why")
+        assert found == other and [TEXT[one["start"] : one["end"]] for one in spans] == TEXT.split()
+
+
+def test_what_the_server_says_of_its_model(served: Served, pipeline: Vispa) -> None:
+    found = served.get("/v1/vispa/about").json()
+    assert found["model"] == "embedded" and found["is_embedded"] and found["parameters"] > 10**6
+    assert Recipe.from_mapping(found["recipe"]) == pipeline.recipe and found["magnitude"] == "residual"
+    assert found["amounts"] == dict.fromkeys(pipeline.taxonomy, 0.1) and found["unsteered"] == []
+    assert "POLPARTY" in found["groups"] and found["limits"]["default_k"] == 6
+    # What it says can be asked for, one amount changed.
+    recipe = {**found["recipe"], "amounts": {"karma": 0.3}}
+    body = {"text": TEXT, "values": ["karma", "honor"], "recipe": recipe, **SAMPLING}
+    steering = served.post("/v1/vispa/respond", body).json()["provenance"]["steering"]
+    assert steering["amounts"] == {"karma": 0.3}
+
+
+def test_tokens_of_comments(served: Served) -> None:
+    text = "What goes around comes around."
+    items = [{"value": "Karma", "text": text}, {"value": "honor", "text": text}, {"value": "karma", "text": "<s>"}]
+    found = served.post("/v1/vispa/tokens", {"items": items}).json()
+    karma, honor, spelled = found["items"]
+    assert karma["value"] == "karma" and found["blocks"] == [1] and found["estimator"] == "mean"
+    assert "".join(text[one["start"] : one["end"]] for one in karma["tokens"]) == text.replace(" ", "")
+    assert [one["reading"] for one in karma["tokens"]] != [one["reading"] for one in honor["tokens"]]
+    assert spelled["tokens"] == []
+    for wrong in (
+        [],
+        [{"value": "nothing", "text": text}],
+        [{"value": "karma", "text": "\u200b"}],
+        [{"value": "karma"}],
+    ):
+        refused = served.post("/v1/vispa/tokens", {"items": wrong})
+        assert refused.status_code == 422 and refused.json()["error"]["param"], refused.text
 
 
 def run(*arguments: str) -> Any:

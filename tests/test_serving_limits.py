@@ -25,6 +25,7 @@ from vispa.errors import InputError
 from vispa.readers.api import ApiChat
 from vispa.serving import guard
 from vispa.serving.keys import Keys
+from vispa.serving.page_routes import FILES, FOLDER, POLICY
 from vispa.serving.server import listening
 from vispa.serving.settings import ServerSettings
 
@@ -184,7 +185,13 @@ def test_bodies_that_are_none(served: Served) -> None:
 
 
 def test_routes_that_are_not_there_and_headers_that_always_are(served: Served) -> None:
-    for path, status in (("/", 404), ("/docs", 404), ("/v1/../../etc/passwd", 404), ("/v1/vispa/respond", 405)):
+    for path, status in (
+        ("/assets/../server.py", 404),
+        ("/assets/app.py", 404),
+        ("/docs", 404),
+        ("/v1/../../etc/passwd", 404),
+        ("/v1/vispa/respond", 405),
+    ):
         found = served.get(path)
         assert found.status_code == status and found.json()["error"]["code"]
         for name in guard.SECURITY:
@@ -203,7 +210,7 @@ def test_a_name_that_points_here_does_not_open_a_server_without_keys(served: Ser
 def test_keys_open_every_route_but_liveness(locked: Served) -> None:
     described = locked.get("/openapi.json", headers={"Authorization": f"Bearer {KEY}"}).json()["paths"]
     assert {"/v1/models", "/metrics", "/v1/chat/completions"} <= set(described)
-    for path in {*described, "/openapi.json", "/", "/docs"} - {"/health/live"}:
+    for path in {*described, "/openapi.json", "/docs", "/assets", "/assets/app.map"} - {"/health/live"}:
         for header in (
             {},
             {"Authorization": "Bearer " + "x" * 24},
@@ -215,6 +222,17 @@ def test_keys_open_every_route_but_liveness(locked: Served) -> None:
     assert locked.get("/health/live").status_code == 200
     for key in (KEY, OTHER):
         assert locked.get("/health/ready", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+
+
+def test_the_page_needs_no_key_but_a_known_name(locked: Served, served: Served) -> None:
+    for path in FILES:
+        found = locked.get(path)
+        assert found.status_code == 200 and found.content == (FOLDER / FILES[path][0]).read_bytes()
+        assert found.headers["content-security-policy"] == POLICY and "unsafe" not in POLICY
+        assert found.headers["x-content-type-options"] == "nosniff"
+        assert locked.post(path, {}).status_code == 401 and served.post(path, {}).status_code == 405
+    evil = b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+    assert served.raw(evil).startswith(b"HTTP/1.1 403")
 
 
 def test_pages_may_ask_from_named_origins_only(locked: Served, served: Served) -> None:

@@ -36,6 +36,18 @@ class Said(Record):
     text: str
 
 
+class Unsteered(Record):
+    """What the plain model says has grown; its pieces are as those of `Said`.
+
+    Attributes:
+        event: always `unsteered`.
+        text: what is new.
+    """
+
+    event: Literal["unsteered"] = "unsteered"
+    text: str
+
+
 class Answered(Record):
     """The answer is there.
 
@@ -48,4 +60,4 @@ class Answered(Record):
     answer: Response
 
 
-Event = Selected | Said | Answered
+Event = Selected | Said | Unsteered | Answered

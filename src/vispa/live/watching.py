@@ -12,7 +12,7 @@ from vispa.generation.held import HeldEngine, Schedules
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.scheduled import ScheduledEngine
 from vispa.live.calls import Call, StoppedError
-from vispa.live.events import Said, Selected
+from vispa.live.events import Said, Selected, Unsteered
 from vispa.readers.local import LocalChat
 from vispa.records import Selection
 from vispa.request import Request
@@ -78,8 +78,8 @@ class _WatchedEngine(ScheduledEngine):
         return texts
 
     def _told(self, number: int, text: str) -> None:
-        if steers := self._rows[number].steers:
-            self._call.tell(Said(value=steers[0].value, text=text))
+        steers = self._rows[number].steers
+        self._call.tell(Said(value=steers[0].value, text=text) if steers else Unsteered(text=text))
 
     def _result(self, future: Future[T]) -> T:
         try:

@@ -73,6 +73,18 @@ class Tokenization:
             return self._encode_in_pieces(text, plain)
         return self._encode_renamed(text, plain)
 
+    def spans(self, text: str) -> list[Span] | None:
+        """Where each token of a plain text stands in it; None where the tokenizer does not tell.
+
+        It does not where it is slow, or where the text spells a control token.
+        """
+        if not self._tokenizer.is_fast:
+            return None
+        whole = self.encode(text, ((0, len(text)),))
+        with self._lock:
+            found = self._tokenizer(text, add_special_tokens=False, verbose=False, return_offsets_mapping=True)
+        return [(start, end) for start, end in found["offset_mapping"]] if found["input_ids"] == whole else None
+
     @cached_property
     def controls(self) -> tuple[str, ...]:
         """See `control_tokens`."""

@@ -145,6 +145,11 @@ def _consecutive(text: str, before: str) -> tuple[str, ...]:
     return tuple(options) if all(options) else ()
 
 
+def group_prefixes() -> tuple[str, ...]:
+    """What the name of a group of people begins with, before an underscore: `POLPARTY` of `POLPARTY_Democrat`."""
+    return tuple(_groups())
+
+
 @cache
 def _groups() -> dict[str, str]:
     return read_toml(_GROUPS)

@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 from vispa.live.calls import Call
 from vispa.live.events import Event, Selected
 from vispa.live.tasks import Watch
+from vispa.records import Record
 from vispa.serving.faults import Refusal, fault_body
 from vispa.serving.logs import shown_text
 from vispa.serving.service import Service
@@ -152,3 +153,13 @@ def log_texts(service: Service, http: Request, *texts: str) -> None:
     """Put what is asked into the log's line, where the settings want it there."""
     if service.settings.log_texts:
         http.state.log["texts"] = [shown_text(text) for text in texts]
+
+
+def told(event: Event) -> Iterable[Sent]:
+    """An event as the plain routes name it."""
+    yield event.event, event.model_dump(mode="json")
+
+
+def ended(answer: Record, _: Call) -> Iterable[Sent]:
+    """An answer's record as the plain routes end in it."""
+    yield "response", {"event": "response", "answer": answer.model_dump(mode="json")}

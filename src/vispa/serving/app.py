@@ -11,8 +11,11 @@ from starlette.middleware.cors import CORSMiddleware
 from vispa.serving import faults
 from vispa.serving.guard import Gate, Outer
 from vispa.serving.life_routes import life_routes
+from vispa.serving.model_routes import model_routes
 from vispa.serving.openai_routes import openai_routes
+from vispa.serving.page_routes import FILES, page_routes
 from vispa.serving.service import Service
+from vispa.serving.unsteered_routes import unsteered_routes
 from vispa.serving.value_routes import value_routes
 from vispa.serving.vispa_routes import vispa_routes
 from vispa.versions import package_version
@@ -41,8 +44,9 @@ def make_app(service: Service) -> FastAPI:
         lifespan=life,
         responses=faults.REFUSALS,
     )
-    for routes in (life_routes, openai_routes, vispa_routes, value_routes):
+    for routes in (life_routes, openai_routes, vispa_routes, value_routes, model_routes, unsteered_routes):
         app.include_router(routes(service))
+    app.include_router(page_routes())
     faults.install(app)
     # The last one added lies outermost.
     app.add_middleware(Gate, service=service)
@@ -53,5 +57,5 @@ def make_app(service: Service) -> FastAPI:
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
         )
-    app.add_middleware(Outer, service=service, routes=set(app.openapi()["paths"]))
+    app.add_middleware(Outer, service=service, routes={*app.openapi()["paths"], *FILES})
     return app

@@ -13,10 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vispa.serving.faults import Refusal, fault_response, refusal_of
 from vispa.serving.logs import log_request
+from vispa.serving.page_routes import FILES
 from vispa.serving.service import Service
 from vispa.serving.settings import BODY_SECONDS, MAX_BODY
 
-#: The one route that needs no key: it says nothing but that the process lives.
+#: The one route beside the page that needs no key: it says nothing but that the process lives.
 LIVENESS = "/health/live"
 #: Headers of every response; a route that needs another policy of contents sets its own.
 SECURITY = {
@@ -94,7 +95,7 @@ class Gate:
             return
         try:
             headers = Headers(scope=scope)
-            self._check_in(scope["path"], headers)
+            self._check_in(scope["method"], scope["path"], headers)
             body = await _body(scope["method"], headers, receive)
         except Refusal as refusal:
             await fault_response(refusal)(scope, receive, send)
@@ -118,12 +119,13 @@ class Gate:
             if not begun:
                 await fault_response(refusal)(scope, receive, send)
 
-    def _check_in(self, path: str, headers: Headers) -> None:
+    def _check_in(self, method: str, path: str, headers: Headers) -> None:
         if path == LIVENESS:
             return
         keys = self.service.settings.keys
         if keys.digests:
-            if not keys.opened_by(headers.get("authorization", "").encode("latin-1")):
+            is_page = method == "GET" and path in FILES
+            if not is_page and not keys.opened_by(headers.get("authorization", "").encode("latin-1")):
                 raise Refusal(401, "No valid key. Send the header `Authorization: Bearer KEY`.")
         elif _host_of(headers.get("host", "")) not in self.service.settings.hosts:
             raise Refusal(403, "This server needs no key and is reached by the name localhost only.")

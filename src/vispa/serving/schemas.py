@@ -95,6 +95,29 @@ class SelectBody(Body):
     k: Annotated[int, Field(ge=1, le=MAX_VALUES)] | Literal["auto"] | None = None
     threshold: Share = 0.0
     diversity: Share = 0.0
+    why: bool = False
+
+
+class UnsteeredBody(Body):
+    """A text that the plain model answers."""
+
+    text: Text
+    prompt: Text | None = None
+    sampling: SamplingBody = Field(default_factory=SamplingBody)
+    stream: bool = False
+
+
+class ReadText(Body):
+    """A text, and the value along whose directions it is read."""
+
+    value: Name
+    text: Text
+
+
+class TokensBody(Body):
+    """Texts that are read token by token."""
+
+    items: Annotated[list[ReadText], Field(min_length=1, max_length=MAX_VALUES)]
 
 
 class ItemBody(Asked):

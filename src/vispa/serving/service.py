@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from threading import Thread
 from typing import Literal, TypeVar
 
@@ -22,6 +23,7 @@ from vispa.serving.asking import Job
 from vispa.serving.faults import Refusal, failure_refusal
 from vispa.serving.metrics import Metrics
 from vispa.serving.settings import ServerSettings
+from vispa.steering.pointing import TokenReader
 
 _logger = logging.getLogger(__name__)
 
@@ -128,6 +130,12 @@ class Service:
         """Writes the rows of all requests; there once the server is ready."""
         assert self._scheduler is not None
         return self._scheduler
+
+    @cached_property
+    def token_reader(self) -> TokenReader:
+        """Reads texts along the directions by which the server steers, whatever recipe a request brings."""
+        pipeline = self.pipeline
+        return TokenReader(pipeline.model, pipeline.bank, pipeline.recipe, pipeline.taxonomy)
 
     def figures(self) -> bytes:
         """The page of figures."""

@@ -31,7 +31,8 @@ def value_routes(service: Service) -> APIRouter:
         log_texts(service, http, body.text)
 
         def record(_: Call) -> dict[str, Any]:
-            (found,) = pipeline.chooser.select([request])
+            chosen = pipeline.chooser.select([request])
+            (found,) = pipeline.chooser.explain([request.text], chosen) if body.why else chosen
             return pipeline.chooser.record(request.text, found)
 
         return JSONResponse(await waited(service, http, record, refusal_of))

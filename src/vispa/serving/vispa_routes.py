@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -12,11 +11,9 @@ from fastapi.responses import JSONResponse, Response
 
 from vispa.items.lines import answer_record
 from vispa.live.calls import Call
-from vispa.live.events import Event
 from vispa.live.watching import watched
 from vispa.readers.base import Failure
-from vispa.records import Response as Answer
-from vispa.serving.answering import STREAMS, Sent, log_texts, streamed, waited
+from vispa.serving.answering import STREAMS, ended, log_texts, streamed, told, waited
 from vispa.serving.asking import Job, asked_request, prepared, sampling_of
 from vispa.serving.faults import refusal_of
 from vispa.serving.schemas import BatchBody, RespondBody
@@ -39,7 +36,7 @@ def vispa_routes(service: Service) -> APIRouter:
         log_texts(service, http, body.text)
         work = partial(service.answer, job)
         if body.stream:
-            return streamed(service, http, work, _told, _ended, refusal_of)
+            return streamed(service, http, work, told, ended, refusal_of)
 
         def record(call: Call) -> dict[str, Any]:
             return work(call).model_dump(mode="json")
@@ -69,12 +66,3 @@ def vispa_routes(service: Service) -> APIRouter:
         return JSONResponse({"items": await waited(service, http, records, refusal_of)})
 
     return router
-
-
-def _told(event: Event) -> Iterable[Sent]:
-    data = event.model_dump(mode="json")
-    yield event.event, data
-
-
-def _ended(answer: Answer, _: Call) -> Iterable[Sent]:
-    yield "response", {"event": "response", "answer": answer.model_dump(mode="json")}

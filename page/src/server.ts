@@ -1,0 +1,113 @@
+/** The server's routes. */
+
+import type { About, Answer, Selection, Token, Unsteered, Value } from "./records";
+import type { Body } from "./asking";
+import { storedKey } from "./storage";
+
+const LONGEST_WHY = 1500;
+
+/** What the server refuses, in its own words. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly code: string,
+  ) {
+    super(message);
+  }
+}
+
+function headers(): Record<string, string> {
+  const key = storedKey();
+  return { "Content-Type": "application/json", ...(key ? { Authorization: `Bearer ${key}` } : {}) };
+}
+
+async function asked(path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
+  let reply: Response;
+  try {
+    reply = await fetch(path, {
+      method: body === undefined ? "GET" : "POST",
+      headers: headers(),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal ? { signal } : {}),
+      cache: "no-store",
+      credentials: "omit",
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Refused(0, "The server cannot be reached.", "unreachable");
+  }
+  if (!reply.ok) throw refused(reply.status, await reply.json().catch(() => null));
+  return reply;
+}
+
+function refused(status: number, data: unknown): Refused {
+  const error = (data as { error?: { message?: unknown; code?: unknown } } | null)?.error;
+  const message = typeof error?.message === "string" ? error.message : `The server answers with status ${status}.`;
+  return new Refused(status, message, typeof error?.code === "string" ? error.code : "");
+}
+
+export async function about(): Promise<{ about: About; values: Value[] }> {
+  const found = (await (await asked("/v1/vispa/about")).json()) as About;
+  return { about: found, values: (await (await asked("/v1/vispa/values")).json()) as Value[] };
+}
+
+export async function select(text: string, k: number, signal: AbortSignal): Promise<Selection[]> {
+  // The words of a long text take the server seconds.
+  const reply = await asked("/v1/vispa/select", { text, k, why: text.length <= LONGEST_WHY }, signal);
+  return ((await reply.json()) as { values: Selection[] }).values;
+}
+
+export async function tokens(items: { value: string; text: string }[], signal: AbortSignal): Promise<Token[][]> {
+  const reply = await asked("/v1/vispa/tokens", { items }, signal);
+  return ((await reply.json()) as { items: { tokens: Token[] }[] }).items.map((one) => one.tokens);
+}
+
+/** What a stream tells. */
+export interface Heard {
+  selected?(values: Selection[]): void;
+  said?(value: string | null, text: string): void;
+}
+
+/** An answer; what happens until it is there is told. */
+export async function respond(body: Body, heard: Heard, signal: AbortSignal): Promise<Answer> {
+  return (await streamed("/v1/vispa/respond", body, heard, signal)) as Answer;
+}
+
+/** The plain model's answer to the same request. */
+export async function unsteered(body: Body, heard: Heard, signal: AbortSignal): Promise<Unsteered> {
+  const plain = { text: body.text, sampling: body.sampling };
+  return (await streamed("/v1/vispa/unsteered", plain, heard, signal)) as Unsteered;
+}
+
+async function streamed(path: string, body: object, heard: Heard, signal: AbortSignal): Promise<unknown> {
+  const reply = await asked(path, { ...body, stream: true }, signal);
+  let answer: unknown;
+  for await (const data of messages(reply)) {
+    const event = data as { event?: string; value?: string; text?: string; values?: Selection[]; answer?: unknown };
+    if ("error" in event) throw refused(200, event);
+    if (event.event === "selection") heard.selected?.(event.values ?? []);
+    else if (event.event === "comment") heard.said?.(event.value ?? null, event.text ?? "");
+    else if (event.event === "unsteered") heard.said?.(null, event.text ?? "");
+    else if (event.event === "response") answer = event.answer;
+  }
+  if (answer === undefined) throw new Refused(0, "The server ended before its answer was there.", "cut");
+  return answer;
+}
+
+/** The data of server-sent events, up to `[DONE]`. */
+async function* messages(reply: Response): AsyncGenerator<object> {
+  const reader = (reply.body as ReadableStream<Uint8Array<ArrayBuffer>>).pipeThrough(new TextDecoderStream()).getReader();
+  let kept = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const blocks = (kept + value).split("\n\n");
+    kept = blocks.pop() ?? "";
+    for (const block of blocks) {
+      const line = block.split("\n").find((one) => one.startsWith("data: "));
+      if (line === "data: [DONE]") return;
+      if (line) yield JSON.parse(line.slice(6)) as object;
+    }
+  }
+}

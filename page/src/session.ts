@@ -1,0 +1,154 @@
+/** One visit: what is asked, the values found for it, and the answers so far. */
+
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { bodyOf, plainAsk, type Ask } from "./asking";
+import { askOf, linkOf } from "./linking";
+import type { About, Answer, Comment, Mode, Selection, Token, Unsteered } from "./records";
+import * as server from "./server";
+import { remember } from "./storage";
+
+/** An answer while it is made, and afterwards. */
+export interface Run {
+  ask: Ask;
+  state: "running" | "done" | "stopped" | "failed";
+  values: Selection[];
+  said: Record<string, string>;
+  plain: string;
+  unsteered: Unsteered | null;
+  answer: Answer | null;
+  tokens: Record<string, Token[]>;
+  problem: string;
+}
+
+const PAUSE = 600;
+
+export function useFound(ask: Ask, ready: boolean) {
+  const [found, setFound] = useState<{ text: string; values: Selection[] }>({ text: "", values: [] });
+  const [problem, setProblem] = useState("");
+  const [finding, setFinding] = useState(false);
+  const text = ask.text;
+  useEffect(() => {
+    if (!ready || !text.trim()) {
+      setFound({ text: "", values: [] });
+      setProblem("");
+      return undefined;
+    }
+    const control = new AbortController();
+    const timer = setTimeout(() => {
+      setFinding(true);
+      server
+        .select(text, ask.k, control.signal)
+        .then((values) => {
+          setFound({ text, values });
+          setProblem("");
+        })
+        .catch((error: unknown) => {
+          if (!control.signal.aborted) setProblem(words(error));
+        })
+        .finally(() => {
+          if (!control.signal.aborted) setFinding(false);
+        });
+    }, PAUSE);
+    return () => {
+      clearTimeout(timer);
+      control.abort();
+      setFinding(false);
+    };
+  }, [text, ask.k, ready]);
+  return { found: found.text === text ? found.values : [], finding, problem };
+}
+
+export function useRuns(about: About | null) {
+  const [runs, setRuns] = useState<Partial<Record<Mode, Run>>>({});
+  const control = useRef<AbortController | null>(null);
+
+  const change = useCallback((mode: Mode, more: (run: Run) => Partial<Run>) => {
+    setRuns((all) => {
+      const run = all[mode];
+      return run ? { ...all, [mode]: { ...run, ...more(run) } } : all;
+    });
+  }, []);
+
+  const stop = useCallback(() => control.current?.abort(), []);
+
+  const start = useCallback(
+    async (ask: Ask) => {
+      if (!about) return;
+      control.current?.abort();
+      const mine = new AbortController();
+      control.current = mine;
+      const mode = ask.mode;
+      const told = (more: (run: Run) => Partial<Run>) => {
+        if (control.current === mine) change(mode, more);
+      };
+      setRuns((all) => ({ ...all, [mode]: begun(ask) }));
+      history.replaceState(null, "", linkOf(ask));
+      const body = bodyOf(ask, about);
+      const heard: server.Heard = {
+        selected: (values) => told(() => ({ values })),
+        said: (value, text) =>
+          told((run) =>
+            value === null
+              ? { plain: run.plain + text }
+              : { said: { ...run.said, [value]: (run.said[value] ?? "") + text } },
+          ),
+      };
+      try {
+        const plain = server
+          .unsteered(body, heard, mine.signal)
+          .then((unsteered) => told(() => ({ unsteered })))
+          // The answer itself says what is wrong.
+          .catch(() => undefined);
+        const answer = await server.respond(body, heard, mine.signal);
+        told(() => ({ answer, values: answer.values }));
+        remember(ask, answer.response);
+        await plain;
+        told(() => ({ state: "done" }));
+        const tokens = await readings(answer.comments, mine.signal);
+        told(() => ({ tokens }));
+      } catch (error) {
+        if (mine.signal.aborted) change(mode, (run) => (run.state === "running" ? { state: "stopped" } : {}));
+        else told((run) => (run.answer ? { state: "done" } : { state: "failed", problem: words(error) }));
+      }
+    },
+    [about, change],
+  );
+  return { runs, start, stop };
+}
+
+function begun(ask: Ask): Run {
+  return {
+    ask, state: "running", values: [], said: {}, plain: "", unsteered: null, answer: null, tokens: {}, problem: "",
+  };
+}
+
+async function readings(comments: Comment[], signal: AbortSignal): Promise<Record<string, Token[]>> {
+  const items = comments.filter((one) => one.text.trim()).map(({ value, text }) => ({ value, text }));
+  if (!items.length) return {};
+  const found = await server.tokens(items, signal);
+  return Object.fromEntries(items.map(({ value }, place) => [value, found[place] ?? []]));
+}
+
+/** What is asked; a link in the address goes first, also one that comes later. */
+export function useAsk(about: About | null) {
+  const [ask, setAsk] = useState<Ask>(() => askOf(location.hash, null) ?? plainAsk(null));
+  useEffect(() => {
+    const follow = () => {
+      const linked = askOf(location.hash, about);
+      if (linked) setAsk(linked);
+    };
+    addEventListener("hashchange", follow);
+    return () => removeEventListener("hashchange", follow);
+  }, [about]);
+  useEffect(() => {
+    if (!about) return;
+    const { k, tokens } = plainAsk(about);
+    setAsk((now) => askOf(location.hash, about) ?? { ...now, k, tokens });
+  }, [about]);
+  const change = useCallback((more: Partial<Ask>) => setAsk((now) => ({ ...now, ...more })), []);
+  return { ask, change, setAsk };
+}
+
+export function words(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
