@@ -13,6 +13,7 @@ AXE = Path(__file__).parent / "axe" / "axe.min.js"
 #: Debian's browser; None where there is none.
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
+
 @dataclass
 class Visit:
     """A visitor's page.
