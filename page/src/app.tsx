@@ -206,7 +206,7 @@ function Header({ about, locked, onOpen }: HeaderGiven) {
         <button
           type="button"
           class="quiet"
-          aria-label={`Colours: ${theme}. Switch to ${next[theme]}.`}
+          aria-label={`${{ system: "Auto", light: "Light", dark: "Dark" }[theme]} colours. Switch to ${next[theme]}.`}
           onClick={() => {
             applyTheme(next[theme]);
             setTheme(next[theme]);
