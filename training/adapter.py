@@ -21,6 +21,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from training.low_rank import Tower, batches
+from training.readings import learnt_from
+from training.told_values import built_in_names, told_values, without_names
 from vispa.models.encoder import BundledEncoder, FloatArray
 from vispa.selection.adapted import ADAPTER_FILE, save_adapted
 from vispa.selection.head import LinearHead, fit_calibration, fit_head
@@ -56,6 +58,7 @@ class Plan:
         head_rate: learning rate of the heads' weights.
         offset_rate: learning rate of the heads' offsets and of the cosines' slope.
         told: weight of the loss of cosines to definitions.
+        free: weight of the loss of cosines to values in free words.
         stance: weight of the loss of stances.
         sentences: how often a value is told by a sentence of its pairs rather than by its definition.
         dropout: of the trained layers.
@@ -63,17 +66,18 @@ class Plan:
         seed: of everything.
     """
 
-    first: int = 3
-    rank: int = 16
+    first: int = 2
+    rank: int = 48
     scale: float = 0.5
-    epochs: float = 3
-    folds_epochs: float = 0.6
+    epochs: float = 5
+    folds_epochs: float = 1
     tellings: int = 12
     batch: int = 64
     rate: float = 1e-3
     head_rate: float = 1e-3
     offset_rate: float = 1e-2
     told: float = 0.5
+    free: float = 0.3
     stance: float = 0.3
     sentences: float = 0.5
     dropout: float = 0.1
@@ -91,6 +95,7 @@ class Material:
         targets: relevance, [N, V] in [0, 1].
         sides: 1 promotes, 0 violates, between for both, not a number where the value is not at stake; [N, V].
         tellings: of each value, its definition first, then the sentences of its pairs.
+        free: of each situation, values in free words; see `training.told_values`.
     """
 
     labelled: Labelled
@@ -98,6 +103,7 @@ class Material:
     targets: Tensor
     sides: Tensor
     tellings: list[list[Tensor]]
+    free: list[tuple[str, ...]]
 
 
 class Heads(nn.Module):
@@ -109,10 +115,11 @@ class Heads(nn.Module):
         self.weight, self.bias = _parameter(relevance.weight / _UNIT), _parameter(relevance.bias)
         self.side_weight, self.side_bias = _parameter(stance.weight / _UNIT), _parameter(stance.bias)
         self.slope, self.offset = _parameter(np.float32(8)), _parameter(relevance.bias - 1)
+        self.sharpness = _parameter(np.float32(20))
 
     def groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Weights, then offsets and the slope."""
-        return [self.weight, self.side_weight], [self.bias, self.side_bias, self.slope, self.offset]
+        return [self.weight, self.side_weight], [self.bias, self.side_bias, self.slope, self.offset, self.sharpness]
 
     def losses(
         self, vectors: Tensor, told: Tensor, some: np.ndarray, targets: Tensor, sides: Tensor
@@ -132,6 +139,12 @@ class Heads(nn.Module):
         by_cosine = self.slope * vectors @ told.T + self.offset[some]
         stance = _UNIT * vectors @ self.side_weight.T + self.side_bias
         return entropy(by_heads, targets), entropy(by_cosine, targets[:, some]), entropy(stance[known], sides[known])
+
+    def free_loss(self, vectors: Tensor, free: Tensor) -> Tensor:
+        """Cross-entropy of which of N free values belongs to which of N texts, both ways (InfoNCE), [N, D] each."""
+        logits, own = self.sharpness * vectors @ free.T, torch.arange(len(vectors))
+        entropy = nn.functional.cross_entropy
+        return (entropy(logits, own) + entropy(logits.T, own)) / 2
 
 
 def untrained_heads(tower: Tower, material: Material, values: tuple[str, ...]) -> tuple[LinearHead, LinearHead]:
@@ -161,6 +174,8 @@ def trained(tower: Tower, material: Material, start: tuple[LinearHead, LinearHea
     epochs = plan.epochs if len(columns) == len(material.tellings) else plan.folds_epochs
     order = [batch for _ in range(ceil(epochs)) for batch in _shuffled(material.states, plan.batch, random)]
     order = order[: round(len(order) * epochs / ceil(epochs))]
+    left_out = set(Taxonomy.built_in()) - set(start[0].values)
+    free = without_names(material.free, built_in_names(left_out))
     for step, batch in enumerate(order):
         height = min(1.0, (step + 1) / 20) * 0.5 * (1 + np.cos(np.pi * step / len(order)))
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -170,12 +185,17 @@ def trained(tower: Tower, material: Material, start: tuple[LinearHead, LinearHea
         some = random.permutation(len(columns))[: plan.tellings]
         told = tower.upper([_telling(material.tellings[columns[i]], plan.sentences, random) for i in some])
         relevance, cosine, stance = heads.losses(found, told, some, targets[batch], sides[batch])
+        loss = relevance + plan.told * cosine + plan.stance * stance
+        having = [row for row, place in enumerate(batch) if free[place]]
+        if having:
+            texts = [str(random.choice(free[batch[row]])) for row in having]
+            loss = loss + plan.free * heads.free_loss(found[having], tower.upper(tower.lower(texts, on=True)))
         optimizer.zero_grad()
-        (relevance + plan.told * cosine + plan.stance * stance).backward()
+        loss.backward()
         nn.utils.clip_grad_norm_(tower.parameters, 1.0)
         optimizer.step()
         if step % 20 == 0 or step + 1 == len(order):
-            print(f"step {step + 1}/{len(order)}: {relevance:.4f} {cosine:.4f} {stance:.4f}", flush=True)
+            print(f"step {step + 1}/{len(order)}: {loss:.4f} {relevance:.4f} {cosine:.4f} {stance:.4f}", flush=True)
     return heads
 
 
@@ -199,6 +219,7 @@ def read(tower: Tower, labelled: Labelled, taxonomy: Taxonomy, sentences: bool =
         torch.from_numpy(target_matrix(labelled, slugs)),
         torch.from_numpy((side_matrix(labelled, slugs) + 1) / 2),
         tellings,
+        told_values(labelled.texts),
     )
 
 
@@ -249,7 +270,7 @@ def main() -> None:
     torch.set_num_threads(1)
     plan, taxonomy = Plan(), Taxonomy.built_in()
     values, tower = tuple(taxonomy), new_tower(plan)
-    material = read(tower, load_situations(), taxonomy)
+    material = read(tower, learnt_from(), taxonomy)
     others = read(tower, load_situations(DEVELOPMENT), taxonomy, sentences=False)
     labels = label_matrix(others.labelled, values)
     start = untrained_heads(tower, material, values)

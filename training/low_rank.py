@@ -94,9 +94,9 @@ class Tower:
         self._model.train(on)
 
     @torch.no_grad()
-    def lower(self, texts: Sequence[str]) -> list[Tensor]:
-        """What the frozen layers make of each text, [tokens, H]."""
-        self.train(False)
+    def lower(self, texts: Sequence[str], *, on: bool = False) -> list[Tensor]:
+        """What the frozen layers make of each text, [tokens, H]; `on` while training goes on."""
+        self.train(on)
         tokens = self._tokenizer(list(texts), truncation=True, max_length=_LONGEST)["input_ids"]
         out: list[Tensor] = [torch.empty(0)] * len(texts)
         for batch in batches([len(row) for row in tokens]):

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vispa.files.writing import replacing
 from vispa.selection.labelled import DEVELOPMENT, TRAINING, Labelled, Side, Stake, load_situations, written
@@ -25,6 +26,8 @@ HERE = Path(__file__).parent
 READINGS = HERE / "readings.csv"
 CODES = HERE / "reading_codes.toml"
 TEST = HERE.parent / "benchmarks" / "data" / "test_situations.csv"
+#: More situations to learn from, labelled once, by who wrote them; they do not ship.
+READ_ONCE = HERE / "read_once.csv"
 #: Every file of labelled situations by its split.
 SPLITS: Mapping[str, Path] = {"training": TRAINING, "development": DEVELOPMENT, "test": TEST}
 
@@ -104,6 +107,16 @@ def relabelled(situations: Labelled, readings: Mapping[str, Readings]) -> Labell
     """The same situations with the labels that the readings come to."""
     stakes = tuple(readings[key(text)].merged() for text in situations.texts)
     return Labelled(situations.texts, situations.domains, stakes)
+
+
+def learnt_from() -> Labelled:
+    """The situations of the training split, then those that were read once."""
+    split, more = load_situations(), load_situations(READ_ONCE)
+    return Labelled(*((*ours, *theirs) for ours, theirs in zip(_columns(split), _columns(more), strict=True)))
+
+
+def _columns(situations: Labelled) -> tuple[tuple[Any, ...], ...]:
+    return situations.texts, situations.domains, situations.stakes
 
 
 def write(situations: Labelled, path: Path) -> None:
