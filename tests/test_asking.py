@@ -105,6 +105,7 @@ class Pipeline:
 
     recipe, prompts, mixture = Recipe(), built_in_prompts(), Mixture()
     name = fingerprint = "none"
+    kind = "transformers"
     is_embedded = False
 
     def __getattr__(self, name: str) -> Any:
