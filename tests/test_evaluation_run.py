@@ -494,7 +494,7 @@ def test_other_settings_do_not_go_on(bench, tmp_path, echo, monkeypatch):
     write_task(tmp_path, "overton", rows("overton", 4))
     refused("with other items")
     write_task(tmp_path, "overton", rows("overton", 3))
-    monkeypatch.setattr(runner, "versions", lambda: {"python": "0"})
+    monkeypatch.setattr(runner, "versions", lambda *_: {"python": "0"})
     refused("with other versions")
     monkeypatch.undo()
 
