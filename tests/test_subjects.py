@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -80,15 +81,20 @@ def referred(loaded: LoadedModel, row: Row, recipe: Recipe, count: int) -> str:
     return str(loaded.tokenizer.decode(said)).strip()
 
 
-@pytest.mark.parametrize("ask", [ASK, ""])
-def test_subjects_get_their_share_of_the_shift(ask: str, llama: LoadedModel) -> None:
-    recipes = [replace(COEFFICIENT, subject_share=share) for share in (1.0, 0.5, 0.0)]
-    rows = [
-        Row(raw_prompt(llama, ask + text, text), (Steer(value, recipe=recipe),))
+def every(loaded: LoadedModel, ask: str, recipes: Sequence[Recipe]) -> list[Row]:
+    """Each situation for two values, steered by each recipe; the recipes stand side by side."""
+    return [
+        Row(raw_prompt(loaded, ask + text, text), (Steer(value, recipe=recipe),))
         for text in SITUATIONS
         for value in VALUES[:2]
         for recipe in recipes
     ]
+
+
+@pytest.mark.parametrize("ask", [ASK, ""])
+def test_subjects_get_their_share_of_the_shift(ask: str, llama: LoadedModel) -> None:
+    recipes = [replace(COEFFICIENT, subject_share=share) for share in (1.0, 0.5, 0.0)]
+    rows = every(llama, ask, recipes)
     with torch.inference_mode():
         expected = [referred(llama, row, row.steers[0].recipe or COEFFICIENT, 6) for row in rows]
     found = [one.text.strip() for one in generate(llama, rows, Sampling(6), random_bank())]
@@ -99,12 +105,7 @@ def test_subjects_get_their_share_of_the_shift(ask: str, llama: LoadedModel) -> 
 @pytest.mark.parametrize("scope", ["all", "generated"])
 def test_shifts_that_fade(scope: Scope, llama: LoadedModel) -> None:
     recipes = [replace(COEFFICIENT, half_life=one, scope=scope) for one in (None, 4.0, 0.5)]
-    rows = [
-        Row(raw_prompt(llama, ASK + text, text), (Steer(value, recipe=recipe),))
-        for text in SITUATIONS
-        for value in VALUES[:2]
-        for recipe in recipes
-    ]
+    rows = every(llama, ASK, recipes)
     with torch.inference_mode():
         expected = [referred(llama, row, row.steers[0].recipe or COEFFICIENT, 8) for row in rows]
     # Texts of all three in one batch, each alone, and in batches that others join are those of the reference.

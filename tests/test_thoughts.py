@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from vispa.evaluation.methods import Bench, make_methods
-from vispa.generation import transformers as engine
+from vispa.generation import held as engine
 from vispa.generation.rows import Generated
 from vispa.generation.thoughts import answer_text, without_thoughts
 from vispa.items.item import Item

@@ -7,8 +7,9 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from vispa.errors import InputError, check_choice
-from vispa.generation.held import HeldEngine, Schedules
+from vispa.generation.held import HeldEngine
 from vispa.generation.scheduler import Scheduler
+from vispa.generation.scheduling import Schedules
 from vispa.generation.transformers import TransformersEngine
 from vispa.generation.vllm.engine import VllmEngine
 from vispa.generation.vllm.scheduler import VllmScheduler

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.generation.calls import Call
-from vispa.generation.held import HeldEngine, Schedules
+from vispa.generation.held import HeldEngine
 from vispa.generation.letters import Masses
 from vispa.generation.rows import Generated, Row, Sampling
+from vispa.generation.scheduling import Schedules
 from vispa.generation.tickets import OnRow, OnText
 from vispa.models.encoding import Prompt
 from vispa.request import OptionReadingName

@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Any, Unpack
 
 from vispa.generation.engines import make_scheduler
-from vispa.generation.held import HeldEngine, Schedules
+from vispa.generation.held import HeldEngine
+from vispa.generation.scheduling import Schedules
 from vispa.live.calls import Call
 from vispa.live.events import Event
 from vispa.live.tasks import Watch, streamed

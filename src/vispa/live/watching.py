@@ -8,9 +8,10 @@ from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-from vispa.generation.held import HeldEngine, Schedules
+from vispa.generation.held import HeldEngine
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.scheduled import ScheduledEngine
+from vispa.generation.scheduling import Schedules
 from vispa.live.calls import Call, StoppedError
 from vispa.live.events import Said, Selected, Unsteered
 from vispa.readers.local import LocalChat

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from vispa.generation.scheduler import Load
+from vispa.generation.scheduling import Load
 from vispa.live.calls import Call
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

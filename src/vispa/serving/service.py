@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Literal, TypeVar
 
 from vispa.generation.engines import make_scheduler
-from vispa.generation.held import Schedules
+from vispa.generation.scheduling import Schedules
 from vispa.live.calls import Call
 from vispa.live.tasks import Watch
 from vispa.live.watching import watched

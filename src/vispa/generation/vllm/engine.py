@@ -11,21 +11,17 @@ import numpy.typing as npt
 import torch
 
 from vispa.errors import NumericalError
-from vispa.generation.continuations import continuation_ids
-from vispa.generation.letters import Masses, letter_tokens
+from vispa.generation.held import HeldEngine, check_options
+from vispa.generation.letters import Masses
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.running import Writing
 from vispa.generation.sampling import row_seed
-from vispa.generation.transformers import check_options, end_tokens, planned, written
 from vispa.generation.vllm.asked import ARGUMENT, Asked
 from vispa.generation.vllm.running import Running
 from vispa.generation.vllm.starting import started
 from vispa.generation.vllm.tables import remains_of
 from vispa.generation.vllm.vocabulary import Vocabulary
-from vispa.models.context import check_context
-from vispa.models.encoding import Prompt, chat_prompt, raw_prompt
 from vispa.models.loading import LoadedModel
-from vispa.request import OptionReadingName
 from vispa.steering.bank import VectorBank
 from vispa.steering.intervention import active_steering
 from vispa.steering.plan import SteeringPlan
@@ -35,7 +31,7 @@ from vispa.steering.recipe import Recipe, Steer
 _MOST_TOKENS = 128
 
 
-class VllmEngine:
+class VllmEngine(HeldEngine):
     """An `Engine` over vLLM.
 
     What it writes at temperature 0 is what `TransformersEngine` writes. Sampled rows have random numbers of their own
@@ -61,7 +57,7 @@ class VllmEngine:
         *,
         running: Running | None = None,
     ) -> None:
-        self.loaded, self.bank, self.recipe = loaded, bank, recipe
+        super().__init__(loaded, bank, recipe)
         default = None if bank is None else recipe or bank.recipe
         self.running = running or Running(started(loaded, bank, recipe), default)
         self._amounts = lru_cache(maxsize=4096)(self._fixed_amounts)
@@ -80,39 +76,11 @@ class VllmEngine:
         """See `Engine`."""
         return self.running.device
 
-    @property
-    def name(self) -> str:
-        """See `Engine`."""
-        return self.loaded.name
-
-    @property
-    def option_reading(self) -> OptionReadingName:
-        """See `Engine`."""
-        return self.loaded.option_reading
-
-    @property
-    def least_option_mass(self) -> float:
-        """See `Engine`."""
-        return self.loaded.least_option_mass
-
-    def chat_prompt(self, message: str, subject: str | None = None) -> Prompt:
-        """See `Engine.chat_prompt`."""
-        return chat_prompt(self.loaded, message, subject)
-
-    def raw_prompt(self, text: str) -> Prompt:
-        """See `Engine.raw_prompt`."""
-        return raw_prompt(self.loaded, text)
-
-    def steers(self, value: str) -> bool:
-        """See `Engine.steers`."""
-        return self.bank is not None and self.bank.steers(value, self.recipe)
-
     def generate(
         self, rows: Sequence[Row], sampling: Sampling, progress: Callable[[int], None] | None = None
     ) -> list[Generated]:
         """See `Engine.generate`."""
-        for row in rows:
-            check_context(self.loaded, len(row.prompt.ids), sampling.max_new_tokens)
+        self._check(rows, sampling.max_new_tokens)
         plan = self.plan(rows)
         writings = [Writing(row, sampling) for row in rows]
         begun = [self.begun(writing) for writing in writings]
@@ -126,8 +94,7 @@ class VllmEngine:
     def options(self, rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
         """See `Engine.options`."""
         check_options(counts)
-        for row in rows:
-            check_context(self.loaded, len(row.prompt.ids), 1)
+        self._check(rows, 1)
         self.plan(rows)
         asked, owners = [], []
         for place, (row, number) in enumerate(zip(rows, counts, strict=True)):
@@ -147,12 +114,8 @@ class VllmEngine:
 
     def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
         """See `Engine.likelihoods`; a continuation counts as generated."""
-        tokens: dict[tuple[Row, str], tuple[int, ...]] = {}
-        for row, texts in zip(rows, continuations, strict=True):
-            for text in texts:
-                if (row, text) not in tokens:
-                    tokens[row, text] = continuation_ids(self.loaded, row.prompt, text)
-                    check_context(self.loaded, len(row.prompt.ids), len(tokens[row, text]) + 1)
+        # vLLM goes on by a token after what it reads.
+        tokens = self._continued(rows, continuations, beyond=1)
         self.plan(rows)
         asked = [
             ((*row.prompt.ids, *own), self._params(row, prompt=len(row.prompt.ids), max_tokens=1, prompt_logprobs=0))
@@ -168,14 +131,6 @@ class VllmEngine:
     # ---------------------------------------------------------------- requests
 
     @cached_property
-    def _letters(self) -> list[list[int]]:
-        return letter_tokens(self.loaded.tokenizer.get_vocab())
-
-    @cached_property
-    def _ends(self) -> frozenset[int]:
-        return end_tokens(self.loaded)
-
-    @cached_property
     def _vocabulary(self) -> Vocabulary:
         assert self.bank is not None
         return Vocabulary(self.bank, self.recipe or self.bank.recipe)
@@ -187,7 +142,7 @@ class VllmEngine:
             InputError: a steer whose value, estimator or block the bank does not have; a steer without a bank; or
                 steers of one row that fade differently.
         """
-        plan = planned(self.bank, self.recipe, rows)
+        plan = super().plan(rows)
         for row in rows:
             remains_of(row.steers, plan.default)
         return plan
@@ -233,14 +188,6 @@ class VllmEngine:
         return Steer(steer.value, steer.weight, None if recipe == self.running.recipe else recipe)
 
     # ---------------------------------------------------------------- results
-
-    def generated(self, writing: Writing, plan: SteeringPlan) -> Generated:
-        """The text of a row that has ended, steered by a plan that covers it.
-
-        Raises:
-            NumericalError: the row's own.
-        """
-        return written(self.loaded, writing, plan, self._ends)
 
     def _shift(self, row: Row, params: Any) -> dict[int, float]:
         """Lengths of a row's shifts by block.
