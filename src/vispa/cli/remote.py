@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from vispa.items.answering import BatchSummary
     from vispa.items.item import Item
-    from vispa.pipeline import Progress
     from vispa.readers.base import Failure
     from vispa.records import Response
 
@@ -67,10 +67,8 @@ class Remote:
         check_request(request)
         return self.client.respond(request, self.how)
 
-    def answer_file(
-        self, items: Sequence[Item], output: Path, *, overwrite: bool, started: float, progress: Progress
-    ) -> BatchSummary:
-        """The answers to a file of texts; see `vispa.items.answering.answer_file`."""
+    def answer_file(self, items: Sequence[Item], output: Path, **more: Any) -> BatchSummary:
+        """The answers to a file of texts; see `vispa.items.answering.answered_file`, also for `more`."""
         from vispa.items.answering import answered_file
         from vispa.items.asking import item_request
 
@@ -81,9 +79,7 @@ class Remote:
         def respond(asked: Sequence[Request]) -> list[Response | Failure]:
             return self.client.respond_many(asked, self.how)
 
-        return answered_file(
-            respond, items, requests, output, self._settings(), overwrite=overwrite, started=started, progress=progress
-        )
+        return answered_file(partial(map, respond), items, requests, output, self._settings(), **more)
 
     def _settings(self) -> dict[str, Any]:
         """All that determines answers, the server's model included."""

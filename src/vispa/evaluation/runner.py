@@ -6,7 +6,7 @@ import hashlib
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,8 @@ from vispa.evaluation.methods import Bench, Method, make_methods
 from vispa.evaluation.runs.folder import MethodAnswer, RunFolder, record_line
 from vispa.evaluation.runs.run import Run, with_records
 from vispa.evaluation.tasks import LoadedTask
-from vispa.items.answering import answer_unfinished, answered_each
+from vispa.files.append_log import AnswerLog
+from vispa.items.chunks import Answering, FailureLimit, answer_unfinished, answered_each
 from vispa.items.item import Item
 from vispa.versions import versions
 
@@ -56,6 +57,7 @@ def run(
     *,
     limit: int | None = None,
     overwrite: bool = False,
+    max_failures: int | None = None,
     progress: Progress | None = None,
 ) -> RunSummary:
     """Let every method answer every item of a task; go on where an earlier call stopped.
@@ -71,45 +73,103 @@ def run(
         output: the run's folder.
         limit: take the first so many items only.
         overwrite: begin anew although the folder holds a run.
+        max_failures: how many items may fail, over all methods, before the call ends; any number by default.
         progress: told of answered items, those of earlier calls first.
 
     Raises:
         InputError: an unknown method, a folder with other settings or other
             files, or something that would make every item fail.
         OutputError: there is no room, or records were deleted or changed meanwhile.
+        VispaError: more items failed than may.
+    """
+    made = make_methods(methods, bench)
+    by_name = {method.name: method for method in made}
+    return answered_run(
+        task,
+        about_run(made, bench),
+        lambda name, chunks: map(partial(method_answers, by_name[name]), chunks),
+        output,
+        limit=limit,
+        overwrite=overwrite,
+        max_failures=max_failures,
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True)
+class AboutRun:
+    """What whoever answers says of itself.
+
+    Attributes:
+        settings: what determines the answers of more than one method.
+        methods: method → what determines its answers alone.
+        environment: where it runs.
+    """
+
+    settings: dict[str, Any]
+    methods: dict[str, dict[str, Any]]
+    environment: dict[str, Any]
+
+
+def about_run(methods: Sequence[Method], bench: Bench) -> AboutRun:
+    """What methods on a bench say of themselves."""
+    return AboutRun(_bench_settings(bench), {method.name: method.settings for method in methods}, environment(bench))
+
+
+def answered_run(
+    task: LoadedTask,
+    about: AboutRun,
+    answering: Callable[[str, Iterable[Sequence[Item]]], Iterator[Sequence[MethodAnswer]]],
+    output: Path,
+    *,
+    limit: int | None = None,
+    overwrite: bool = False,
+    max_failures: int | None = None,
+    progress: Progress | None = None,
+) -> RunSummary:
+    """As `run`, with whoever answers.
+
+    Args:
+        task: see `run`.
+        about: of whoever answers.
+        answering: a method's answers to chunks of items, in their order.
+        output: see `run`.
+        limit: see there.
+        overwrite: see there.
+        max_failures: see there.
+        progress: see there.
     """
     if limit is not None and limit < 1:
         raise InputError("limit", f"is {limit}.", "Give a number of items from 1.")
     items = task.items[:limit]
-    made = make_methods(methods, bench)
     settings = {
         "task": task.reference,
         "folder": str(task.folder.resolve()),
-        "methods": [method.name for method in made],
+        "methods": list(about.methods),
         "limit": limit,
         "chunk": CHUNK,
         "items": _digest(items),
         "mode": task.task.mode,
-        **_bench_settings(bench),
-        "method_settings": {method.name: method.settings for method in made},
+        **about.settings,
+        "method_settings": about.methods,
     }
-    run_folder = RunFolder(output)
+    run_folder, failures = RunFolder(output), FailureLimit(max_failures, output)
     seconds: dict[str, float] = {}
-    results: dict[str, list[MethodAnswer]] = {}
-    failed: dict[str, int] = {}
+    done: dict[str, _Done] = {}
     with run_folder.locked():
-        config = run_folder.begin(settings, environment(bench), overwrite=overwrite)
-        for method in made:
+        config = run_folder.begin(settings, about.environment, overwrite=overwrite)
+        for name in about.methods:
             started = time.perf_counter()
-            results[method.name], failed[method.name] = _run_method(method, items, run_folder, progress)
-            seconds[method.name] = round(time.perf_counter() - started, 2)
+            told = partial(progress, name) if progress is not None else None
+            done[name] = _run_method(partial(answering, name), items, run_folder.log(name), failures, told)
+            seconds[name] = round(time.perf_counter() - started, 2)
         found = with_records(output, config, task)
     return RunSummary(
         found,
-        sum(map(len, results.values())),
-        failed,
+        sum(one.answered for one in done.values()),
+        {name: one.failed for name, one in done.items()},
         seconds,
-        {name: sum(answer.tokens for answer in found) for name, found in results.items()},
+        {name: one.tokens for name, one in done.items()},
     )
 
 
@@ -123,21 +183,38 @@ def environment(bench: Bench) -> dict[str, Any]:
     }
 
 
+@dataclass
+class _Done:
+    """What a call did with one method: items answered, those without an answer in the end, tokens."""
+
+    answered: int = 0
+    failed: int = 0
+    tokens: int = 0
+
+
 def _run_method(
-    method: Method, items: Sequence[Item], folder: RunFolder, progress: Progress | None
-) -> tuple[list[MethodAnswer], int]:
-    """Answer what a method has not answered yet; the fresh answers, and how many items have none in the end."""
-    records = folder.log(method.name)
+    answering: Answering[MethodAnswer],
+    items: Sequence[Item],
+    records: AnswerLog,
+    failures: FailureLimit,
+    progress: Callable[[int, int], None] | None,
+) -> _Done:
+    """Answer what a method has not answered yet."""
+    done = _Done()
 
-    def told(count: int) -> None:
+    def told(count: int, answers: Sequence[MethodAnswer]) -> None:
+        done.answered += len(answers)
+        done.tokens += sum(answer.tokens for answer in answers)
         if progress is not None:
-            progress(method.name, count, len(items))
+            progress(count, len(items))
+        failures.add(sum(answer.error is not None for answer in answers))
 
-    fresh = answer_unfinished(records, items, CHUNK, partial(_answers, method), record_line, told)
-    return fresh, len(records.failed)
+    answer_unfinished(records, items, CHUNK, answering, record_line, told)
+    done.failed = len(records.failed)
+    return done
 
 
-def _answers(method: Method, chunk: Sequence[Item]) -> Sequence[MethodAnswer]:
+def method_answers(method: Method, chunk: Sequence[Item]) -> Sequence[MethodAnswer]:
     """A chunk's answers; whatever a single item raises becomes its record.
 
     Raises:

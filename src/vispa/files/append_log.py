@@ -152,6 +152,7 @@ class AnswerLog:
         >>> log.resume(items)
         >>> for chunk, answered, lines in log.unfinished(items, 32):
         ...     lines.append(json.dumps({"id": item.id}).encode() + b"\n" for item in chunk[answered:])
+        >>> log.settle(items)
     """
 
     def __init__(self, path: Path, advice: str) -> None:
@@ -185,25 +186,34 @@ class AnswerLog:
         self._count(lines)
         self._take_in(items)
 
-    def unfinished(self, items: Sequence[Asked], size: int) -> Iterator[tuple[Sequence[Asked], int, AppendLog]]:
+    def unfinished(self, items: Sequence[Asked], size: int) -> list[tuple[Sequence[Asked], int, AppendLog]]:
         """The chunks that still lack answers: first the items never asked, then those that failed before.
 
         Args:
             items: all of them.
             size: number of items in a chunk.
 
-        Yields:
-            The items of a chunk, the number of those whose answers are there already, and the log
-            that takes the lines of the others.
+        Returns:
+            For each chunk its items, the number of those whose answers are there already, and the log
+            that takes the lines of the others. Lines go in in the order of the chunks; `settle` comes last.
         """
         failed = [items[place] for place in self.failed]
-        for chunk, answered in unfinished_chunks(items, self.done, size):
-            yield chunk, answered, self.answers
+        never_asked = [(chunk, answered, self.answers) for chunk, answered in unfinished_chunks(items, self.done, size)]
         # What failed did so for reasons of its own, and is asked without those that it stood beside.
-        for start in range(0, len(failed), size):
-            yield failed[start : start + size], 0, self.retried
+        again = [(failed[start : start + size], 0, self.retried) for start in range(0, len(failed), size)]
+        return [*never_asked, *again]
+
+    def settle(self, items: Sequence[Identified]) -> None:
+        """Once all chunks have their lines: those of items that were asked again take their places.
+
+        Args:
+            items: all of them.
+
+        Raises:
+            OutputError: there is no room, or somebody else has touched the file.
+        """
         self.answers.check()
-        if failed:
+        if self.failed:
             self.retried.check()
         self._count(self.answers.open())
         self._take_in(items)

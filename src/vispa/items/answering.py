@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vispa.errors import InputError, NumericalError
 from vispa.files.append_log import AnswerLog, Identifier, retried_path
 from vispa.files.destination import Destination, differing_settings
 from vispa.files.reading import read_object
 from vispa.files.writing import check_output, replacing
+from vispa.items.chunks import Answering, FailureLimit, answer_unfinished, answered_each
 from vispa.items.item import Item
 from vispa.items.lines import record_line
 from vispa.readers.base import Failure
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
 #: after a resume, so that batched arithmetic gives the same bytes.
 CHUNK = 32
 
-T = TypeVar("T")
-A = TypeVar("A")
 Answer = Callable[[Sequence[Item]], Sequence[Response | Failure]]
+#: Requests of each chunk in, their answers out, in the order of the chunks.
+Responding = Callable[[Iterable[Sequence[Request]]], Iterator[Sequence[Response | Failure]]]
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,7 @@ def answer_file(
     options: Mapping[str, Any],
     *,
     sampling: Sampling,
-    overwrite: bool = False,
-    started: float | None = None,
-    progress: Progress | None = None,
+    **more: Any,
 ) -> BatchSummary:
     """Answer items into a JSON Lines file, which is continued if it was begun with the same settings.
 
@@ -80,58 +80,67 @@ def answer_file(
         output: the file.
         options: of the call, by name, those of sampling apart; part of the settings.
         sampling: of the comments.
-        overwrite: begin anew although there is an output.
-        started: `time.perf_counter()` when the call began; now by default.
-        progress: called with stage, number of items just done and number of all.
+        **more: see `answered_file`.
 
     Raises:
-        InputError, OutputError: as `BatchRun`.
+        InputError, OutputError, VispaError: as `answered_file`.
     """
+    responding = partial(map, responder(vispa, sampling))
+    return answered_file(responding, items, requests, output, batch_settings(vispa, options, sampling), **more)
 
-    def respond(asked: Sequence[Request]) -> list[Response | Failure]:
+
+def responder(vispa: Vispa, sampling: Sampling) -> Callable[[Sequence[Request]], Sequence[Response | Failure]]:
+    """Answers the requests of one chunk; what spoils the numbers of a chunk fails alone."""
+
+    def respond(asked: Sequence[Request]) -> Sequence[Response | Failure]:
         return vispa.respond_many(asked, **asdict(sampling))
 
-    more: dict[str, Any] = {"overwrite": overwrite, "started": started, "progress": progress}
-    return answered_file(respond, items, requests, output, batch_settings(vispa, options, sampling), **more)
+    return lambda asked: _each_answered(respond, asked)
 
 
 def answered_file(
-    respond: Callable[[Sequence[Request]], Sequence[Response | Failure]],
+    responding: Responding,
     items: Sequence[Item],
     requests: Mapping[Identifier, Request],
     output: Path,
     settings: dict[str, Any],
     *,
     overwrite: bool = False,
+    max_failures: int | None = None,
     started: float | None = None,
     progress: Progress | None = None,
 ) -> BatchSummary:
     """As `answer_file`, with whoever answers.
 
     Args:
-        respond: gives an answer to each request.
+        responding: answers the requests of chunks.
         items: see `answer_file`.
         requests: see there.
         output: see there.
         settings: all that determines the answers.
-        overwrite: see `answer_file`.
-        started: see there.
-        progress: see there.
+        overwrite: begin anew although there is an output.
+        max_failures: how many items may fail before the call ends; any number by default.
+        started: `time.perf_counter()` when the call began; now by default.
+        progress: called with stage, number of items just done and number of all.
 
     Raises:
         InputError, OutputError: as `BatchRun`.
+        VispaError: more items failed than may.
     """
     started = time.perf_counter() if started is None else started
-    tokens = 0
+    asked = tokens = 0
+    limit = FailureLimit(max_failures, output)
 
-    def answer(chunk: Sequence[Item]) -> Sequence[Response | Failure]:
-        nonlocal tokens
-        answers = respond([requests[item.id] for item in chunk])
+    def told(count: int, answers: Sequence[Response | Failure]) -> None:
+        nonlocal asked, tokens
+        asked += len(answers)
         tokens += sum(comment.tokens for one in answers for comment in getattr(one, "comments", ()))
-        return answers
+        if progress is not None:
+            progress("answering", count, len(items))
+        limit.add(sum(isinstance(one, Failure) for one in answers))
 
     run = BatchRun(items, output, settings, overwrite=overwrite)
-    asked = run.run(answer, None if progress is None else lambda done: progress("answering", done, len(items)))
+    run.run_chunks(lambda chunks: responding([requests[item.id] for item in chunk] for chunk in chunks), told)
     seconds = time.perf_counter() - started
     return BatchSummary(
         output=str(output),
@@ -143,6 +152,10 @@ def answered_file(
         tokens_per_second=round(tokens / seconds, 1),
         peak_memory_mib=peak_memory(),
     )
+
+
+def _each_answered(answer: Callable[[Sequence[Any]], Sequence[Response | Failure]], chunk: Sequence[Any]) -> Any:
+    return answered_each(answer, chunk, lambda error: Failure(str(error)), NumericalError)
 
 
 def batch_settings(vispa: Vispa, options: Mapping[str, Any], sampling: Sampling) -> dict[str, Any]:
@@ -224,14 +237,24 @@ class BatchRun:
             InputError: see the class.
             OutputError: there is no room, or the output was deleted or changed meanwhile.
         """
+        asked = 0
 
-        def answers(chunk: Sequence[Item]) -> Sequence[Response | Failure]:
-            return answered_each(answer, chunk, lambda error: Failure(str(error)), NumericalError)
+        def told(count: int, answers: Sequence[Response | Failure]) -> None:
+            nonlocal asked
+            asked += len(answers)
+            if progress is not None:
+                progress(count)
 
+        self.run_chunks(partial(map, partial(_each_answered, answer)), told)
+        return asked
+
+    def run_chunks(
+        self, answering: Answering[Response | Failure], told: Callable[[int, Sequence[Response | Failure]], None]
+    ) -> None:
+        """As `run`, with whoever answers chunks; see `vispa.items.chunks.answer_unfinished`."""
         with self.destination.locked():
             self._prepare()
-            told = progress or (lambda count: None)
-            return len(answer_unfinished(self.log, self.items, CHUNK, answers, record_line, told))
+            answer_unfinished(self.log, self.items, CHUNK, answering, record_line, told)
 
     def _prepare(self) -> None:
         """Make output and settings agree."""
@@ -246,70 +269,6 @@ class BatchRun:
             self.log.remove()
         with replacing(settings_file) as temporary:
             temporary.write_text(json.dumps(self.settings, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def answer_unfinished(
-    log: AnswerLog,
-    items: Sequence[Item],
-    size: int,
-    answer: Callable[[Sequence[Item]], Sequence[A]],
-    line: Callable[[Item, A], bytes],
-    told: Callable[[int], None],
-) -> list[A]:
-    """Answer what a log lacks, chunk by chunk, and append each chunk's lines before the next is asked.
-
-    Args:
-        log: of the answers; nobody else may write to it.
-        items: all of them, in their order.
-        size: number of items in a chunk.
-        answer: called with the items of one chunk, one answer each.
-        line: an item's answer as the log holds it, line end included.
-        told: called with the number of items just answered, those of an earlier call first.
-
-    Returns:
-        The answers of this call.
-
-    Raises:
-        InputError: the log's lines belong to other items.
-        OutputError: there is no room, or the log was deleted or changed meanwhile.
-    """
-    log.resume(items)
-    if log.done:
-        told(log.done - len(log.failed))
-    found: list[A] = []
-    # A chunk that was stopped halfway is answered whole again, and its missing part kept.
-    for chunk, answered, lines in log.unfinished(items, size):
-        fresh = list(zip(chunk, answer(chunk), strict=True))[answered:]
-        lines.append(line(item, one) for item, one in fresh)
-        found += [one for _, one in fresh]
-        told(len(fresh))
-    return found
-
-
-def answered_each(
-    answer: Callable[[Sequence[T]], Sequence[A]],
-    chunk: Sequence[T],
-    failed: Callable[[Exception], A],
-    fault: type[Exception],
-) -> Sequence[A]:
-    """A chunk's answers; where the chunk cannot be answered as a whole, each item's on its own.
-
-    One item must not end a run of hours. A fault of the caller's input would show at every item, and comes through.
-
-    Args:
-        answer: called with items.
-        chunk: the items.
-        failed: makes an answer of what was raised for a single item.
-        fault: what a single item may raise.
-    """
-    try:
-        return answer(chunk)
-    except InputError:
-        raise
-    except fault as error:
-        if len(chunk) == 1:
-            return [failed(error)]
-    return [one for item in chunk for one in answered_each(answer, [item], failed, fault)]
 
 
 def check_batch_output(output: Path, inputs: Iterable[Path | None]) -> None:
