@@ -6,19 +6,22 @@ import errno
 import json
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vispa.errors import InputError, NumericalError, OutputError
+from vispa.errors import InputError, NumericalError, OutputError, VispaError
 from vispa.files.append_log import AnswerLog, AppendLog, retried_path, unfinished_chunks, whole_lines
 from vispa.files.destination import Destination, differing_settings
 from vispa.items import answering as batch
 from vispa.items.answering import BatchRun, settings_path
 from vispa.items.item import Item
 from vispa.readers.base import Failure
+from vispa.request import Request
 
 identifiers = st.lists(st.integers() | st.text(st.characters(exclude_categories=["Cs"])), max_size=6, unique_by=repr)
 
@@ -397,3 +400,24 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
     assert log.path.read_bytes() == b"before\n" + b"".join(lines[: room // 19])
     log.append(lines[room // 19 :])
     assert log.path.read_bytes() == b"before\n" + b"".join(lines)
+
+
+def test_a_run_ends_once_too_many_failed_and_goes_on_from_there(tmp_path: Path, answer: Answering) -> None:
+    output = tmp_path / "out.jsonl"
+    requests = {item.id: Request(item.text) for item in ITEMS}
+    by_text = {item.text: item for item in ITEMS}
+
+    def respond(asked: Sequence[Request]) -> Any:
+        return answer([by_text[request.text] for request in asked])
+
+    def run(limit: int | None) -> batch.BatchSummary:
+        return batch.answered_file(partial(map, respond), ITEMS, requests, output, {}, max_failures=limit)
+
+    answer.failing = {1, "i4", 5}
+    with pytest.raises(VispaError, match=r"3 items failed, and 2 may \(--max-failures\).* Repeat the command to go on"):
+        run(2)
+    assert len(answers(output)) == 6
+    answer.failing, answer.asked = {5}, []
+    assert run(1).failed == 1 and answer.asked == [["i6"], [1, "i4", 5]]
+    answer.failing = set()
+    assert run(0).failed == 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import published_procedure as published
-from benchmarks import serving
+from benchmarks import ray_scale, serving
 from benchmarks.measure import Spread, Timer, Times, in_new_process, peak_allocation, peak_resident
 from benchmarks.steering_speed.__main__ import PARTS, main
 from benchmarks.steering_speed.memory import measure_memory
@@ -177,3 +177,10 @@ assert len(job["prompts"]) == 4 and job["new_tokens"] == 4 and job["model"] == "
 print("a word of the engine's own")
 print([2.0] * job["rounds"])
 """
+
+
+def test_workers_over_ray_write_what_one_process_does(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed.")
+    found = ray_scale.main(["--items", "33", "--workers", "1", "--kill", "0", "--k", "1", "--tokens", "2"])
+    assert found["ray / one process"].median > 0
+    assert "33 items, each once, the same bytes" in capsys.readouterr().out

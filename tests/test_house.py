@@ -109,7 +109,7 @@ def test_files_and_functions_stay_small() -> None:
 
 def test_heavy_libraries_load_where_they_are_used() -> None:
     code = "import sys, vispa, vispa.cli.main; print(sorted({'torch','transformers','sklearn','scipy','numpy',\
-'pydantic','matplotlib','openai'} & set(sys.modules)))"
+'pydantic','matplotlib','openai','ray'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

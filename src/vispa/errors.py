@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 #: Longest part of a message (field, problem, advice), in characters.
 LONGEST_PART = 600
 
 
 class VispaError(Exception):
     """Base of all errors of this package; the command line ends with exit code 1 on it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It travels between processes whatever its kind is made of."""
+        return _again, (type(self), self.args, vars(self))
+
+
+def _again(kind: type[VispaError], arguments: tuple[Any, ...], fields: dict[str, Any]) -> VispaError:
+    error = kind.__new__(kind, *arguments)
+    vars(error).update(fields)
+    return error
 
 
 class InputError(VispaError):

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.cli.grouping import grouped
-from vispa.cli.options import AsJson, Asking
+from vispa.cli.options import AsJson, Asking, Spreading
 from vispa.cli.setup import Setup, refuse_idle
 from vispa.errors import VispaError
 from vispa.items.reading import check_item_text, read_items
 
 if TYPE_CHECKING:
+    from vispa.files.append_log import Identifier
     from vispa.items.answering import BatchSummary
+    from vispa.items.item import Item
+    from vispa.items.workers import Work
+    from vispa.readers.base import Failure
+    from vispa.records import Response
+    from vispa.request import Request
 
 
 @grouped
@@ -31,6 +39,7 @@ def batch(
     overwrite: Annotated[bool, typer.Option(help="Begin anew although there is an output.")] = False,
     *,
     asking: Asking,
+    spreading: Spreading,
     setup: Setup,
     as_json: AsJson = False,
 ) -> None:
@@ -44,20 +53,22 @@ def batch(
     from vispa.items.answering import answer_file, check_batch_output
 
     check_batch_output(output, (items_file, setup.steering.recipe_file, reading.prompts, Path(reading.weights)))
-    started = time.perf_counter()
+    how: dict[str, Any] = {"overwrite": overwrite, "max_failures": spreading.max_failures}
+    how["started"] = time.perf_counter()
     remote = None
     if asking.server is not None:
         from vispa.cli.remote import Remote
 
+        refuse_idle(context, dict.fromkeys(("ray", "workers"), "with --server, which answers"))
         remote = Remote(context, setup, asking)
     else:
-        refuse_idle(context, setup.idle(mode))
+        refuse_idle(context, setup.idle(mode) | spreading.idle())
     items = read_items(items_file, mode)[:limit]
     for item in items:
         check_item_text(item)
     if remote is not None:
         with progress_bars() as progress:
-            _report(remote.answer_file(items, output, overwrite=overwrite, started=started, progress=progress), as_json)
+            _report(remote.answer_file(items, output, progress=progress, **how), as_json)
         return
     known = setup.check()
     given = {"toward": asking.toward, "options": asking.choices, "passages": reading.passages}
@@ -66,19 +77,46 @@ def batch(
 
     requests = {item.id: item_request(item, shared, own_stances=setup.own_stances) for item in items}
     checked_requests(requests, known)
+    options = {**setup.settings(), "mode": mode, **given}
     with progress_bars() as progress:
-        found = answer_file(
-            setup.load(known, progress),
-            items,
-            requests,
-            output,
-            {**setup.settings(), "mode": mode, **given},
-            sampling=setup.decoding.sampling,
-            overwrite=overwrite,
-            started=started,
-            progress=progress,
-        )
+        how["progress"] = progress
+        if spreading.ray is not None:
+            found = _over_ray(spreading, setup, items, requests, output, options, how)
+        else:
+            vispa = setup.load(known, progress)
+            found = answer_file(vispa, items, requests, output, options, sampling=setup.decoding.sampling, **how)
     _report(found, as_json)
+
+
+def _over_ray(
+    spreading: Spreading,
+    setup: Setup,
+    items: Sequence[Item],
+    requests: Mapping[Identifier, Request],
+    output: Path,
+    options: dict[str, Any],
+    how: dict[str, Any],
+) -> BatchSummary:
+    """As `answer_file`, by workers, each of which loads the setup's pipeline."""
+    from vispa.items.answering import answered_file
+    from vispa.items.workers import Workers
+    from vispa.readers.base import Failure
+
+    assert spreading.ray is not None
+    with Workers(partial(_work, setup, options), spreading.ray, spreading.workers, Failure) as workers:
+        settings, _ = workers.about()
+        return answered_file(partial(workers.answers, ""), items, requests, output, settings, **how)
+
+
+def _work(setup: Setup, options: dict[str, Any], threads: int) -> Work[Response | Failure]:
+    """What a worker makes ready."""
+    from vispa.items.answering import batch_settings, responder
+    from vispa.items.workers import Work
+
+    own, sampling = setup.on_threads(threads), setup.decoding.sampling
+    vispa = own.load(own.check())
+    respond = responder(vispa, sampling)
+    return Work(batch_settings(vispa, options, sampling), lambda _, asked: respond(asked))
 
 
 def _report(found: BatchSummary, as_json: bool) -> None:

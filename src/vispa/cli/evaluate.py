@@ -1,7 +1,8 @@
-"""`vispa eval` and `vispa data`."""
+"""`vispa eval`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 
 from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.cli.grouping import grouped, without
-from vispa.cli.options import AsJson
+from vispa.cli.options import AsJson, Spreading
 from vispa.cli.setup import Setup, refuse_idle
 from vispa.errors import InputError, VispaError, check_choice
 from vispa.selection import SELECTORS
@@ -19,10 +20,13 @@ from vispa.selection import SELECTORS
 if TYPE_CHECKING:
     from vispa.evaluation.methods import Bench
     from vispa.evaluation.methods.voice import Community
-    from vispa.evaluation.runner import RunSummary
+    from vispa.evaluation.runner import Progress, RunSummary
+    from vispa.evaluation.runs.folder import MethodAnswer
     from vispa.evaluation.runs.run import Run
     from vispa.evaluation.scoring import RunScores
-    from vispa.evaluation.tasks import Task, TaskStatus
+    from vispa.evaluation.tasks import LoadedTask, Task
+    from vispa.items.workers import Work
+    from vispa.models.loading import LoadedModel
     from vispa.selection.selector import Selector
     from vispa.taxonomy import Taxonomy
 
@@ -72,6 +76,7 @@ def evaluate(
     personas: Annotated[int, typer.Option(help="Number of personas of the role agents.")] = 6,
     overwrite: Annotated[bool, typer.Option(help="Begin anew although the folder holds a run.")] = False,
     *,
+    spreading: Spreading,
     setup: Annotated[Setup, without("no_passages")],
     as_json: AsJson = False,
 ) -> None:
@@ -83,60 +88,88 @@ def evaluate(
     """
     # Bad input is refused before seconds go into loading a model.
     _check_judge(judge)
-    from vispa.evaluation.methods import Bench, check_methods
-    from vispa.evaluation.methods.vispa_method import estimators_of
+    from vispa.evaluation.methods import check_methods
     from vispa.evaluation.runner import run
     from vispa.evaluation.runs.folder import RunFolder
     from vispa.evaluation.tasks import find_task, load_task
 
     names = check_methods([name.strip() for name in methods.split(",") if name.strip()])
-    refuse_idle(context, _idle(setup, find_task(task), names, judge if score else None))
+    refuse_idle(context, _idle(setup, find_task(task), names, judge if score else None) | spreading.idle())
     known = setup.check()
     loaded = load_task(task, data_folder)
     RunFolder(output).check_own()
+    make = partial(_bench, setup, names, community, personas)
+    how: dict[str, Any] = {"limit": limit, "overwrite": overwrite, "max_failures": spreading.max_failures}
     with progress_bars() as progress:
-        bench = Bench(
-            setup.load(known, progress, estimators=estimators_of(names)),
-            setup.request_options(known),
-            personas=personas,
-            community=_community(community, setup),
-            selectors={kind: partial(_selector, setup, kind) for kind in SELECTORS},
-            **asdict(setup.decoding.sampling),
-        )
-        summary = run(loaded, names, bench, output, limit=limit, overwrite=overwrite, progress=progress)
-    scores = _score(summary.run, judge, shuffles, bench) if score else None
+        if spreading.ray is None:
+            bench = make(progress)
+            model: LoadedModel | None = bench.vispa.model
+            summary = run(loaded, names, bench, output, progress=progress, **how)
+        else:
+            summary = _over_ray(spreading, make, names, loaded, output, {"progress": progress, **how})
+            model = setup.loaded_model() if score else None
+    scores = _score(summary.run, judge, shuffles, model, known) if score else None
     _print_summary(summary, scores, as_json=as_json)
     _check_complete(summary)
 
 
-def data(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the data.")],
-    task: Annotated[
-        list[str] | None, typer.Option("--task", help="Look for this task; repeatable. By default all published ones.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say which tasks' files are in a folder, what is missing, and where to get it.
+def _bench(
+    setup: Setup,
+    names: tuple[str, ...],
+    community: str | None,
+    personas: int,
+    progress: Progress | None = None,
+    threads: int | None = None,
+) -> Bench:
+    """What the methods share; with so many threads, where the setup does not say how many."""
+    from vispa.evaluation.methods import Bench
+    from vispa.evaluation.methods.vispa_method import estimators_of
 
-    Example: `vispa data data`
-    """
-    if not folder.is_dir():
-        raise InputError(str(folder), "is not a folder.", "Name the folder that holds, or is to hold, the data.")
-    from vispa.evaluation.tasks import available
+    own = setup if threads is None else setup.on_threads(threads)
+    known = own.check()
+    return Bench(
+        own.load(known, progress, estimators=estimators_of(names)),
+        own.request_options(known),
+        personas=personas,
+        community=_community(community, own),
+        selectors={kind: partial(_selector, own, kind) for kind in SELECTORS},
+        **asdict(own.decoding.sampling),
+    )
 
-    found = available(folder, task or ())
-    if as_json:
-        print_json([_status(one) for one in found])
-        return
-    width = max(len(one.task.name) for one in found)
-    for one in found:
-        print_line(f"{one.task.name:<{width}}  {_state(one)}")
-        print_line(f"{'':<{width}}  {one.task.description or one.task.mode}; licence: {one.task.licence}")
-        if one.problem is not None:
-            print_line(f"{'':<{width}}  {one.problem}")
-    there = sum(one.problem is None for one in found)
-    print_line()
-    print_line(f"{there} of {len(found)} tasks can be run.")
+
+def _over_ray(
+    spreading: Spreading,
+    make: Callable[..., Bench],
+    names: tuple[str, ...],
+    task: LoadedTask,
+    output: Path,
+    how: dict[str, Any],
+) -> RunSummary:
+    """As `run`, by workers, each of which makes its bench."""
+    from vispa.evaluation.runner import answered_run
+    from vispa.evaluation.runs.folder import MethodAnswer
+    from vispa.items.workers import Workers
+
+    assert spreading.ray is not None
+    work = partial(_work, make, names)
+    with Workers(work, spreading.ray, spreading.workers, lambda why: MethodAnswer(error=why)) as workers:
+        _, about = workers.about()
+        return answered_run(task, about, workers.answers, output, **how)
+
+
+def _work(make: Callable[..., Bench], names: tuple[str, ...], threads: int) -> Work[MethodAnswer]:
+    """What a worker makes ready."""
+    from vispa.evaluation.methods import make_methods
+    from vispa.evaluation.runner import about_run, method_answers
+    from vispa.items.workers import Work
+
+    bench = make(threads=threads)
+    methods = {method.name: method for method in make_methods(names, bench)}
+    about = about_run(list(methods.values()), bench)
+    versions = about.environment["versions"]
+    return Work(
+        (about.settings, about.methods, versions), lambda name, items: method_answers(methods[name], items), about
+    )
 
 
 # ---------------------------------------------------------------- arguments
@@ -202,7 +235,7 @@ def _selector(setup: Setup, kind: str, taxonomy: Taxonomy) -> Selector:
 # ---------------------------------------------------------------- output
 
 
-def _score(run: Run, judge: str, shuffles: int | None, bench: Bench) -> RunScores:
+def _score(run: Run, judge: str, shuffles: int | None, model: LoadedModel | None, taxonomy: Taxonomy) -> RunScores:
     """Figures, failure signatures, report."""
     from vispa.evaluation.diagnostics import check
     from vispa.evaluation.report import write_report
@@ -211,7 +244,7 @@ def _score(run: Run, judge: str, shuffles: int | None, bench: Bench) -> RunScore
     from vispa.models.nli import PUBLISHED_JUDGE
 
     scores = score(run, judge=f"nli:{PUBLISHED_JUDGE}" if judge == "nli" else judge, shuffles=shuffles)
-    found = check(run, scores, encoder=load_encoder(), loaded=bench.vispa.model, taxonomy=bench.vispa.taxonomy)
+    found = check(run, scores, encoder=load_encoder(), loaded=model, taxonomy=taxonomy)
     write_report(run, scores, found)
     return scores
 
@@ -271,28 +304,3 @@ def _check_complete(summary: RunSummary) -> None:
             f"{summary.run.folder}: items have no answer ({', '.join(failed)}); their records say why (`error`). "
             "Repeat the command to ask them again."
         )
-
-
-def _status(status: TaskStatus) -> dict[str, Any]:
-    task = status.task
-    return {
-        "task": task.name,
-        "mode": task.mode,
-        "file": task.file,
-        "path": status.path,
-        "items": status.items,
-        "published_items": task.items,
-        "is_published": status.is_published,
-        "problem": status.problem,
-        "source": task.source,
-        "licence": task.licence,
-        "paper": task.paper,
-    }
-
-
-def _state(status: TaskStatus) -> str:
-    if status.problem is not None:
-        return "missing" if status.path is None else "cannot be used"
-    if status.task.items is None or status.is_published:
-        return f"{status.items:,} items"
-    return f"{status.items:,} items, the published file has {status.task.items:,}"

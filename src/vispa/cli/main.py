@@ -19,6 +19,7 @@ from vispa.cli import (
     batch,
     compare,
     config,
+    data,
     doctor,
     evaluate,
     fit,
@@ -85,7 +86,7 @@ app.command("tune")(tune.tune)
 app.command("doctor")(doctor.doctor)
 app.command("mixture")(mixture.mixture)
 app.command("inspect")(inspect.inspect)
-app.command("data")(evaluate.data)
+app.command("data")(data.data)
 app.command("eval")(evaluate.evaluate)
 app.command("config")(config.config)
 app.command("compare")(compare.compare)

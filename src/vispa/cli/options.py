@@ -144,6 +144,32 @@ class Running:
 
 
 @dataclass(frozen=True)
+class Spreading:
+    """How many items are answered, where, and how many may fail."""
+
+    heading: ClassVar[str] = "Many items"
+
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="Answer over Ray (`pip install 'vispa[ray]'`): the address of a cluster, auto, or local for one of "
+            "this machine."
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Pipelines over Ray; by default one a GPU, or without any one for four cores.", min=1),
+    ] = None
+    max_failures: Annotated[
+        int | None, typer.Option(help="End once more items failed than this; by default none ends it.", min=0)
+    ] = None
+
+    def idle(self) -> dict[str, str]:
+        """The options that count for nothing, given the others; see `vispa.cli.setup.Setup.idle`."""
+        return {"workers": "without --ray"} if self.ray is None else {}
+
+
+@dataclass(frozen=True)
 class Steering:
     """How the model is steered."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from vispa.selection.settings import SelectorSettings
 from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
+    from vispa.models.loading import LoadedModel
     from vispa.pipeline import Progress, Vispa
     from vispa.readers.base import ChatModel
     from vispa.selection.selector import Selector
@@ -138,6 +139,10 @@ class Setup:
         found = {name: given for group in groups for name, given in asdict(group).items()}
         return {name: given for name, given in found.items() if name not in ("api_timeout", "no_passages")}
 
+    def on_threads(self, count: int) -> Setup:
+        """The same with so many threads of the processor, unless it says itself how many."""
+        return replace(self, loading=replace(self.loading, threads=self.loading.threads or count))
+
     @property
     def own_stances(self) -> bool:
         """Whether questions for a stance are put in the model's own words, not in the data set's."""
@@ -204,6 +209,12 @@ class Setup:
         if self.reading.aggregator != "extractive":
             vispa.write_with(reader or vispa.reader)
         return vispa
+
+    def loaded_model(self) -> LoadedModel:
+        """The model alone, without bank or engine."""
+        from vispa.models.loading import load_model
+
+        return load_model(self.loading.model, **self.loading.placement)
 
     def make_selector(self, taxonomy: Taxonomy, progress: Progress | None = None) -> Selector:
         """The selector of a taxonomy's values, ready to select."""

@@ -1,0 +1,145 @@
+"""Workers over Ray: every item once, in order, whatever dies; the bytes of a run in one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from vispa.cli.main import app
+from vispa.errors import InputError, VispaError
+from vispa.items import answering, workers
+from vispa.items.workers import Work, Workers
+
+ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'vispa[ray]').")
+# Workers have no tests in their path.
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+def doubling(folder: Path, threads: int) -> Work[str]:
+    """Doubles numbers; a negative one kills its worker once, and -13 whenever it is met. Kinds are said."""
+
+    def answer(kind: str, chunk: Sequence[int]) -> list[str]:
+        for number in chunk:
+            if number < 0 and (number == -13 or not (folder / f"{number}").exists()):
+                (folder / f"{number}").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        if 1000 in chunk:
+            raise ValueError("My secret: 1000")
+        if 2000 in chunk:
+            raise InputError("--number", "is 2000.", "Give less.")
+        return [f"{kind} {2 * number}" for number in chunk]
+
+    return Work({"factor": 2, "threads": threads}, answer, "told")
+
+
+def of_one_process(threads: int) -> Work[int]:
+    return Work(os.getpid(), lambda kind, chunk: list(chunk))
+
+
+def dying(threads: int) -> Work[int]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+@pytest.fixture
+def local(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Workers[Any]]:
+    monkeypatch.setattr(workers, "RETRIES", 1)
+    return lambda make, count: Workers(make, "local", count, lambda why: f"failed: {why}")
+
+
+def test_chunks_are_answered_in_order_once_although_workers_die(
+    tmp_path: Path, local: Callable[..., Workers[Any]]
+) -> None:
+    with local(partial(doubling, tmp_path), 3) as pool:
+        about, told = pool.about()
+        assert about == {"factor": 2, "threads": max(1, (os.cpu_count() or 1) // 3)} and told == "told"
+        chunks = [[1, 2], [3, -4], [5], [6, 7], [-8], [9, 10], [-13, 11], [12]]
+        found = list(pool.answers("twice", chunks))
+        assert found[6] == ["failed: Its worker died 2 times.", "twice 22"]
+        assert found[:6] + found[7:] == [[f"twice {2 * n}" for n in chunk] for chunk in chunks[:6] + chunks[7:]]
+        with pytest.raises(VispaError, match=r"a worker failed \(ValueError\)") as caught:
+            list(pool.answers("twice", [[1], [1000]]))
+        assert "secret" not in str(caught.value)
+        with pytest.raises(InputError, match="--number: is 2000"):
+            list(pool.answers("twice", [[1], [2000]]))
+
+
+def test_workers_that_differ_end_the_run(local: Callable[..., Workers[Any]]) -> None:
+    with local(of_one_process, 2) as pool:
+        pool.about()
+        with pytest.raises(VispaError, match="differ in what determines answers"):
+            list(pool.answers("", [[number] for number in range(40)]))
+
+
+def test_a_worker_that_dies_while_it_makes_ready_ends_the_run(local: Callable[..., Workers[Any]]) -> None:
+    with local(dying, 1) as pool, pytest.raises(VispaError, match="died while it made ready"):
+        pool.about()
+
+
+TEXTS = [{"id": number, "text": text} for number, text in enumerate(["Feeding ducks", "Lying to a friend", "Rest"] * 3)]
+
+
+def call(*arguments: object, code: int = 0) -> str:
+    found = CliRunner().invoke(app, [str(one) for one in arguments])
+    assert found.exit_code == code, found.output + repr(found.exception)
+    return found.output
+
+
+def test_a_batch_over_ray_has_the_bytes_of_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "CHUNK", 2)
+    items = tmp_path / "items.jsonl"
+    items.write_text("".join(json.dumps(one) + "\n" for one in TEXTS), encoding="utf-8")
+    fixed = ("--max-new-tokens", 4, "--k", 2, "--threads", 1)
+    one, many = tmp_path / "one.jsonl", tmp_path / "many.jsonl"
+    call("batch", items, "-o", one, *fixed)
+    # Begun in one process, ended by workers.
+    many.write_bytes(one.read_bytes()[: len(one.read_bytes()) // 3])
+    settings = answering.settings_path(one).read_bytes()
+    answering.settings_path(many).write_bytes(settings)
+    said = call("batch", items, "-o", many, *fixed, "--ray", "local", "--workers", 2)
+    assert "failed: 0" in said
+    assert many.read_bytes() == one.read_bytes() and answering.settings_path(many).read_bytes() == settings
+
+
+def test_an_evaluation_over_ray_has_the_records_of_one_process(tmp_path: Path) -> None:
+    lines = [json.dumps({**one, "explanations": ["It may help."]}) + "\n" for one in TEXTS[:3]]
+    (tmp_path / "items.jsonl").write_text("".join(lines), encoding="utf-8")
+    task = tmp_path / "mine.toml"
+    task.write_text(
+        'name = "mine"\nfile = "items.jsonl"\nmode = "overton"\nmetric = "coverage"\nsource = "x"\nlicence = "none"\n'
+    )
+    common = ("--task", task, "--methods", "vanilla,vispa", "--no-score", "--max-new-tokens", 4, "--threads", 1)
+    call("eval", *common, "-o", tmp_path / "one")
+    call("eval", *common, "-o", tmp_path / "many", "--ray", "local", "--workers", 1)
+    for name in ("config.json", "environment.json", "records/vanilla.jsonl", "records/vispa.jsonl"):
+        assert (tmp_path / "many" / name).read_bytes() == (tmp_path / "one" / name).read_bytes(), name
+
+
+def test_options_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = tmp_path / "items.txt"
+    items.write_text("Feeding ducks\n", encoding="utf-8")
+    idle = said(call_failed("batch", items, "-o", tmp_path / "o", "--workers", 2))
+    assert "--workers: has no effect without --ray" in idle
+    monkeypatch.setattr(workers, "find_spec", lambda name: None)
+    refused = said(call_failed("batch", items, "-o", tmp_path / "o", "--ray", "local"))
+    assert "--ray: needs Ray, which is not installed. pip install 'vispa[ray]'" in refused
+    assert not (tmp_path / "o").exists()
+
+
+def call_failed(*arguments: object) -> BaseException | None:
+    found = CliRunner().invoke(app, [str(one) for one in arguments])
+    return found.exception
+
+
+def said(error: BaseException | None) -> str:
+    assert isinstance(error, InputError)
+    return str(error)
