@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from threading import local
 
 import numpy as np
 
@@ -34,7 +36,7 @@ class EmbeddingSelector:
         self._encoder: Encoder | None = None if isinstance(encoder, str) else encoder
         self._encoder_name = encoder if isinstance(encoder, str) else encoder.name
         self._head: LinearHead | None = None
-        self._last: tuple[tuple[str, ...], FloatArray] | None = None
+        self._last = local()
         self.name = f"embedding:{self._encoder_name}"
 
     @property
@@ -79,22 +81,29 @@ class EmbeddingSelector:
     def stances(self, texts: Sequence[str]) -> FloatArray:
         """See `StanceSelector.stances`: told of built-in values by the adapted encoder alone."""
         out = np.full((len(texts), len(self.taxonomy)), np.nan, dtype=np.float32)
-        own = own_values(self.taxonomy)
-        known = [place for place, slug in enumerate(self.taxonomy) if slug not in own]
+        known = self._told
         if texts and known and self._encoder_name == ADAPTED:
             slugs = list(self.taxonomy)
             head = load_adapted().stance.restricted(tuple(slugs[place] for place in known))
             out[:, known] = head.probabilities(self._embeddings(texts))
         return out
 
+    @cached_property
+    def _told(self) -> list[int]:
+        """Columns of the built-in values."""
+        own = own_values(self.taxonomy)
+        return [place for place, slug in enumerate(self.taxonomy) if slug not in own]
+
     def _embeddings(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
-        """Of texts; those of the last call are kept, since scores and stances are asked of the same texts."""
-        last, key = self._last, tuple(texts)
-        if last is None or last[0] != key:
-            last = self._last = (key, self.encoder.encode(texts, progress))
+        """Of texts; those of a thread's last call are kept, since scores and stances are asked of the same texts."""
+        key = tuple(texts)
+        known, vectors = getattr(self._last, "kept", (None, None))
+        if vectors is None or known != key:
+            vectors = self.encoder.encode(texts, progress)
+            self._last.kept = (key, vectors)
         elif progress is not None:
             progress(len(texts))
-        return last[1]
+        return vectors
 
 
 def make(taxonomy: Taxonomy, settings: SelectorSettings) -> EmbeddingSelector:

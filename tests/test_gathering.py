@@ -1,0 +1,108 @@
+"""Callers in several threads share passes, each gets what is its own, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from served import wait_for
+
+from vispa.models.batching import Budget
+from vispa.models.encoder import bundled_encoder
+from vispa.models.gathering import Gathering
+from vispa.selection.embedding import EmbeddingSelector
+from vispa.taxonomy import Taxonomy
+
+
+class Slow:
+    """A function that waits in its first pass until it may go on, and notes its passes."""
+
+    def __init__(self) -> None:
+        self.passes: list[list[int]] = []
+        self.free = threading.Event()
+
+    def __call__(self, items: Sequence[int]) -> list[int]:
+        self.passes.append(list(items))
+        assert self.free.wait(30)
+        if -1 in items:
+            raise ValueError("not that one")
+        return [item * item for item in items]
+
+
+def asked(slow: Slow, rows: int, *asking: list[int]) -> list[list[int] | str]:
+    """What callers get of whom the first is already being answered when the others come, one after the other."""
+    gathered = Gathering(slow, Budget(rows=rows))
+    with ThreadPoolExecutor(len(asking)) as pool:
+        futures = [pool.submit(gathered, asking[0])]
+        wait_for(lambda: bool(slow.passes))
+        for number, items in enumerate(asking[1:], 1):
+            futures.append(pool.submit(gathered, items))
+            wait_for(lambda number=number: len(gathered._waiting) == number)  # type: ignore[misc]
+        slow.free.set()
+        return [str(error) if (error := future.exception(30)) else future.result() for future in futures]
+
+
+def test_who_waits_shares_the_next_pass() -> None:
+    slow = Slow()
+    assert asked(slow, 64, [1], [2, 3], [], [4]) == [[1], [4, 9], [], [16]]
+    assert slow.passes == [[1], [2, 3, 4]]
+
+
+def test_a_pass_holds_its_budget() -> None:
+    slow = Slow()
+    assert asked(slow, 4, [1], [2, 3], [4, 5], [6]) == [[1], [4, 9], [16, 25], [36]]
+    assert slow.passes == [[1], [2, 3, 4, 5], [6]]
+
+
+def test_who_fails_fails_alone() -> None:
+    slow = Slow()
+    assert asked(slow, 64, [1], [2], [-1], [3]) == [[1], [4], "not that one", [9]]
+    assert slow.passes == [[1], [2, -1, 3], [2], [-1], [3]]
+
+
+def test_who_fills_a_pass_waits_for_nobody() -> None:
+    slow = Slow()
+    gathered = Gathering(slow, Budget(rows=2))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(gathered, [1])
+        wait_for(lambda: bool(slow.passes))
+        threading.Timer(0.05, slow.free.set).start()
+        assert gathered([2, 3, 4]) == [4, 9, 16]
+        assert first.result(30) == [1]
+    assert sorted(slow.passes) == [[1], [2, 3, 4]]
+
+
+def test_many_callers_get_their_own() -> None:
+    gathered = Gathering(lambda items: np.array(items) * 2, Budget(rows=7))
+    with ThreadPoolExecutor(16) as pool:
+        asking = [list(range(start, start + start % 5)) for start in range(400)]
+        for items, found in zip(asking, pool.map(gathered, asking), strict=True):
+            assert found.tolist() == [2 * item for item in items]
+    assert not gathered._busy and not gathered._waiting
+
+
+@pytest.mark.parametrize("threads", [2, 8])
+def test_embeddings_and_scores_do_not_depend_on_who_else_asks(threads: int) -> None:
+    texts = [f"Lying to my {who} about {what}" for who in ("boss", "aunt") for what in ("it", "the very old red car")]
+    encoder, selector = bundled_encoder(), EmbeddingSelector(Taxonomy.built_in())
+    alone = [(encoder.encode([text]), selector.scores([text]), selector.stances([text])) for text in texts]
+    with ThreadPoolExecutor(threads) as pool:
+        asking = [*range(len(texts))] * 4
+        found = list(
+            pool.map(
+                lambda n: (encoder.encode([texts[n]]), selector.scores([texts[n]]), selector.stances([texts[n]])),
+                asking,
+            )
+        )
+    for number, got in zip(asking, found, strict=True):
+        for one, other in zip(got, alone[number], strict=True):
+            np.testing.assert_allclose(one, other, atol=2e-6)
+
+
+def test_a_text_that_is_there_twice_is_read_once() -> None:
+    encoder = bundled_encoder()
+    first, second = encoder.encode(["A debt", "A gift"])
+    np.testing.assert_allclose(encoder.encode(["A gift", "A debt", "A gift"]), [second, first, second], atol=2e-6)
