@@ -82,8 +82,11 @@ class Scheduler(Schedules):
         return bool(self._line or self._calls or self._batch or self._busy)
 
     def _work(self) -> None:
+        # Rows join before each of the longer passes, so that a new request's first token waits for one of them at most.
+        self._take_in()
         self._answer()
-        self._turn()
+        self._take_in()
+        self._step()
 
     def _answer(self) -> None:
         """The next call, and others that can be answered with it."""
@@ -91,8 +94,8 @@ class Scheduler(Schedules):
             calls = self._calls.next()
         answer_calls(calls)
 
-    def _turn(self) -> None:
-        """Rows leave, rows join, and all go on by a token."""
+    def _take_in(self) -> None:
+        """Rows leave, and rows join."""
         self._leave()
         with self._changed:
             places = self._line.next([] if self._batch is None else self._batch.rows, self._joins)
@@ -100,6 +103,9 @@ class Scheduler(Schedules):
         self._owners.update({place.writing: (place.ticket, place.number) for place in places})
         for group in _by_engine(places):
             self._admit(group)
+
+    def _step(self) -> None:
+        """All rows go on by a token."""
         if self._batch is not None:
             rows = list(self._batch.rows)
             self._batch.step()

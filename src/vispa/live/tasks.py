@@ -52,6 +52,18 @@ class Watch(Generic[T]):
         async with asyncio.timeout(patience):
             return await self._events.get()
 
+    def more(self) -> list[Event]:
+        """The events that have come meanwhile, without waiting."""
+        found: list[Event] = []
+        while not self._events.empty():
+            event = self._events.get_nowait()
+            if event is None:
+                # It stays for `event`, as nothing comes after it.
+                self._events.put_nowait(None)
+                break
+            found.append(event)
+        return found
+
     async def result(self) -> T:
         """What the work gives; who stops waiting stops the work."""
         try:

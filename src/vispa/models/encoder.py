@@ -18,6 +18,7 @@ from vispa.errors import ModelError, first_line
 from vispa.models.batching import ENCODING, token_batches
 from vispa.models.gathering import Gathering
 from vispa.models.quiet import quietly
+from vispa.models.remembering import Remembering
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,8 @@ BUNDLED = "all-MiniLM-L6-v2"
 #: Of its weights.
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MAX_TOKENS = 256
+# A small model says the same sentences often, and a text is asked for again while its answer is made.
+_REMEMBERED = 512
 
 
 class Encoder(Protocol):
@@ -91,7 +94,7 @@ class BundledEncoder:
             ).eval()
         # Padding and truncation are states of the tokenizer, which threads may not set at once.
         self._tokenizing = Lock()
-        self._gathered = Gathering(self._distinct, ENCODING)
+        self._gathered = _shared(self._encoded)
 
     def adapted(self, name: str, changes: Mapping[str, torch.Tensor]) -> BundledEncoder:
         """The same encoder with something added to some of its weights; all other weights are shared.
@@ -109,17 +112,13 @@ class BundledEncoder:
         for module, change in changes.items():
             linear = other._model.get_submodule(module)
             linear.weight = Parameter(linear.weight.detach() + change, requires_grad=False)
-        other._gathered = Gathering(other._distinct, ENCODING)
+        other._gathered = _shared(other._encoded)
         return other
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
         """See `Encoder.encode`: mean over tokens, then unit length."""
-        return self._gathered(texts) if progress is None else self._encoded(texts, progress)
-
-    def _distinct(self, texts: Sequence[str]) -> FloatArray:
-        """Each text is read once, however often it is there."""
-        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        return self._encoded(list(places))[[places[text] for text in texts]]
+        # Many texts, of which progress is told, are nobody's request.
+        return self._encoded(texts, progress) if progress is not None or not texts else self._gathered(texts)
 
     def _encoded(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
         import torch
@@ -176,6 +175,11 @@ class SentenceTransformersEncoder:
         if progress is not None:
             progress(len(texts))
         return np.asarray(vectors, dtype=np.float32)
+
+
+def _shared(encode: Callable[[Sequence[str]], FloatArray]) -> Gathering:
+    """An encoding that callers in several threads share."""
+    return Gathering(Remembering(encode, _REMEMBERED), ENCODING)
 
 
 def _bundled_folder() -> Path:

@@ -116,11 +116,12 @@ async def _parts(
                 continue
             if event is None:
                 break
-            if first and not isinstance(event, Selected):
+            events = [event, *watch.more()]
+            if first and not all(isinstance(one, Selected) for one in events):
                 first = False
                 service.metrics.first_token(time.monotonic() - started)
-            for sent in told(event):
-                yield _written(sent)
+            # What rows of one step say goes out together.
+            yield b"".join(_written(sent) for one in events for sent in told(one))
         for sent in ended(await watch.future, watch.call):
             yield _written(sent)
     except Exception as error:
