@@ -447,3 +447,36 @@ def test_what_the_api_of_a_reader_does_is_not_the_client_s_fault(
             assert "500" in item["error"]
         finally:
             served.stop()
+
+
+def test_the_api_of_a_reader_may_come_later_than_the_server(
+    pipeline: Vispa, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    body = {"text": TEXT, "k": 2, "sampling": {"max_tokens": 8}}
+    with FakeApi(lambda *_: said("Some say that one may lie.")) as api:
+        written = pipeline.variant()
+        written.write_with(ApiChat("m", base_url="http://127.0.0.1:9/v1", retries=0))
+        served = started(lambda: written)
+        try:
+            wait_for(lambda: "gives no answer" in caplog.text)
+            found = served.post("/v1/vispa/respond", body)
+            assert found.status_code == 502 and "no connection" in found.json()["error"]["message"], found.text
+            # Comments need no reader.
+            assert served.post("/v1/vispa/unsteered", {"text": TEXT, "sampling": {"max_tokens": 4}}).status_code == 200
+            written.write_with(ApiChat("m", base_url=api.url, retries=0))
+            assert served.post("/v1/vispa/respond", body).status_code == 200
+        finally:
+            served.stop()
+    assert caplog.text.count("gives no answer") == 1 and TEXT not in caplog.text
+
+
+def test_an_api_that_refuses_the_server_for_ever_ends_it(pipeline: Vispa, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with FakeApi(lambda *_: failed(401)) as api:
+        written = pipeline.variant()
+        written.write_with(ApiChat("m", base_url=api.url, retries=0))
+        served = started(lambda: written)
+        wait_for(lambda: served.service.state == "failed")
+        served.thread.join(30)
+        assert not served.thread.is_alive() and isinstance(served.service.fault, InputError)

@@ -71,6 +71,7 @@ class Outer:
             method = scope["method"] if scope["method"] in _METHODS else "-"
             passed = time.perf_counter() - started
             self.service.metrics.request(route, status, passed)
+            self.service.memory.use()
             log_request(method, route, status, passed, scope["state"]["log"])
 
 

@@ -100,6 +100,7 @@ class DrainingServer(uvicorn.Server):
         with suppress(Exception):
             if self.service.is_drained:
                 self.should_exit = True
+            self.service.memory.tidy(busy=self.service.running > 0)
         return await super().on_tick(counter)
 
 

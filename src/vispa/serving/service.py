@@ -11,16 +11,20 @@ from functools import cached_property
 from threading import Thread
 from typing import Literal, TypeVar
 
+from vispa.errors import ReaderSetupError, VispaError
 from vispa.generation.engines import make_scheduler
 from vispa.generation.scheduling import Schedules
 from vispa.live.calls import Call
 from vispa.live.tasks import Watch
 from vispa.live.watching import watched
+from vispa.modes.overton.extractive import ExtractiveAggregator
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
 from vispa.records import Response
+from vispa.request import Request
 from vispa.serving.asking import Job
 from vispa.serving.faults import Refusal, failure_refusal
+from vispa.serving.memory import Memory
 from vispa.serving.metrics import Metrics
 from vispa.serving.settings import ServerSettings
 from vispa.steering.pointing import TokenReader
@@ -47,6 +51,7 @@ class Service:
         state: see `State`; set from several threads, read at every request.
         fault: why the model could not be loaded.
         metrics: figures.
+        memory: what requests have let go of.
     """
 
     def __init__(self, settings: ServerSettings, load: Callable[[], Vispa], polarity: str = "own") -> None:
@@ -54,6 +59,7 @@ class Service:
         self.state: State = "starting"
         self.fault: BaseException | None = None
         self.metrics = Metrics()
+        self.memory = Memory()
         self.started = int(time.time())
         self._pipeline: Vispa | None = None
         self._scheduler: Schedules | None = None
@@ -74,6 +80,7 @@ class Service:
             # What is made on first use is made now, and not by several requests at once.
             _ = pipeline.stances, pipeline.picker, pipeline.chooser.encoder
             with watched(pipeline, Call(), scheduler) as first:
+                first.aggregator = ExtractiveAggregator(first.taxonomy, pipeline.chooser.encoder.encode)
                 first.respond(_WARM_UP, k=1, max_new_tokens=8)
         except BaseException as error:
             self.fault, self.state = error, "failed"
@@ -82,6 +89,26 @@ class Service:
         if self.state == "starting":
             self.state = "ready"
             _logger.info("ready: %s", pipeline.model.name)
+            if not isinstance(pipeline.aggregator, ExtractiveAggregator):
+                self._try_reader(pipeline, scheduler)
+
+    def _try_reader(self, pipeline: Vispa, scheduler: Schedules) -> None:
+        """Say once whether who writes the responses answers; the server does not wait for an API that is down.
+
+        One that refuses how it is asked would do so for ever: then the server ends.
+        """
+        try:
+            with watched(pipeline, Call(), scheduler) as first:
+                (answer,) = first.respond_many([Request(_WARM_UP, k=1)], max_new_tokens=8)
+        except BaseException as error:
+            if isinstance(error, ReaderSetupError) or not isinstance(error, VispaError):
+                self.fault, self.state = error, "failed"
+            elif self.state == "ready":
+                _logger.warning("the model that reads comments could not be tried: %s", error)
+        else:
+            if isinstance(answer, Failure):
+                words = "the model that reads comments gives no answer; requests that need it are refused until it does"
+                _logger.warning("%s: %s", words, answer.reason)
 
     def drain(self) -> None:
         """Take no more requests; those that run have the time of the settings."""
