@@ -149,7 +149,6 @@ function Chip(given: ChipGiven) {
             {label}
           </span>
         </label>
-        {side && <span class="side">{side}</span>}
         {known ? (
           <button type="button" class="relevance" aria-pressed={given.explained} onClick={given.onExplain}>
             <span class="unseen">{`Relevance of ${label}: `}</span>
@@ -160,8 +159,11 @@ function Chip(given: ChipGiven) {
           <span class="relevance">added</span>
         )}
       </div>
-      <div class="meter" aria-hidden="true">
-        <span style={{ width: known ? percent(selection.score) : "0" }} />
+      <div class="row">
+        <div class="meter" aria-hidden="true">
+          <span style={{ width: known ? percent(selection.score) : "0" }} />
+        </div>
+        <span class="side">{side}</span>
       </div>
       {unsteered ? (
         <p class="hint">The model has no usable direction for this value; its comment is the plain model's.</p>
