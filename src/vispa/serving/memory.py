@@ -41,4 +41,4 @@ def _trimming() -> Callable[[int], int] | None:
     except (OSError, AttributeError, TypeError):
         return None
     found.argtypes, found.restype = [ctypes.c_size_t], ctypes.c_int
-    return found  # type: ignore[no-any-return]
+    return found
