@@ -16,6 +16,8 @@ from vispa.generation.rows import Row, Sampling
 from vispa.generation.vllm import hooks, runners, worker
 from vispa.generation.vllm.asked import ARGUMENT, Asked, asked, recipe_text
 from vispa.generation.vllm.engine import VllmEngine
+from vispa.generation.vllm.plugin import register
+from vispa.generation.vllm.settings import Settings, settings_of
 from vispa.steering.bank import VectorBank
 from vispa.steering.estimators.base import Directions
 from vispa.steering.recipe import Steer
@@ -120,6 +122,20 @@ def test_values_without_a_bank_are_refused(tokenizer: PreTrainedTokenizerFast, t
     with pytest.raises(TextError, match="without a bank"):
         outputs_of(Pair(plain, plain), VALUES[0], [1, 5, 6])  # type: ignore[arg-type]
     assert plain.generate([Row(plain.raw_prompt("Hello"))], Sampling(2))[0].tokens
+
+
+def test_vllm_takes_the_bank_as_an_option() -> None:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    register()
+    parser = AsyncEngineArgs.add_cli_args(FlexibleArgumentParser())
+    given = ["--vispa-bank", "a.safetensors", "--additional-config", '{"other": 1}']
+    found = AsyncEngineArgs.from_cli_args(parser.parse_args(given))
+    assert isinstance(found, AsyncEngineArgs)
+    assert found.additional_config == {"other": 1, ARGUMENT: {"bank": "a.safetensors"}}
+    assert settings_of(found) == Settings("a.safetensors")
+    assert settings_of(AsyncEngineArgs.from_cli_args(parser.parse_args([]))) is None
 
 
 def test_what_a_request_says_survives_the_way() -> None:

@@ -15,6 +15,7 @@ from vispa.generation.vllm.tables import remains_of
 
 def register() -> None:
     """Put vispa beside vLLM, once in a process; nothing changes where no bank is named, and no request names values."""
+    from vllm.engine.arg_utils import EngineArgs
     from vllm.v1.core.kv_cache_manager import KVCacheManager
     from vllm.v1.engine.input_processor import InputProcessor
     from vllm.v1.worker.worker_base import WorkerBase
@@ -22,14 +23,45 @@ def register() -> None:
     _around(WorkerBase, "__init__", _beginning_worker)
     _around(InputProcessor, "process_inputs", _checking_inputs)
     _around(KVCacheManager, "allocate_slots", _keeping_whole)
+    _around(EngineArgs, "add_cli_args", _adding_argument, staticmethod)
+    _around(EngineArgs, "from_cli_args", _taking_argument, classmethod)
 
 
-def _around(owner: type, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+def _around(
+    owner: type,
+    name: str,
+    make: Callable[[Callable[..., Any]], Callable[..., Any]],
+    kind: Callable[[Callable[..., Any]], Any] = lambda made: made,
+) -> None:
     method = getattr(owner, name)
+    method = getattr(method, "__func__", method)
     if not hasattr(method, "vispa"):
         made = wraps(method)(make(method))
         made.vispa = True  # type: ignore[attr-defined]
-        setattr(owner, name, made)
+        setattr(owner, name, kind(made))
+
+
+def _adding_argument(add: Callable[..., Any]) -> Callable[..., Any]:
+    """Commands of vLLM take the bank as an option; plug-ins are loaded before its options are made."""
+
+    def added(parser: Any, *arguments: Any, **named: Any) -> Any:
+        parser = add(parser, *arguments, **named)
+        about = f"Bank of directions that requests may be steered by (`vllm_xargs`); else {BANK_VARIABLE} names it."
+        parser.add_argument_group("vispa").add_argument("--vispa-bank", metavar="FILE", help=about)
+        return parser
+
+    return added
+
+
+def _taking_argument(take: Callable[..., Any]) -> Callable[..., Any]:
+    """The option goes where all processes of an engine find it."""
+
+    def taken(cls: Any, given: Any) -> Any:
+        if (bank := getattr(given, "vispa_bank", None)) is not None:
+            given.additional_config = {**(given.additional_config or {}), ARGUMENT: {"bank": bank}}
+        return take(cls, given)
+
+    return taken
 
 
 def _beginning_worker(init: Callable[..., None]) -> Callable[..., None]:
@@ -58,7 +90,9 @@ def _checking_inputs(process: Callable[..., Any]) -> Callable[..., Any]:
         settings = settings_of(self.vllm_config)
         try:
             if settings is None:
-                raise InputError(ARGUMENT, "is asked for without a bank.", f"Name its file in {BANK_VARIABLE}.")
+                raise InputError(
+                    ARGUMENT, "is asked for without a bank.", f"Name its file with --vispa-bank, or in {BANK_VARIABLE}."
+                )
             vocabulary = settings.vocabulary()
             given = asked(argument)
             remains_of(given.steers, vocabulary.default)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import count
-from threading import RLock
+from threading import RLock, local
 from typing import Any
+
+import torch
 
 from vispa.errors import TextError
 from vispa.steering.recipe import Recipe
@@ -28,6 +30,7 @@ class Running:
         self.device = str(engine.vllm_config.device_config.device_type)  #: Kind of device that it runs on.
         self.numbers = count(1)  #: Of requests whose amounts are asked for.
         self._lock, self._names = RLock(), count()
+        self._threads, self._here = torch.get_num_threads(), local()
         self._listeners: dict[str, tuple[str, Told]] = {}  # By the name given; with vLLM's own.
         self._told: dict[int, tuple[dict[int, float], str | None]] = {}
 
@@ -60,12 +63,23 @@ class Running:
     def step(self) -> None:
         """One step of vLLM; whoever has a token more is told."""
         with self._lock:
+            self._take_over_threads()
             for output in self.engine.step():
                 listener = self._listeners.get(output.request_id)
                 if output.finished:
                     self._listeners.pop(output.request_id, None)
                 if listener is not None:
                     listener[1](output)
+
+    def _take_over_threads(self) -> None:
+        """Compute on as many processor threads as the thread that started vLLM.
+
+        Each thread has a number of its own, and vLLM's kernels for processors share out their room by the first one's.
+        """
+        if not hasattr(self._here, "known"):
+            # In the place of `torch.set_num_threads` vLLM puts something that does nothing.
+            torch._C.set_num_threads(self._threads)
+            self._here.known = True
 
     def cancel(self, names: Collection[str]) -> None:
         """What was begun under these names ends; nobody is told of it any more."""
