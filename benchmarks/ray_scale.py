@@ -109,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Spread]:
     parser.add_argument("--tokens", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0, help="of the moments and of who is killed")
     given = parser.parse_args(arguments)
+    # Ray lets workers stand back behind other programs, of which a busy machine has many.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     items, same = items_like_vital(given.items), True
     ratios: dict[str, list[float]] = {"ray / one process": [], "ray / one process, killed": []}
     with tempfile.TemporaryDirectory() as place:
