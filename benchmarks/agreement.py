@@ -45,20 +45,39 @@ def kappa(counts: Array, weights: Array) -> float:
     return float(1 - (shares * weights).sum() / (expected * weights).sum())
 
 
-def alpha(counts: Array) -> float:
-    """Krippendorff's alpha for ordinal data of two readers without gaps."""
-    coincidences = counts + counts.T
-    said = coincidences.sum(0)
+def coincidences(said: Scales, levels: int) -> Array:
+    """[levels, levels]: how often each pair was said of one thing; with m readers a pair counts 1 / (m − 1).
+
+    Args:
+        said: [N, R] what each of R readers said of N things, from 0; below 0 where one said nothing.
+        levels: how many different things can be said.
+    """
+    counts = np.stack([(said == level).sum(1) for level in range(levels)], 1).astype(float)
+    counts = counts[counts.sum(1) > 1]
+    weighted = counts / (counts.sum(1, keepdims=True) - 1)
+    found: Array = weighted.T @ counts - np.diag(weighted.sum(0))
+    return found
+
+
+def alpha(*groups: Array, ordinal: bool = False) -> float:
+    """Krippendorff's alpha from coincidences.
+
+    Args:
+        groups: [L, L] each, see `coincidences`; what chance gives is worked out within each group.
+        ordinal: whether what is said has an order, so that further apart is worse; else all differences are alike.
+    """
+    said = sum(groups[1:], groups[0]).sum(0)
     levels = len(said)
     distance = np.zeros((levels, levels))
     for low in range(levels):
         for high in range(low + 1, levels):
             between = said[low : high + 1].sum() - (said[low] + said[high]) / 2
-            distance[low, high] = distance[high, low] = between**2
-    observed = (coincidences * distance).sum() / said.sum()
+            distance[low, high] = distance[high, low] = between**2 if ordinal else 1
+    observed = sum((one * distance).sum() for one in groups)
     # Pairs of what was said by chance: none with itself.
-    chance = (np.outer(said, said) - np.diag(said)) / (said.sum() * (said.sum() - 1))
-    return float(1 - observed / (chance * distance).sum())
+    totals = [one.sum(0) for one in groups]
+    chance = sum(((np.outer(one, one) - np.diag(one)) * distance).sum() / (one.sum() - 1) for one in totals)
+    return float(1 - observed / chance)
 
 
 def agreement(first: Scales, second: Scales) -> dict[str, float]:
@@ -69,7 +88,7 @@ def agreement(first: Scales, second: Scales) -> dict[str, float]:
         "kappa, at stake": kappa(joint((first > 0).astype(np.intp), (second > 0).astype(np.intp), 2), unequal),
         "kappa, clearly": kappa(joint((first > 1).astype(np.intp), (second > 1).astype(np.intp), 2), unequal),
         "kappa, quadratic": kappa(joint(first, second, 3), apart),
-        "alpha, ordinal": alpha(joint(first, second, 3)),
+        "alpha, ordinal": alpha(coincidences(np.stack([first.ravel(), second.ravel()], 1), 3), ordinal=True),
     }
 
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from benchmarks.option_figures import Answers, nobody, told
 from benchmarks.tries import Read, Tries
-from vispa.evaluation.tasks import available, load_task
+from vispa.evaluation.tasks import available, is_shipped, load_task
 from vispa.files.tables import read_table
 from vispa.generation.transformers import TransformersEngine
 from vispa.items.asking import item_case
@@ -186,7 +186,7 @@ def data_sets(folder: Path, limit: int) -> dict[str, list[Item]]:
     """Items with a gold distribution of each task in a folder, at most so many, spread evenly over the file."""
     found = {}
     for status in available(folder):
-        if status.path is not None and status.task.mode != "overton":
+        if status.path is not None and status.task.mode != "overton" and not is_shipped(status.task):
             items = [item for item in load_task(status.task.name, folder).items if item.gold_distribution is not None]
             places = np.linspace(0, len(items) - 1, min(limit, len(items))).round().astype(int)
             found[status.task.name] = [items[place] for place in places]

@@ -40,16 +40,16 @@ _RESPONSE_TOKENS = 300
 
 
 def _registered(task: Task) -> Callable[..., inspect_ai.Task]:
-    """The Inspect task of a published one, known to Inspect by its name."""
+    """The Inspect task of a built-in one, known to Inspect by its name."""
 
     @inspect_ai.task(name=task.name.replace("/", "_").replace("-", "_"))
     def make(
-        data: str, group: str | None = None, limit: int | None = None, judge: str = "embedding"
+        data: str | None = None, group: str | None = None, limit: int | None = None, judge: str = "embedding"
     ) -> inspect_ai.Task:
         """Reads the items.
 
         Args:
-            data: folder of the data sets.
+            data: folder of the data sets; a task whose items ship with the package needs none.
             group: take the items of this attribute group only, such as POLPARTY or a country.
             limit: take the first so many items only.
             judge: of Overton coverage: embedding, nli or nli:MODEL.
@@ -59,7 +59,8 @@ def _registered(task: Task) -> Callable[..., inspect_ai.Task]:
         """
         if limit is not None and limit < 1:
             raise InputError("limit", f"is {limit}.", "Give a number of items from 1.")
-        items = _members(load_task(task.name, Path(data)).items, task, group)[:limit]
+        folder = None if data is None else Path(data)
+        items = _members(load_task(task.name, folder).items, task, group)[:limit]
         return inspect_ai.Task(
             MemoryDataset([_sample(item) for item in items], name=task.name),
             solver=generate(),

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def data(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the data.")],
     task: Annotated[
-        list[str] | None, typer.Option("--task", help="Look for this task; repeatable. By default all published ones.")
+        list[str] | None, typer.Option("--task", help="Look for this task; repeatable. By default all built-in ones.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which tasks' files are in a folder, what is missing, and where to get it.
+    """Say which tasks' files are in a folder or ship with the package, what is missing, and where to get it.
 
     Example: `vispa data data`
     """

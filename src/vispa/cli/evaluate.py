@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 
 _JUDGES = ("nli", "embedding", "none")
 
-TaskName = Annotated[str, typer.Option("--task", help="A published task (see `vispa data`), or a TOML file.")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data; your own task's is beside its TOML.")]
+TaskName = Annotated[str, typer.Option("--task", help="A built-in task (see `vispa data`), or a TOML file.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of the data; domains/… need none, your own task's is beside its TOML."),
+]
 Methods = Annotated[
     str,
     typer.Option(
@@ -183,8 +186,11 @@ _OF_VISPA = (
 def _idle(setup: Setup, task: Task, methods: tuple[str, ...], judge: str | None) -> dict[str, str]:
     """See `Setup.idle`; what only some methods or tasks heed is idle without these."""
     from vispa.evaluation.metrics import METRICS
+    from vispa.evaluation.tasks import is_shipped
 
     found = setup.idle(task.mode)
+    if is_shipped(task):
+        found["data_folder"] = f"on {task.name}, whose items ship with the package"
     if not any(name.startswith("vispa") for name in methods):
         found |= dict.fromkeys(_OF_VISPA, "without the method vispa")
     if set(methods) <= {"vanilla", "prompting", "echo"}:

@@ -144,7 +144,7 @@ def answered_run(
     items = task.items[:limit]
     settings = {
         "task": task.reference,
-        "folder": str(task.folder.resolve()),
+        "folder": None if task.folder is None else str(task.folder.resolve()),
         "methods": list(about.methods),
         "limit": limit,
         "chunk": CHUNK,

@@ -44,6 +44,8 @@ from vispa.request import Mode, check_text
 # How far a distribution's sum may be from 1: published shares are rounded to two digits.
 _ROUNDING = 0.011
 _BUILT_IN = Path(__file__).parent / "tasks.toml"
+# Where tasks of the package's own have their files.
+_SHIPPED = Path(__file__).parent
 _ITEM_FIELDS = tuple(name for name in Item.model_fields if name != "mode")
 
 
@@ -75,7 +77,8 @@ class Task(Record):
 
     Attributes:
         name: unique name.
-        file: path of the items, from the data folder or, for a task of your own, its TOML file.
+        file: path of the items, from the data folder or, for a task of your own, its TOML file; where the package has
+            it, from this module's folder.
         mode: which mode answers.
         metric: which metric judges; one of `vispa.evaluation.metrics.METRICS`.
         source: where to get the file.
@@ -137,12 +140,12 @@ class TaskStatus(Record):
 
 @cache
 def built_in_tasks() -> dict[str, Task]:
-    """The published tasks by name."""
+    """The published tasks, then those whose items ship with the package, by name."""
     return {name: Task(name=name, **entry) for name, entry in read_toml(_BUILT_IN).items()}
 
 
 def find_task(name: str | Path) -> Task:
-    """A published task by its name, or a task of your own by the path of its TOML file.
+    """A built-in task by its name, or a task of your own by the path of its TOML file.
 
     Raises:
         InputError: no such task, or a TOML file that does not describe one.
@@ -164,14 +167,19 @@ class LoadedTask:
     Attributes:
         task: the task.
         reference: by what `find_task` finds it again, wherever it is called from.
-        folder: where the data is.
+        folder: where the data is; None where it ships with the package.
         items: all of them, in the file's order.
     """
 
     task: Task
     reference: str
-    folder: Path
+    folder: Path | None
     items: tuple[Item, ...]
+
+
+def is_shipped(task: Task) -> bool:
+    """Whether a task's items come with the package, so that it needs no folder of data."""
+    return task == built_in_tasks().get(task.name) and (_SHIPPED / task.file).is_file()
 
 
 def load_task(name: str | Path, folder: Path | None = None) -> LoadedTask:
@@ -179,13 +187,16 @@ def load_task(name: str | Path, folder: Path | None = None) -> LoadedTask:
 
     Args:
         name: see `find_task`.
-        folder: where the data is; a task of your own has it beside its TOML file by default.
+        folder: where the data is; a task of your own has it beside its TOML file by default. Where the items ship with
+            the package, it is not looked at.
 
     Raises:
         InputError: unknown task; missing file, with where to get it; malformed item, with file,
             item and field.
     """
     task = find_task(name)
+    if is_shipped(task):
+        return LoadedTask(task, str(name), None, tuple(_load(task, _SHIPPED)))
     if folder is None:
         if not str(name).endswith(".toml"):
             raise InputError("folder", f"is needed for {name}.", f"Name the folder that holds {task.file}.")
@@ -195,13 +206,14 @@ def load_task(name: str | Path, folder: Path | None = None) -> LoadedTask:
 
 
 def available(folder: Path, names: Sequence[str | Path] = ()) -> list[TaskStatus]:
-    """What of the tasks is in a folder; every file that is there is read and checked.
+    """What of the tasks is in a folder or in the package; every file that is there is read and checked.
 
     Args:
         folder: where the data is.
-        names: tasks to look for; the published ones by default.
+        names: tasks to look for; the built-in ones by default.
     """
-    return [_status(find_task(name), folder) for name in names or built_in_tasks()]
+    tasks = [find_task(name) for name in names or built_in_tasks()]
+    return [_status(task, _SHIPPED if is_shipped(task) else folder) for task in tasks]
 
 
 def _status(task: Task, folder: Path) -> TaskStatus:
