@@ -66,6 +66,10 @@ class ContextError(TextError):
     """A text is longer than what a model reads."""
 
 
+class LanguageError(InputError, TextError):
+    """A text is in a language that its reader does not know; of many that are answered together, it fails alone."""
+
+
 class BankError(InputError):
     """A vector bank is damaged, or belongs to another model or taxonomy."""
 

@@ -44,7 +44,6 @@ from vispa.steering.recipe import Recipe
 from vispa.taxonomy import Taxonomy
 
 _logger = logging.getLogger(__name__)
-
 #: Called with the name of a stage, the number of things just done, and how many there are.
 Progress = Callable[[str, int, int], None]
 
@@ -180,7 +179,7 @@ class Vispa(AsyncDoors):
         self.aggregator = WrittenAggregator(reader, self.prompts.overton, self.chooser.encoder)
 
     def _encode(self, texts: Sequence[str]) -> FloatArray:
-        """Sentence embeddings [N, D], of the chooser's encoder; it is loaded when it is first needed."""
+        """Sentence embeddings [N, D], of the chooser's encoder."""
         return self.chooser.encoder.encode(texts)
 
     @property
@@ -287,6 +286,7 @@ class Vispa(AsyncDoors):
 
     def respond_one(self, request: Request, **sampling: Unpack[SamplingFields]) -> Response:
         """The answer to one request; see `respond`."""
+        self.chooser.check(request)
         (answer,) = self.respond_many([request], **sampling)
         if isinstance(answer, Failure):
             raise VispaError(answer.reason)

@@ -136,7 +136,17 @@ SELECT: tuple[Case, ...] = (
     done("select", "-", stdin="Füttern von Enten 🦆".encode(), say="0."),
     done("select", "Lying to \x1b[31m[bold]ducks[/x]\u202e", "--why", "--k", "2", say=("Lying",)),
     done("select", "?!", "--why", "--k", "1", say="0."),
-    done("select", "妈妈不吃药。" * 300, "--why", "--k", "1", "--json", say=('"why"', '"end": 1799')),
+    done(
+        "select", "妈妈不吃药。" * 300, "--language", "en", "--why", "--k", "1", "--json", say=('"why"', '"end": 1799')
+    ),
+    refused("select", "妈妈不吃药。", say=("text", "not in English", "zh", "--selector-model")),
+    refused(
+        "select", "-", stdin="Darf ich meine Oma anlügen, um sie zu trösten?".encode(), say=("not in English", "de")
+    ),
+    refused("select", "a", "--language", "de", say=("language", "reads English alone", "--selector-model")),
+    refused("select", "a", "--language", "../en", say=("language", "Choose of en, de")),
+    refused("select", "a", "--language", "", say=("language", "Choose of en, de")),
+    refused("values", "--language", "[/bold]", say=("language", "Choose of en, de")),
     refused("select", "\u200b", "--why", say="text: is empty"),
     refused("select", "a", "--why", "--k", "99", say=("k", "1 to 31")),
 )

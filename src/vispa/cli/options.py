@@ -74,6 +74,15 @@ class Selecting:
         Configurable(),
     ] = None
 
+    language: Annotated[
+        str | None,
+        typer.Option(
+            help="Of texts and of values' names: en, de, fr, es, tr, hi, zh; all but en need a multilingual "
+            "--selector-model. By default texts that are recognisably not in English are refused.",
+        ),
+        Configurable(pattern="[a-z]{2,3}"),
+    ] = None
+
     @property
     def count(self) -> Count | None:
         """`auto`, a whole number, or nothing.
@@ -93,8 +102,9 @@ class Selecting:
         return tuple(taxonomy[name].slug for name in names_argument(self.values))
 
     def loaded_taxonomy(self) -> Taxonomy:
-        """The user's own taxonomy, or the built-in one."""
-        return Taxonomy.built_in() if self.taxonomy is None else Taxonomy.load(self.taxonomy)
+        """The user's own taxonomy, or the built-in one, in the language."""
+        own = self.taxonomy
+        return Taxonomy.built_in(self.language) if own is None else Taxonomy.load(own, self.language)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vispa.records import Response
 
 _OF_SERVER = (
-    "selector", "selector_model", "taxonomy", "aggregator", "api_url", "api_key_variable", "api_timeout",
+    "selector", "selector_model", "taxonomy", "language", "aggregator", "api_url", "api_key_variable", "api_timeout",
     "api_parameters", "option_reading", "prompts",
 )  # fmt: skip
 

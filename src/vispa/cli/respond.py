@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,20 +59,22 @@ def respond(
         **setup.request_options(known),
     )
     checked(request, known)
+    setup.check_readable([text], known, request.mode)
     with progress_bars() as progress:
         vispa = setup.load(known, progress)
         answer = vispa.respond_one(request, **asdict(setup.decoding.sampling))
-    _show(answer, as_json)
+    _show(answer, as_json, known.name_of)
 
 
-def _show(answer: Response, as_json: bool) -> None:
+def _show(answer: Response, as_json: bool, name_of: Callable[[str], str] = str) -> None:
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:
-        _print(answer)
+        _print(answer, name_of)
 
 
-def _print(answer: Response) -> None:
+def _print(answer: Response, name_of: Callable[[str], str] = str) -> None:
+    """Print an answer; `name_of` tells what a value is called, by its slug."""
     from rich.table import Table
 
     table = Table(title="Selected values", title_justify="left", box=None, padding=(0, 2, 0, 0))
@@ -81,7 +83,7 @@ def _print(answer: Response) -> None:
     table.add_column("comment", overflow="fold")
     texts = {one.value: f"{_remarks(one, answer)}{one.text}" for one in answer.comments}
     for chosen in answer.values:
-        table.add_row(cell(chosen.value), f"{chosen.score:.2f}", cell(texts.get(chosen.value, "")))
+        table.add_row(cell(name_of(chosen.value)), f"{chosen.score:.2f}", cell(texts.get(chosen.value, "")))
     print_drawn(table)
     refused = [one.value for one in answer.comments if one.refused]
     for values, what in (
@@ -91,7 +93,7 @@ def _print(answer: Response) -> None:
         if values:
             print_line(f"The model {what} for {', '.join(values)}.")
     if answer.mode == "steerable":
-        _print_steerable(answer)
+        _print_steerable(answer, name_of)
     elif answer.mode == "distributional":
         _print_heading("Distribution", f" ({answer.mixture} over {len(answer.values)} values)")
         _print_bars(answer.options, answer.distribution)
@@ -124,9 +126,9 @@ def _print_made_up(sentences: Sequence[str]) -> None:
         print_line(f"- {sentence}")
 
 
-def _print_steerable(answer: SteerableResponse) -> None:
+def _print_steerable(answer: SteerableResponse, name_of: Callable[[str], str]) -> None:
     comment = answer.comments[answer.chosen]
-    _print_heading("Toward", f" {answer.target}: the comment of {comment.value}")
+    _print_heading("Toward", f" {answer.target}: the comment of {name_of(comment.value)}")
     if answer.distribution is not None:
         _print_bars(answer.options, answer.distribution)
     print_drawn(cell("Answer", "bold") + cell(f" {answer.response}"))

@@ -13,7 +13,7 @@ from vispa.cli.grouping import grouped, only
 from vispa.cli.options import AsJson
 from vispa.cli.selected import print_selected
 from vispa.cli.setup import Setup, refuse_idle
-from vispa.errors import InputError
+from vispa.errors import InputError, TextError, VispaError
 from vispa.items.reading import check_item_text, read_items
 from vispa.request import Request, check_text
 from vispa.selection import SELECTORS
@@ -27,7 +27,7 @@ _EXPLAINED = 16
 
 
 _OF_SELECTING = (
-    "k", "threshold", "diversity", "selector", "selector_model", "taxonomy", "device", "trust_remote_code",
+    "k", "threshold", "diversity", "selector", "selector_model", "taxonomy", "language", "device", "trust_remote_code",
 )  # fmt: skip
 
 
@@ -60,12 +60,14 @@ def select(
         text = text_argument(text)
         check_text(text)
         text = text.strip()
+        setup.check_readable([text], values)
+    from vispa.readers.apart import answered_apart
     from vispa.selection.choosing import Chooser
 
     with progress_bars() as progress:
         chooser = Chooser(setup.make_selector(values, progress))
 
-    def chosen(texts: list[str]) -> Sequence[tuple[Selection, ...]]:
+    def chosen(texts: Sequence[str]) -> Sequence[tuple[Selection, ...]]:
         requests = [Request(one, **setup.request_options(values)) for one in texts]
         return chooser.explain(texts, chooser.select(requests)) if why else chooser.select(requests)
 
@@ -77,9 +79,19 @@ def select(
             print_selected(text, found, values)
         return
     size = _EXPLAINED if why else _CHUNK
+    failed = 0
     with progress_bars() as progress:
         for start in range(0, len(items), size):
             chunk = items[start : start + size]
-            for item, found in zip(chunk, chosen([item.text for item in chunk]), strict=True):
-                print_json({"id": item.id, "values": [one.model_dump() for one in found]})
+            answers: list[Sequence[Selection] | TextError] = answered_apart(
+                [item.text for item in chunk], chosen, lambda error: error
+            )
+            for item, answer in zip(chunk, answers, strict=True):
+                if isinstance(answer, TextError):
+                    failed += 1
+                    print_json({"id": item.id, "error": str(answer)})
+                else:
+                    print_json({"id": item.id, "values": [one.model_dump() for one in answer]})
             progress("selecting", len(chunk), len(items))
+    if failed:
+        raise VispaError(f"{failed:,} of {len(items):,} texts have no values; their lines say why (`error`).")

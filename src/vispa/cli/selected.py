@@ -33,14 +33,17 @@ def print_selected(text: str, selected: Sequence[Selection], taxonomy: Taxonomy)
         selected: its values, `vispa.selection.explaining.Explained` where words are to be shown.
         taxonomy: the values.
     """
+    from rich.cells import cell_len, set_cell_size
+
     from vispa.selection.explaining import Explained
     from vispa.selection.sides import side_in_words
 
     sides = [side_in_words(one, taxonomy[one.value]) for one in selected]
-    slugs, verbs = (max(map(len, column)) for column in ([one.value for one in selected], sides))
+    names = [taxonomy.name_of(one.value) for one in selected]
+    widest, verbs = (max(map(cell_len, column)) for column in (names, sides))
     shaded = shows_styles()
-    for one, side in zip(selected, sides, strict=True):
-        line = f"{one.score:.3f}  {one.value:<{slugs}}  {side:<{verbs}}"
+    for one, name, side in zip(selected, names, sides, strict=True):
+        line = f"{one.score:.3f}  {set_cell_size(name, widest)}  {side:<{verbs}}"
         if not isinstance(one, Explained):
             print_line(line.rstrip())
         elif shaded:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,12 +104,26 @@ class Setup:
         if selecting.k is None and selecting.values is None and len(taxonomy) < DEFAULT_K:
             print_note(f"vispa: the taxonomy has {len(taxonomy)} values; all of them take part.")
         selecting.named(taxonomy)
+        self.check_readable((), taxonomy)
         self.loaded_recipe()
         if not SHORTEST_TIMEOUT <= reading.api_timeout <= LONGEST_TIMEOUT:
             advice = f"Give a number of seconds from {SHORTEST_TIMEOUT} to {LONGEST_TIMEOUT:g}."
             raise InputError("--api-timeout", f"is {reading.api_timeout}.", advice)
         self.parsed_parameters()
         return taxonomy
+
+    def check_readable(self, texts: Sequence[str], taxonomy: Taxonomy, mode: Mode = "overton") -> None:
+        """Refuse a language that the selector does not read; see `vispa.selection.languages.check_english`."""
+        selecting = self.selecting
+        if self.selects(mode) and SELECTORS[selecting.selector].english_only(selecting.selector_model):
+            from vispa.selection.languages import check_english
+
+            check_english(texts, taxonomy.language)
+
+    def selects(self, mode: Mode) -> bool:
+        """Whether values are selected, and not all named."""
+        weighed = mode == "distributional" and self.reading.weights not in ("mean", "relevance")
+        return self.selecting.values is None and not weighed
 
     def loaded_recipe(self) -> Recipe | RecipeName | None:
         """The recipe of the user's file, or its word, if there is one."""
@@ -164,7 +178,7 @@ class Setup:
             found |= dict.fromkeys(own, "without --aggregator api:MODEL")
         if self.selecting.values is not None:
             found |= dict.fromkeys(("k", "threshold", "diversity"), "with --values, which leaves nothing to select")
-        elif mode == "distributional" and self.reading.weights not in ("mean", "relevance"):
+        elif not self.selects(mode):
             found |= dict.fromkeys(("k", "threshold", "diversity"), "with --weights that name the values")
         if self.decoding.temperature == 0:
             found["top_p"] = "at --temperature 0, which takes the likeliest token"

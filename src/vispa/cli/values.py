@@ -17,18 +17,20 @@ from vispa.taxonomy import Taxonomy, Value
 def values(
     name: Annotated[str | None, typer.Argument(metavar="[SLUG]", help="Show one value (slug, label or alias).")] = None,
     *,
-    selecting: Annotated[Selecting, only("taxonomy")],
+    selecting: Annotated[Selecting, only("taxonomy", "language")],
     as_json: AsJson = False,
 ) -> None:
     """List the values, or show one with its definition and pairs.
 
     Example: `vispa values ubuntu`
+
+    In another language: `vispa values --language de`
     """
     loaded = selecting.loaded_taxonomy()
     if name is not None:
-        _show(loaded, loaded[name], as_json)
+        _show(loaded, loaded.shown(name), as_json)
     elif as_json:
-        print_json([asdict(value) for value in loaded.values])
+        print_json([asdict(loaded.shown(slug)) for slug in loaded])
     else:
         _list(loaded)
 
@@ -43,7 +45,9 @@ def _list(taxonomy: Taxonomy) -> None:
                 print_line()
             print_line(family)
         mark = "  (avoided)" if value.polarity == "avoid" else ""
-        print_line(f"  {value.slug:<{width}}  {value.definition}{mark}")
+        shown = taxonomy.shown(value.slug)
+        label = "" if shown is value else f"{shown.label}: "
+        print_line(f"  {value.slug:<{width}}  {label}{shown.definition}{mark}")
 
 
 def _show(taxonomy: Taxonomy, value: Value, as_json: bool) -> None:

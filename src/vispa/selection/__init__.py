@@ -19,10 +19,13 @@ class SelectorKind:
     Attributes:
         make: a selector that is ready to select.
         idle: names of settings that change nothing.
+        english_only: whether it reads English alone, by the name of its model (None for its default); see
+            `vispa.selection.selector.MonolingualSelector`.
     """
 
     make: Callable[[Taxonomy, SelectorSettings], Selector]
     idle: tuple[str, ...] = ()
+    english_only: Callable[[str | None], bool] = lambda model: False
 
 
 def _embedding(taxonomy: Taxonomy, settings: SelectorSettings) -> Selector:
@@ -49,11 +52,23 @@ def _both(taxonomy: Taxonomy, settings: SelectorSettings) -> Selector:
     return make(taxonomy, settings, joint=True)
 
 
+def _embedding_english(model: str | None) -> bool:
+    from vispa.selection.embedding import reads_english_only
+
+    return reads_english_only(model)
+
+
+def _nli_english(model: str | None) -> bool:
+    from vispa.selection.nli import DEFAULT_NLI_MODEL
+
+    return model in (None, DEFAULT_NLI_MODEL)
+
+
 #: Every kind of selector by its name.
 SELECTORS: Mapping[str, SelectorKind] = {
     # Sentence embeddings are computed where they are.
-    "embedding": SelectorKind(_embedding, idle=("device", "trust_remote_code")),
-    "nli": SelectorKind(_nli),
+    "embedding": SelectorKind(_embedding, idle=("device", "trust_remote_code"), english_only=_embedding_english),
+    "nli": SelectorKind(_nli, english_only=_nli_english),
     "model": SelectorKind(_language_model),
-    "both": SelectorKind(_both),
+    "both": SelectorKind(_both, english_only=lambda model: True),
 }

@@ -15,6 +15,7 @@ from vispa.request import Count, Request, check_diversity, check_threshold, reso
 from vispa.selection.covering import covering
 from vispa.selection.diversity import checked_similarity, definition_similarity, marginally_relevant
 from vispa.selection.embedding import EmbeddingSelector
+from vispa.selection.languages import check_readable
 from vispa.selection.selector import ModelReadingSelector, Selector, StanceSelector
 from vispa.taxonomy import Taxonomy
 
@@ -69,11 +70,25 @@ class Chooser:
 
         Args:
             requests: checked ones, whose values are slugs (`vispa.modes.checking.checked`).
+
+        Raises:
+            LanguageError: values are to be selected for a text in a language that the selector does not read.
         """
+        for request in requests:
+            self.check(request)
         texts = [request.text for request in requests]
         scores, stances = self.scores(texts), self.stances(texts)
         sides = [None] * len(texts) if stances is None else stances
         return [self._selected(*one) for one in zip(requests, scores, sides, strict=True)]
+
+    def check(self, request: Request) -> None:
+        """Refuse a text that the selector cannot read, where values are to be selected for it.
+
+        Raises:
+            InputError, LanguageError: see `vispa.selection.languages.check_readable`.
+        """
+        if not request.values:
+            check_readable(self.selector, [request.text])
 
     def _selected(self, request: Request, row: FloatArray, promotes: FloatArray | None) -> tuple[Selection, ...]:
         if not request.values:

@@ -8,7 +8,7 @@ from threading import local
 
 import numpy as np
 
-from vispa.models.encoder import Encoder, FloatArray, load_encoder
+from vispa.models.encoder import BUNDLED, Encoder, FloatArray, load_encoder
 from vispa.models.sources.progress import Progress
 from vispa.selection.adapted import ADAPTED, load_adapted
 from vispa.selection.head import LinearHead
@@ -54,6 +54,11 @@ class EmbeddingSelector:
         The adaptation puts values near each other that are at stake in the same texts.
         """
         return self._encoder_name != ADAPTED
+
+    @property
+    def english_only(self) -> bool:
+        """See `MonolingualSelector`: the bundled encoder does; of others nothing is known."""
+        return reads_english_only(self._encoder_name)
 
     @property
     def head(self) -> LinearHead:
@@ -104,6 +109,11 @@ class EmbeddingSelector:
         elif progress is not None:
             progress(len(texts))
         return vectors
+
+
+def reads_english_only(encoder: str | None) -> bool:
+    """Whether an encoder, by its name, is the bundled one, which reads English alone; None is the default."""
+    return encoder in (None, ADAPTED, BUNDLED)
 
 
 def make(taxonomy: Taxonomy, settings: SelectorSettings) -> EmbeddingSelector:

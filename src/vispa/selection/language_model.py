@@ -110,6 +110,11 @@ class LanguageModelSelector(EmbeddingSelector):
         """Activations do not: they hold how a text is written as much as what it says."""
         return False
 
+    @property
+    def english_only(self) -> bool:
+        """See `MonolingualSelector`: the adapted encoder does; which languages the model knows is its user's affair."""
+        return self._joint
+
     def read_with(self, loaded: LoadedModel) -> None:
         """Read this model, unless another one was named."""
         if self._settings.model is None and self._encoder is None:

@@ -73,6 +73,8 @@ class NliSelector:
         if "{label}" not in template:
             raise InputError("template", f"{template!r} names no value.", "Write {label} where the label goes.")
         self.taxonomy, self.name = taxonomy, f"nli:{model}"
+        #: See `MonolingualSelector`: of other models nothing is known.
+        self.english_only = model == DEFAULT_NLI_MODEL
         folder = cache_folder() / "nli" if cache == "default" else cache
         self.classifier = NliClassifier(
             model,

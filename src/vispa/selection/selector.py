@@ -50,6 +50,16 @@ class ModelReadingSelector(Selector, Protocol):
 
 
 @runtime_checkable
+class MonolingualSelector(Selector, Protocol):
+    """A selector that says whether it reads English alone; others are asked about texts in any language."""
+
+    @property
+    def english_only(self) -> bool:
+        """Whether what it gives for a text in another language means nothing."""
+        ...
+
+
+@runtime_checkable
 class StanceSelector(Selector, Protocol):
     """A selector that also says on which side of each value a text's situation is; not all do."""
 

@@ -40,7 +40,8 @@ def value_routes(service: Service) -> APIRouter:
     @router.get("/values")
     def values() -> list[dict[str, Any]]:
         """All values."""
-        return [asdict(value) for value in service.pipeline.taxonomy.values]
+        taxonomy = service.pipeline.taxonomy
+        return [asdict(taxonomy.shown(slug)) for slug in taxonomy]
 
     @router.get("/values/{name}")
     def value(name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from vispa.errors import InputError, TaxonomyError, check_choice
 from vispa.taxonomy.pairs import ContrastivePair, read_pairs
-from vispa.taxonomy.value import Value
+from vispa.taxonomy.value import Names, Value
 
 BUILT_IN = Path(__file__).parent
 PUBLISHED_SUFFIX = "_context_controlled.csv"
@@ -22,7 +22,9 @@ PUBLISHED_SUFFIX = "_context_controlled.csv"
 class Taxonomy:
     """Values in a fixed order, found by slug, label or alias.
 
-    Pairs are read from disk when they are first asked for.
+    Pairs are read from disk when they are first asked for. A taxonomy in another language than English has names and
+    definitions for readers in it (`shown`), and is found by them too; what models and encoders read (values, pairs)
+    is the same, and so is its fingerprint.
 
     Example:
         >>> taxonomy = Taxonomy.built_in()
@@ -32,38 +34,63 @@ class Taxonomy:
         100
     """
 
-    def __init__(self, values: Iterable[Value], pair_files: Mapping[str, Path]) -> None:
+    def __init__(
+        self,
+        values: Iterable[Value],
+        pair_files: Mapping[str, Path],
+        language: str | None = None,
+        names: Mapping[str, Names] | None = None,
+    ) -> None:
         """Use `Taxonomy.built_in()` or `Taxonomy.load(path)` instead, as a rule."""
         self._values = {value.slug: value for value in values}
         self._pair_files = dict(pair_files)
+        #: Of texts and of names for readers, such as `de`; None where nobody said.
+        self.language = language
+        self._names = {slug: told for slug, told in (names or {}).items() if slug in self._values}
         self._pairs: dict[str, tuple[ContrastivePair, ...]] = {}
 
     # ---------------------------------------------------------------- making
 
     @classmethod
-    def built_in(cls) -> Taxonomy:
-        """The 31 values of the paper (section 3.1) with 100 authored pairs each."""
-        return cls._load_own(BUILT_IN)
+    def built_in(cls, language: str | None = None) -> Taxonomy:
+        """The 31 values of the paper (section 3.1) with 100 authored pairs each.
+
+        Args:
+            language: of names for readers: en, or one of `vispa.taxonomy.languages.built_in_languages`.
+
+        Raises:
+            InputError: there are no names in that language.
+
+        Example:
+            >>> Taxonomy.built_in(language="fr").shown("benevolence").label
+            'bienveillance'
+        """
+        return cls._load_own(BUILT_IN, language)
 
     @classmethod
-    def load(cls, path: str | Path) -> Taxonomy:
+    def load(cls, path: str | Path, language: str | None = None) -> Taxonomy:
         """Read a taxonomy from a folder, with all its pairs.
 
         Two layouts are read: `values.toml` beside a folder `pairs/` with `{slug}.csv` (this
         package's own), and a folder of `{slug}_context_controlled.csv` files (the published
         pairs; what is known of a built-in slug is filled in).
 
+        Args:
+            path: of the folder.
+            language: of names for readers, which stand in `values.LANGUAGE.toml`; none are needed for `en`.
+
         Raises:
+            InputError: there are no names in that language.
             TaxonomyError: the folder or a file in it cannot be used; the message names it.
         """
         folder = Path(path)
         if not folder.is_dir():
             raise TaxonomyError(str(folder), "is not a folder.", "Name a folder with values.toml or published pairs.")
         if (folder / "values.toml").exists():
-            return cls._load_own(folder)._read_all_pairs()
+            return cls._load_own(folder, language)._read_all_pairs()
         published = sorted(folder.glob("*" + PUBLISHED_SUFFIX))
         if published:
-            return cls._load_published(published)._read_all_pairs()
+            return cls._load_published(published, language)._read_all_pairs()
         raise TaxonomyError(
             str(folder),
             f"holds neither values.toml nor *{PUBLISHED_SUFFIX}.",
@@ -71,7 +98,8 @@ class Taxonomy:
         )
 
     @classmethod
-    def _load_own(cls, folder: Path) -> Taxonomy:
+    def _load_own(cls, folder: Path, language: str | None = None) -> Taxonomy:
+        from vispa.taxonomy.languages import read_names
         from vispa.taxonomy.values_file import read_values
 
         path = folder / "values.toml"
@@ -82,15 +110,16 @@ class Taxonomy:
                 raise TaxonomyError(
                     str(file), "is missing.", f"Add the pairs of {slug}, or remove it from values.toml."
                 )
-        taxonomy = cls(values, files)
+        taxonomy = cls(values, files, language, read_names(folder, language, tuple(files)))
         taxonomy._check_names({slug: f"{path} [{slug}]" for slug in files})
         return taxonomy
 
     @classmethod
-    def _load_published(cls, files: list[Path]) -> Taxonomy:
+    def _load_published(cls, files: list[Path], language: str | None = None) -> Taxonomy:
         from vispa.taxonomy.values_file import checked_slug
 
-        known = {_key(value.slug): value for value in cls.built_in().values}
+        built_in = cls.built_in(language)
+        known = {_key(value.slug): value for value in built_in.values}
         values: list[Value] = []
         pair_files: dict[str, Path] = {}
         for file in files:
@@ -101,7 +130,7 @@ class Taxonomy:
                 raise _same_value(pair_files[value.slug], file)
             values.append(value)
             pair_files[value.slug] = file
-        taxonomy = cls(values, pair_files)
+        taxonomy = cls(values, pair_files, language, built_in._names)
         taxonomy._check_names({slug: str(file) for slug, file in pair_files.items()})
         return taxonomy
 
@@ -153,6 +182,20 @@ class Taxonomy:
         """All values in order."""
         return tuple(self._values.values())
 
+    def shown(self, name: str) -> Value:
+        """A value with label and definition in the taxonomy's language, as readers are shown it.
+
+        Raises:
+            InputError: there is no such value.
+        """
+        value = self[name]
+        told = self._names.get(value.slug)
+        return value if told is None else replace(value, label=told.label, definition=told.definition)
+
+    def name_of(self, slug: str) -> str:
+        """What a reader is shown for a value: its slug, before it the label where there is one in another language."""
+        return f"{self._names[slug].label} ({slug})" if slug in self._names else slug
+
     def pairs(self, name: str) -> tuple[ContrastivePair, ...]:
         """The contrastive pairs of a value, as they are in its file."""
         slug = self[name].slug
@@ -161,8 +204,8 @@ class Taxonomy:
         return self._pairs[slug]
 
     def record(self, name: str) -> dict[str, Any]:
-        """A value with its pairs, as JSON can say it."""
-        return {**asdict(self[name]), "pairs": [asdict(pair) for pair in self.pairs(name)]}
+        """A value as readers are shown it, with its pairs, as JSON can say it."""
+        return {**asdict(self.shown(name)), "pairs": [asdict(pair) for pair in self.pairs(name)]}
 
     def has_pairs(self, name: str) -> bool:
         """Whether there is a file of contrastive pairs for a value."""
@@ -187,7 +230,7 @@ class Taxonomy:
         if polarity == "own":
             return self
         values = [replace(value, polarity="promote") for value in self._values.values()]
-        return Taxonomy(values, self._pair_files)
+        return Taxonomy(values, self._pair_files, self.language, self._names)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -205,6 +248,8 @@ class Taxonomy:
         for value in self._values.values():
             for name in (value.slug, value.label, *value.aliases):
                 names[_key(name)] = value.slug
+        for slug, told in self._names.items():
+            names.setdefault(_key(told.label), slug)
         return names
 
 

@@ -33,3 +33,16 @@ class Value:
     source: str = ""
     polarity: Polarity = "promote"
     aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a value is called in another language than English.
+
+    Attributes:
+        label: words that name the value.
+        definition: one or two sentences.
+    """
+
+    label: str
+    definition: str

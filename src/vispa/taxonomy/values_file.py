@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -39,15 +39,21 @@ def _name(text: str) -> str:
 
 Name = Annotated[str, Field(max_length=100), AfterValidator(_name)]
 Prose = Annotated[str, Field(max_length=2000), AfterValidator(_prose)]
+Fields = TypeVar("Fields", bound=FileModel)
 Remark = Annotated[str, Field(max_length=2000), AfterValidator(lambda text: text and _prose(text))]
 
 
-class ValueFields(FileModel):
-    """What a table of `values.toml` says; see `vispa.taxonomy.Value`."""
+class NameFields(FileModel):
+    """What a table of `values.LANGUAGE.toml` says; see `vispa.taxonomy.value.Names`."""
 
     label: Name
-    family: Name
     definition: Prose
+
+
+class ValueFields(NameFields):
+    """What a table of `values.toml` says; see `vispa.taxonomy.Value`."""
+
+    family: Name
     theory: Remark = ""
     source: Remark = ""
     polarity: Polarity = "promote"
@@ -63,15 +69,24 @@ def read_values(path: Path) -> list[Value]:
     Raises:
         TaxonomyError: unreadable, no TOML, no value or too many, or a value that cannot be; names table and field.
     """
-    try:
-        table = read_toml(path)
-    except InputError as error:
-        raise TaxonomyError(error.field, error.problem, error.advice) from error
+    table = read_tables(path)
     if not table:
         raise TaxonomyError(str(path), "defines no value.", "Add a table such as [benevolence].")
     if len(table) > MAX_VALUES:
         raise TaxonomyError(str(path), f"defines {len(table):,} values.", f"Define at most {MAX_VALUES:,}.")
     return [_value(path, slug, fields) for slug, fields in table.items()]
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """A TOML file of a taxonomy.
+
+    Raises:
+        TaxonomyError: unreadable, or no TOML.
+    """
+    try:
+        return read_toml(path)
+    except InputError as error:
+        raise TaxonomyError(error.field, error.problem, error.advice) from error
 
 
 def checked_slug(slug: str, place: str) -> str:
@@ -89,8 +104,16 @@ def checked_slug(slug: str, place: str) -> str:
 
 def _value(path: Path, slug: str, fields: Any) -> Value:
     checked_slug(slug, str(path))
+    return Value(slug=slug, **checked_fields(ValueFields, path, slug, fields).model_dump())
+
+
+def checked_fields(model: type[Fields], path: Path, slug: str, fields: Any) -> Fields:
+    """The table of a value.
+
+    Raises:
+        TaxonomyError: it is none, or a field cannot be.
+    """
     place = f"{path} [{slug}]"
     if not isinstance(fields, dict):
         raise TaxonomyError(place, "is not a table.", f"Write [{slug}] and its fields below it.")
-    found = validated(ValueFields, fields, place, error=TaxonomyError)
-    return Value(slug=slug, **found.model_dump())
+    return validated(model, fields, place, error=TaxonomyError)
