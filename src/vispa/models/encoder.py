@@ -154,7 +154,8 @@ class SentenceTransformersEncoder:
                 "Install vispa[sentence-transformers].",
             ) from error
         try:
-            self._model = SentenceTransformer(name)
+            with quietly():
+                self._model = SentenceTransformer(name)
         except Exception as error:
             raise ModelError(
                 "encoder", f"{name} cannot be loaded: {first_line(error)}.", "Check the name or path."
