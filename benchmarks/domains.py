@@ -71,7 +71,7 @@ class Named:
 
 def named_situations(domain: str, limit: int | None = None) -> list[Named]:
     """A domain's situations that have names which are not at stake."""
-    rows = [entry.value for entry in json_entries(SHIPPED / f"{domain}.jsonl")]
+    rows = [entry.value for entry in json_entries(SHIPPED / f"{domain}.json")]
     found = (Named(row["situation"], tuple(row["vrd"]), tuple(row["not_at_stake"])) for row in rows)
     return [one for one in found if one.foreign][:limit]
 

@@ -127,8 +127,7 @@ def test_items_hold_what_is_left(tmp_path):
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_the_package_ships_what_the_readings_come_to(written, domain):
     for name, rows in assembled(written[domain], left_out(domain)).files(domain).items():
-        lines = (suites.SHIPPED / name).read_text(encoding="utf-8").splitlines()
-        assert [json.loads(line) for line in lines] == json.loads(json.dumps(rows)), name
+        assert json.loads((suites.SHIPPED / name).read_text(encoding="utf-8")) == json.loads(json.dumps(rows)), name
     assert left_out(domain) <= {*written[domain].situations, *written[domain].questions}
 
 
@@ -137,7 +136,7 @@ def test_suites_are_as_large_and_varied_as_they_say(domain):
     overton, steerable, survey, values = (load_task(f"domains/{domain}{end}").items for end in domains.TASKS.values())
     assert len(overton) >= 79 and len(survey) >= 39 and len(steerable) > 220 and len(values) > 220
     assert all(2 <= len(item.vrd) <= 6 for item in overton)
-    rows = [json.loads(line) for line in (suites.SHIPPED / f"{domain}.jsonl").read_text().splitlines()]
+    rows = json.loads((suites.SHIPPED / f"{domain}.json").read_text(encoding="utf-8"))
     both = sum({"+", "-"} <= set(row["sides"]) for row in rows)
     assert both >= 0.75 * len(rows)
     # No answer is so common that always giving it does well.
@@ -220,7 +219,7 @@ def test_an_own_task_of_the_same_name_is_not_the_packages(tmp_path):
     known = built_in_tasks()["domains/law"].model_dump(exclude={"description"})
     assert not is_shipped(Task(**known, description="mine"))
     (tmp_path / "law.toml").write_text(
-        'name = "domains/law"\nfile = "domains/law.jsonl"\nmode = "overton"\nmetric = "coverage"\n'
+        'name = "domains/law"\nfile = "domains/law.json"\nmode = "overton"\nmetric = "coverage"\n'
         'source = "me"\nlicence = "none"\n'
     )
     with pytest.raises(InputError, match="is missing"):
@@ -228,7 +227,7 @@ def test_an_own_task_of_the_same_name_is_not_the_packages(tmp_path):
 
 
 def test_a_folder_is_not_looked_at(tmp_path):
-    (tmp_path / "care.jsonl").write_text("no item")
+    (tmp_path / "care.json").write_text("no item")
     assert load_task("domains/care", tmp_path).items == load_task("domains/care").items
     (found,) = available(tmp_path, ["domains/care"])
     assert found.problem is None and found.is_published and found.path is not None

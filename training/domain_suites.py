@@ -140,10 +140,10 @@ class Suite:
     def files(self, domain: str) -> dict[str, list[dict[str, Any]]]:
         """Name of each file → its rows."""
         return {
-            f"{domain}.jsonl": self.overton,
-            f"{domain}-steerable.jsonl": self.steerable,
-            f"{domain}-survey.jsonl": self.survey,
-            f"{domain}-values.jsonl": self.values,
+            f"{domain}.json": self.overton,
+            f"{domain}-steerable.json": self.steerable,
+            f"{domain}-survey.json": self.survey,
+            f"{domain}-values.json": self.values,
         }
 
 
@@ -221,8 +221,8 @@ def main() -> None:
         suite = assembled(written, left_out(domain))
         for name, rows in suite.files(domain).items():
             with replacing(SHIPPED / name) as temporary:
-                lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
-                temporary.write_text("".join(lines), encoding="utf-8")
+                lines = ",\n".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
+                temporary.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
         print(f"{domain}: {dropped(written, suite)}")
 
 
