@@ -124,6 +124,22 @@ def test_an_evaluation_over_ray_has_the_records_of_one_process(tmp_path: Path) -
         assert (tmp_path / "many" / name).read_bytes() == (tmp_path / "one" / name).read_bytes(), name
 
 
+def test_a_cluster_that_does_not_start_at_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def late(*_: object, **__: object) -> None:
+        tried.append(1)
+        if len(tried) != 2:
+            raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", late)
+    workers._start()
+    assert len(tried) == 2
+    with pytest.raises(VispaError, match="no local cluster could be started"):
+        workers._start()
+    assert len(tried) == 5
+
+
 def test_options_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     items = tmp_path / "items.txt"
     items.write_text("Feeding ducks\n", encoding="utf-8")

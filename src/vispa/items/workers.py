@@ -23,6 +23,8 @@ A = TypeVar("A")
 RETRIES = 3
 #: How many chunks for each worker may be answered while an earlier one is not.
 _AHEAD = 4
+#: How often a local cluster is tried to start.
+_STARTS = 3
 #: Objects that wait between processes, in bytes: a chunk's requests and answers are small.
 _OBJECT_STORE = 200 * 2**20
 
@@ -228,18 +230,37 @@ def _connect(address: str, count: int | None) -> int:
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address == "local":
+        cores = os.cpu_count() or 1
+        # Workers may share a core: places are counted so that there is one for each.
+        _start(num_cpus=max(cores, count or 1), object_store_memory=_OBJECT_STORE, include_dashboard=False, **quiet)
+        return cores
     try:
-        if address == "local":
-            cores = os.cpu_count() or 1
-            # Workers may share a core: places are counted so that there is one for each.
-            places = max(cores, count or 1)
-            ray.init("local", num_cpus=places, object_store_memory=_OBJECT_STORE, include_dashboard=False, **quiet)
-            return cores
         ray.init(address, **quiet)
-        return int(ray.cluster_resources().get("CPU", 1))
     except (ConnectionError, ValueError, RuntimeError) as error:
         advice = "Give the address of a running cluster (`ray start --head` prints it), auto, or local."
         raise InputError("--ray", f"{address!r} cannot be reached: {first_line(error)}.", advice) from error
+    return int(ray.cluster_resources().get("CPU", 1))
+
+
+def _start(**how: Any) -> None:
+    """Begin a cluster; Ray waits half a minute for its own processes, which is short on a busy machine.
+
+    Raises:
+        VispaError: it does not start.
+    """
+    import ray
+
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init("local", **how)
+            return
+        except Exception as error:
+            # Ray has no kind of its own for this.
+            ray.shutdown()
+            if not left:
+                problem = f"no local cluster could be started ({first_line(error)})"
+                raise VispaError(f"--ray: {problem}. Try again when the machine is less busy.") from error
 
 
 def _plain(error: Exception) -> Exception:
