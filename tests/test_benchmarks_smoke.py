@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import published_procedure as published
-from benchmarks import ray_scale, serving
+from benchmarks import ray_scale, serving, update_speed
 from benchmarks.measure import Spread, Timer, Times, in_new_process, peak_allocation, peak_resident
 from benchmarks.steering_speed.__main__ import PARTS, main
 from benchmarks.steering_speed.memory import measure_memory
@@ -184,3 +184,9 @@ def test_workers_over_ray_write_what_one_process_does(capsys: pytest.CaptureFixt
     found = ray_scale.main(["--items", "33", "--workers", "1", "--kill", "0", "--k", "1", "--tokens", "2"])
     assert found["ray / one process"].median > 0
     assert "33 items, each once, the same bytes" in capsys.readouterr().out
+
+
+def test_an_update_gives_the_bytes_of_a_full_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    ratio = update_speed.main(["--pairs", "2", "--rounds", "1"])
+    assert ratio.median > 0
+    assert "the same bytes: True" in capsys.readouterr().out

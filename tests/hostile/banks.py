@@ -222,6 +222,9 @@ MODEL: tuple[Case, ...] = (
         refused("fit", File("m" if name != "gguf" else "m.gguf", f"model-{name}"), loads=True, say=("model", *words))
         for name, (_, words) in MODELS.items()
     ),
+    refused("fit", "embedded", "--earlier", "x", say=("--earlier", "--update")),
+    refused("fit", "embedded", "--update", "--force", say=("--force", "--update")),
+    refused("fit", "embedded", "--update", "--earlier", "\x1b[31m/../x", say=("is no file",)),
     refused("fit", "", loads=True, say=("model",)),
     refused("fit", "/nowhere", loads=True, say=("/nowhere", "is not a folder")),
     refused("fit", "../../x/y", loads=True, say=("../../x/y", "is not a folder")),

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from vispa.readers.base import Failure
     from vispa.records import Response
     from vispa.request import Request
+    from vispa.study.value_use import UseOverTime
+
+# So many values are printed; --json gives all.
+_SHOWN = 6
 
 
 @grouped
@@ -121,12 +125,30 @@ def _work(setup: Setup, options: dict[str, Any], threads: int) -> Work[Response 
 
 def _report(found: BatchSummary, as_json: bool) -> None:
     """Print what was done; end with exit code 1 where items have no answer."""
+    from vispa.study.value_use import over_time, read_uses
+
+    use = over_time(read_uses(Path(found.output)))
     if as_json:
-        print_json(asdict(found))
+        print_json({**asdict(found), "value_use": asdict(use)})
     else:
         print_line("  ".join(f"{name.replace('_', ' ')}: {figure}" for name, figure in asdict(found).items()))
+        _print_use(use)
     if found.failed:
         raise VispaError(
             f"{found.output}: {found.failed:,} of {found.items:,} items have no answer; their lines say why (`error`). "
             "Repeat the command to ask them again."
+        )
+
+
+def _print_use(use: UseOverTime) -> None:
+    """Which values the answers use, and whether that changed from the first half of them to the second."""
+    if not use.shares:
+        return
+    shown = [f"{value} {share:.0%}" for value, share in list(use.shares.items())[:_SHOWN]]
+    print_line(f"value use: {', '.join(shown)}{', …' if len(use.shares) > _SHOWN else ''}")
+    if use.halves is not None:
+        alarm = "; it drifts: see `vispa drift`" if use.halves.is_alarming else ""
+        print_line(
+            f"distance of the second half's from the first's: {use.halves.distance:.3f} "
+            f"(alarm level {use.halves.alarm_level:.3f}){alarm}"
         )

@@ -21,6 +21,7 @@ from vispa.cli import (
     config,
     data,
     doctor,
+    drift,
     evaluate,
     fit,
     inspect,
@@ -90,6 +91,7 @@ app.command("data")(data.data)
 app.command("eval")(evaluate.evaluate)
 app.command("config")(config.config)
 app.command("compare")(compare.compare)
+app.command("drift")(drift.drift)
 app.add_typer(bank.app, name="bank")
 app.add_typer(taxonomy.app, name="taxonomy")
 app.add_typer(models.app, name="models")

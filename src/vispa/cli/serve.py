@@ -39,6 +39,12 @@ def serve(
         float, typer.Option(help="Time that running requests are given on SIGTERM.", min=0, max=3_600)
     ] = 30.0,
     log_texts: Annotated[bool, typer.Option("--log-texts", help="Write what is asked into the log.")] = False,
+    drift_window: Annotated[
+        int, typer.Option(help="Last answers whose values are compared with earlier ones'.", min=20, max=100_000)
+    ] = 200,
+    drift_reference: Annotated[
+        Path | None, typer.Option(help="Records of `vispa batch` to compare with; else the first answers.")
+    ] = None,
     *,
     setup: Annotated[Setup, without(*_OF_REQUESTS)],
 ) -> None:
@@ -57,10 +63,12 @@ def serve(
     from vispa.serving.keys import Keys
     from vispa.serving.service import Service
     from vispa.serving.settings import ServerSettings
+    from vispa.study.value_use import read_uses
 
     settings = ServerSettings(
         Keys.load(keys_file), origins=tuple(cors_origin or ()), concurrency=concurrency, max_new_tokens=max_tokens,
-        timeout=request_seconds, drain_seconds=drain_seconds, log_texts=log_texts,
+        timeout=request_seconds, drain_seconds=drain_seconds, log_texts=log_texts, drift_window=drift_window,
+        drift_reference=() if drift_reference is None else read_uses(drift_reference),
     )  # fmt: skip
     idle = setup.idle("distributional")
     refuse_idle(context, {name: why for name, why in idle.items() if name.startswith("api_")})

@@ -22,3 +22,9 @@ def cache_folder() -> Path:
 def banks_folder() -> Path:
     """Where the cached banks of vectors are."""
     return cache_folder() / "banks"
+
+
+def cached_banks() -> list[Path]:
+    """The files of the cached banks, by name; those that are being written are left out."""
+    folder = banks_folder()
+    return sorted(path for path in folder.glob("*.safetensors") if path.is_file() and not path.name.startswith("."))

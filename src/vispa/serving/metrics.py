@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from vispa.generation.scheduling import Load
 from vispa.live.calls import Call
+from vispa.serving.value_use import UseMonitor
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 class Metrics:
-    """The figures of one server."""
+    """The figures of one server.
 
-    def __init__(self) -> None:
+    Args:
+        uses: watches the values of its answers.
+    """
+
+    def __init__(self, uses: UseMonitor) -> None:
+        self.uses = uses
         self.registry = CollectorRegistry()
         registry = self.registry
         self._requests = Counter("vispa_requests_total", "Requests.", ("route", "status"), registry=registry)
@@ -37,6 +43,11 @@ class Metrics:
         self._faults = Gauge("vispa_engine_faults", "Faults after which the engine started anew.", registry=registry)
         self._waiting = Gauge("vispa_rows_waiting", "Rows that wait for a place in the batch.", registry=registry)
 
+        self._drift = Gauge(
+            "vispa_value_drift", "Distance of the last answers' values from the reference's.", registry=registry
+        )
+        self._alarm = Gauge("vispa_value_drift_alarm_level", "Distance that chance seldom exceeds.", registry=registry)
+
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request that has ended."""
         self._requests.labels(route, str(status)).inc()
@@ -46,13 +57,15 @@ class Metrics:
         """Count the time to a first token."""
         self._first.observe(seconds)
 
-    def call(self, call: Call, values: Iterable[str]) -> None:
-        """Count what a call took, and the values of its answers."""
+    def call(self, call: Call, answers: Iterable[Collection[str]]) -> None:
+        """Count what a call took, and the values of each of its answers."""
         self._rows.inc(call.rows)
         self._tokens.labels("prompt").inc(call.prompt_tokens)
         self._tokens.labels("generated").inc(call.generated_tokens)
-        for value in values:
-            self._values.labels(value).inc()
+        for values in answers:
+            self.uses.add(values)
+            for value in values:
+                self._values.labels(value).inc()
 
     def page(self, running: int, load: Load | None) -> bytes:
         """All figures, as Prometheus reads them.
@@ -62,6 +75,8 @@ class Metrics:
             load: of the scheduler; None before there is one.
         """
         self._running.set(running)
+        self._drift.set(self.uses.distance)
+        self._alarm.set(self.uses.alarm_level)
         if load is not None:
             self._waiting.set(load.waiting)
             self._writing.set(load.running)

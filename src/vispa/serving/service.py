@@ -27,6 +27,7 @@ from vispa.serving.faults import Refusal, failure_refusal
 from vispa.serving.memory import Memory
 from vispa.serving.metrics import Metrics
 from vispa.serving.settings import ServerSettings
+from vispa.serving.value_use import UseMonitor
 from vispa.steering.pointing import TokenReader
 
 _logger = logging.getLogger(__name__)
@@ -58,8 +59,8 @@ class Service:
         self.settings, self.polarity, self._load = settings, polarity, load
         self.state: State = "starting"
         self.fault: BaseException | None = None
-        self.metrics = Metrics()
         self.memory = Memory()
+        self.metrics = Metrics(UseMonitor(settings.drift_window, settings.drift_reference))
         self.started = int(time.time())
         self._pipeline: Vispa | None = None
         self._scheduler: Schedules | None = None
@@ -192,5 +193,5 @@ class Service:
             (answer,) = pipeline.respond_many(job.requests[:1], **vars(job.sampling))
         if isinstance(answer, Failure):
             raise failure_refusal(answer)
-        self.metrics.call(call, (one.value for one in answer.values))
+        self.metrics.call(call, [[one.value for one in answer.values]])
         return answer

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from vispa.errors import InputError
 from vispa.serving.keys import Keys
+from vispa.study.value_use import Uses
 
 #: Largest body of a request, in bytes.
 MAX_BODY = 2**20
@@ -38,6 +40,8 @@ class ServerSettings:
         timeout: seconds that a request may take.
         drain_seconds: that running requests are given when the server is to stop.
         log_texts: write what is asked into the log.
+        drift_window: number of the last answers whose values are compared with a reference's.
+        drift_reference: values of the reference's answers; by default the first `drift_window` ones are it.
     """
 
     keys: Keys = field(default_factory=Keys)
@@ -48,6 +52,8 @@ class ServerSettings:
     timeout: float = 300.0
     drain_seconds: float = 30.0
     log_texts: bool = False
+    drift_window: int = 200
+    drift_reference: Sequence[Uses] = ()
 
     def __post_init__(self) -> None:
         for origin in self.origins:

@@ -58,7 +58,7 @@ def vispa_routes(service: Service) -> APIRouter:
         def records(call: Call) -> list[dict[str, Any]]:
             with watched(job.pipeline, call, service.scheduler) as pipeline:
                 answers = pipeline.respond_many(job.requests, **vars(job.sampling))
-            chosen = [one.value for answer in answers if not isinstance(answer, Failure) for one in answer.values]
+            chosen = [[one.value for one in answer.values] for answer in answers if not isinstance(answer, Failure)]
             service.metrics.call(call, chosen)
             names = [number if item.id is None else item.id for number, item in enumerate(body.items)]
             return [answer_record(name, answer) for name, answer in zip(names, answers, strict=True)]

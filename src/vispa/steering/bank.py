@@ -246,9 +246,11 @@ class VectorBank:
             for name, entry in self.entries.items()
         }
         tuning = None if self.tuning is None else dict(self.tuning)
+        # Left out where it is not known, as banks of older releases have it: their fingerprints stay.
+        info = {name: part for name, part in asdict(self.info).items() if name != "sentences" or part}
         return {
             "format": FORMAT,
-            "info": asdict(self.info),
+            "info": info,
             "entries": entries,
             "recipe": asdict(self.recipe),
             "strengths": self.measured(),

@@ -12,11 +12,12 @@ from vispa.files.caching import say_unused
 from vispa.files.locking import changing
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank, bank_file
-from vispa.steering.bank_parts import Entry
+from vispa.steering.bank_parts import REFINED, Entry
 from vispa.steering.estimators import ESTIMATORS
 from vispa.steering.fitting import Progress, default_recipe, fit_bank
 from vispa.steering.salvage import Salvage, salvaged
 from vispa.steering.shipped_banks import shipped_bank
+from vispa.steering.value_fits import ValueFits
 from vispa.taxonomy import Taxonomy
 
 _logger = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ def cached_bank(
     """The bank of a model and taxonomy: the user's cached one, the one that ships, or one that is fitted and cached.
 
     The first of the two that has all that is needed is taken. Where neither has, one of them is
-    completed: one pass over the model serves all estimators that it lacks. A cached bank that is damaged
+    completed: one pass over the model serves all estimators that it lacks; values that the model has read before
+    (`vispa.steering.value_fits`) are not read again. A cached bank that is damaged
     or of an older release is fitted anew, which is said in a warning. A recipe that was tuned on a cached
     bank and vectors that were imported are kept, and those that cannot be are named. A cache that cannot
     be used stops nothing.
@@ -48,7 +50,7 @@ def cached_bank(
         taxonomy: the values.
         estimators: names of the entries that are needed beside that of the bank's own recipe; by default
             all of `ESTIMATORS`.
-        force: fit anew although there is one.
+        force: read and fit everything anew although there is one.
         progress: told of progress while fitting.
 
     Raises:
@@ -83,7 +85,8 @@ def cached_bank(
         _logger.warning("%s lacks %s: fitted now.", path, names)
     elif found.problem and not force:
         _logger.warning("%s %s: it is fitted anew.", path, found.problem)
-    fresh = fit_bank(loaded, taxonomy, estimators=missing, recipe=recipe, progress=progress)
+    fits = ValueFits(loaded, fresh=force)
+    fresh = fit_bank(loaded, taxonomy, estimators=missing, recipe=recipe, fits=fits, progress=progress)
     if base is not None:
         fresh = replace(base, entries={**fresh.entries, **base.entries})
     fresh = replace(fresh, entries={**fresh.entries, **apart})
@@ -109,6 +112,29 @@ def keep_strengths(bank: VectorBank) -> None:
 def keep_tuned(bank: VectorBank) -> None:
     """Cache a bank with the recipe that was tuned on it; what else the cached one holds is kept."""
     _change(bank, lambda cached: replace(bank, entries={**(cached.entries if cached else {}), **bank.entries}))
+
+
+def keep_updated(bank: VectorBank) -> VectorBank:
+    """Cache a bank that took over what an earlier one had, and give what is kept.
+
+    What the user tuned on the cached bank or imported into it goes before what was taken over.
+    """
+    kept = bank
+
+    def added(cached: VectorBank | None) -> VectorBank:
+        nonlocal kept
+        if cached is not None:
+            tuned = cached.tuning is not None and "taken_over" not in cached.tuning
+            own = {
+                name: entry for name, entry in cached.entries.items() if entry.imported and (tuned or name != REFINED)
+            }
+            kept = replace(bank, entries={**bank.entries, **own})
+            if tuned:
+                kept = replace(kept, recipe=cached.recipe, tuning=cached.tuning, strengths=cached.strengths)
+        return kept
+
+    _change(bank, added)
+    return kept
 
 
 def _change(bank: VectorBank, changed: Callable[[VectorBank | None], VectorBank | None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from vispa.errors import BankError, InputError
 from vispa.files.names import LONGEST_NAME, check_name
@@ -52,6 +52,13 @@ class InfoHeader(FileModel):
     taxonomy_fingerprint: Digest
     values: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_once)]
     versions: dict[str, str]
+    sentences: tuple[Digest, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_each(self) -> InfoHeader:
+        if self.sentences and len(self.sentences) != len(self.values):
+            raise ValueError(f"{len(self.sentences)} sentences' fingerprints for {len(self.values)} values")
+        return self
 
 
 class EntryHeader(FileModel):

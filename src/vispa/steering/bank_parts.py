@@ -12,6 +12,9 @@ from vispa.steering.bank_header import BANK_ADVICE, EntryHeader
 from vispa.steering.estimators.base import Contrast, Directions
 from vispa.steering.readings import Reading
 
+#: Name of the entry with refined directions (`vispa tune`), which fitting cannot bring back.
+REFINED = "refined"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -32,13 +35,23 @@ class Entry:
 
 @dataclass(frozen=True)
 class BankInfo:
-    """What a bank is bound to and was made with."""
+    """What a bank is bound to and was made with.
+
+    Attributes:
+        model: its name.
+        model_fingerprint: of configuration and weights.
+        taxonomy_fingerprint: of the values.
+        values: their slugs.
+        versions: of the libraries.
+        sentences: fingerprint of each value's sentences, in the order of `values`; empty in banks of older releases.
+    """
 
     model: str
     model_fingerprint: str
     taxonomy_fingerprint: str
     values: tuple[str, ...]
     versions: dict[str, str]
+    sentences: tuple[str, ...] = ()
 
 
 def entry_from(name: str, about: EntryHeader, tensors: Mapping[str, torch.Tensor], place: str) -> Entry:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 
 import torch
 
@@ -11,15 +12,19 @@ from vispa.steering.activations import read_activations
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry
 from vispa.steering.estimators import ESTIMATORS
-from vispa.steering.estimators.base import Estimator
+from vispa.steering.estimators.base import Comparing, Directions, Estimator
 from vispa.steering.readings import Reading
 from vispa.steering.recipe import Recipe, embedded_recipe, portable_recipe
 from vispa.steering.shipped_banks import shipped_recipe
+from vispa.steering.value_fits import ValueFit, ValueFits
 from vispa.taxonomy import Taxonomy
 from vispa.versions import versions
 
 #: Called with the name of a stage, the number of things just done, and how many there are.
 Progress = Callable[[str, int, int], None]
+
+# What every estimator gives of a value; others may lack.
+_NEEDED = tuple(one.name for one in fields(Directions))[:3]
 
 
 def fit_bank(
@@ -28,41 +33,95 @@ def fit_bank(
     *,
     estimators: Sequence[Estimator] | None = None,
     recipe: Recipe | None = None,
+    fits: ValueFits | None = None,
     progress: Progress | None = None,
 ) -> VectorBank:
     """Read the activations of all pairs once and fit every estimator on them.
+
+    Values are read one after the other, never in one batch: what is read of a value does not depend on the others, to
+    the last bit, so that a bank whose other values were kept is the bank that reading all of them gives.
 
     Args:
         loaded: the model.
         taxonomy: V values with pairs, of which each value may have another number; all of them count.
         estimators: by default `ESTIMATORS`.
         recipe: how the model is to be steered; by default the one that suits it.
+        fits: what was kept of values; those that it lacks are read and kept. By default all are read.
         progress: told of progress.
 
     Raises:
         NumericalError: an activation is not finite.
     """
     estimators = ESTIMATORS if estimators is None else estimators
-    sides = [taxonomy.sentences(slug) for slug in taxonomy]
-    texts = [text for positive, negative in sides for text in (*positive, *negative)]
-    lengths = [len(side) for value in sides for side in value]
+    sentences = {slug: taxonomy.sentences_fingerprint(slug) for slug in taxonomy}
+    kept = {slug: fits.get(digest) if fits is not None else {} for slug, digest in sentences.items()}
+    readings: tuple[Reading, ...] = tuple(sorted({estimator.reading for estimator in estimators}))
+    norms = f"residual_norm.{readings[0]}"
+    missing = [slug for slug, fit in kept.items() if norms not in fit or not all(_has(fit, one) for one in estimators)]
+    total = sum(len(side) for slug in missing for side in taxonomy.sentences(slug))
 
     def read(done: int) -> None:
         if progress is not None:
-            progress("reading activations", done, len(texts))
+            progress("reading activations", done, total)
 
-    readings: tuple[Reading, ...] = tuple(sorted({estimator.reading for estimator in estimators}))
-    states = read_activations(loaded, texts, readings=readings, progress=read)
+    for slug in missing:
+        fresh = _fit_value(loaded, *taxonomy.sentences(slug), estimators, readings, read)
+        # What an earlier release of an estimator's set left there stays beside.
+        kept[slug] = {**kept[slug], **fresh}
+        if fits is not None:
+            fits.keep(slug, sentences[slug], kept[slug])
+    if fits is not None:
+        fits.tidy()
     entries = {}
     for estimator in estimators:
-        parts = torch.split(states[estimator.reading], lengths)
-        fitted = estimator.fit(parts[::2], parts[1::2])
-        entries[estimator.name] = Entry(fitted, estimator.reading, estimator.contrast)
+        entries[estimator.name] = Entry(_joined(estimator, list(kept.values())), estimator.reading, estimator.contrast)
         if progress is not None:
             progress("fitting directions", 1, len(estimators))
-    norms = states[readings[0]].norm(dim=-1)
-    info = BankInfo(loaded.name, loaded.fingerprint, taxonomy.fingerprint, tuple(taxonomy), versions())
-    return VectorBank(info, entries, norms.median(0).values, recipe or default_recipe(loaded))
+    lengths = torch.cat([fit[norms] for fit in kept.values()])
+    info = BankInfo(
+        loaded.name, loaded.fingerprint, taxonomy.fingerprint, tuple(taxonomy), versions(), tuple(sentences.values())
+    )
+    return VectorBank(info, entries, lengths.median(0).values, recipe or default_recipe(loaded))
+
+
+def _fit_value(
+    loaded: LoadedModel,
+    positive: tuple[str, ...],
+    negative: tuple[str, ...],
+    estimators: Sequence[Estimator],
+    readings: Sequence[Reading],
+    told: Callable[[int], None],
+) -> ValueFit:
+    """What the estimators learn, or keep, of one value."""
+    states = read_activations(loaded, (*positive, *negative), readings=readings, progress=told)
+    fit = {f"residual_norm.{reading}": read.norm(dim=-1) for reading, read in states.items()}
+    for estimator in estimators:
+        above, below = torch.split(states[estimator.reading], [len(positive), len(negative)])
+        if isinstance(estimator, Comparing):
+            parts = estimator.kept(above)
+        else:
+            learned = vars(estimator.fit([above], [below])).items()
+            parts = {name: tensor[0] for name, tensor in learned if tensor is not None}
+        fit |= {f"{estimator.name}.{name}": tensor for name, tensor in parts.items()}
+    return fit
+
+
+def _has(fit: ValueFit, estimator: Estimator) -> bool:
+    parts = _parts(fit, estimator)
+    return bool(parts) if isinstance(estimator, Comparing) else all(name in parts for name in _NEEDED)
+
+
+def _parts(fit: ValueFit, estimator: Estimator) -> dict[str, torch.Tensor]:
+    head = f"{estimator.name}."
+    return {name.removeprefix(head): tensor for name, tensor in fit.items() if name.startswith(head)}
+
+
+def _joined(estimator: Estimator, fits: Sequence[ValueFit]) -> Directions:
+    """The directions of all values from what is known of each."""
+    parts: list[Mapping[str, torch.Tensor]] = [_parts(fit, estimator) for fit in fits]
+    if isinstance(estimator, Comparing):
+        return estimator.fit_kept(parts)
+    return Directions(**{name: torch.stack([one[name] for one in parts]) for name in parts[0]})
 
 
 def default_recipe(loaded: LoadedModel) -> Recipe:

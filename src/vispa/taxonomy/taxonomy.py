@@ -220,6 +220,10 @@ class Taxonomy:
         negative = tuple(pair.negative for pair in self.pairs(name))
         return (negative, positive) if self[name].polarity == "avoid" else (positive, negative)
 
+    def sentences_fingerprint(self, name: str) -> str:
+        """SHA-256 in hex over `sentences`: all that a value's activations and directions are read from."""
+        return hashlib.sha256(json.dumps(self.sentences(name)).encode()).hexdigest()
+
     def with_polarity(self, polarity: Literal["paper", "own"]) -> Taxonomy:
         """The same taxonomy with every value promoted, as in the paper, or as it is.
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from vispa.steering.bank import VectorBank
-from vispa.steering.bank_parts import Entry
+from vispa.steering.bank_parts import REFINED, Entry
 from vispa.steering.estimators.base import Directions
 from vispa.steering.fitting import Progress
 from vispa.steering.recipe import Recipe, portable_recipe
@@ -23,8 +23,6 @@ from vispa.tuning.examples import Example, chosen_examples
 from vispa.tuning.refining import refined_vectors
 from vispa.tuning.trials import Bench, Trial
 
-#: Name of the bank's entry with the refined directions.
-REFINED = "refined"
 #: Directions that the search begins with.
 ESTIMATOR = "one_versus_others_sink_free"
 

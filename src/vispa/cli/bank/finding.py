@@ -11,7 +11,7 @@ import typer
 
 from vispa.cli.defaults import is_configured
 from vispa.errors import BankError, InputError
-from vispa.files.folders import banks_folder
+from vispa.files.folders import cached_banks
 
 if TYPE_CHECKING:
     from vispa.steering.bank import VectorBank
@@ -48,12 +48,6 @@ class OfBank:
 
         path = self.path(context)
         return path, VectorBank.load(path)
-
-
-def cached_banks() -> list[Path]:
-    """The files of the cached banks, by name; those that are being written are left out."""
-    folder = banks_folder()
-    return sorted(path for path in folder.glob("*.safetensors") if path.is_file() and not path.name.startswith("."))
 
 
 def shipped_banks() -> list[Path]:

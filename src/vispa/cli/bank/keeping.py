@@ -12,7 +12,6 @@ from vispa.cli.bank.finding import (
     OfBank,
     bank_row,
     bank_shape,
-    cached_banks,
     is_shipped,
     shipped_banks,
 )
@@ -20,10 +19,13 @@ from vispa.cli.console import confirm, print_json, print_line
 from vispa.cli.grouping import grouped
 from vispa.cli.options import AsJson
 from vispa.errors import BankError
-from vispa.files.folders import banks_folder
+from vispa.files.folders import banks_folder, cached_banks
 
 if TYPE_CHECKING:
     from vispa.steering.bank import VectorBank
+
+# Of a model's fingerprint, in a cached bank's name.
+_MODEL_DIGITS = 20
 
 
 def list_banks(as_json: AsJson = False) -> None:
@@ -103,10 +105,21 @@ def remove(
         confirm(f"Delete {path}?")
     size = path.stat().st_size
     path.unlink()
+    if path.parent.resolve() == banks_folder().resolve():
+        _forget_values(path)
     if as_json:
         print_json({"removed": str(path), "size": size})
     else:
         print_line(f"removed {path}")
+
+
+def _forget_values(path: Path) -> None:
+    """Delete what is kept of a model's values when its last bank has gone."""
+    model = path.name.split("-")[0]
+    if len(model) == _MODEL_DIGITS and not any(other.name.startswith(f"{model}-") for other in cached_banks()):
+        from vispa.steering.value_fits import forget
+
+        forget(model)
 
 
 def _as_json(path: Path, bank: VectorBank, quality: dict[str, list[float]]) -> dict[str, Any]:

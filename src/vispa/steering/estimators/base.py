@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
@@ -16,6 +16,9 @@ Contrast = Literal["pairs", "others"]
 
 #: Activations of V values, each [N, L, H]; the numbers N of sentences may differ. Also one tensor [V, N, L, H].
 States = Sequence[torch.Tensor] | torch.Tensor
+
+#: What a fit across values needs of one value, by name.
+Kept = Mapping[str, torch.Tensor]
 
 #: Share of the sentences that a direction's quality is measured on, and that a probe is not fitted on.
 HELD_OUT = 0.3
@@ -56,4 +59,21 @@ class Estimator(Protocol):
 
     def fit(self, positive: States, negative: States) -> Directions:
         """Fit on expressing and opposing activations, float32."""
+        ...
+
+
+@runtime_checkable
+class Comparing(Estimator, Protocol):
+    """An estimator that compares a value with the others, from what can be kept of each value by itself.
+
+    Where a value changes, the others' sentences are thus not read again. An estimator whose contrast is `pairs` needs
+    none of this: what it fits depends on a value's own sentences alone.
+    """
+
+    def kept(self, positive: torch.Tensor) -> Kept:
+        """What is needed of a value, from its expressing activations [N, L, H]; its size must not grow with N."""
+        ...
+
+    def fit_kept(self, kept: Sequence[Kept]) -> Directions:
+        """Fit on what was kept of each of V values."""
         ...

@@ -1,0 +1,263 @@
+"""Which values answers use, and how far that lies from what they used before.
+
+An answer uses the values that were selected or named for it. A window is a number of answers; its value use is the
+share of each value among all uses in it. Two windows are as far apart as the Jensen-Shannon distance (base 2: 0 is the
+same, 1 nothing in common) of their value use (Lin 1991, Endres and Schindelin 2003).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vispa.errors import InputError
+from vispa.files.door import read_text, text_lines
+from vispa.files.reading import parse_json
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Fewest answers of a window: in smaller ones chance moves everything.
+LEAST = 20
+#: How often answers are dealt anew to find how far windows are apart by chance.
+DEALS = 1000
+#: How often chance alone may raise an alarm.
+LEVEL = 0.01
+
+
+@dataclass(frozen=True)
+class Used:
+    """A value that an answer uses.
+
+    Attributes:
+        value: its slug.
+        score: its relevance to the text, 0 to 1.
+    """
+
+    value: str
+    score: float
+
+
+#: What an answer uses.
+Uses = Sequence[Used]
+
+
+@dataclass(frozen=True)
+class ValueDrift:
+    """How the use of one value moved.
+
+    Attributes:
+        value: its slug.
+        before: share of the reference's answers that use it.
+        after: share of the new ones.
+        surprise: difference of the two in standard errors, had both windows the same share.
+        relevance_before: quartiles of its relevance where it is used in the reference; None where it is not.
+        relevance_after: in the new window.
+    """
+
+    value: str
+    before: float
+    after: float
+    surprise: float
+    relevance_before: tuple[float, float, float] | None
+    relevance_after: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far a new window's value use lies from a reference's.
+
+    Attributes:
+        reference: number of its answers.
+        new: number of the new ones.
+        distance: between the two, 0 to 1.
+        alarm_level: distance that chance exceeds with the probability `level` where nothing drifts.
+        p_value: how often chance gives such a distance, by a permutation test over answers.
+        level: see `alarm_level`.
+        values: those that moved most first.
+    """
+
+    reference: int
+    new: int
+    distance: float
+    alarm_level: float
+    p_value: float
+    level: float
+    values: tuple[ValueDrift, ...]
+
+    @property
+    def is_alarming(self) -> bool:
+        """Whether the distance is more than chance gives."""
+        return self.p_value <= self.level
+
+
+@dataclass(frozen=True)
+class UseOverTime:
+    """The value use of a file of answers.
+
+    Attributes:
+        answers: number of answers.
+        shares: value → share of the answers that use it, the most used first.
+        halves: how far the second half's lies from the first's; None where the halves are too small.
+    """
+
+    answers: int
+    shares: dict[str, float]
+    halves: Drift | None
+
+
+def over_time(answers: Sequence[Uses]) -> UseOverTime:
+    """Which values answers use, and whether that moves from the first half of them to the second."""
+    counts = Counter(value for uses in answers for value in {one.value for one in uses})
+    middle = len(answers) // 2
+    halves = drift(answers[:middle], answers[middle:]) if middle >= LEAST else None
+    return UseOverTime(len(answers), {value: count / len(answers) for value, count in counts.most_common()}, halves)
+
+
+def read_uses(path: Path) -> list[tuple[Used, ...]]:
+    """What each answer of a file of records uses, in the file's order; items without an answer are left out.
+
+    Raises:
+        InputError: unreadable, or a line that is no record of an answer; the message names it.
+    """
+    found = []
+    for number, line in enumerate(text_lines(read_text(path, "run")), 1):
+        if not line.strip():
+            continue
+        place = f"{path} line {number}"
+        record = parse_json(line, place)
+        if isinstance(record, dict) and "error" in record:
+            continue
+        try:
+            found.append(tuple(Used(_text(one["value"]), float(one["score"])) for one in record["values"]))
+        except (KeyError, TypeError, ValueError) as error:
+            problem = "is no record of an answer with its values."
+            raise InputError(place, problem, "Name a file that `vispa batch` wrote.") from error
+    return found
+
+
+def drift(reference: Sequence[Uses], new: Sequence[Uses], *, level: float = LEVEL, seed: int = 0) -> Drift:
+    """Compare the value use of two windows.
+
+    The alarm level and the p-value come from dealing all answers at random to two windows of these sizes: answers, not
+    uses, are dealt, since the values of one answer depend on each other.
+
+    Args:
+        reference: what each answer of the reference uses.
+        new: of the new window.
+        level: how often chance alone may raise an alarm, 0 to 1.
+        seed: of the deals.
+
+    Raises:
+        InputError: fewer than `LEAST` answers in a window, or a level outside of 0 to 1.
+    """
+    check_window("reference", len(reference))
+    check_window("new", len(new))
+    if not 0 < level < 1:
+        raise InputError("level", f"is {level:g}.", "Give a probability between 0 and 1.")
+    values = sorted({one.value for uses in (*reference, *new) for one in uses})
+    before, after = uses_matrix(reference, values), uses_matrix(new, values)
+    observed = float(distances(before.sum(0), after.sum(0)))
+    chance = _dealt(np.concatenate([before, after]), len(reference), seed)
+    # Rounding must not tell a deal that gives the same counts from the observed one.
+    p_value = (1 + int((chance >= observed - 1e-12).sum())) / (1 + len(chance))
+    moved = sorted(
+        (_value_drift(value, reference, new, before[:, at], after[:, at]) for at, value in enumerate(values)),
+        key=lambda one: -abs(one.surprise),
+    )
+    return Drift(
+        len(reference), len(new), observed, float(np.quantile(chance, 1 - level)), p_value, level, tuple(moved)
+    )
+
+
+def check_window(name: str, answers: int) -> None:
+    """Refuse a window that is too small.
+
+    Raises:
+        InputError: fewer than `LEAST` answers.
+    """
+    if answers < LEAST:
+        raise InputError(name, f"holds {answers} answers.", f"Give at least {LEAST}.")
+
+
+def uses_matrix(window: Sequence[Uses], values: Sequence[str]) -> FloatArray:
+    """[N, V], 1 where an answer uses a value; values that are not named are left out."""
+    columns = {value: column for column, value in enumerate(values)}
+    matrix = np.zeros((len(window), len(values)))
+    for row, uses in enumerate(window):
+        for one in uses:
+            if one.value in columns:
+                matrix[row, columns[one.value]] = 1
+    return matrix
+
+
+def distances(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Jensen-Shannon distances of uses, counted by value on the last axis; 0 between two windows without any use."""
+    one, other = (counts / np.maximum(counts.sum(-1, keepdims=True), 1e-300) for counts in (first, second))
+    middle = (one + other) / 2
+    divergence = (_entropy_terms(one, middle) + _entropy_terms(other, middle)) / 2
+    return np.sqrt(np.clip(divergence, 0, 1))
+
+
+def chance_level(reference: FloatArray, size: int, *, level: float = LEVEL, seed: int = 0) -> float:
+    """Distance from a reference that a later window exceeds with the probability `level` where nothing drifts.
+
+    Both windows are drawn from the reference with replacement, so that it is known before the later one is there.
+
+    Args:
+        reference: [N, V] as `uses_matrix` gives it.
+        size: answers of the later window.
+        level: how often chance alone may exceed it.
+        seed: of the draws.
+    """
+    random = np.random.default_rng(seed)
+    even = np.full(len(reference), 1 / len(reference))
+    first, second = (random.multinomial(count, even, DEALS) @ reference for count in (len(reference), size))
+    return float(np.quantile(distances(first, second), 1 - level))
+
+
+def _dealt(pool: FloatArray, first: int, seed: int) -> FloatArray:
+    """Distances of windows that all answers are dealt to at random, the first one of `first` answers."""
+    random = np.random.default_rng(seed)
+    dealt = np.zeros((DEALS, len(pool)))
+    for row in dealt:
+        row[random.permutation(len(pool))[:first]] = 1
+    counts = dealt @ pool
+    return distances(counts, pool.sum(0) - counts)
+
+
+def _entropy_terms(part: FloatArray, middle: FloatArray) -> FloatArray:
+    """Kullback-Leibler divergence of a distribution from the middle of two, in bits."""
+    ratio = np.divide(part, middle, out=np.ones_like(middle), where=part > 0)
+    terms: FloatArray = (part * np.log2(ratio)).sum(-1)
+    return terms
+
+
+def _value_drift(
+    value: str, reference: Sequence[Uses], new: Sequence[Uses], before: FloatArray, after: FloatArray
+) -> ValueDrift:
+    pooled = float(np.concatenate([before, after]).mean())
+    error = (pooled * (1 - pooled) * (1 / len(before) + 1 / len(after))) ** 0.5
+    difference = float(after.mean() - before.mean())
+    return ValueDrift(
+        value, float(before.mean()), float(after.mean()), difference / error if error else 0.0,
+        _quartiles(value, reference), _quartiles(value, new),
+    )  # fmt: skip
+
+
+def _quartiles(value: str, window: Iterable[Uses]) -> tuple[float, float, float] | None:
+    scores = [one.score for uses in window for one in uses if one.value == value]
+    if not scores:
+        return None
+    low, middle, high = (float(one) for one in np.quantile(scores, (0.25, 0.5, 0.75)))
+    return low, middle, high
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value

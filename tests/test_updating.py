@@ -1,0 +1,255 @@
+"""A bank of changed values: only these are read, and the result is that of a full fit."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import write_taxonomy
+
+from vispa.errors import BankError
+from vispa.models.loading import LoadedModel
+from vispa.steering import fitting
+from vispa.steering.bank import VectorBank
+from vispa.steering.bank_cache import bank_path, cached_bank, keep_tuned
+from vispa.steering.bank_parts import REFINED, Entry
+from vispa.steering.estimators import ESTIMATORS
+from vispa.steering.estimators.base import Directions
+from vispa.steering.fitting import fit_bank
+from vispa.steering.recipe import Recipe
+from vispa.steering.sealing import digests
+from vispa.steering.updating import update_bank
+from vispa.steering.value_fits import ValueFits, folder_of
+from vispa.taxonomy import Taxonomy
+
+PAIRS = {one.name for one in ESTIMATORS if one.contrast == "pairs"}
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISPA_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "values").mkdir()
+    return write_taxonomy(tmp_path / "values")
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every sentence that a model reads."""
+    texts: list[str] = []
+    original = fitting.read_activations
+
+    def watched(loaded: LoadedModel, sentences: tuple[str, ...], **how: object) -> object:
+        texts.extend(sentences)
+        return original(loaded, sentences, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fitting, "read_activations", watched)
+    return texts
+
+
+def rewritten(folder: Path, slug: str = "thrift", **words: str) -> Taxonomy:
+    """The values with other words in the pairs of one of them."""
+    path = folder / "pairs" / f"{slug}.csv"
+    text = path.read_text()
+    for old, new in (words or {"saved": "kept every cent"}).items():
+        text = text.replace(old, new)
+    path.write_text(text)
+    return Taxonomy.load(folder)
+
+
+def test_one_changed_value_is_all_that_is_read_and_the_bank_is_that_of_a_full_fit(
+    llama: LoadedModel, folder: Path, read: list[str]
+) -> None:
+    before = cached_bank(llama, Taxonomy.load(folder))
+    read.clear()
+    after = rewritten(folder)
+    found = update_bank(llama, after)
+    assert sorted(read) == sorted(text for side in after.sentences("thrift") for text in side)
+    assert (found.changed, found.read, set(found.same)) == (("thrift",), ("thrift",), {"calm", "candor"})
+    full = fit_bank(llama, after, recipe=found.bank.recipe)
+    assert digests(found.bank._tensors()) == digests(full._tensors())
+    assert found.bank.fingerprint == full.fingerprint == VectorBank.load(bank_path(llama, after)).fingerprint
+    for name, entry in found.bank.entries.items():
+        for row, slug in enumerate(before.info.values):
+            old, new = (one.directions.vectors[row] for one in (before.entries[name], entry))
+            # What is compared with the others moves with every value; the rest stays to the last bit.
+            assert torch.equal(old, new) == (name in PAIRS and slug != "thrift"), (name, slug)
+
+
+def test_what_a_value_gives_does_not_depend_on_the_values_beside_it(llama: LoadedModel, folder: Path) -> None:
+    whole = fit_bank(llama, Taxonomy.load(folder))
+    (folder / "values.toml").write_text((folder / "values.toml").read_text().split("\n[thrift]")[0])
+    alone = fit_bank(llama, Taxonomy.load(folder))
+    assert alone.info.values == ("calm",)
+    for name in PAIRS:
+        for part, tensor in vars(whole.entries[name].directions).items():
+            if tensor is not None:
+                assert torch.equal(tensor[:1], getattr(alone.entries[name].directions, part)), (name, part)
+
+
+def test_a_value_that_has_another_name_is_not_read_again(llama: LoadedModel, folder: Path, read: list[str]) -> None:
+    cached_bank(llama, Taxonomy.load(folder))
+    read.clear()
+    (folder / "values.toml").write_text((folder / "values.toml").read_text().replace("[calm]", "[serenity]"))
+    (folder / "pairs" / "calm.csv").rename(folder / "pairs" / "serenity.csv")
+    found = update_bank(llama, Taxonomy.load(folder))
+    assert not read
+    assert found.same == {"serenity": "calm", "thrift": "thrift", "candor": "candor"}
+    assert found.changed == ()
+
+
+def test_values_that_come_and_go(llama: LoadedModel, folder: Path, read: list[str]) -> None:
+    cached_bank(llama, Taxonomy.load(folder))
+    text = (folder / "values.toml").read_text()
+    read.clear()
+    shutil.copy(folder / "pairs" / "calm.csv", folder / "pairs" / "order.csv")
+    (folder / "values.toml").write_text(text.replace("[thrift]", "[order]").replace('"thrift"', '"order"'))
+    after = rewritten(folder, "order", rested="tidied")
+    found = update_bank(llama, after)
+    assert (found.changed, found.read) == (("order",), ("order",))
+    assert len(read) == 16
+    assert found.bank.fingerprint == fit_bank(llama, after).fingerprint
+
+
+@pytest.mark.parametrize("harm", [b"", b"no such file", None], ids=["empty", "other", "cut"])
+def test_a_damaged_file_of_a_value_is_read_anew(
+    llama: LoadedModel, folder: Path, harm: bytes | None, read: list[str]
+) -> None:
+    values = Taxonomy.load(folder)
+    whole = cached_bank(llama, values)
+    kept = ValueFits(llama).path(values.sentences_fingerprint("calm"))
+    data = bytearray(kept.read_bytes())
+    data[-3] ^= 1
+    kept.write_bytes(bytes(data) if harm is None else harm)
+    bank_path(llama, values).unlink()
+    read.clear()
+    assert cached_bank(llama, values).fingerprint == whole.fingerprint
+    assert sorted(read) == sorted(text for side in values.sentences("calm") for text in side)
+
+
+def test_what_one_estimator_lacked_is_added_to_what_is_kept(llama: LoadedModel, folder: Path) -> None:
+    values = Taxonomy.load(folder)
+    few = [one for one in ESTIMATORS if one.reading == "sink_free_mean"]
+    alone = fit_bank(llama, values, estimators=few, fits=ValueFits(llama))
+    assert torch.equal(alone.residual_norm, fit_bank(llama, values, estimators=few).residual_norm)
+    whole = fit_bank(llama, values, fits=ValueFits(llama))
+    assert whole.fingerprint == fit_bank(llama, values).fingerprint
+    fits = ValueFits(llama)
+    assert fit_bank(llama, values, estimators=few, fits=fits).fingerprint == alone.fingerprint
+    assert fits.read == []
+
+
+def test_fitting_anew_reads_everything(llama: LoadedModel, folder: Path, read: list[str]) -> None:
+    values = Taxonomy.load(folder)
+    cached_bank(llama, values)
+    read.clear()
+    cached_bank(llama, values, force=True)
+    assert len(read) == 3 * 16
+
+
+def test_large_files_are_kept_only_for_updates(
+    llama: LoadedModel, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vispa.steering.value_fits.MOST_BYTES", 10)
+    values = Taxonomy.load(folder)
+    cached_bank(llama, values)
+    assert not folder_of(llama.fingerprint).exists()
+    after = rewritten(folder)
+    assert update_bank(llama, after).read == tuple(values)
+    assert update_bank(llama, values).read == ("thrift",)
+
+
+def test_the_cache_of_a_model_is_bounded(llama: LoadedModel, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = Taxonomy.load(folder)
+    cached_bank(llama, values)
+    files = sorted(folder_of(llama.fingerprint).iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    size = sum(path.stat().st_size for path in files)
+    monkeypatch.setattr("vispa.steering.value_fits.MOST_BYTES_OF_MODEL", size - 1)
+    ValueFits(llama).tidy()
+    assert sorted(folder_of(llama.fingerprint).iterdir()) == sorted(files[1:])
+
+
+def refined(bank: VectorBank, recipe: Recipe) -> VectorBank:
+    """A bank as tuning leaves it: refined directions of one length at two blocks."""
+    start = bank.entries["one_versus_others_sink_free"]
+    vectors = torch.zeros_like(start.directions.vectors)
+    noise = torch.randn(vectors[:, 1:3].shape, generator=torch.Generator().manual_seed(1))
+    vectors[:, 1:3] = 5 * torch.nn.functional.normalize(noise, dim=-1)
+    entry = Entry(Directions(vectors, *list(vars(start.directions).values())[1:3]), start.reading, start.contrast, True)
+    return replace(bank, entries={**bank.entries, REFINED: entry}).with_tuned(recipe, {"chosen": "by hand"})
+
+
+def test_refined_directions_stay_where_values_did_and_begin_anew_elsewhere(llama: LoadedModel, folder: Path) -> None:
+    recipe = Recipe(
+        REFINED, blocks=(1, 2), magnitude="coefficient", amount=1.5, amounts={"calm": 2.0, "thrift": 3.0},
+        minimal_quality=0.0,
+    )  # fmt: skip
+    before = refined(cached_bank(llama, Taxonomy.load(folder)), recipe)
+    keep_tuned(before)
+    after = rewritten(folder)
+    found = update_bank(llama, after)
+    assert found.lost == {REFINED: ("thrift",)}
+    old, new = (one.entries[REFINED].directions.vectors for one in (before, found.bank))
+    assert torch.equal(old[[0, 2]], new[[0, 2]])
+    start = found.bank.entries["one_versus_others_sink_free"].directions.vectors[1]
+    assert torch.allclose(new[1].norm(dim=-1), torch.tensor([0.0, 5.0, 5.0, 0.0]), atol=1e-5)
+    assert torch.allclose(torch.cosine_similarity(new[1, 1:3], start[1:3], dim=-1), torch.ones(2), atol=1e-5)
+    # The recipe goes on to be used, without the amount of what changed.
+    assert found.bank.recipe == replace(recipe, amounts={"calm": 2.0})
+    assert cached_bank(llama, after, estimators=()).recipe == found.bank.recipe
+    assert found.bank.tuning is not None and found.bank.tuning["taken_over"]["changed_since"] == ["thrift"]
+
+
+def test_imported_vectors_are_lost_where_values_changed(
+    llama: LoadedModel, folder: Path, own_vectors: Callable[[VectorBank], VectorBank]
+) -> None:
+    before = own_vectors(cached_bank(llama, Taxonomy.load(folder)))
+    before.save(bank_path(llama, Taxonomy.load(folder)))
+    found = update_bank(llama, rewritten(folder))
+    mine = found.bank.entries["mine"].directions
+    assert found.lost == {"mine": ("thrift",)}
+    assert bool(mine.vectors[0].any()) and not mine.vectors[1].any() and float(mine.quality[1].max()) == 0
+    assert not found.bank.steers("thrift", Recipe("mine", magnitude="coefficient", amount=1.0, minimal_quality=0.5))
+
+
+@pytest.fixture
+def own_vectors() -> Callable[[VectorBank], VectorBank]:
+    from vispa.steering.exchange.merging import with_vectors
+
+    def imported(bank: VectorBank) -> VectorBank:
+        vectors = {slug: {1: torch.ones(bank.width or 0)} for slug in bank.info.values}
+        return with_vectors(bank, "mine", vectors)
+
+    return imported
+
+
+def test_what_was_tuned_or_imported_on_the_values_now_goes_first(
+    llama: LoadedModel, folder: Path, own_vectors: Callable[[VectorBank], VectorBank]
+) -> None:
+    recipe = Recipe(REFINED, blocks=(1, 2), magnitude="coefficient", amount=1.5, minimal_quality=0.0)
+    keep_tuned(refined(cached_bank(llama, Taxonomy.load(folder)), recipe))
+    after = rewritten(folder)
+    own = Recipe("mean_difference", blocks=(2,), magnitude="residual", amount=0.1, minimal_quality=0.0)
+    keep_tuned(own_vectors(cached_bank(llama, after)).with_tuned(own, {"chosen": "later"}))
+    found = update_bank(llama, after).bank
+    assert (found.recipe, found.tuning) == (own, {"chosen": "later"})
+    assert {"mine", REFINED} <= found.entries.keys()
+
+
+def test_a_bank_of_another_model_is_refused(
+    make_model: Callable[..., LoadedModel], llama: LoadedModel, folder: Path
+) -> None:
+    other = make_model("llama", seed=5)
+    values = Taxonomy.load(folder)
+    cached_bank(other, values)
+    with pytest.raises(BankError, match="another model"):
+        update_bank(llama, values, bank_path(other, values))
+    found = update_bank(llama, values)
+    assert (found.earlier, found.read) == (None, tuple(values))

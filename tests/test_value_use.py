@@ -1,0 +1,146 @@
+"""Value use over time: distances, what chance gives, the command and the server's watch."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import jensenshannon
+from typer.testing import CliRunner
+
+from vispa.cli.main import app
+from vispa.errors import InputError
+from vispa.serving.value_use import UseMonitor
+from vispa.study.value_use import Used, chance_level, distances, drift, over_time, read_uses, uses_matrix
+
+VALUES = tuple("abcdefgh")
+
+
+def answers(count: int, seed: int, shares: tuple[float, ...] = (8, 6, 5, 4, 3, 2, 1, 1)) -> list[tuple[Used, ...]]:
+    """Answers that use three values each."""
+    random = np.random.default_rng(seed)
+    chances = np.array(shares) / sum(shares)
+    drawn = [random.choice(len(VALUES), 3, replace=False, p=chances) for _ in range(count)]
+    return [tuple(Used(VALUES[one], float(random.uniform(0.3, 0.9))) for one in row) for row in drawn]
+
+
+def test_distance_is_that_of_scipy() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        one, other = random.integers(0, 5, (2, 6)).astype(float)
+        one[0] = other[1] = 3
+        assert float(distances(one, other)) == pytest.approx(jensenshannon(one, other, base=2), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_window_against_itself_is_at_zero(seed: int) -> None:
+    window = answers(40, seed)
+    found = drift(window, window)
+    assert found.distance == 0 and found.p_value == 1 and not found.is_alarming
+    assert {one.before - one.after for one in found.values} == {0.0}
+
+
+def test_distance_is_symmetric_and_one_where_nothing_is_shared() -> None:
+    one, other = answers(30, 0), answers(50, 1)
+    assert drift(one, other).distance == pytest.approx(drift(other, one).distance)
+    apart = drift([(Used("a", 0.5),)] * 20, [(Used("z", 0.5),)] * 20)
+    assert apart.distance == pytest.approx(1) and apart.is_alarming
+
+
+def test_p_values_are_even_where_nothing_drifts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vispa.study.value_use.DEALS", 199)
+    found = np.sort([drift(answers(30, seed), answers(40, 1000 + seed), seed=seed).p_value for seed in range(200)])
+    # Kolmogorov and Smirnov's bound at one in a thousand.
+    assert np.abs(found - (np.arange(200) + 0.5) / 200).max() < 1.95 / 200**0.5
+    assert (found <= 0.05).mean() < 0.11
+
+
+def test_a_shift_is_found_and_the_value_that_moved_most_stands_first() -> None:
+    found = drift(answers(200, 0), answers(200, 1, (8, 6, 5, 4, 3, 2, 1, 8)))
+    assert found.is_alarming and found.distance > found.alarm_level
+    assert found.values[0].value == "h" and found.values[0].surprise > 3
+    assert [abs(one.surprise) for one in found.values] == sorted(abs(one.surprise) for one in found.values)[::-1]
+
+
+def test_relevance_is_told_in_quartiles_of_the_answers_that_use_a_value() -> None:
+    scores = np.linspace(0, 1, 21)
+    found = drift([(Used("a", score), Used("b", 0.5)) for score in scores], [(Used("b", 0.5),)] * 20)
+    told = {one.value: one for one in found.values}
+    assert told["a"].relevance_before == pytest.approx((0.25, 0.5, 0.75)) and told["a"].relevance_after is None
+
+
+def test_the_level_of_a_reference_is_that_of_later_windows_of_it() -> None:
+    reference = uses_matrix(answers(2000, 0), VALUES)
+    level = chance_level(reference, 100, level=0.05)
+    later = [uses_matrix(answers(100, 10 + seed), VALUES).sum(0) for seed in range(200)]
+    above = float((distances(reference.sum(0), np.array(later)) > level).mean())
+    assert 0.0 < above < 0.13
+
+
+def test_small_windows_and_levels_are_refused() -> None:
+    with pytest.raises(InputError, match="reference"):
+        drift(answers(19, 0), answers(20, 1))
+    with pytest.raises(InputError, match="new"):
+        drift(answers(20, 0), [])
+    with pytest.raises(InputError, match="level"):
+        drift(answers(20, 0), answers(20, 1), level=1.0)
+
+
+def test_halves_of_a_file_are_compared_where_they_are_large_enough() -> None:
+    assert over_time(answers(39, 0)).halves is None
+    found = over_time(answers(40, 0))
+    assert found.halves is not None and found.halves.reference == 20
+    assert list(found.shares.values()) == sorted(found.shares.values(), reverse=True)
+    assert over_time([]).shares == {}
+
+
+def record(path: Path, window: list[tuple[Used, ...]]) -> Path:
+    lines = [{"id": number, "values": [vars(one) for one in uses]} for number, uses in enumerate(window)]
+    path.write_text("\n".join(json.dumps(line) for line in [*lines, {"id": "x", "error": "no"}]) + "\n")
+    return path
+
+
+def test_the_command(tmp_path: Path) -> None:
+    before = record(tmp_path / "before.jsonl", answers(60, 0))
+    after = record(tmp_path / "after.jsonl", [(Used("[bold]\x1b[31mz", 0.5), *uses[:2]) for uses in answers(60, 1)])
+    assert read_uses(before) == answers(60, 0)
+    printed = CliRunner().invoke(app, ["drift", str(before), str(after)])
+    assert printed.exit_code == 0, printed.output
+    assert ": drift" in printed.output and "\x1b" not in printed.output and "[bold]" in printed.output
+    told = json.loads(CliRunner().invoke(app, ["drift", str(before), str(before), "--json"]).output)
+    assert (told["distance"], told["alarm"], told["reference"]) == (0.0, False, 60)
+
+
+def test_a_monitor_warns_once_when_answers_drift(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "vispa")
+    monitor = UseMonitor(100)
+    for uses in answers(100, 0):
+        assert math.isnan(monitor.distance)
+        monitor.add(one.value for one in uses)
+    assert 0 < monitor.alarm_level < 1
+    for uses in answers(150, 1):
+        monitor.add(one.value for one in uses)
+    recent = answers(150, 1)[-100:]
+    assert monitor.distance == pytest.approx(drift(answers(100, 0), recent).distance)
+    assert not [line for line in caplog.records if line.levelno == logging.WARNING]
+    for uses in answers(150, 2, (1, 1, 1, 1, 8, 8, 8, 8)):
+        monitor.add(one.value for one in uses)
+    assert monitor.distance > monitor.alarm_level
+    warned = [line.getMessage() for line in caplog.records if line.levelno == logging.WARNING]
+    assert len(warned) == 1 and "alarm level" in warned[0]
+
+
+def test_a_monitor_compares_with_a_reference_from_the_start() -> None:
+    monitor = UseMonitor(20, answers(300, 0))
+    assert not math.isnan(monitor.alarm_level)
+    for uses in answers(20, 1):
+        assert math.isnan(monitor.distance)
+        monitor.add(one.value for one in uses)
+    assert monitor.distance == pytest.approx(drift(answers(300, 0), answers(20, 1)).distance)
+    for window, reference in ((19, 300), (20, 19)):
+        with pytest.raises(InputError, match="drift"):
+            UseMonitor(window, answers(reference, 0))
