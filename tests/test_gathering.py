@@ -13,6 +13,7 @@ from served import wait_for
 from vispa.models.batching import Budget
 from vispa.models.encoder import bundled_encoder
 from vispa.models.gathering import Gathering
+from vispa.models.remembering import Remembering
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.taxonomy import Taxonomy
 
@@ -103,6 +104,25 @@ def test_embeddings_and_scores_do_not_depend_on_who_else_asks(threads: int) -> N
 
 
 def test_a_text_that_is_there_twice_is_read_once() -> None:
-    encoder = bundled_encoder()
-    first, second = encoder.encode(["A debt", "A gift"])
-    np.testing.assert_allclose(encoder.encode(["A gift", "A debt", "A gift"]), [second, first, second], atol=2e-6)
+    read: list[list[str]] = []
+
+    def lengths(texts: Sequence[str]) -> np.ndarray:
+        read.append(list(texts))
+        return np.array([[len(text)] for text in texts])
+
+    once, remembering = Remembering(lengths, 0), Remembering(lengths, 2)
+    for function in (once, once, remembering, remembering):
+        assert function(["a", "abc", "a"])[:, 0].tolist() == [1, 3, 1]
+    assert read == [["a", "abc"]] * 3
+    # The one that was asked for longest ago is forgotten.
+    assert remembering(["ab", "abc"])[:, 0].tolist() == [2, 3] and read[3:] == [["ab"]]
+    assert remembering(["abc", "a"])[:, 0].tolist() == [3, 1] and read[4:] == [["a"]]
+
+
+def test_what_was_read_before_changes_no_bit_unless_a_server_remembers() -> None:
+    short, long = "A debt", "Telling my grandmother a comforting lie about what became of the cat in the winter"
+    fresh, other, server = (bundled_encoder().adapted(name, {}) for name in ("fresh", "other", "server"))
+    server.remember()
+    beside = [encoder.encode([short, long])[:1] for encoder in (other, server)]
+    np.testing.assert_array_equal(other.encode([short]), fresh.encode([short]))
+    np.testing.assert_array_equal(server.encode([short]), beside[1])

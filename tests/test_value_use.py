@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,35 @@ def test_relevance_is_told_in_quartiles_of_the_answers_that_use_a_value() -> Non
     found = drift([(Used("a", score), Used("b", 0.5)) for score in scores], [(Used("b", 0.5),)] * 20)
     told = {one.value: one for one in found.values}
     assert told["a"].relevance_before == pytest.approx((0.25, 0.5, 0.75)) and told["a"].relevance_after is None
+
+
+def test_many_answers_are_dealt_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = answers(70, 0), answers(50, 1)
+    whole = drift(before, after)
+    level = chance_level(uses_matrix(before, VALUES), 50)
+    monkeypatch.setattr("vispa.study.value_use._HELD", 120 * 7)
+    assert drift(before, after) == whole
+    # Draws are others where kinds of answers are drawn in parts.
+    assert chance_level(uses_matrix(before, VALUES), 50) == pytest.approx(level, abs=0.05)
+
+
+def test_a_deal_of_many_answers_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vispa.study.value_use._HELD", 100_000)
+    many = answers(20, 0) * 100
+    tracemalloc.start()
+    try:
+        drift(many, many)
+        UseMonitor(20, many)
+        assert tracemalloc.get_traced_memory()[1] < 8e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_answers_that_use_nothing() -> None:
+    monitor = UseMonitor(20)
+    for uses in [()] * 40:
+        monitor.add(uses)
+    assert (monitor.alarm_level, monitor.distance) == (0, 0)
 
 
 def test_the_level_of_a_reference_is_that_of_later_windows_of_it() -> None:

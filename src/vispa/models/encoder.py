@@ -30,7 +30,7 @@ BUNDLED = "all-MiniLM-L6-v2"
 #: Of its weights.
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MAX_TOKENS = 256
-# A small model says the same sentences often, and a text is asked for again while its answer is made.
+# Of a server: a small model says the same sentences often, and a text is asked for again while its answer is made.
 _REMEMBERED = 512
 
 
@@ -115,6 +115,14 @@ class BundledEncoder:
         other._gathered = _shared(other._encoded)
         return other
 
+    def remember(self) -> None:
+        """Keep the vectors of the last texts, as a server does.
+
+        Nobody else does: the last bits of a vector hang on the texts that it was made beside, and a run that is gone on
+        from, or that workers share, is to have the same bytes whatever was read before.
+        """
+        self._gathered = _shared(self._encoded, _REMEMBERED)
+
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
         """See `Encoder.encode`: mean over tokens, then unit length."""
         # Many texts, of which progress is told, are nobody's request.
@@ -178,9 +186,9 @@ class SentenceTransformersEncoder:
         return np.asarray(vectors, dtype=np.float32)
 
 
-def _shared(encode: Callable[[Sequence[str]], FloatArray]) -> Gathering:
-    """An encoding that callers in several threads share."""
-    return Gathering(Remembering(encode, _REMEMBERED), ENCODING)
+def _shared(encode: Callable[[Sequence[str]], FloatArray], remembered: int = 0) -> Gathering:
+    """An encoding that callers in several threads share; what a call names twice is read once."""
+    return Gathering(Remembering(encode, remembered), ENCODING)
 
 
 def _bundled_folder() -> Path:

@@ -17,6 +17,7 @@ from vispa.generation.scheduling import Schedules
 from vispa.live.calls import Call
 from vispa.live.tasks import Watch
 from vispa.live.watching import watched
+from vispa.models.encoder import BundledEncoder
 from vispa.modes.overton.extractive import ExtractiveAggregator
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
@@ -83,6 +84,9 @@ class Service:
             with watched(pipeline, Call(), scheduler) as first:
                 first.aggregator = ExtractiveAggregator(first.taxonomy, pipeline.chooser.encoder.encode)
                 first.respond(_WARM_UP, k=1, max_new_tokens=8)
+            for encoder in (pipeline.chooser.encoder, getattr(pipeline.selector, "encoder", None)):
+                if isinstance(encoder, BundledEncoder):
+                    encoder.remember()
         except BaseException as error:
             self.fault, self.state = error, "failed"
             return
@@ -102,9 +106,12 @@ class Service:
             with watched(pipeline, Call(), scheduler) as first:
                 (answer,) = first.respond_many([Request(_WARM_UP, k=1)], max_new_tokens=8)
         except BaseException as error:
+            if self.state != "ready":
+                # It ends, with the requests that run; what this thread tries was stopped.
+                return
             if isinstance(error, ReaderSetupError) or not isinstance(error, VispaError):
                 self.fault, self.state = error, "failed"
-            elif self.state == "ready":
+            else:
                 _logger.warning("the model that reads comments could not be tried: %s", error)
         else:
             if isinstance(answer, Failure):

@@ -8,7 +8,7 @@ same, 1 nothing in common) of their value use (Lin 1991, Endres and Schindelin 2
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,8 @@ LEAST = 20
 DEALS = 1000
 #: How often chance alone may raise an alarm.
 LEVEL = 0.01
+# Numbers that are held while answers are dealt: a file may have a million of answers.
+_HELD = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -215,19 +217,34 @@ def chance_level(reference: FloatArray, size: int, *, level: float = LEVEL, seed
         seed: of the draws.
     """
     random = np.random.default_rng(seed)
-    even = np.full(len(reference), 1 / len(reference))
-    first, second = (random.multinomial(count, even, DEALS) @ reference for count in (len(reference), size))
-    return float(np.quantile(distances(first, second), 1 - level))
+    # Answers of the same values are one kind: there are far fewer kinds than answers.
+    kinds, answers = np.unique(reference, axis=0, return_counts=True)
+    chances = answers / len(reference)
+    drawn = []
+    for deals in _in_parts(len(kinds)):
+        first, second = (random.multinomial(count, chances, deals) @ kinds for count in (len(reference), size))
+        drawn.append(distances(first, second))
+    return float(np.quantile(np.concatenate(drawn), 1 - level))
 
 
 def _dealt(pool: FloatArray, first: int, seed: int) -> FloatArray:
     """Distances of windows that all answers are dealt to at random, the first one of `first` answers."""
     random = np.random.default_rng(seed)
-    dealt = np.zeros((DEALS, len(pool)))
-    for row in dealt:
-        row[random.permutation(len(pool))[:first]] = 1
-    counts = dealt @ pool
-    return distances(counts, pool.sum(0) - counts)
+    found = []
+    for deals in _in_parts(len(pool)):
+        dealt = np.zeros((deals, len(pool)))
+        for row in dealt:
+            row[random.permutation(len(pool))[:first]] = 1
+        counts = dealt @ pool
+        found.append(distances(counts, pool.sum(0) - counts))
+    return np.concatenate(found)
+
+
+def _in_parts(width: int) -> Iterator[int]:
+    """How many of `DEALS` to make at a time where each takes so many numbers."""
+    size = max(1, _HELD // max(1, width))
+    for start in range(0, DEALS, size):
+        yield min(size, DEALS - start)
 
 
 def _entropy_terms(part: FloatArray, middle: FloatArray) -> FloatArray:
