@@ -1,12 +1,12 @@
 """Give a bank's refined directions what comments written for all values have in common.
 
-    python -m training.common_shift BANK OUTPUT [--values 0.9] [--common 0.33] [--half-life TOKENS]
+    python -m training.common_shift BANK OUTPUT [--values 1.05] [--common 0.37] [--half-life 40]
 
-Vectors that are trained on `training/comments.csv` (48 situations, a comment for each of the 31 values) mostly learn one
-thing whatever the value: to speak of the situation's own people and things. By itself each becomes weaker; but the mean
-of what all learnt, a share of it added to the vectors as they were, keeps comments closer to their situation at the
-same expression. BANK is a file with a tuned recipe of fixed amounts; OUTPUT gets a bank whose recipe adds so much of the
-vectors and of what they have in common. Takes about ten minutes on two cores for SmolLM2.
+Vectors that are trained on `training/comments.csv` (48 situations, a comment for each of the 31 values) mostly learn
+one thing whatever the value: to speak of the situation's own people and things. By itself each becomes weaker; but the
+mean of what all learnt, a share of it added to the vectors as they were, keeps comments closer to their situation at
+the same expression. BANK is a file with a tuned recipe of fixed amounts; OUTPUT gets a bank whose recipe adds so much
+of the vectors and of what they have in common. Takes about ten minutes on two cores for SmolLM2.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def main() -> None:
     parser.add_argument("bank", type=Path, help="file with a tuned recipe")
     parser.add_argument("output", type=Path, help="file to write")
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--values", type=float, default=0.9, help="share of the vectors as they were")
-    parser.add_argument("--common", type=float, default=0.33, help="share of what they have in common")
-    parser.add_argument("--half-life", type=float, help="tokens after which half of a shift remains; all by default")
+    parser.add_argument("--values", type=float, default=1.05, help="share of the vectors as they were")
+    parser.add_argument("--common", type=float, default=0.37, help="share of what they have in common")
+    parser.add_argument("--half-life", type=float, default=40.0, help="tokens after which half of a shift remains")
     arguments = parser.parse_args()
     loaded = load_model(arguments.model, dtype="float32")
     bank = VectorBank.load(arguments.bank)
