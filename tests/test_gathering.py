@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,28 @@ def test_who_fills_a_pass_waits_for_nobody() -> None:
         assert gathered([2, 3, 4]) == [4, 9, 16]
         assert first.result(30) == [1]
     assert sorted(slow.passes) == [[1], [2, 3, 4]]
+
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="Only that one is interrupted.")
+def test_who_is_interrupted_while_it_waits_holds_nobody_up() -> None:
+    slow = Slow()
+    gathered = Gathering(slow, Budget(rows=64))
+
+    def interrupt() -> None:
+        wait_for(lambda: len(gathered._waiting) == 1)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(gathered, [1])
+        wait_for(lambda: bool(slow.passes))
+        pool.submit(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            gathered([2])
+        slow.free.set()
+        assert first.result(30) == [1]
+        assert not gathered._busy and not gathered._waiting
+        assert pool.submit(gathered, [3]).result(30) == [9]
+    assert slow.passes == [[1], [3]]
 
 
 def test_many_callers_get_their_own() -> None:

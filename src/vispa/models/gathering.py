@@ -64,7 +64,11 @@ class Gathering:
             self._waiting.append(asked)
             waits, self._busy = self._busy, True
         if waits:
-            asked.woken.wait()
+            try:
+                asked.woken.wait()
+            except BaseException:
+                self._go(asked)
+                raise
         if not asked.is_done:
             self._do_pass()
         if asked.error is not None:
@@ -82,10 +86,23 @@ class Gathering:
                 taken.append(self._waiting.popleft())
         self._answer(taken)
         with self._lock:
-            heir = self._waiting[0] if self._waiting else None
-            self._busy = heir is not None
-        for asked in (*taken, *([heir] if heir else [])):
+            self._hand_on()
+        for asked in taken:
             asked.woken.set()
+
+    def _hand_on(self) -> None:
+        """The first who waits does the next pass; called with the lock held."""
+        self._busy = bool(self._waiting)
+        if self._waiting:
+            self._waiting[0].woken.set()
+
+    def _go(self, asked: _Asked) -> None:
+        """A caller was interrupted while it waited: nobody is to wait for a pass of its own."""
+        with self._lock:
+            if asked in self._waiting:
+                self._waiting.remove(asked)
+                if asked.woken.is_set():
+                    self._hand_on()
 
     def _answer(self, taken: Sequence[_Asked]) -> None:
         try:
