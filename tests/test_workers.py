@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,6 +139,18 @@ def test_a_cluster_that_does_not_start_at_once_is_tried_again(monkeypatch: pytes
     with pytest.raises(VispaError, match="no local cluster could be started"):
         workers._start()
     assert len(tried) == 5
+
+
+def test_it_is_said_when_no_worker_gets_ready(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = Workers.__new__(Workers)
+    pool._workers = [SimpleNamespace(about=SimpleNamespace(remote=lambda: "asked"))]
+    waits = iter([([], ["asked"]), (["asked"], [])])
+    monkeypatch.setattr(ray, "wait", lambda asked, **_: next(waits))
+    monkeypatch.setattr(ray, "get", lambda asked: ("about", "told", "digest"))
+    assert pool.about() == ("about", "told")
+    assert "no free place" in caplog.text
 
 
 def test_options_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from vispa.errors import InputError, VispaError, first_line
 
 A = TypeVar("A")
 
+_logger = logging.getLogger(__name__)
+
+# Seconds after which it is said that no worker is ready.
+_PATIENCE = 120.0
 #: How often a chunk is begun anew because its worker died; then each of its items is asked alone.
 RETRIES = 3
 #: How many chunks for each worker may be answered while an earlier one is not.
@@ -124,7 +129,11 @@ class Workers(Generic[A]):
         import ray
 
         asked = [worker.about.remote() for worker in self._workers]
-        first, _ = ray.wait(asked, num_returns=1)
+        first, _ = ray.wait(asked, num_returns=1, timeout=_PATIENCE)
+        if not first:
+            words = "--ray: no worker is ready yet: it loads its model, or the cluster has no free place (`ray status`)"
+            _logger.warning(words)
+            first, _ = ray.wait(asked, num_returns=1)
         found = self._got(first[0])
         if isinstance(found, _Died):
             raise VispaError(
