@@ -55,7 +55,7 @@ def test_directions_after_a_change_are_those_of_a_full_fit(readings: Readings) -
         **others,
         **{slug: readings.new[slug] for slug in halves},
     }
-    fitted = OneVersusOthers().fit([one.expressing for one in read.values()], []).vectors
+    fitted = OneVersusOthers().fit([one.expressing.float() for one in read.values()], []).vectors
     after = readings.after(without=(SPLIT,), added=halves)
     assert list(after) == list(read)
     torch.testing.assert_close(torch.stack(list(after.values())).float(), fitted)
