@@ -197,8 +197,7 @@ def _best(scores: FloatArray) -> npt.NDArray[np.intp]:
 
 def _is_chosen(scores: FloatArray, places: Sequence[int]) -> npt.NDArray[np.float64]:
     """[N] 1 where one of the columns is among the highest."""
-    found: npt.NDArray[np.float64] = np.isin(_best(scores), list(places)).any(axis=1).astype(np.float64)
-    return found
+    return np.asarray(np.isin(_best(scores), list(places)).any(axis=1), dtype=np.float64)
 
 
 def _chosen(scores: FloatArray, places: Sequence[int]) -> dict[str, Any]:
