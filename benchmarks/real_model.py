@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.expression import describe, with_random_vectors
+from vispa.errors import NumericalError
 from vispa.evaluation.intervals import Interval, bootstrap_mean, bootstrap_statistic, paired_difference
 from vispa.files.append_log import AppendLog
 from vispa.files.drawing import drawing
@@ -169,12 +170,19 @@ def figures_of(expression: Expression, plain: Expression) -> dict[str, Interval 
     found: dict[str, Interval | None] = {}
     for name in FIGURES:
         if name == "leakage":
-            both = (expression.likelihood, plain.likelihood)
-            found[name] = None if math.isnan(leaked_share(*both)) else bootstrap_statistic(leaked_share, *both)
+            found[name] = _leakage(expression, plain)
         else:
             known = scores[name][np.isfinite(scores[name])]
             found[name] = bootstrap_mean(known) if len(known) else None
     return found
+
+
+def _leakage(expression: Expression, plain: Expression) -> Interval | None:
+    """None where nothing becomes likelier, on all situations or on those of a resample."""
+    try:
+        return bootstrap_statistic(leaked_share, expression.likelihood, plain.likelihood)
+    except NumericalError:
+        return None
 
 
 def shown(interval: Interval | None) -> str:

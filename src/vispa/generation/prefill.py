@@ -53,7 +53,7 @@ def prefill(
     """
     prompts = [row.prompt.ids for row in rows]
     alike, prompt = _Groups.of([(row.steers, row.orthogonal) for row in rows]), _Groups.of(prompts)
-    if not _is_plain(loaded, cache, max(map(len, prompts)) + new_tokens):
+    if active.apart or not _is_plain(loaded, cache, max(map(len, prompts)) + new_tokens):
         alike = prompt = _Groups.of(range(len(rows)))
     # At least one token of each row is left, whose logits are read.
     common = _common_beginning([ids[:-1] for ids in prompts])

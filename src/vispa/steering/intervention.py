@@ -41,6 +41,7 @@ class ActiveSteering:
         weights: [B, M] factors on the shifts.
         orthogonal: [B] whether a row's later shifts lose what they share with its earlier ones.
         subjects: [B, 3] from which to which of its tokens a row's prompt writes its subject, and how many it has.
+        apart: rows differ in more than their steers, so that no token is read for several of them at once.
         amounts: block number → [B] float32, the length of the shift along the direction
             (negative: against it; of several steers: the length of their sum).
     """
@@ -50,6 +51,7 @@ class ActiveSteering:
     weights: torch.Tensor
     orthogonal: torch.Tensor
     subjects: torch.Tensor
+    apart: bool = False
     amounts: dict[int, torch.Tensor] = field(default_factory=dict)
     _shifts: dict[int, Shifts] = field(default_factory=dict)
     _closed: torch.Tensor | None = None
