@@ -2,11 +2,11 @@
 
     python -m training.common_shift BANK OUTPUT [--values 1.05] [--common 0.37] [--half-life 40]
 
-Vectors that are trained on `training/comments.csv` (48 situations, a comment for each of the 31 values) mostly learn
-one thing whatever the value: to speak of the situation's own people and things. By itself each becomes weaker; but the
-mean of what all learnt, a share of it added to the vectors as they were, keeps comments closer to their situation at
-the same expression. BANK is a file with a tuned recipe of fixed amounts; OUTPUT gets a bank whose recipe adds so much
-of the vectors and of what they have in common. Takes about ten minutes on two cores for SmolLM2.
+Vectors that are trained on `benchmarks/data/written_comments.csv` (48 situations, a comment for each of the 31 values)
+mostly learn one thing whatever the value: to speak of the situation's own people and things. By itself each becomes
+weaker; but the mean of what all learnt, a share of it added to the vectors as they were, keeps comments closer to their
+situation at the same expression. BANK is a file with a tuned recipe of fixed amounts; OUTPUT gets a bank whose recipe
+adds so much of the vectors and of what they have in common. Takes about ten minutes on two cores for SmolLM2.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from vispa.tuning.examples import Example
 from vispa.tuning.refining import refined_vectors
 from vispa.tuning.search import fixed_vectors, with_refined
 
-COMMENTS = Path(__file__).with_name("comments.csv")
+COMMENTS = Path(__file__).parents[1] / "benchmarks" / "data" / "written_comments.csv"
 
 
 def written_examples(loaded: LoadedModel, values: Sequence[str]) -> list[Example]:
     """The comments of the file, each after the request that a model of this name gets."""
-    rows = [row.fields for row in read_table(COMMENTS, ("situation", "value", "text")).rows]
+    rows = [row.fields for row in read_table(COMMENTS, ("situation", "value", "comment")).rows]
     texts = tuple(dict.fromkeys(row["situation"] for row in rows))
     prompts = {one.text: one.plain for one in asked_situations(loaded, texts)}
-    return [Example(values.index(row["value"]), prompts[row["situation"]], row["text"]) for row in rows]
+    return [Example(values.index(row["value"]), prompts[row["situation"]], row["comment"]) for row in rows]
 
 
 def common_shift(loaded: LoadedModel, start: torch.Tensor, recipe: Recipe, examples: Sequence[Example]) -> torch.Tensor:
