@@ -129,6 +129,9 @@ class Run:
     def run(self, answer: Any, *_: Any, **__: Any) -> None:
         answer(self.items)
 
+    def run_chunks(self, answering: Any, *_: Any) -> None:
+        list(answering([self.items]))
+
 
 def at_the_door(command: Any, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[Request]:
     """The requests that a command hands to the pipeline."""

@@ -15,6 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from vispa.cli import evaluate as commands
+from vispa.cli.data import data
 from vispa.errors import InputError, OutputError, VispaError
 from vispa.evaluation import runner
 from vispa.evaluation.intervals import Interval
@@ -563,7 +564,7 @@ def command(bench, monkeypatch):
     """Calls a command on the bench's pipeline; InputError comes through."""
     app = typer.Typer()
     app.command("eval")(commands.evaluate)
-    app.command("data")(commands.data)
+    app.command("data")(data)
     monkeypatch.setattr(commands.Setup, "load", lambda self, taxonomy, progress=None, **_: bench.vispa)
 
     def call(*arguments: str) -> str:

@@ -78,7 +78,10 @@ def test_who_fills_a_pass_waits_for_nobody() -> None:
 
 
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="Only that one is interrupted.")
-def test_who_is_interrupted_while_it_waits_holds_nobody_up() -> None:
+def test_who_is_interrupted_while_it_waits_holds_nobody_up(request: pytest.FixtureRequest) -> None:
+    # Workers that run tests side by side ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     slow = Slow()
     gathered = Gathering(slow, Budget(rows=64))
 

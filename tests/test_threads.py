@@ -184,4 +184,5 @@ def test_the_encoder_serves_threads() -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         encoded = list(pool.map(encoder.encode, texts))
     for found, given in zip(encoded, texts, strict=True):
-        assert torch.equal(torch.tensor(found), torch.tensor(encoder.encode(given)))
+        # What is asked at the same time is read in one pass, and its last bits hang on what meets in it.
+        torch.testing.assert_close(torch.tensor(found), torch.tensor(encoder.encode(given)), rtol=0, atol=1e-6)

@@ -286,7 +286,7 @@ class Vispa(AsyncDoors):
 
     def respond_one(self, request: Request, **sampling: Unpack[SamplingFields]) -> Response:
         """The answer to one request; see `respond`."""
-        self.chooser.check(request)
+        self.chooser.check(checked(request, self.taxonomy, self.mixture.values))
         (answer,) = self.respond_many([request], **sampling)
         if isinstance(answer, Failure):
             raise VispaError(answer.reason)

@@ -216,6 +216,6 @@ FOLDERS: tuple[Case, ...] = (
     refused("data", File("lines.txt"), say=("lines.txt", "is not a folder")),
     refused("data", "d" * 5_000, say=("cannot be used",)),
     refused("data", File("f", "empty-folder"), "--task", "vital/x", say=("vital/x", "is not known")),
-    done("data", File("f", "empty-folder"), say=("missing", "0 of")),
+    done("data", File("f", "empty-folder"), say=("missing", "16 of")),
     done("data", File("f", "foreign-folder"), "--json", say='"items": null'),
 )  # fmt: skip

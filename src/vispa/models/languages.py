@@ -45,8 +45,8 @@ def foreign(text: str) -> Foreign | None:
     """Whether a text is recognisably in another language than English.
 
     A text whose letters are mostly of another script than Latin is none in English. One in Latin letters is judged by
-    `py3langid` where it has at least `LEAST_WORDS` words and few that are English; what is short or mixed counts as
-    English.
+    `py3langid` where it has at least `LEAST_WORDS` different words and few that are English; what is short or mixed
+    counts as English.
 
     Example:
         >>> foreign("Darf ich meine Oma anlügen, damit sie nicht traurig ist?")
@@ -61,7 +61,7 @@ def foreign(text: str) -> Foreign | None:
         return Foreign(_likeliest(text)[0], sure=True)
     words = [word for word in text.lower().split() if any(map(str.isalpha, word))]
     english = sum(word.strip(".,;:!?\"'()") in _ENGLISH_WORDS for word in words)
-    if len(words) < LEAST_WORDS or english * _SPACING >= len(words):
+    if len(set(words)) < LEAST_WORDS or english * _SPACING >= len(words):
         return None
     language, margin = _likeliest(text)
     return Foreign(language, margin >= SURE) if margin >= DOUBTFUL else None
