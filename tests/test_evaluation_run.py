@@ -658,7 +658,7 @@ def test_data_says_what_is_there_and_what_is_not(command, tmp_path):
     assert found["vital/moralchoice"]["items"] == 1 and not found["vital/moralchoice"]["is_published"]
     assert found["vital/overton"]["problem"] and found["vital/overton"]["path"] is None
     text = command("data", str(tmp_path))
-    assert "1 items, the published file has 181" in text and "Get it from https://" in text and "1 of 8 tasks" in text
+    assert "1 items, the published file has 181" in text and "Get it from https://" in text and "17 of 24 tasks" in text
     path.write_text("[{}]")
     assert "cannot be used" in command("data", str(tmp_path), "--task", "vital/moralchoice")
     with pytest.raises(InputError, match="is not a folder"):
