@@ -21,15 +21,16 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.expression import describe, with_random_vectors
+from benchmarks.kept import Kept
 from vispa.errors import NumericalError
 from vispa.evaluation.intervals import Interval, bootstrap_mean, bootstrap_statistic, paired_difference
-from vispa.files.append_log import AppendLog
 from vispa.files.drawing import drawing
 from vispa.files.tables import read_table
 from vispa.files.writing import replacing
@@ -93,11 +94,7 @@ class Comments:
 
     def __init__(self, values: Sequence[str], path: Path | None) -> None:
         self.values = tuple(values)
-        self._log = None if path is None else AppendLog(path)
-        lines = [] if self._log is None else self._log.open()
-        if self._log is not None:
-            self._log.cut(lines)
-        self._known: dict[str, Mapping[str, Any]] = {entry["key"]: entry for entry in map(json.loads, lines)}
+        self._kept = Kept(path)
 
     def of(self, row: Row, name: str) -> tuple[list[str], list[float]]:
         """All comments of a row, situation by situation, and the negative log-likelihood of each."""
@@ -105,25 +102,19 @@ class Comments:
         nll: list[float] = []
         for start in range(0, len(row.situations), BLOCK):
             block = replace(row, situations=row.situations[start : start + BLOCK])
-            key = self._key(block)
-            if key not in self._known:
-                self._keep({"key": key, "model": row.engine.loaded.name, "row": name, **self._written(block)})
-            texts += self._known[key]["texts"]
-            nll += [math.nan if one is None else one for one in self._known[key]["nll"]]
+            found = self._kept.get(self._parts(block), partial(self._written, block, name))
+            texts += found["texts"]
+            nll += [math.nan if one is None else one for one in found["nll"]]
         return texts, nll
 
-    def _written(self, row: Row) -> dict[str, Any]:
+    def _written(self, row: Row, name: str) -> dict[str, Any]:
         texts = commented(row.engine, row.situations, self.values, (row.recipe,), sampling=Sampling(TOKENS))[0]
         nll = surprise(row.engine.loaded, row.situations, texts)
-        return {"texts": texts, "nll": [None if math.isnan(one) else float(one) for one in nll]}
+        likelihoods = [None if math.isnan(one) else float(one) for one in nll]
+        return {"model": row.engine.loaded.name, "row": name, "texts": texts, "nll": likelihoods}
 
-    def _keep(self, entry: dict[str, Any]) -> None:
-        self._known[entry["key"]] = entry
-        if self._log is not None:
-            self._log.append([json.dumps(entry).encode() + b"\n"])
-
-    def _key(self, row: Row) -> str:
-        """Of everything that determines a block's comments."""
+    def _parts(self, row: Row) -> list[Any]:
+        """Everything that determines a block's comments."""
         steering: Any = None
         if row.recipe is not None:
             bank = row.engine.bank
@@ -133,8 +124,7 @@ class Comments:
             steering[0]["amounts"] = dict(steering[0]["amounts"])
         prompts = [[one.plain.text, *(one.personas[value].text for value in one.personas)] for one in row.situations]
         model = [row.engine.loaded.fingerprint, str(row.engine.loaded.model.dtype)]
-        parts = [model, self.values, TOKENS, prompts, steering]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return [model, self.values, TOKENS, prompts, steering]
 
 
 def rows_of(loaded: LoadedModel, taxonomy: Taxonomy, texts: Sequence[str], names: Sequence[str]) -> dict[str, Row]:

@@ -15,11 +15,11 @@ from benchmarks.fine_tuning import training
 from benchmarks.fine_tuning.adapters import ALPHA, Adapters, adapted, adapted_layers
 from benchmarks.fine_tuning.directions import FewerPairs
 from benchmarks.fine_tuning.figures import ahead_from, at_fluency, difference_at_equal_fluency, paired, reached
-from benchmarks.fine_tuning.kept import Kept
 from benchmarks.fine_tuning.lessons import KINDS, spread, written_lessons
 from benchmarks.fine_tuning.section import section
 from benchmarks.fine_tuning.serving import random_adapters, with_peft
 from benchmarks.fine_tuning.writing import AdaptedEngine, AdaptedRow
+from benchmarks.kept import Kept
 from vispa.evaluation.intervals import Interval, PairedDifference
 from vispa.generation.rows import Sampling
 from vispa.models.encoding import raw_prompt

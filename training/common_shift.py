@@ -18,25 +18,14 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.fine_tuning.lessons import written_examples
 from vispa.cli.console import progress_bars
-from vispa.files.tables import read_table
 from vispa.models.loading import LoadedModel, load_model
 from vispa.steering.bank import VectorBank
 from vispa.steering.recipe import Recipe
-from vispa.study.expression import asked_situations
 from vispa.tuning.examples import Example
 from vispa.tuning.refining import refined_vectors
 from vispa.tuning.search import fixed_vectors, with_refined
-
-COMMENTS = Path(__file__).parents[1] / "benchmarks" / "data" / "written_comments.csv"
-
-
-def written_examples(loaded: LoadedModel, values: Sequence[str]) -> list[Example]:
-    """The comments of the file, each after the request that a model of this name gets."""
-    rows = [row.fields for row in read_table(COMMENTS, ("situation", "value", "comment")).rows]
-    texts = tuple(dict.fromkeys(row["situation"] for row in rows))
-    prompts = {one.text: one.plain for one in asked_situations(loaded, texts)}
-    return [Example(values.index(row["value"]), prompts[row["situation"]], row["comment"]) for row in rows]
 
 
 def common_shift(loaded: LoadedModel, start: torch.Tensor, recipe: Recipe, examples: Sequence[Example]) -> torch.Tensor:

@@ -33,6 +33,7 @@ from vispa.files.writing import replacing
 from vispa.models.loading import load_model
 from vispa.request import EMBEDDED
 from vispa.steering.bank_cache import cached_bank
+from vispa.steering.fitting import fitted_recipe
 from vispa.steering.recipe import portable_recipe
 from vispa.taxonomy import Taxonomy
 from vispa.versions import versions
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     taxonomy, seed = Taxonomy.built_in(), arguments.seed
     loaded = load_model(arguments.model)
     bank = cached_bank(loaded, taxonomy, estimators={portable_recipe().estimator})
-    recipe = directions.fitted_recipe(bank)
+    recipe = fitted_recipe(bank.recipe)
     report: dict[str, Any] = {
         "model": arguments.model, "seed": seed, "command": arguments.command, "versions": versions(),
         "recipe": recipe.as_mapping(),

@@ -18,17 +18,11 @@ from benchmarks.drift.changes import ADDED, HALVES, REWORDED, SHARES, SPLIT, new
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import read_activations
 from vispa.steering.bank import VectorBank
-from vispa.steering.estimators import ESTIMATORS
 from vispa.steering.readings import Reading
-from vispa.steering.recipe import Recipe, portable_recipe
+from vispa.steering.recipe import Recipe
 from vispa.taxonomy import Taxonomy
 
 _MEAN_DIFFERENCE: Reading = "last"
-
-
-def fitted_recipe(bank: VectorBank) -> Recipe:
-    """The bank's own recipe where its directions can be fitted on pairs; else the portable one."""
-    return bank.recipe if bank.recipe.estimator in {one.name for one in ESTIMATORS} else portable_recipe()
 
 
 @dataclass(frozen=True)

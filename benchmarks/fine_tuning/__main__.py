@@ -24,11 +24,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fine_tuning.kept import Kept
 from benchmarks.fine_tuning.report import Reporting
 from benchmarks.fine_tuning.section import draw, section
 from benchmarks.fine_tuning.serving import measure_serving
 from benchmarks.fine_tuning.study import Sizes, Study
+from benchmarks.kept import Kept
 from benchmarks.real_model import HELD_OUT
 from vispa.files.tables import read_table
 from vispa.files.writing import replacing

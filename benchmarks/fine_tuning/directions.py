@@ -14,13 +14,8 @@ from vispa.steering.activations import read_activations
 from vispa.steering.bank import VectorBank
 from vispa.steering.estimators import ESTIMATORS
 from vispa.steering.estimators.base import Directions
-from vispa.steering.recipe import Recipe, portable_recipe
+from vispa.steering.recipe import Recipe
 from vispa.taxonomy import Taxonomy
-
-
-def fitted_recipe(bank: VectorBank) -> Recipe:
-    """The bank's own recipe where its directions are fitted on pairs alone; else the portable one."""
-    return bank.recipe if bank.recipe.estimator in {one.name for one in ESTIMATORS} else portable_recipe()
 
 
 class FewerPairs:

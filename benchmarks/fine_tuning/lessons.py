@@ -84,15 +84,23 @@ def own_lessons(
     return [[one for one in found if one.value == place] for place in range(len(values))]
 
 
-def written_lessons(loaded: LoadedModel, values: Sequence[str]) -> list[list[Example]]:
-    """For each value the comments of `data/written_comments.csv`, one a situation."""
+def written_examples(loaded: LoadedModel, values: Sequence[str]) -> list[Example]:
+    """The comments of `data/written_comments.csv` for these values, in its order, one a situation and value."""
     rows = [row.fields for row in read_table(WRITTEN, ("situation", "value", "comment")).rows]
     texts = list(dict.fromkeys(row["situation"] for row in rows))
     prompts = dict(zip(texts, asked_situations(loaded, texts), strict=True))
+    places = {value: place for place, value in enumerate(values)}
     return [
-        [Example(place, prompts[row["situation"]].plain, row["comment"]) for row in rows if row["value"] == value]
-        for place, value in enumerate(values)
+        Example(places[row["value"]], prompts[row["situation"]].plain, row["comment"])
+        for row in rows
+        if row["value"] in places
     ]
+
+
+def written_lessons(loaded: LoadedModel, values: Sequence[str]) -> list[list[Example]]:
+    """For each value its `written_examples`."""
+    examples = written_examples(loaded, values)
+    return [[one for one in examples if one.value == place] for place in range(len(values))]
 
 
 def fewer(lessons: Sequence[Sequence[Example]], most: int) -> list[list[Example]]:

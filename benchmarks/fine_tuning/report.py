@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.fine_tuning.directions import fitted_recipe, vector_bytes
+from benchmarks.fine_tuning.directions import vector_bytes
 from benchmarks.fine_tuning.figures import ahead_from, difference_at_equal_fluency, paired, reached
 from benchmarks.fine_tuning.lessons import KINDS
 from benchmarks.fine_tuning.study import Study, Training, by_situation
 from benchmarks.fine_tuning.writing import Way
 from benchmarks.real_model import figures_of
+from vispa.steering.fitting import fitted_recipe
 from vispa.steering.named_recipes import is_tuned
 from vispa.steering.recipe import Recipe
 from vispa.study.expression import Expression
@@ -105,7 +106,7 @@ class Reporting:
         """Bytes of all vectors; processor seconds and pairs a value where they are fitted on pairs alone."""
         study = self._study
         found: dict[str, Any] = {"bytes": vector_bytes(study.bank, recipe, study.values)}
-        if recipe == fitted_recipe(study.bank):
+        if recipe == fitted_recipe(study.bank.recipe):
             read = pairs or max(study.sizes.pairs)
             found |= {"lessons": read, "seconds": study.fitting_seconds() * read / len(study.taxonomy)}
         return found
@@ -134,7 +135,7 @@ class Reporting:
     def _by_pairs(self) -> None:
         """Vectors fitted, and adapters trained, on as many pairs; and on as many comments."""
         study = self._study
-        recipe, largest = fitted_recipe(study.bank), max(study.sizes.pairs)
+        recipe, largest = fitted_recipe(study.bank.recipe), max(study.sizes.pairs)
         self.report["fitted_recipe"] = dict(recipe.as_mapping())
         for size in study.sizes.pairs:
             own: dict[str, Any] = {}

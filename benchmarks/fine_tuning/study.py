@@ -12,14 +12,15 @@ import numpy as np
 from torch import nn
 
 from benchmarks.fine_tuning.adapters import Adapters, adapted_layers
-from benchmarks.fine_tuning.directions import FewerPairs, fitted_recipe
-from benchmarks.fine_tuning.kept import Kept, digest
+from benchmarks.fine_tuning.directions import FewerPairs
 from benchmarks.fine_tuning.lessons import fewer, own_lessons, pair_lessons, written_lessons
 from benchmarks.fine_tuning.training import EACH, RATE, trained
 from benchmarks.fine_tuning.writing import AdaptedEngine, Way, written
+from benchmarks.kept import Kept, digest
 from vispa.models.encoder import Encoder
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
+from vispa.steering.fitting import fitted_recipe
 from vispa.steering.recipe import Recipe
 from vispa.study.expression import Expression, measured, surprise
 from vispa.study.personas import persona_situations
@@ -157,7 +158,7 @@ class Study:
     @cached_property
     def fewer_pairs(self) -> FewerPairs:
         """Directions fitted on some pairs."""
-        return FewerPairs(self.loaded, self.taxonomy, fitted_recipe(self.bank), max(self.sizes.pairs))
+        return FewerPairs(self.loaded, self.taxonomy, fitted_recipe(self.bank.recipe), max(self.sizes.pairs))
 
     def fitting_seconds(self) -> float:
         """Processor seconds of reading one pair of every value of the taxonomy."""

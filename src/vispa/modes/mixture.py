@@ -167,7 +167,7 @@ def jensen_shannon(first: FloatArray, second: FloatArray) -> FloatArray:
     middle = (first + second) / 2
 
     def half(p: FloatArray) -> FloatArray:
-        ratio = np.divide(p, middle, out=np.ones_like(p), where=p > 0)
+        ratio = np.divide(p, middle, out=np.ones_like(middle), where=p > 0)
         total: FloatArray = (p * np.log(ratio)).sum(-1)
         return total
 

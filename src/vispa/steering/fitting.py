@@ -11,7 +11,7 @@ from vispa.models.loading import LoadedModel
 from vispa.steering.activations import read_activations
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry
-from vispa.steering.estimators import ESTIMATORS
+from vispa.steering.estimators import ESTIMATORS, FITTED
 from vispa.steering.estimators.base import Comparing, Directions, Estimator
 from vispa.steering.readings import Reading
 from vispa.steering.recipe import Recipe, embedded_recipe, portable_recipe
@@ -132,5 +132,9 @@ def default_recipe(loaded: LoadedModel) -> Recipe:
     if loaded.is_embedded:
         return embedded_recipe()
     shipped = shipped_recipe(loaded.fingerprint)
-    fitted = {one.name for one in ESTIMATORS}
-    return shipped if shipped is not None and shipped.estimator in fitted else portable_recipe()
+    return portable_recipe() if shipped is None else fitted_recipe(shipped)
+
+
+def fitted_recipe(recipe: Recipe) -> Recipe:
+    """The recipe where its directions can be fitted on pairs; else the portable one."""
+    return recipe if recipe.estimator in FITTED else portable_recipe()

@@ -19,7 +19,7 @@ from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import bank_path, keep_updated
 from vispa.steering.bank_header import InfoHeader, parsed_header
 from vispa.steering.bank_parts import REFINED, BankInfo, Entry
-from vispa.steering.estimators import ESTIMATORS
+from vispa.steering.estimators import FITTED
 from vispa.steering.estimators.base import Directions
 from vispa.steering.fitting import Progress, default_recipe, fit_bank
 from vispa.steering.sealing import stored_header
@@ -137,11 +137,10 @@ def taken_over(
     Returns:
         The bank, and for each entry the values that lost theirs.
     """
-    fitted = {one.name for one in ESTIMATORS}
     entries, lost = dict(fresh.entries), {}
     without = tuple(slug for slug in fresh.info.values if slug not in same)
     for name, entry in earlier.entries.items():
-        if name not in fitted and earlier.width == fresh.width:
+        if name not in FITTED and earlier.width == fresh.width:
             entries[name] = _moved(name, entry, fresh, earlier, same)
             if without:
                 lost[name] = without

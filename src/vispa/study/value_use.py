@@ -18,6 +18,7 @@ import numpy.typing as npt
 from vispa.errors import InputError
 from vispa.files.door import read_text, text_lines
 from vispa.files.reading import parse_json
+from vispa.modes.mixture import jensen_shannon
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -200,9 +201,9 @@ def uses_matrix(window: Sequence[Uses], values: Sequence[str]) -> FloatArray:
 def distances(first: FloatArray, second: FloatArray) -> FloatArray:
     """Jensen-Shannon distances of uses, counted by value on the last axis; 0 between two windows without any use."""
     one, other = (counts / np.maximum(counts.sum(-1, keepdims=True), 1e-300) for counts in (first, second))
-    middle = (one + other) / 2
-    divergence = (_entropy_terms(one, middle) + _entropy_terms(other, middle)) / 2
-    return np.sqrt(np.clip(divergence, 0, 1))
+    # In bits, and no more than 1 by rounding.
+    found: FloatArray = np.minimum(1.0, jensen_shannon(one, other) / np.sqrt(np.log(2.0)))
+    return found
 
 
 def chance_level(reference: FloatArray, size: int, *, level: float = LEVEL, seed: int = 0) -> float:
@@ -245,13 +246,6 @@ def _in_parts(width: int) -> Iterator[int]:
     size = max(1, _HELD // max(1, width))
     for start in range(0, DEALS, size):
         yield min(size, DEALS - start)
-
-
-def _entropy_terms(part: FloatArray, middle: FloatArray) -> FloatArray:
-    """Kullback-Leibler divergence of a distribution from the middle of two, in bits."""
-    ratio = np.divide(part, middle, out=np.ones_like(middle), where=part > 0)
-    terms: FloatArray = (part * np.log2(ratio)).sum(-1)
-    return terms
 
 
 def _value_drift(

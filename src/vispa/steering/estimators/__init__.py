@@ -23,3 +23,5 @@ ESTIMATORS: tuple[Estimator, ...] = (
     OneVersusOthers("one_versus_others_last", "last"),
     OneVersusOthers("one_versus_others_sink_free", "sink_free_mean"),
 )
+#: Their names: what fitting gives. A bank may hold more, refined or imported.
+FITTED = frozenset(one.name for one in ESTIMATORS)

@@ -11,7 +11,7 @@ from vispa.errors import InputError
 from vispa.files.names import check_name
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import Entry
-from vispa.steering.estimators import ESTIMATORS
+from vispa.steering.estimators import FITTED
 from vispa.steering.estimators.base import Directions
 
 
@@ -33,7 +33,7 @@ def with_vectors(bank: VectorBank, name: str, vectors: Mapping[str, Mapping[int,
             wide its model is.
     """
     check_name("name", name)
-    if name in {estimator.name for estimator in ESTIMATORS}:
+    if name in FITTED:
         raise InputError("name", f"{name!r} is what fitted directions are called.", "Choose another name.")
     blocks, width = len(bank.residual_norm), bank.width
     if width is None:

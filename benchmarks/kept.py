@@ -23,17 +23,16 @@ class Kept:
         lines = [] if self._log is None else self._log.open()
         if self._log is not None:
             self._log.cut(lines)
-        self._known: dict[str, Any] = {entry["key"]: entry["found"] for entry in map(json.loads, lines)}
+        self._known: dict[str, Mapping[str, Any]] = {entry.pop("key"): entry for entry in map(json.loads, lines)}
 
     def get(self, parts: Any, make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
         """What was found before for these parts, or what `make` finds now; both as JSON can say it."""
         key = digest(parts)
         if key not in self._known:
-            self._known[key] = dict(make())
+            self._known[key] = make()
             if self._log is not None:
-                self._log.append([json.dumps({"key": key, "found": self._known[key]}).encode() + b"\n"])
-        found: Mapping[str, Any] = self._known[key]
-        return found
+                self._log.append([json.dumps({"key": key, **self._known[key]}).encode() + b"\n"])
+        return self._known[key]
 
 
 def digest(parts: Any) -> str:
