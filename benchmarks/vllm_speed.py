@@ -41,7 +41,7 @@ def sides(setting: Setting, tokens: int) -> dict[str, Callable[[], list[Generate
 
     bank = setting.synthetic_bank(_VALUES)
     # As far as real directions go; random ones that go farther make texts of nothing but noise.
-    fixed = Recipe("probe", magnitude="coefficient", amount=0.5, minimal_quality=0.0)
+    fixed = Recipe("probe", magnitude="residual", amount=0.1, minimal_quality=0.0)
     measured = replace(fixed, magnitude="calibrated", amount=0.9)
     bank = replace(bank, recipe=fixed, info=replace(bank.info, taxonomy_fingerprint="0" * 64))
     ours, theirs = VllmEngine(setting.loaded, bank), TransformersEngine(setting.loaded, bank)

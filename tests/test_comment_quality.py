@@ -45,8 +45,8 @@ def comment(value: str, text: str, **fields: object) -> Comment:
     return Comment(value=value, text=text, **known)
 
 
-def case(*comments: Comment) -> Case:
-    return Case("Paying a debt late", comments, target="a right to rest", options=("Yes", "No"))
+def case(*comments: Comment, text: str = "Paying a debt late") -> Case:
+    return Case(text, comments, target="a right to rest", options=("Yes", "No"))
 
 
 def never(texts: Sequence[str]) -> np.ndarray:
@@ -461,3 +461,44 @@ def test_the_embedded_model_keeps_the_words_that_it_was_trained_on() -> None:
     answer = vispa.respond("Reading in bed", k=1)
     assert "Please comment on the following situation: Reading in bed" in answer.comments[0].prompt
     assert vispa.prompts == own and replace(own, comment=general.comment) == general
+
+
+# ---------------------------------------------------------------- comments that say nothing of their own
+
+TOLD = "A shepherd is told to replace his dogs with drones."
+
+
+@pytest.mark.parametrize(
+    "hollow",
+    [
+        "The shepherd is told to replace his dogs with drones.",
+        "The shepherd is told to replace his dogs with drones. His dogs told the shepherd to replace drones.",
+        "A shepherd is told that the truth is that the truth is that the truth is that the truth is that.",
+        "He needs to know what he needs to know what he needs to know.",
+    ],
+)
+def test_a_response_does_not_quote_what_repeats_the_situation_or_itself(hollow: str, small_taxonomy: Taxonomy) -> None:
+    aggregator = ExtractiveAggregator(small_taxonomy, never)
+    comments = [comment("calm", hollow), comment("thrift", "Dogs eat, and drones need repair."), comment("candor", "")]
+    some, none = aggregator.aggregate([case(*comments, text=TOLD), case(comment("calm", hollow), text=TOLD)])
+    assert isinstance(some, OvertonResponse) and isinstance(none, OvertonResponse)
+    assert "The model only repeats the situation or itself for calm.\nThrift: Dogs eat" in some.response
+    assert [claim.values for claim in some.claims if "only repeats" in claim.text] == [("calm",)]
+    assert "only repeats" not in none.response and "\nCalm: " in none.response
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "His dogs are told to sleep, and the drones hum over the sheep they never knew.",
+        "No shepherd should replace what he loves.",
+        "The shepherd is told to replace his dogs with drones. A dog is a friend to him.",
+    ],
+)
+def test_what_adds_anything_is_quoted(text: str, small_taxonomy: Taxonomy) -> None:
+    (answer,) = ExtractiveAggregator(small_taxonomy, never).aggregate(
+        [case(comment("calm", text), comment("thrift", "Dogs eat, and drones need repair."), text=TOLD)]
+    )
+    assert isinstance(answer, OvertonResponse)
+    assert "only repeats" not in answer.response and "Calm: " in answer.response
+    assert "told to replace his dogs with drones" not in answer.response

@@ -17,7 +17,6 @@ from vispa.cli.main import app
 from vispa.cli.selected import listed_words, shaded_words
 from vispa.modes.case import Case
 from vispa.modes.overton.extractive import ExtractiveAggregator
-from vispa.modes.overton.lead import situation_sides
 from vispa.records import Comment, OvertonResponse, Selection
 from vispa.request import Request
 from vispa.selection import SELECTORS, SelectorKind
@@ -185,26 +184,21 @@ def test_sides_in_words(promotes: float | None, plain: str, avoided: str) -> Non
     assert side_in_words(one, Value("x", "x", "test", "X.", polarity="avoid")) == avoided
 
 
-def test_the_sentence_on_sides_claims_no_agreement() -> None:
-    assert situation_sides([]) is None
-    given = [("calm", "promotes"), ("lying", "brings"), ("thrift", "promotes"), ("candor", "violates")]
-    said = "By itself, what is described promotes calm and thrift; it violates candor; it brings lying."
-    assert situation_sides(given) == said
+@pytest.mark.parametrize("stance", [{}, {"support": 1.0}])
+def test_an_overton_answer_says_nothing_of_the_situations_sides(stance: dict[str, float]) -> None:
+    """Fewer than half of them are as readers have them (docs/adapter.md)."""
 
-
-def test_the_overton_opening_tells_sides_only_of_stances_that_cannot_be_read() -> None:
-    def said(value: str, stance: dict[str, float]) -> Comment:
+    def said(value: str) -> Comment:
         return Comment(value=value, text=f"About {value} alone.", shift={}, prompt="", tokens=3, stance=stance)
 
-    comments = [said("candor", {"support": 1.0}), said("thrift", {}), said("calm", {})]
-    sides = [("candor", 0.9), ("thrift", 0.1), ("calm", 0.5)]
-    values = tuple(Selection(value=slug, score=0.5, promotes=promotes) for slug, promotes in sides)
+    sides = [("candor", 0.99), ("thrift", 0.01), ("calm", 0.5)]
+    values = tuple(Selection(value=slug, score=0.9, promotes=promotes) for slug, promotes in sides)
     aggregator = ExtractiveAggregator(TAXONOMY, lambda texts: np.eye(len(texts), dtype=np.float32))
+    comments = [said(slug) for slug, _ in sides]
     (answer,) = aggregator.aggregate([Case(text="x", comments=comments, values=values)])
     assert isinstance(answer, OvertonResponse)
-    assert answer.claims[0].text == "By itself, what is described violates thrift."
-    assert answer.claims[0].values == ("thrift",)
-    assert "agree" not in answer.response and "promotes" not in answer.response
+    assert "promotes" not in answer.response and "violates" not in answer.response
+    assert {text for claim in answer.claims for text in claim.values} == {"candor", "thrift", "calm"}
 
 
 # ---------------------------------------------------------------- the command

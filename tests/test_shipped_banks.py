@@ -21,6 +21,7 @@ from vispa.request import DEFAULT_MODEL
 from vispa.steering import bank_cache, shipped_banks
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import bank_path, cached_bank
+from vispa.steering.bank_parts import REFINED
 from vispa.steering.estimators import ESTIMATORS
 from vispa.steering.fitting import default_recipe, fit_bank
 from vispa.steering.recipe import Recipe, portable_recipe
@@ -172,6 +173,53 @@ def test_on_other_values_the_recipe_that_ships_holds_and_all_is_fitted(
     bank = cached_bank(llama, other, estimators=())
     assert bank.recipe == default_recipe(llama) == TUNED
     assert fits == [FITTED]
+
+
+# ---------------------------------------------------------------- what an earlier release shipped
+
+
+def with_refined(bank: VectorBank, factor: float) -> VectorBank:
+    """The bank with directions that no fit gives, and a recipe and a measured strength for them."""
+    entry = bank.entries["mean_difference"]
+    vectors = factor * entry.directions.vectors.half().float()
+    refined = replace(entry, directions=replace(entry.directions, vectors=vectors), imported=True)
+    recipe = replace(TUNED, estimator=REFINED, amount=factor)
+    changed = replace(bank, entries={**bank.entries, REFINED: refined}, recipe=recipe, tuning=None)
+    return changed.with_strengths(replace(recipe, magnitude="kl"), dict.fromkeys(bank.info.values, factor))
+
+
+@pytest.mark.parametrize("asked", [(), ("probe",), ("mean_difference", "projection")])
+@pytest.mark.parametrize("tuned", [False, True])
+def test_an_upgrade_replaces_what_the_package_shipped_before(
+    asked: tuple[str, ...], tuned: bool, shipped: Path, whole: VectorBank, llama: LoadedModel, small_taxonomy: Taxonomy
+) -> None:
+    newer, older = with_refined(whole, 4.0), with_refined(whole, 2.0)
+    kept = {name: newer.entries[name] for name in ("probe", REFINED)}
+    replace(newer, entries=kept, strengths={}, tuning=RECORD).save(shipped, half=True)
+    shipped_banks.shipped_headers.cache_clear()
+    path = bank_path(llama, small_taxonomy)
+    some = {name: older.entries[name] for name in ("mean_difference", REFINED)}
+    replace(older, entries=some, tuning=RECORD if tuned else None).save(path)
+    expected = older if tuned else newer
+    for _ in range(2):
+        bank = cached_bank(llama, small_taxonomy, estimators=asked)
+        assert bank.recipe == expected.recipe
+        found = bank.entry(REFINED).directions.vectors
+        assert torch.equal(found, expected.entries[REFINED].directions.vectors)
+        assert [one for one in bank.strengths if one.amount == 2.0] == ([] if not tuned else [*older.strengths])
+        assert set(asked) <= bank.entries.keys()
+
+
+def test_strengths_are_kept_with_the_directions_that_they_were_measured_with(
+    shipped: Path, whole: VectorBank, llama: LoadedModel, small_taxonomy: Taxonomy
+) -> None:
+    newer, older = with_refined(whole, 4.0), with_refined(whole, 2.0)
+    path = bank_path(llama, small_taxonomy)
+    older.save(path)
+    bank_cache.keep_strengths(newer)
+    kept = VectorBank.load(path)
+    assert torch.equal(kept.entry(REFINED).directions.vectors, newer.entry(REFINED).directions.vectors)
+    assert {*newer.strengths} <= {*kept.strengths}
 
 
 # ---------------------------------------------------------------- tuned recipes

@@ -62,6 +62,10 @@ class Sizes:
         return cls(2, 2, 4, 2, 6, 8, 3, (0, 1, 2, 8), 4, 64)
 
 
+# Texts that tell how long the residual stream is.
+_READ_FOR_LENGTHS = 16
+
+
 @dataclass(frozen=True)
 class Setting:
     """A model without an end-of-sequence token, so that every side generates every token.
@@ -130,7 +134,10 @@ class Setting:
         vectors = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         ones, zeros = torch.ones(shape[:2]), torch.zeros(shape[:2])
         directions = Directions(vectors / vectors.norm(dim=-1, keepdim=True), ones, ones, zeros, ones)
-        return self._bank(tuple(f"value{number}" for number in range(count)), directions, ones[0])
+        # Real lengths: a test of steering measures against them, and a model may drown made-up ones.
+        states = read_activations(self.loaded, self._situations(_READ_FOR_LENGTHS))["last"]
+        norms = states.norm(dim=-1).median(0).values
+        return self._bank(tuple(f"value{number}" for number in range(count)), directions, norms)
 
     def _bank(self, slugs: tuple[str, ...], directions: Directions, norms: torch.Tensor) -> VectorBank:
         info = BankInfo(self.loaded.name, self.loaded.fingerprint, "benchmark", slugs, versions())

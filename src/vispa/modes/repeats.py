@@ -45,6 +45,24 @@ def repeated(comments: Sequence[Sequence[str | None]], encode: Encode) -> list[l
     return found
 
 
+def repeated_share(text: str, *, length: int = 3) -> float:
+    """The share of a text's n-grams that occurred in it before.
+
+    1 - distinct / all n-grams, as seq-rep-n in Welleck et al. 2020 (arXiv 1908.04319), here over words between white
+    space, so that texts of different models compare.
+
+    Args:
+        text: any text.
+        length: words in an n-gram, from 1.
+
+    Returns:
+        A number in [0, 1); 0 for a text shorter than one n-gram.
+    """
+    words = text.split()
+    grams = [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
 def bundled_encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """Unit vectors [N, D] of the encoder that comes with the package, which is loaded once."""
     return _bundled().encode(texts)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from vispa.errors import VispaError
 from vispa.files.caching import say_unused
 from vispa.files.locking import changing
@@ -71,7 +73,8 @@ def cached_bank(
     apart = {} if shipped is None else {name: one for name, one in shipped.entries.items() if name not in fitted}
     if earlier is not None:
         earlier = replace(earlier, entries={**apart, **earlier.entries})
-    usable = None if force or found.problem else shipped
+    # What the user tuned is completed: another bank would come with another recipe.
+    usable = None if force or found.problem or tuning is not None else shipped
     for bank in (earlier, usable):
         if bank is not None and needed <= bank.entries.keys():
             return bank
@@ -100,8 +103,11 @@ def keep_strengths(bank: VectorBank) -> None:
         if cached is None:
             # A damaged file is left to `cached_bank`.
             return None
-        # What was measured goes with the directions that it was measured with.
-        cached = replace(cached, entries={**bank.entries, **cached.entries})
+        # What was measured goes with the directions it was measured with; an earlier release's file may hold others.
+        measured = (
+            {} if cached.tuning is not None else {one.estimator: bank.entry(one.estimator) for one in bank.strengths}
+        )
+        cached = replace(cached, entries={**bank.entries, **cached.entries, **measured})
         for recipe, fractions in bank.strengths.items():
             cached = cached.with_strengths(recipe, fractions)
         return cached
@@ -171,7 +177,28 @@ def _found(path: Path, loaded: LoadedModel, taxonomy: Taxonomy) -> Salvage:
     except VispaError as error:
         # A file that somebody renamed: nothing in it is of this model.
         return Salvage(None, f"is of another model or taxonomy ({error})", {}, tuple(found.entries))
-    return found
+    return _up_to_date(found, shipped_bank(loaded.fingerprint, taxonomy.fingerprint))
+
+
+def _up_to_date(found: Salvage, shipped: VectorBank | None) -> Salvage:
+    """Without directions that an earlier release shipped and this one ships anew, and what was measured with them.
+
+    The package's recipe goes with its own directions: one beside the other's would be another steering than either.
+    What the user tuned stays. Fitted directions are no matter of releases.
+    """
+    bank = found.bank
+    if shipped is None or bank is None or bank.tuning is not None:
+        return found
+    stale = {
+        name
+        for name, entry in shipped.entries.items()
+        if name not in _fitted_names()
+        and name in bank.entries
+        and not torch.equal(bank.entries[name].directions.vectors, entry.directions.vectors)
+    }
+    entries = {name: entry for name, entry in bank.entries.items() if name not in stale}
+    strengths = {recipe: own for recipe, own in bank.strengths.items() if recipe.estimator not in stale}
+    return replace(found, bank=replace(bank, entries=entries, strengths=strengths), entries=entries)
 
 
 def _kept(path: Path, fresh: VectorBank, found: Salvage, loaded: LoadedModel, taxonomy: Taxonomy) -> VectorBank:

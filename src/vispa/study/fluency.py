@@ -17,6 +17,7 @@ from vispa.generation.transformers import TransformersEngine
 from vispa.models.context import context_length
 from vispa.models.encoding import Prompt, common, continued
 from vispa.models.loading import LoadedModel
+from vispa.modes.repeats import repeated_share
 from vispa.steering.plan import SteeringPlan
 
 
@@ -79,29 +80,21 @@ def continuation(prompt: str, text: str) -> str:
 
 
 def repeated_shares(texts: Sequence[str], *, length: int = 3) -> npt.NDArray[np.float64]:
-    """The share of each text's n-grams that occurred in it before.
-
-    1 - distinct / all n-grams, as seq-rep-n in Welleck et al. 2020 (arXiv 1908.04319), here over
-    words between white space, so that texts of different models compare.
+    """What `vispa.modes.repeats.repeated_share` says of each text.
 
     Args:
         texts: N.
         length: words in an n-gram.
 
     Returns:
-        [N], each in [0, 1); 0 for a text shorter than one n-gram.
+        [N], each in [0, 1).
 
     Raises:
         InputError: an n-gram without words.
     """
     if length < 1:
         raise InputError("length", f"is {length}.", "Give a number of words from 1.")
-    shares = []
-    for text in texts:
-        words = text.split()
-        grams = [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]
-        shares.append(1 - len(set(grams)) / len(grams) if grams else 0.0)
-    return np.array(shares)
+    return np.array([repeated_share(text, length=length) for text in texts])
 
 
 def mean_perplexity(perplexity: npt.NDArray[np.float64], axis: tuple[int, ...]) -> npt.NDArray[np.float64]:

@@ -8,17 +8,15 @@ comments become likely, and kept no longer than they were: a step of expert iter
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
-from vispa.models.batching import Budget, pad_left, token_batches
-from vispa.models.encoding import common, continued
+from vispa.models.batching import Budget, token_batches
 from vispa.models.loading import LoadedModel
-from vispa.steering.activations import hooks_on
 from vispa.tuning.examples import Example
+from vispa.tuning.trainable import Encoded, comment_logits, frozen
 
 #: Tokens in a batch, padding included: few, so that an epoch is many steps.
 _BATCH = Budget(tokens=2560)
@@ -59,7 +57,7 @@ def refined_vectors(
     Returns:
         [V, L, H] float32.
     """
-    encoded = [_Encoded.of(loaded, one) for one in examples]
+    encoded = [Encoded.of(loaded, one) for one in examples]
     limit = start[:, list(blocks)].norm(dim=-1, keepdim=True).to(loaded.device)
     base = start[:, list(blocks)].to(loaded.device)
     # Lengths differ between blocks and values by orders of magnitude: steps are shares of them.
@@ -68,7 +66,7 @@ def refined_vectors(
     optimizer = torch.optim.Adam([free], lr=_STEP)
     batches = list(token_batches([len(one.ids) for one in encoded], _BATCH))
     chance = np.random.default_rng(seed)
-    with _frozen(loaded):
+    with frozen(loaded):
         for _ in range(epochs):
             if time.monotonic() > deadline:
                 break
@@ -90,62 +88,14 @@ def refined_vectors(
     return out
 
 
-class _Encoded:
-    """An example as tokens: `ids` of prompt and comment, of which the last `count` are the comment's.
-
-    From and to which of them the prompt writes what it is about: `subject`.
-    """
-
-    def __init__(self, value: int, ids: tuple[int, ...], count: int, subject: tuple[int, int]) -> None:
-        self.value, self.ids, self.count, self.subject = value, ids, count, subject
-
-    @classmethod
-    def of(cls, loaded: LoadedModel, example: Example) -> _Encoded:
-        ids = continued(loaded, example.prompt, example.text)
-        return cls(example.value, ids, max(1, len(ids) - common(example.prompt.ids, ids)), example.prompt.subject)
-
-
 def _loss(
     loaded: LoadedModel,
     vectors: torch.Tensor,
     blocks: Sequence[int],
-    batch: Sequence[_Encoded],
+    batch: Sequence[Encoded],
     subject_share: float,
     remains: float,
 ) -> torch.Tensor:
     """Mean negative log-likelihood of the comments' tokens, each steered toward its value."""
-    ids, mask, positions = pad_left(loaded, [one.ids for one in batch])
-    values = torch.tensor([one.value for one in batch], device=vectors.device)
-    place = {block: number for number, block in enumerate(blocks)}
-    share = torch.ones(*ids.shape, 1, device=vectors.device)
-    for row, one in enumerate(batch):
-        begin, end = (ids.shape[1] - len(one.ids) + at for at in one.subject)
-        share[row, begin:end] = subject_share
-        share[row, -one.count :, 0] = remains ** torch.arange(1.0, one.count + 1, device=vectors.device)
-
-    def shifted(block: int, hidden: torch.Tensor) -> torch.Tensor:
-        shift = vectors[values, place[block]][:, None] * share
-        return hidden + shift.to(hidden.device, hidden.dtype)
-
-    most = max(one.count for one in batch)
-    with hooks_on(loaded.blocks, shifted, blocks):
-        logits = loaded.model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=most + 1
-        ).logits
-    counts = torch.tensor([one.count for one in batch], device=logits.device)
-    wanted = torch.arange(most, 0, -1, device=logits.device) <= counts[:, None]
-    targets = ids[:, -most:].to(logits.device)
-    return torch.nn.functional.cross_entropy(logits[:, :-1][wanted].float(), targets[wanted])
-
-
-@contextmanager
-def _frozen(loaded: LoadedModel) -> Iterator[None]:
-    """No gradients of the model's weights while the context lasts."""
-    asked = [weight for weight in loaded.model.parameters() if weight.requires_grad]
-    for weight in asked:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in asked:
-            weight.requires_grad_(True)
+    logits, targets, own = comment_logits(loaded, vectors, blocks, batch, subject_share=subject_share, remains=remains)
+    return torch.nn.functional.cross_entropy(logits[own].float(), targets[own])

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from vispa.modes.case import NOTHING_SAID, Case
-from vispa.modes.overton.lead import capital, lead, listed, situation_sides
-from vispa.modes.overton.salient import Bearing, alike, distinctness, salient_sentences, words
+from vispa.modes.overton.lead import capital, lead, listed
+from vispa.modes.overton.salient import Bearing, alike, distinctness, salient_sentences, says_something, words
 from vispa.modes.repeats import Encode, bundled_encode
 from vispa.readers.base import Failure
 from vispa.records import Claim, Comment, OvertonResponse
-from vispa.selection.sides import VERBS
 from vispa.taxonomy import Taxonomy
 
 
@@ -30,9 +29,8 @@ class ExtractiveAggregator:
 
     Of every comment it keeps the one or two sentences that bear most on its value rather than on the
     others'; comments, and sentences of several comments, that say nearly the same are merged into
-    one. The lead also says for which values the model gave nothing; where stances can hardly be read it says nothing
-    of agreement. Of values whose comments' stances cannot be read it says, where the selector tells, whether the
-    situation itself promotes or violates them.
+    one. The lead also says for which values the model gave nothing, or nothing of its own; where stances can hardly be
+    read it says nothing of agreement.
 
     Args:
         taxonomy: the values.
@@ -68,29 +66,17 @@ class ExtractiveAggregator:
             yield f"The model says the same for {listed(heard)}.", case.spoken
         elif first := lead(heard, [case.comments[i].leaning for i in case.spoken]):
             yield first, case.spoken
-        yield from self._unread(case)
         refused = [i for i in case.silent if case.comments[i].refused]
         empty = [i for i in case.silent if not case.comments[i].refused]
-        cut = [i for i in case.spoken if i not in _quotable(case)]
+        ended, quoted = _ended(case), _quotable(case)
         for places, what in (
             (empty, "gave nothing"),
             (refused, "declined to speak"),
-            (cut, "came to the end of no sentence"),
+            ([i for i in case.spoken if i not in ended], "came to the end of no sentence"),
+            ([i for i in ended if i not in quoted], "only repeats the situation or itself"),
         ):
             if places:
                 yield f"The model {what} for {listed([names[i] for i in places])}.", places
-
-    def _unread(self, case: Case) -> Iterator[tuple[str, Sequence[int]]]:
-        """What the situation itself does to the values whose comments' stances cannot be read."""
-        sides = {one.value: one.side for one in case.values}
-        verbs = {
-            i: (value.label, VERBS[value.polarity, side])
-            for i in case.spoken
-            if case.comments[i].leaning is None and (side := sides.get(case.comments[i].value))
-            for value in [self.taxonomy[case.comments[i].value]]
-        }
-        if sentence := situation_sides(list(verbs.values())):
-            yield sentence, tuple(verbs)
 
     def _sentences(self, case: Case) -> Iterator[tuple[list[int], str]]:
         """What the comments are quoted by: positions of the comments that say it, and the sentence."""
@@ -113,9 +99,15 @@ class ExtractiveAggregator:
         return Claim(text=text, values=values, comments=tuple(numbers), support=1.0, supported=True)
 
 
-def _quotable(case: Case) -> Sequence[int]:
+def _ended(case: Case) -> Sequence[int]:
     """Positions of the comments that hold a full sentence; of all that say something, where none does."""
     return [i for i in case.spoken if case.comments[i].ending != "unfinished"] or case.spoken
+
+
+def _quotable(case: Case) -> Sequence[int]:
+    """Of those the ones that do more than repeat the situation or themselves; all, where none does."""
+    ended = _ended(case)
+    return [i for i in ended if says_something(case.comments[i].text, case.text)] or ended
 
 
 def _merge(spoken: Iterator[tuple[list[int], str]]) -> list[_Group]:

@@ -1,4 +1,4 @@
-"""The sentences on where values agree and part, and on what a situation does to them."""
+"""The sentence on where values agree and part."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from vispa.modes.checks import comment_checks
 from vispa.records import Stance
-from vispa.selection.sides import VERBS
 
 _AGREEMENT: dict[Stance, str] = {
     "support": "speak for it",
@@ -48,20 +47,6 @@ def lead(names: Sequence[str], stances: Sequence[Stance | None]) -> str | None:
     part = len(by_stance.keys() - {None}) > 1
     text = "; ".join(clauses)
     return capital(f"the values part here: {text}." if part else f"{text}.")
-
-
-def situation_sides(verbs: Sequence[tuple[str, str]]) -> str | None:
-    """Which values a situation itself promotes and violates; says nothing of what their comments lean to.
-
-    Args:
-        verbs: label of each value, and the verb of its side (`vispa.selection.sides.VERBS`).
-
-    Returns:
-        A sentence; None without values.
-    """
-    by_verb = {verb: [name for name, one in verbs if one == verb] for verb in VERBS.values()}
-    clauses = [f"{verb} {listed(names)}" for verb, names in by_verb.items() if names]
-    return f"By itself, what is described {'; it '.join(clauses)}." if clauses else None
 
 
 def listed(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.modes.checks import comment_checks
-from vispa.modes.repeats import Encode
+from vispa.modes.repeats import Encode, repeated_share
 from vispa.modes.sentences import split_sentences
 from vispa.taxonomy import Taxonomy
 
@@ -19,6 +19,9 @@ from vispa.taxonomy import Taxonomy
 SENTENCES_PER_VALUE = 2
 # Share of common words from which on two sentences count as saying the same.
 _SAME = 0.75
+# Share of a sentence's words that the situation has too, from which on it says nothing else; and share of its sequences
+# of three words that it has said before, from which on it goes in circles.
+_TOLD, _CIRCLES = 0.85, 0.25
 # Example sentences of a value that say what it is about, beside its definition.
 _EXAMPLES = 8
 
@@ -76,7 +79,7 @@ def salient_sentences(number: int, text: str, worth: Worth, situation: str = "")
     """Up to two sentences of a comment in their order, the worthiest among them, that can stand without the others.
 
     A sentence that points back ("This…", "However…") comes with the one before it, or not at all. What only says the
-    situation again is left out where anything else is said.
+    situation, or itself, again is left out where anything else is said.
 
     Args:
         number: position of the comment.
@@ -86,7 +89,7 @@ def salient_sentences(number: int, text: str, worth: Worth, situation: str = "")
     """
     said = _without_repetition(split_sentences(text))
     told = words(situation)
-    sentences = [one for one in said if not alike(words(one), told)] or said
+    sentences = [one for one in said if _adds(one, told)] or said
     if len(sentences) <= SENTENCES_PER_VALUE:
         return sentences
     worths = worth(number, sentences)
@@ -96,6 +99,18 @@ def salient_sentences(number: int, text: str, worth: Worth, situation: str = "")
         # A second one that stands alone, or beside the first.
         chosen |= next((set(group) for group in ranked if len(set(group) - chosen) == 1), set())
     return [sentences[place] for place in sorted(chosen)]
+
+
+def says_something(text: str, situation: str) -> bool:
+    """Whether any sentence of a comment does more than say its situation, or itself, again."""
+    told = words(situation)
+    return any(_adds(sentence, told) for sentence in split_sentences(text))
+
+
+def _adds(sentence: str, told: frozenset[str]) -> bool:
+    own = words(sentence)
+    again = alike(own, told) or len(own & told) >= _TOLD * max(1, len(own))
+    return not again and repeated_share(sentence) < _CIRCLES
 
 
 def alike(first: frozenset[str], second: frozenset[str]) -> bool:
