@@ -472,7 +472,7 @@ TOLD = "A shepherd is told to replace his dogs with drones."
     "hollow",
     [
         "The shepherd is told to replace his dogs with drones.",
-        "The shepherd is told to replace his dogs with drones. His dogs told the shepherd to replace drones.",
+        "The shepherd is told to replace his dogs with drones. A shepherd is told to replace his dogs.",
         "A shepherd is told that the truth is that the truth is that the truth is that the truth is that.",
         "He needs to know what he needs to know what he needs to know.",
     ],
@@ -492,6 +492,7 @@ def test_a_response_does_not_quote_what_repeats_the_situation_or_itself(hollow: 
     [
         "His dogs are told to sleep, and the drones hum over the sheep they never knew.",
         "No shepherd should replace what he loves.",
+        "The shepherd is not told to replace his dogs with drones.",
         "The shepherd is told to replace his dogs with drones. A dog is a friend to him.",
     ],
 )
@@ -501,4 +502,25 @@ def test_what_adds_anything_is_quoted(text: str, small_taxonomy: Taxonomy) -> No
     )
     assert isinstance(answer, OvertonResponse)
     assert "only repeats" not in answer.response and "Calm: " in answer.response
-    assert "told to replace his dogs with drones" not in answer.response
+    assert "The shepherd is told to replace his dogs with drones" not in answer.response
+
+
+def test_an_answer_in_the_words_of_the_question_is_quoted(small_taxonomy: Taxonomy) -> None:
+    asked = "Is it wrong to steal bread to feed a family?"
+    said = [comment("calm", "It is wrong to steal bread to feed a family."), comment("thrift", "It is not.")]
+    (answer,) = ExtractiveAggregator(small_taxonomy, never).aggregate([case(*said, text=asked)])
+    assert isinstance(answer, OvertonResponse)
+    assert "only repeats" not in answer.response and "Calm: It is wrong to steal" in answer.response
+
+
+@pytest.mark.parametrize("hollow", [0, 1])
+def test_of_comments_that_say_the_same_the_one_that_says_more_is_quoted(hollow: int, small_taxonomy: Taxonomy) -> None:
+    texts = ["Dogs know the sheep, and drones do not."] * 2
+    texts[hollow] = "The shepherd is told to replace his dogs with drones."
+    said = [comment("calm", texts[0]), comment("thrift", texts[1], repeats=0), comment("candor", "Ask the shepherd.")]
+    (answer,) = ExtractiveAggregator(small_taxonomy, never).aggregate([case(*said, text=TOLD)])
+    assert isinstance(answer, OvertonResponse)
+    names = ("Calm", "Thrift")
+    assert f"only repeats the situation or itself for {names[hollow].lower()}." in answer.response
+    assert f"{names[1 - hollow]}: Dogs know the sheep" in answer.response
+    assert f"{names[hollow]}: " not in answer.response and f"{names[hollow]} and" not in answer.response

@@ -15,6 +15,7 @@ from benchmarks.real_model import HELD_OUT
 from training import rewarded_vectors
 from training.comment_rewards import Commented, CommentRewards, harmonic_mean, likeness
 from training.rewarded_vectors import Drawn, RewardTraining, TrainedVectors, training_situations
+from vispa.errors import NumericalError
 from vispa.files.tables import read_table
 from vispa.generation.rows import Generated, Sampling
 from vispa.models.encoder import load_encoder
@@ -23,7 +24,7 @@ from vispa.steering.activations import hooks_on
 from vispa.study.expression import Situation
 from vispa.taxonomy import Taxonomy
 from vispa.tuning.search import fixed_vectors
-from vispa.tuning.trainable import Encoded, comment_logits
+from vispa.tuning.steered_likelihood import EncodedComment, comment_logits
 
 BLOCKS = (1, 2)
 RECIPE = replace(COEFFICIENT, blocks=BLOCKS, amount=0.3, subject_share=0.5, half_life=6.0)
@@ -58,7 +59,7 @@ def comments(loaded):
     prompts = [one.plain for one in situations(loaded, "a lie", "selling the old mill")]
     said = (list(b"no!"), list(b"let it be so"), list(b"why"))
     return [
-        Encoded(value, (*prompts[number % 2].ids, *ids), len(ids), prompts[number % 2].subject)
+        EncodedComment(value, (*prompts[number % 2].ids, *ids), len(ids), prompts[number % 2].subject)
         for number, (value, ids) in enumerate(zip((0, 2, 1), said, strict=True))
     ]
 
@@ -90,7 +91,7 @@ def test_a_step_follows_the_gradient_of_each_comment_by_itself(llama):
         if not one.generated.ids:
             continue
         ids = one.generated.ids
-        encoded = Encoded(one.value, (*one.situation.plain.ids, *ids), len(ids), one.situation.plain.subject)
+        encoded = EncodedComment(one.value, (*one.situation.plain.ids, *ids), len(ids), one.situation.plain.subject)
         logits = alone(llama, training.vectors.at_blocks.detach() + scale * free, encoded)
         likely = (logits / rewarded_vectors.DRAWN.temperature).log_softmax(-1)
         total = total - weight * likely[range(len(ids)), list(ids)].sum()
@@ -116,14 +117,42 @@ def test_what_is_rewarded_becomes_more_frequent(llama, wanted, monkeypatch):
     assert [again.step(number, situations(llama, "a lie", "an old mill")) for number in range(2)] == found[:2]
 
 
-def test_only_chosen_blocks_are_trained(llama):
+def test_only_vectors_at_chosen_blocks_are_trained(make_model):
+    llama = make_model("llama")
+    llama.model.requires_grad_(True)
+    weights = {name: weight.clone() for name, weight in llama.model.named_parameters()}
     training = training_of(llama, lambda found: np.arange(len(found.texts)) * 1.0)
     before = training.vectors.everywhere
     training.step(0, situations(llama, "a lie"))
+    assert all(torch.equal(weight, weights[name]) for name, weight in llama.model.named_parameters())
+    assert all(weight.requires_grad and weight.grad is None for weight in llama.model.parameters())
     after = training.vectors.everywhere
     assert (after[:, list(BLOCKS)] != before[:, list(BLOCKS)]).any()
     assert not after[:, [0, 3]].any()
-    assert all(not weight.requires_grad or weight.grad is None for weight in llama.model.parameters())
+
+
+def test_a_comment_is_better_than_the_others_of_its_value_and_situation(llama, monkeypatch):
+    """Not than those of all: some situations are easy, and some values."""
+    seen = []
+    monkeypatch.setattr(RewardTraining, "_learn", lambda self, drawn, advantages: seen.append((drawn, advantages)))
+    rewards = np.repeat([[5.0], [1.0], [3.0], [0.0], [9.0], [2.0]], rewarded_vectors.SAMPLES, axis=1)
+    rewards[0, 0], rewards[4, 1] = 6.0, 7.0
+    training_of(llama, lambda found: rewards.reshape(-1)).step(0, situations(llama, "a lie", "an old mill"))
+    ((drawn, advantages),) = seen
+    groups = advantages.reshape(rewards.shape)
+    assert np.abs(groups[[1, 2, 3, 5]]).max() < 1e-9 and advantages.std() == pytest.approx(1.0, abs=1e-3)
+    assert groups[0].argmax() == 0 and groups[4].argmin() == 1
+    groups_of = [(one.situation.text, one.value) for one in drawn][:: rewarded_vectors.SAMPLES]
+    assert groups_of == [(text, value) for text in ("a lie", "an old mill") for value in range(3)]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nothing_is_learnt_from_rewards_that_are_none(bad, llama):
+    training = training_of(llama, lambda found: np.full(len(found.texts), bad))
+    before = training.vectors.everywhere
+    with pytest.raises(NumericalError, match="not finite"):
+        training.step(0, situations(llama, "a lie"))
+    assert torch.equal(training.vectors.everywhere, before)
 
 
 # ---------------------------------------------------------------- rewards

@@ -63,8 +63,9 @@ class Commented:
 class CommentRewards:
     """Rewards of comments.
 
-    Two judges read them: one learnt from half of the contrastive pairs, as in tuning, one from comments that were
-    written for all values. Neither is the judge of the benchmarks, which learnt from other texts.
+    Two judges hear the value: one learnt from half of the contrastive pairs, as in tuning, one from comments that were
+    written for all values; the former also hears the side. The judge of the benchmarks learnt values from other
+    comments and sides from the other half of the pairs, but reads with the same sentence encoder.
 
     Args:
         encoder: of texts.

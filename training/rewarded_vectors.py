@@ -3,11 +3,12 @@
     python -m training.rewarded_vectors BANK OUTPUT [--blocks 12-18] [--start 0.85] [--steps 30] [--seed 1]
 
 In each step the model comments on some situations for every value, several times; the better of the comments for the
-same value on the same situation become likelier, the worse ones less likely (a policy gradient with the mean of the
-group as its baseline, as in group-relative policy optimisation, arXiv 2402.03300, section 4, without its clipping and
-its penalty: each comment is used once, and `training.comment_rewards` holds the text near the unsteered model's). Only
-vectors are trained: one a value and block, and one that all values share. BANK is a file with a tuned recipe of fixed
-amounts. A step of eight situations is 1,984 comments: seconds on a GPU, twenty minutes on two cores. What ships for
+same value on the same situation become likelier, the worse ones less likely: a policy gradient with the mean of the
+group as its baseline, as in group-relative policy optimisation (arXiv 2402.03300, section 4). Other than there,
+advantages are divided by the spread of the whole step, tokens of all comments weigh the same, and there is neither
+clipping nor a penalty: each comment is used once, and rewards hold the text near the unsteered model's. Only vectors
+are trained: one a value and block, and one that all values share. BANK is a file with a tuned recipe of fixed amounts.
+A step of eight situations is 1,984 comments: seconds on a GPU, twenty minutes on two cores. What ships for
 SmolLM2 was trained so in bfloat16, from what `training.common_shift` gave; other hardware draws other comments, and
 gives other vectors.
 """
@@ -26,6 +27,7 @@ import torch
 
 from training.comment_rewards import Commented, CommentRewards, FloatRow
 from training.sources import SITUATIONS
+from vispa.errors import NumericalError
 from vispa.files.tables import read_table
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.transformers import TransformersEngine
@@ -36,8 +38,8 @@ from vispa.steering.bank import VectorBank
 from vispa.steering.recipe import Recipe, Steer
 from vispa.study.expression import Situation, asked_situations, surprise
 from vispa.taxonomy import Taxonomy
-from vispa.tuning.search import REFINED, fixed_vectors, with_refined
-from vispa.tuning.trainable import Encoded, comment_logits, frozen
+from vispa.tuning.search import REFINED, describe, fixed_vectors, with_refined
+from vispa.tuning.steered_likelihood import EncodedComment, comment_logits, frozen
 
 #: Situations of a step, comments for each value on each of them, and of the plain model, which is the yardstick.
 SITUATIONS_EACH, SAMPLES, PLAIN_SAMPLES = 8, 8, 4
@@ -47,6 +49,8 @@ DRAWN = Sampling(max_new_tokens=44, temperature=0.8)
 RATE, SHARED_RATE = 0.06, 0.018
 _BETAS = (0.9, 0.98)
 _BATCH = Budget(tokens=16384, rows=128)
+#: Magnitudes of recipes whose amounts are no matter of the text.
+FIXED = frozenset({"coefficient", "residual"})
 # Situations of so many words.
 _WORDS = range(5, 41)
 # Where a bank has no vector, one of half of its usual length is of typical length.
@@ -59,12 +63,12 @@ class Drawn:
 
     Attributes:
         situation: what it is on.
-        value: place of its value; None of the plain model.
+        value: place of its value.
         generated: the comment.
     """
 
     situation: Situation
-    value: int | None
+    value: int
     generated: Generated
 
 
@@ -122,10 +126,11 @@ class RewardTraining:
 
     Attributes:
         loaded: the model.
-        bank: of V values.
-        recipe: of fixed amounts; its blocks are those of the vectors.
+        bank: of V values; its own vectors are not used.
+        recipe: of which the shares and the fading hold.
         vectors: that are trained.
-        reward: of comments, [N].
+        reward: of N comments, [N].
+        topics: of N situations and texts, the cosine of each two, [N].
         seed: of what is drawn.
     """
 
@@ -139,18 +144,33 @@ class RewardTraining:
 
     @cached_property
     def whole(self) -> Recipe:
-        """The recipe that adds the vectors as they are."""
-        return replace(
-            self.recipe, estimator=REFINED, blocks=self.vectors.blocks, magnitude="coefficient", amount=1.0, amounts={}
+        """The recipe that adds the vectors as they are, at every token."""
+        return Recipe(
+            REFINED,
+            blocks=self.vectors.blocks,
+            magnitude="coefficient",
+            amount=1.0,
+            subject_share=self.recipe.subject_share,
+            half_life=self.recipe.half_life,
+            minimal_quality=0.0,
         )
 
     def step(self, number: int, situations: Sequence[Situation]) -> float:
-        """One step on some situations; gives the mean reward of its comments."""
+        """One step on some situations.
+
+        Returns:
+            The mean reward of its comments.
+
+        Raises:
+            NumericalError: a reward is not finite.
+        """
         drawn = self._draw(number, situations)
         rewards = self._rewarded(number, drawn)
-        better = rewards.reshape(-1, SAMPLES)
-        better = (better - better.mean(1, keepdims=True)).reshape(-1)
-        self._learn(drawn, better / (better.std() + 1e-6))
+        if not np.isfinite(rewards).all():
+            raise NumericalError("A comment's reward is not finite: nothing is learnt from this step.")
+        groups = rewards.reshape(-1, SAMPLES)
+        advantages = (groups - groups.mean(1, keepdims=True)).reshape(-1)
+        self._learn(drawn, advantages / (advantages.std() + 1e-6))
         return float(rewards.mean())
 
     def _draw(self, number: int, situations: Sequence[Situation]) -> list[Drawn]:
@@ -187,8 +207,8 @@ class RewardTraining:
             )
         )
 
-    def _learn(self, drawn: Sequence[Drawn], better: FloatRow) -> None:
-        """Make comments likelier by as much as they are better than others."""
+    def _learn(self, drawn: Sequence[Drawn], advantages: FloatRow) -> None:
+        """Make comments likelier by as much as they are better than others, [N]."""
         said = [place for place, one in enumerate(drawn) if one.generated.ids]
         encoded = {place: _encoded(drawn[place]) for place in said}
         total = sum(one.count for one in encoded.values())
@@ -201,22 +221,27 @@ class RewardTraining:
             )  # fmt: skip
             # The distribution that the comments were drawn from.
             scaled = (logits.float() / DRAWN.temperature).transpose(1, 2)
-            nll = torch.nn.functional.cross_entropy(scaled, targets, reduction="none") * own
-            weights = torch.tensor(better[list(places)], dtype=nll.dtype, device=nll.device)
+            nll = torch.nn.functional.cross_entropy(scaled, targets, reduction="none")
+            nll = torch.where(own, nll, 0.0)
+            weights = torch.tensor(advantages[list(places)], dtype=nll.dtype, device=nll.device)
             return (nll.sum(1) * weights).sum() / total
 
         with frozen(self.loaded), self.loaded.turns:
             self.vectors.step([lambda one=batch: loss([said[place] for place in one]) for batch in batches])  # type: ignore[misc]
 
 
-def _encoded(one: Drawn) -> Encoded:
-    assert one.value is not None
+def _encoded(one: Drawn) -> EncodedComment:
     prompt, ids = one.situation.plain, one.generated.ids
-    return Encoded(one.value, (*prompt.ids, *ids), len(ids), prompt.subject)
+    return EncodedComment(one.value, (*prompt.ids, *ids), len(ids), prompt.subject)
 
 
 def _by_situation(measured: FloatRow) -> FloatRow:
-    return np.asarray(np.nanmean(measured.reshape(-1, PLAIN_SAMPLES), axis=1), dtype=np.float64)
+    """Means over the comments of each situation; where none has a token, that of all."""
+    groups = measured.reshape(-1, PLAIN_SAMPLES)
+    known = ~np.isnan(groups)
+    whole = groups[known].mean() if known.any() else 0.0
+    sums = np.where(known, groups, 0.0).sum(1)
+    return np.where(known.any(1), sums / np.maximum(1, known.sum(1)), whole)
 
 
 def training_situations(seed: int = 0) -> list[str]:
@@ -243,7 +268,10 @@ def main() -> None:
     given = parser.parse_args()
     loaded, taxonomy = load_model(given.model), Taxonomy.built_in()
     bank = VectorBank.load(given.bank)
+    bank.require(model_fingerprint=loaded.fingerprint, taxonomy_fingerprint=taxonomy.fingerprint)
     recipe = bank.recipe
+    if recipe.magnitude not in FIXED:
+        parser.error(f"BANK: its recipe measures amounts ({recipe.magnitude}); give one of {', '.join(sorted(FIXED))}.")
     first, last = (int(part) for part in given.blocks.split("-"))
     whole = fixed_vectors(bank, recipe)
     vectors = TrainedVectors(given.start * whole, whole, range(first, last + 1), loaded.device)
@@ -254,10 +282,10 @@ def main() -> None:
         chosen = [texts[(number * SITUATIONS_EACH + place) % len(texts)] for place in range(SITUATIONS_EACH)]
         reward = training.step(number, asked_situations(loaded, chosen))
         print(f"step {number + 1}: mean reward {reward:.3f}", file=sys.stderr, flush=True)
-        kept = replace(training.whole, half_life=bank.recipe.half_life)
         words = f"Vectors were trained for rewarded comments, {number + 1} steps (training/rewarded_vectors.py)."
-        record = {**(bank.tuning or {}), "reasons": [*(bank.tuning or {}).get("reasons", ()), words]}
-        with_refined(bank, vectors.everywhere, recipe).with_tuned(kept, record).save(given.output)
+        reasons = [*(bank.tuning or {}).get("reasons", ()), words]
+        record = {**(bank.tuning or {}), "reasons": reasons, "chosen": {"recipe": describe(training.whole)}}
+        with_refined(bank, vectors.everywhere, recipe).with_tuned(training.whole, record).save(given.output)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from vispa.taxonomy import Value
 from vispa.taxonomy.value import Polarity
 
 #: Verbs of the two sides; a value that is to be avoided is avoided or brought about.
-VERBS: dict[tuple[Polarity, Side], str] = {
+_VERBS: dict[tuple[Polarity, Side], str] = {
     ("promote", "promotes"): "promotes",
     ("avoid", "promotes"): "avoids",
     ("promote", "violates"): "violates",
@@ -19,4 +19,4 @@ def side_in_words(selection: Selection, value: Value) -> str:
     """The verb of a selected value's side; `open` where neither is likely enough, empty where none is told."""
     if selection.side is None:
         return "" if selection.promotes is None else "open"
-    return VERBS[value.polarity, selection.side]
+    return _VERBS[value.polarity, selection.side]

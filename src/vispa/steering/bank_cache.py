@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -59,10 +60,11 @@ def cached_bank(
         NumericalError: an activation is not finite.
     """
     path = bank_path(loaded, taxonomy)
-    found = _found(path, loaded, taxonomy)
+    shipped = shipped_bank(loaded.fingerprint, taxonomy.fingerprint)
+    read = partial(_found, path, loaded, taxonomy, shipped)
+    found = read()
     # A recipe that was not tuned on the bank is this package's advice, not a fitted thing: the newest counts.
     own = found.bank
-    shipped = shipped_bank(loaded.fingerprint, taxonomy.fingerprint)
     advice = default_recipe(loaded) if shipped is None else shipped.recipe
     recipe = own.recipe if own is not None and own.tuning is not None else advice
     tuning = None if own is None else own.tuning
@@ -93,7 +95,7 @@ def cached_bank(
     if base is not None:
         fresh = replace(base, entries={**fresh.entries, **base.entries})
     fresh = replace(fresh, entries={**fresh.entries, **apart})
-    return _kept(path, replace(fresh, recipe=recipe, tuning=tuning), found, loaded, taxonomy)
+    return _kept(path, replace(fresh, recipe=recipe, tuning=tuning), found, read)
 
 
 def keep_strengths(bank: VectorBank) -> None:
@@ -103,11 +105,10 @@ def keep_strengths(bank: VectorBank) -> None:
         if cached is None:
             # A damaged file is left to `cached_bank`.
             return None
-        # What was measured goes with the directions it was measured with; an earlier release's file may hold others.
-        measured = (
-            {} if cached.tuning is not None else {one.estimator: bank.entry(one.estimator) for one in bank.strengths}
-        )
-        cached = replace(cached, entries={**bank.entries, **cached.entries, **measured})
+        shipped = shipped_bank(bank.info.model_fingerprint, bank.info.taxonomy_fingerprint)
+        cached = _up_to_date(Salvage(cached, "", dict(cached.entries)), shipped).bank or cached
+        # What was measured goes with the directions that it was measured with.
+        cached = replace(cached, entries={**bank.entries, **cached.entries})
         for recipe, fractions in bank.strengths.items():
             cached = cached.with_strengths(recipe, fractions)
         return cached
@@ -161,7 +162,7 @@ def _change(bank: VectorBank, changed: Callable[[VectorBank | None], VectorBank 
         say_unused(path, error)
 
 
-def _found(path: Path, loaded: LoadedModel, taxonomy: Taxonomy) -> Salvage:
+def _found(path: Path, loaded: LoadedModel, taxonomy: Taxonomy, shipped: VectorBank | None) -> Salvage:
     """What the cache has."""
     try:
         if not path.is_file():
@@ -177,36 +178,39 @@ def _found(path: Path, loaded: LoadedModel, taxonomy: Taxonomy) -> Salvage:
     except VispaError as error:
         # A file that somebody renamed: nothing in it is of this model.
         return Salvage(None, f"is of another model or taxonomy ({error})", {}, tuple(found.entries))
-    return _up_to_date(found, shipped_bank(loaded.fingerprint, taxonomy.fingerprint))
+    return _up_to_date(found, shipped)
 
 
 def _up_to_date(found: Salvage, shipped: VectorBank | None) -> Salvage:
     """Without directions that an earlier release shipped and this one ships anew, and what was measured with them.
 
     The package's recipe goes with its own directions: one beside the other's would be another steering than either.
-    What the user tuned stays. Fitted directions are no matter of releases.
+    What the user tuned stays; what a damaged file had under such a name is lost with the recipe that it belonged to.
+    Fitted directions are no matter of releases.
     """
     bank = found.bank
-    if shipped is None or bank is None or bank.tuning is not None:
+    if shipped is None or (bank is not None and bank.tuning is not None):
         return found
     stale = {
         name
         for name, entry in shipped.entries.items()
         if name not in _fitted_names()
-        and name in bank.entries
-        and not torch.equal(bank.entries[name].directions.vectors, entry.directions.vectors)
+        and name in found.entries
+        and not torch.equal(found.entries[name].directions.vectors, entry.directions.vectors)
     }
-    entries = {name: entry for name, entry in bank.entries.items() if name not in stale}
+    entries = {name: entry for name, entry in found.entries.items() if name not in stale}
+    if bank is None:
+        return replace(found, entries=entries, lost=(*found.lost, *sorted(stale)))
     strengths = {recipe: own for recipe, own in bank.strengths.items() if recipe.estimator not in stale}
     return replace(found, bank=replace(bank, entries=entries, strengths=strengths), entries=entries)
 
 
-def _kept(path: Path, fresh: VectorBank, found: Salvage, loaded: LoadedModel, taxonomy: Taxonomy) -> VectorBank:
+def _kept(path: Path, fresh: VectorBank, found: Salvage, read: Callable[[], Salvage]) -> VectorBank:
     """The bank with what stays of the file's entries, written to the cache where that can be."""
     try:
         with changing(path):
             # Others may have imported vectors while this process was fitting.
-            found = _found(path, loaded, taxonomy)
+            found = read()
             bank = _merged(fresh, found)
             _say_lost(path, fresh, found)
             bank.save(path)

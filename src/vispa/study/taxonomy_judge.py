@@ -51,7 +51,8 @@ def judge_of(taxonomy: Taxonomy, encoder: Encoder) -> ValueJudge:
     pairs = pair_sentences(taxonomy)
     if not has_known_comments(taxonomy):
         return ValueJudge(encoder, pairs)
-    return ValueJudge(encoder, known_comments(), pairs.half(odd=False))
+    # Tuning, and the rewards that directions are trained for, have judges of the other half.
+    return ValueJudge(encoder, known_comments(), pairs.half(odd=True))
 
 
 def has_known_comments(taxonomy: Taxonomy) -> bool:
@@ -74,8 +75,8 @@ def taxonomy_judge(taxonomy: Taxonomy, encoder: Encoder) -> TaxonomyJudge:
     if not has_known_comments(taxonomy):
         accuracy = ValueJudge(encoder, pairs.half(odd=False)).accuracy(pairs.half(odd=True))
         return TaxonomyJudge(judge, "pairs", accuracy)
-    known, sides = known_comments(), pairs.half(odd=False)
-    on_pairs = judge.accuracy(pairs.half(odd=True))
+    known, sides = known_comments(), pairs.half(odd=True)
+    on_pairs = judge.accuracy(pairs.half(odd=False))
     on_comments = ValueJudge(encoder, known.half(odd=False), sides).accuracy(known.half(odd=True))
     accuracy = {
         "hits": on_comments["hits"],

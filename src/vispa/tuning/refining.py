@@ -16,7 +16,7 @@ import torch
 from vispa.models.batching import Budget, token_batches
 from vispa.models.loading import LoadedModel
 from vispa.tuning.examples import Example
-from vispa.tuning.trainable import Encoded, comment_logits, frozen
+from vispa.tuning.steered_likelihood import EncodedComment, comment_logits, frozen
 
 #: Tokens in a batch, padding included: few, so that an epoch is many steps.
 _BATCH = Budget(tokens=2560)
@@ -57,7 +57,7 @@ def refined_vectors(
     Returns:
         [V, L, H] float32.
     """
-    encoded = [Encoded.of(loaded, one) for one in examples]
+    encoded = [EncodedComment.of(loaded, one) for one in examples]
     limit = start[:, list(blocks)].norm(dim=-1, keepdim=True).to(loaded.device)
     base = start[:, list(blocks)].to(loaded.device)
     # Lengths differ between blocks and values by orders of magnitude: steps are shares of them.
@@ -92,7 +92,7 @@ def _loss(
     loaded: LoadedModel,
     vectors: torch.Tensor,
     blocks: Sequence[int],
-    batch: Sequence[Encoded],
+    batch: Sequence[EncodedComment],
     subject_share: float,
     remains: float,
 ) -> torch.Tensor:

@@ -242,7 +242,9 @@ def with_refined(bank: VectorBank, vectors: torch.Tensor, recipe: Recipe) -> Vec
     directions = Directions(vectors, entry.directions.quality.clone(), entry.directions.separation.clone())
     # Fitting cannot bring them back.
     refined = Entry(directions, entry.reading, entry.contrast, imported=True)
-    return replace(bank, entries={**bank.entries, REFINED: refined})
+    # Strengths that were measured with others say nothing of these.
+    strengths = {known: own for known, own in bank.strengths.items() if known.estimator != REFINED}
+    return replace(bank, entries={**bank.entries, REFINED: refined}, strengths=strengths)
 
 
 def describe(recipe: Recipe) -> str:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from vispa.modes.case import NOTHING_SAID, Case
 from vispa.modes.overton.lead import capital, lead, listed
-from vispa.modes.overton.salient import Bearing, alike, distinctness, salient_sentences, says_something, words
+from vispa.modes.overton.salient import Bearing, adds_something, alike, distinctness, salient_sentences, words
 from vispa.modes.repeats import Encode, bundled_encode
 from vispa.readers.base import Failure
 from vispa.records import Claim, Comment, OvertonResponse
@@ -86,12 +86,12 @@ class ExtractiveAggregator:
         known = all(self.taxonomy.has_pairs(value) for value in values)
         worth = self._bearing.worth(values) if known else distinctness(texts)
         quotable = _quotable(case)
-        for place in case.distinct:
-            if place not in quotable:
-                continue
-            same = [place, *(i for i in case.spoken if case.comments[i].repeats == place)]
-            for sentence in salient_sentences(place, texts[place], worth, case.text):
-                yield same, sentence
+        for first in case.distinct:
+            same = [first, *(i for i in case.spoken if case.comments[i].repeats == first)]
+            # Of comments that say the same one may be quotable and another not: an ended one beside one that is cut.
+            if quoted := [i for i in same if i in quotable]:
+                for sentence in salient_sentences(quoted[0], texts[quoted[0]], worth, case.text):
+                    yield quoted, sentence
 
     @staticmethod
     def _claim(text: str, numbers: Sequence[int], comments: Sequence[Comment]) -> Claim:
@@ -107,7 +107,7 @@ def _ended(case: Case) -> Sequence[int]:
 def _quotable(case: Case) -> Sequence[int]:
     """Of those the ones that do more than repeat the situation or themselves; all, where none does."""
     ended = _ended(case)
-    return [i for i in ended if says_something(case.comments[i].text, case.text)] or ended
+    return [i for i in ended if adds_something(case.comments[i].text, case.text)] or ended
 
 
 def _merge(spoken: Iterator[tuple[list[int], str]]) -> list[_Group]:

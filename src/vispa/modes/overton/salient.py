@@ -19,9 +19,12 @@ from vispa.taxonomy import Taxonomy
 SENTENCES_PER_VALUE = 2
 # Share of common words from which on two sentences count as saying the same.
 _SAME = 0.75
-# Share of a sentence's words that the situation has too, from which on it says nothing else; and share of its sequences
-# of three words that it has said before, from which on it goes in circles.
-_TOLD, _CIRCLES = 0.85, 0.25
+# Share of a sentence's sequences of three words that the situation has too, from which on it says nothing else.
+_RETOLD = 0.7
+# Share of them that the sentence itself has said before, from which on it goes in circles.
+_CIRCLING = 0.25
+# A sentence that denies what the situation says, in nearly its words, says something of its own.
+_NEGATION = re.compile(r"\b(?:not|no|never|nor|neither|nobody|nothing|none|cannot|without)\b|n['’]t\b", re.IGNORECASE)
 # Example sentences of a value that say what it is about, beside its definition.
 _EXAMPLES = 8
 
@@ -88,8 +91,7 @@ def salient_sentences(number: int, text: str, worth: Worth, situation: str = "")
         situation: that is commented.
     """
     said = _without_repetition(split_sentences(text))
-    told = words(situation)
-    sentences = [one for one in said if _adds(one, told)] or said
+    sentences = [one for one in said if _adds(one, situation)] or said
     if len(sentences) <= SENTENCES_PER_VALUE:
         return sentences
     worths = worth(number, sentences)
@@ -101,16 +103,32 @@ def salient_sentences(number: int, text: str, worth: Worth, situation: str = "")
     return [sentences[place] for place in sorted(chosen)]
 
 
-def says_something(text: str, situation: str) -> bool:
-    """Whether any sentence of a comment does more than say its situation, or itself, again."""
-    told = words(situation)
-    return any(_adds(sentence, told) for sentence in split_sentences(text))
+def adds_something(comment: str, situation: str) -> bool:
+    """Whether any sentence of a comment does more than say its situation, or itself, again.
+
+    A sentence says the situation again where it has nearly the same words or most of its sequences of three words. An
+    answer to a question, and a denial, say something of their own in the same words.
+
+    Args:
+        comment: the whole comment.
+        situation: that it is on.
+    """
+    return any(_adds(sentence, situation) for sentence in split_sentences(comment))
 
 
-def _adds(sentence: str, told: frozenset[str]) -> bool:
-    own = words(sentence)
-    again = alike(own, told) or len(own & told) >= _TOLD * max(1, len(own))
-    return not again and repeated_share(sentence) < _CIRCLES
+def _adds(sentence: str, situation: str) -> bool:
+    if repeated_share(sentence) >= _CIRCLING:
+        return False
+    if "?" in situation or bool(_NEGATION.search(sentence)) != bool(_NEGATION.search(situation)):
+        return True
+    own, told = _sequences(sentence), _sequences(situation)
+    return not alike(words(sentence), words(situation)) and len(own & told) < _RETOLD * max(1, len(own))
+
+
+def _sequences(text: str) -> set[tuple[str, ...]]:
+    """The sequences of three words of a text, in lower case."""
+    said = re.findall(r"[^\W\d_]+", text.lower())
+    return {tuple(said[start : start + 3]) for start in range(len(said) - 2)}
 
 
 def alike(first: frozenset[str], second: frozenset[str]) -> bool:

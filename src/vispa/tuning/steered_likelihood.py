@@ -17,7 +17,7 @@ from vispa.tuning.examples import Example
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedComment:
     """A comment as tokens.
 
     Attributes:
@@ -33,7 +33,7 @@ class Encoded:
     subject: Span
 
     @classmethod
-    def of(cls, loaded: LoadedModel, example: Example) -> Encoded:
+    def of(cls, loaded: LoadedModel, example: Example) -> EncodedComment:
         """An example's, prompt and text encoded side by side."""
         ids = continued(loaded, example.prompt, example.text)
         return cls(example.value, ids, max(1, len(ids) - common(example.prompt.ids, ids)), example.prompt.subject)
@@ -43,7 +43,7 @@ def comment_logits(
     loaded: LoadedModel,
     vectors: torch.Tensor,
     blocks: Sequence[int],
-    batch: Sequence[Encoded],
+    batch: Sequence[EncodedComment],
     *,
     subject_share: float,
     remains: float,
