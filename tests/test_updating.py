@@ -13,7 +13,7 @@ from conftest import write_taxonomy
 
 from vispa.errors import BankError
 from vispa.models.loading import LoadedModel
-from vispa.steering import fitting
+from vispa.steering import fitting, updating
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import bank_path, cached_bank, keep_tuned
 from vispa.steering.bank_parts import REFINED, Entry
@@ -253,3 +253,12 @@ def test_a_bank_of_another_model_is_refused(
         update_bank(llama, values, bank_path(other, values))
     found = update_bank(llama, values)
     assert (found.earlier, found.read) == (None, tuple(values))
+
+
+def test_a_bank_that_is_deleted_meanwhile_is_no_candidate(
+    llama: LoadedModel, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = Taxonomy.load(folder)
+    gone = bank_path(llama, values).with_name("gone.safetensors")
+    monkeypatch.setattr(updating, "cached_banks", lambda: [gone])
+    assert updating.nearest_bank(llama, values) is None

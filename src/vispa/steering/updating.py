@@ -89,7 +89,7 @@ def nearest_bank(loaded: LoadedModel, taxonomy: Taxonomy) -> Path | None:
     The taxonomy's own bank does not count. Of equals the newest cached one is taken, before the one that ships.
     """
     own = bank_path(loaded, taxonomy)
-    files = sorted((path for path in cached_banks() if path != own), key=lambda path: path.stat().st_mtime)
+    files = sorted((path for path in cached_banks() if path != own), key=_changed_at)
     best: tuple[int, Path | None] = (0, None)
     for path in (*shipped_headers(), *files):
         info = _info(path)
@@ -196,6 +196,14 @@ def _usable(path: Path, loaded: LoadedModel) -> VectorBank:
         advice = "Fit without it; the next update can begin from what is fitted now."
         raise BankError(str(path), "is of an older release and does not say which sentences it was fitted on.", advice)
     return bank
+
+
+def _changed_at(path: Path) -> float:
+    """When a file was changed; 0 of one that another process has deleted meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _info(path: Path) -> InfoHeader | None:
