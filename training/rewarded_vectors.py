@@ -35,10 +35,11 @@ from vispa.models.batching import Budget, token_batches
 from vispa.models.encoder import load_encoder
 from vispa.models.loading import LoadedModel, load_model
 from vispa.steering.bank import VectorBank
+from vispa.steering.bank_parts import REFINED
 from vispa.steering.recipe import Recipe, Steer
 from vispa.study.expression import Situation, asked_situations, surprise
 from vispa.taxonomy import Taxonomy
-from vispa.tuning.search import REFINED, describe, fixed_vectors, with_refined
+from vispa.tuning.search import describe, fixed_vectors, with_refined
 from vispa.tuning.steered_likelihood import EncodedComment, comment_logits, frozen
 
 #: Situations of a step, comments for each value on each of them, and of the plain model, which is the yardstick.
@@ -97,7 +98,8 @@ class TrainedVectors:
     @property
     def at_blocks(self) -> torch.Tensor:
         """[V, blocks, H]; gradients reach what is trained."""
-        return self._base + self._scale * (self._own + self._shared)
+        vectors: torch.Tensor = self._base + self._scale * (self._own + self._shared)
+        return vectors
 
     @property
     def everywhere(self) -> torch.Tensor:
