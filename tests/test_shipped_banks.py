@@ -188,15 +188,20 @@ def with_refined(bank: VectorBank, factor: float) -> VectorBank:
     return changed.with_strengths(replace(recipe, magnitude="kl"), dict.fromkeys(bank.info.values, factor))
 
 
+def ship(bank: VectorBank, path: Path) -> None:
+    """Make a release that ships a bank's refined directions."""
+    kept = {name: bank.entries[name] for name in ("probe", REFINED)}
+    replace(bank, entries=kept, strengths={}, tuning=RECORD).save(path, half=True)
+    shipped_banks.shipped_headers.cache_clear()
+
+
 @pytest.mark.parametrize("asked", [(), ("probe",), ("mean_difference", "projection")])
 @pytest.mark.parametrize("tuned", [False, True])
 def test_an_upgrade_replaces_what_the_package_shipped_before(
     asked: tuple[str, ...], tuned: bool, shipped: Path, whole: VectorBank, llama: LoadedModel, small_taxonomy: Taxonomy
 ) -> None:
     newer, older = with_refined(whole, 4.0), with_refined(whole, 2.0)
-    kept = {name: newer.entries[name] for name in ("probe", REFINED)}
-    replace(newer, entries=kept, strengths={}, tuning=RECORD).save(shipped, half=True)
-    shipped_banks.shipped_headers.cache_clear()
+    ship(newer, shipped)
     path = bank_path(llama, small_taxonomy)
     some = {name: older.entries[name] for name in ("mean_difference", REFINED)}
     replace(older, entries=some, tuning=RECORD if tuned else None).save(path)
@@ -214,9 +219,7 @@ def test_strengths_are_kept_with_the_directions_that_they_were_measured_with(
     shipped: Path, whole: VectorBank, llama: LoadedModel, small_taxonomy: Taxonomy
 ) -> None:
     newer, older = with_refined(whole, 4.0), with_refined(whole, 2.0)
-    kept = {name: newer.entries[name] for name in ("probe", REFINED)}
-    replace(newer, entries=kept, strengths={}, tuning=RECORD).save(shipped, half=True)
-    shipped_banks.shipped_headers.cache_clear()
+    ship(newer, shipped)
     path = bank_path(llama, small_taxonomy)
     older.save(path)
     bank_cache.keep_strengths(newer)
