@@ -68,3 +68,9 @@ def test_problems_of_a_bank_are_named() -> None:
     ):
         assert expected in problems
     assert bank_problems(random_bank()) == []
+
+
+@pytest.mark.parametrize("name", ["refined", "probe", "one_versus_others_last"])
+def test_names_that_fitting_and_tuning_use_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match=r"directions are called\. Choose another name"):
+        with_vectors(random_bank(), name, {"calm": {1: torch.ones(WIDTH)}})

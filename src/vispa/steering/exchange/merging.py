@@ -10,7 +10,7 @@ import torch
 from vispa.errors import InputError
 from vispa.files.names import check_name
 from vispa.steering.bank import VectorBank
-from vispa.steering.bank_parts import Entry
+from vispa.steering.bank_parts import REFINED, Entry
 from vispa.steering.estimators import FITTED
 from vispa.steering.estimators.base import Directions
 
@@ -24,17 +24,20 @@ def with_vectors(bank: VectorBank, name: str, vectors: Mapping[str, Mapping[int,
 
     Args:
         bank: fitted on the model that the vectors are for.
-        name: of the new entry; replaces one of that name, but never a fitted one.
+        name: of the new entry; replaces one of that name, but never a fitted or tuned one.
         vectors: value → block number → [H].
 
     Raises:
-        InputError: a name that is none, or that fitting uses; a value, block or width that the bank
+        InputError: a name that is none, or that fitting or tuning uses; a value, block or width that the bank
             does not have; a vector that is not finite; a bank without entries, which does not say how
             wide its model is.
     """
     check_name("name", name)
     if name in FITTED:
         raise InputError("name", f"{name!r} is what fitted directions are called.", "Choose another name.")
+    if name == REFINED:
+        # What ships under this name would take their place.
+        raise InputError("name", f"{name!r} is what tuned directions are called.", "Choose another name.")
     blocks, width = len(bank.residual_norm), bank.width
     if width is None:
         raise InputError("bank", "has no directions that tell how wide its model is.", "Fit it anew with `vispa fit`.")
