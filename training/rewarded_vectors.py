@@ -167,7 +167,7 @@ class RewardTraining:
             NumericalError: a reward is not finite.
         """
         drawn = self._draw(number, situations)
-        rewards = self._rewarded(number, drawn)
+        rewards = self._rewarded(number, situations, drawn)
         if not np.isfinite(rewards).all():
             raise NumericalError("A comment's reward is not finite: nothing is learnt from this step.")
         groups = rewards.reshape(-1, SAMPLES)
@@ -186,17 +186,15 @@ class RewardTraining:
         generated = engine.generate(rows, replace(DRAWN, seed=self.seed + number))
         return [Drawn(one, value, made) for (one, value), made in zip(asked, generated, strict=True)]
 
-    def _rewarded(self, number: int, drawn: Sequence[Drawn]) -> FloatRow:
-        situations = list(dict.fromkeys(one.situation.text for one in drawn))
-        known = {one.situation.text: one.situation for one in drawn}
-        rows = [Row(known[text].plain, seed=sample) for text in situations for sample in range(PLAIN_SAMPLES)]
+    def _rewarded(self, number: int, situations: Sequence[Situation], drawn: Sequence[Drawn]) -> FloatRow:
+        rows = [Row(one.plain, seed=sample) for one in situations for sample in range(PLAIN_SAMPLES)]
         plain = TransformersEngine(self.loaded).generate(rows, replace(DRAWN, seed=self.seed + number))
         said = [one.text for one in plain]
-        of_plain = _by_situation(surprise(self.loaded, [known[text] for text in situations], said))
-        about = _by_situation(self.topics([text for text in situations for _ in range(PLAIN_SAMPLES)], said))
-        places = np.array([situations.index(one.situation.text) for one in drawn])
+        of_plain = _by_situation(surprise(self.loaded, situations, said))
+        about = _by_situation(self.topics([one.text for one in situations for _ in range(PLAIN_SAMPLES)], said))
+        each = len(drawn) // len(situations)
         texts = [one.generated.text for one in drawn]
-        nll = surprise(self.loaded, [known[text] for text in situations], texts)
+        nll = surprise(self.loaded, situations, texts)
         return self.reward(
             Commented(
                 [one.situation.text for one in drawn],
@@ -204,8 +202,8 @@ class RewardTraining:
                 texts,
                 # A comment without tokens is as bad as can be.
                 np.nan_to_num(nll, nan=np.inf),
-                of_plain[places],
-                about[places],
+                np.repeat(of_plain, each),
+                np.repeat(about, each),
             )
         )
 

@@ -58,9 +58,13 @@ def repeated_share(text: str, *, length: int = 3) -> float:
     Returns:
         A number in [0, 1); 0 for a text shorter than one n-gram.
     """
-    words = text.split()
-    grams = [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]
+    grams = n_grams(text.split(), length)
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def n_grams(words: Sequence[str], length: int = 3) -> list[tuple[str, ...]]:
+    """The sequences of so many words of a text, in its order."""
+    return [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]
 
 
 def bundled_encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:

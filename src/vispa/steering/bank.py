@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -137,6 +137,11 @@ class VectorBank:
             return recipe
         amounts = {value: self.amount(value, recipe) for value in self.info.values}
         return replace(recipe, magnitude="residual", amounts=amounts, table=None)
+
+    def without_strengths(self, estimators: Collection[str]) -> VectorBank:
+        """The bank without what was measured with the directions of some estimators, which others take the place of."""
+        kept = {recipe: found for recipe, found in self.strengths.items() if recipe.estimator not in estimators}
+        return replace(self, strengths=kept)
 
     def with_strengths(self, recipe: Recipe, fractions: Mapping[str, float]) -> VectorBank:
         """The bank with what was measured for a recipe: value → fraction of the residual norm."""

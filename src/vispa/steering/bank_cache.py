@@ -105,8 +105,6 @@ def keep_strengths(bank: VectorBank) -> None:
         if cached is None:
             # A damaged file is left to `cached_bank`.
             return None
-        shipped = shipped_bank(bank.info.model_fingerprint, bank.info.taxonomy_fingerprint)
-        cached = _up_to_date(Salvage(cached, "", dict(cached.entries)), shipped).bank or cached
         # What was measured goes with the directions that it was measured with.
         cached = replace(cached, entries={**bank.entries, **cached.entries})
         for recipe, fractions in bank.strengths.items():
@@ -155,7 +153,8 @@ def _change(bank: VectorBank, changed: Callable[[VectorBank | None], VectorBank 
     path = bank_file(bank.info.model_fingerprint, bank.info.taxonomy_fingerprint)
     try:
         with changing(path):
-            kept = changed(salvaged(path).bank if path.is_file() else bank)
+            shipped = shipped_bank(bank.info.model_fingerprint, bank.info.taxonomy_fingerprint)
+            kept = changed(_up_to_date(salvaged(path), shipped).bank if path.is_file() else bank)
             if kept is not None:
                 kept.save(path)
     except (VispaError, OSError) as error:
@@ -201,8 +200,7 @@ def _up_to_date(found: Salvage, shipped: VectorBank | None) -> Salvage:
     entries = {name: entry for name, entry in found.entries.items() if name not in stale}
     if bank is None:
         return replace(found, entries=entries, lost=(*found.lost, *sorted(stale)))
-    strengths = {recipe: own for recipe, own in bank.strengths.items() if recipe.estimator not in stale}
-    return replace(found, bank=replace(bank, entries=entries, strengths=strengths), entries=entries)
+    return replace(found, bank=replace(bank.without_strengths(stale), entries=entries), entries=entries)
 
 
 def _kept(path: Path, fresh: VectorBank, found: Salvage, read: Callable[[], Salvage]) -> VectorBank:

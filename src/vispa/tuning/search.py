@@ -243,8 +243,7 @@ def with_refined(bank: VectorBank, vectors: torch.Tensor, recipe: Recipe) -> Vec
     # Fitting cannot bring them back.
     refined = Entry(directions, entry.reading, entry.contrast, imported=True)
     # Strengths that were measured with others say nothing of these.
-    strengths = {known: own for known, own in bank.strengths.items() if known.estimator != REFINED}
-    return replace(bank, entries={**bank.entries, REFINED: refined}, strengths=strengths)
+    return replace(bank.without_strengths({REFINED}), entries={**bank.entries, REFINED: refined})
 
 
 def describe(recipe: Recipe) -> str:

@@ -48,17 +48,17 @@ class ExtractiveAggregator:
         return [self._aggregate(case) if case.spoken else NOTHING_SAID for case in cases]
 
     def _aggregate(self, case: Case) -> OvertonResponse:
-        comments = case.comments
-        opening = [self._claim(text, places, comments) for text, places in self._opening(case)]
-        said = [self._claim(group.text, group.comments, comments) for group in _merge(self._sentences(case))]
+        comments, quotable = case.comments, _quotable(case)
+        opening = [self._claim(text, places, comments) for text, places in self._opening(case, quotable)]
+        said = [self._claim(group.text, group.comments, comments) for group in _merge(self._sentences(case, quotable))]
         paragraphs = [" ".join(claim.text for claim in opening)] if opening else []
         for values, claims in groupby(said, key=lambda claim: claim.values):
             names = listed([self.taxonomy[value].label for value in values])
             paragraphs.append(f"{capital(names)}: {' '.join(claim.text for claim in claims)}")
         return OvertonResponse(**case.recorded, response="\n".join(paragraphs), claims=(*opening, *said))
 
-    def _opening(self, case: Case) -> Iterator[tuple[str, Sequence[int]]]:
-        """Sentences about the comments, and the positions of those that each is about."""
+    def _opening(self, case: Case, quotable: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
+        """Sentences about the comments, of which some can be quoted, and the positions of those that each is about."""
         names = [self.taxonomy[comment.value].label for comment in case.comments]
         heard = [names[i] for i in case.spoken]
         if len(case.spoken) > 1 and len(case.distinct) == 1:
@@ -68,24 +68,23 @@ class ExtractiveAggregator:
             yield first, case.spoken
         refused = [i for i in case.silent if case.comments[i].refused]
         empty = [i for i in case.silent if not case.comments[i].refused]
-        ended, quoted = _ended(case), _quotable(case)
+        ended = _ended(case)
         for places, what in (
             (empty, "gave nothing"),
             (refused, "declined to speak"),
             ([i for i in case.spoken if i not in ended], "came to the end of no sentence"),
-            ([i for i in ended if i not in quoted], "only repeats the situation or itself"),
+            ([i for i in ended if i not in quotable], "only repeats the situation or itself"),
         ):
             if places:
                 yield f"The model {what} for {listed([names[i] for i in places])}.", places
 
-    def _sentences(self, case: Case) -> Iterator[tuple[list[int], str]]:
+    def _sentences(self, case: Case, quotable: Sequence[int]) -> Iterator[tuple[list[int], str]]:
         """What the comments are quoted by: positions of the comments that say it, and the sentence."""
         texts = [comment.text for comment in case.comments]
         values = [comment.value for comment in case.comments]
         # Voices that are no values of the taxonomy's own have no examples.
         known = all(self.taxonomy.has_pairs(value) for value in values)
         worth = self._bearing.worth(values) if known else distinctness(texts)
-        quotable = _quotable(case)
         for first in case.distinct:
             same = [first, *(i for i in case.spoken if case.comments[i].repeats == first)]
             # Of comments that say the same one may be quotable and another not: an ended one beside one that is cut.

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.modes.checks import comment_checks
-from vispa.modes.repeats import Encode, repeated_share
+from vispa.modes.repeats import Encode, n_grams, repeated_share
 from vispa.modes.sentences import split_sentences
 from vispa.taxonomy import Taxonomy
 
@@ -121,14 +121,8 @@ def _adds(sentence: str, situation: str) -> bool:
         return False
     if "?" in situation or bool(_NEGATION.search(sentence)) != bool(_NEGATION.search(situation)):
         return True
-    own, told = _sequences(sentence), _sequences(situation)
+    own, told = (set(n_grams(_in_order(text))) for text in (sentence, situation))
     return not alike(words(sentence), words(situation)) and len(own & told) < _RETOLD * max(1, len(own))
-
-
-def _sequences(text: str) -> set[tuple[str, ...]]:
-    """The sequences of three words of a text, in lower case."""
-    said = re.findall(r"[^\W\d_]+", text.lower())
-    return {tuple(said[start : start + 3]) for start in range(len(said) - 2)}
 
 
 def alike(first: frozenset[str], second: frozenset[str]) -> bool:
@@ -138,13 +132,17 @@ def alike(first: frozenset[str], second: frozenset[str]) -> bool:
 
 def words(text: str) -> frozenset[str]:
     """The words of a text, in lower case."""
-    return frozenset(re.findall(r"[^\W\d_]+", text.lower()))
+    return frozenset(_in_order(text))
+
+
+def _in_order(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", text.lower())
 
 
 def points_back(sentence: str) -> bool:
     """Whether a sentence begins with a word that points at what was said before; they stand in `comments.toml`."""
     checks = comment_checks()
-    plain = " ".join(re.findall(r"[^\W\d_]+", sentence.replace("’", "'").split("'")[0].lower()))
+    plain = " ".join(_in_order(sentence.replace("’", "'").split("'")[0]))
     first = plain.split(" ", 1)[0]
     return first in checks.pointing or any(f"{plain} ".startswith(f"{one} ") for one in checks.pointing_phrases)
 

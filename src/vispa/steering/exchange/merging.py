@@ -59,5 +59,4 @@ def with_vectors(bank: VectorBank, name: str, vectors: Mapping[str, Mapping[int,
             stack[row, block], quality[row, block] = vector.float(), float(bool(vector.any()))
     entry = Entry(Directions(stack, quality, torch.zeros_like(quality)), "last", "pairs", imported=True)
     # What was measured with earlier vectors of this name says nothing of these.
-    strengths = {recipe: known for recipe, known in bank.strengths.items() if recipe.estimator != name}
-    return replace(bank, entries={**bank.entries, name: entry}, strengths=strengths)
+    return replace(bank.without_strengths({name}), entries={**bank.entries, name: entry})
