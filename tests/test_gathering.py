@@ -77,6 +77,21 @@ def test_who_fills_a_pass_waits_for_nobody() -> None:
     assert sorted(slow.passes) == [[1], [2, 3, 4]]
 
 
+@pytest.mark.parametrize(("bad", "interrupted"), [(0, 2), (-1, 2), (-1, 3), (-1, 4)])
+def test_who_is_interrupted_in_a_pass_for_many_is_it_alone(bad: int, interrupted: int) -> None:
+    """Whatever pass it is in: that of all, or, where that failed, one of those that it does for each by itself."""
+
+    class Interrupted(Slow):
+        def __call__(self, items: Sequence[int]) -> list[int]:
+            if len(self.passes) + 1 == interrupted:
+                self.passes.append(list(items))
+                raise KeyboardInterrupt("by its user")
+            return super().__call__(items)
+
+    found = asked(Interrupted(), 64, [1], [2], [bad], [3])
+    assert found == [[1], "by its user", [0] if bad == 0 else "not that one", [9]]
+
+
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="Only that one is interrupted.")
 def test_who_is_interrupted_while_it_waits_holds_nobody_up(request: pytest.FixtureRequest) -> None:
     # Workers that run tests side by side ignore the signal.

@@ -27,9 +27,9 @@ class _Asked:
     woken: Event = field(default_factory=Event)
     is_done: bool = False
     results: Any = None
-    error: BaseException | None = None
+    error: Exception | None = None
 
-    def settle(self, results: Any = None, error: BaseException | None = None) -> None:
+    def settle(self, results: Any = None, error: Exception | None = None) -> None:
         self.results, self.error, self.is_done = results, error, True
 
 
@@ -84,11 +84,16 @@ class Gathering:
                 if not self._budget.holds(count + len(self._waiting[0].items), 0):
                     break
                 taken.append(self._waiting.popleft())
-        self._answer(taken)
-        with self._lock:
-            self._hand_on()
-        for asked in taken:
-            asked.woken.set()
+        try:
+            self._answer(taken)
+        finally:
+            # Interrupted is this caller alone: others do again what was not done for them.
+            with self._lock:
+                self._waiting.extendleft(asked for asked in reversed(taken[1:]) if not asked.is_done)
+                self._hand_on()
+            for asked in taken:
+                if asked.is_done:
+                    asked.woken.set()
 
     def _hand_on(self) -> None:
         """The first who waits does the next pass; called with the lock held."""
@@ -107,8 +112,8 @@ class Gathering:
     def _answer(self, taken: Sequence[_Asked]) -> None:
         try:
             results = self._function([item for asked in taken for item in asked.items])
-        except BaseException as error:
-            if len(taken) > 1 and isinstance(error, Exception):
+        except Exception as error:
+            if len(taken) > 1:
                 for asked in taken:
                     self._answer([asked])
                 return
