@@ -164,6 +164,19 @@ def test_a_monitor_warns_once_when_answers_drift(caplog: pytest.LogCaptureFixtur
     assert len(warned) == 1 and "alarm level" in warned[0]
 
 
+@pytest.mark.parametrize(("quiet", "warnings"), [(20, 1), (60, 1), (260, 2), (600, 2)])
+def test_a_monitor_warns_again_after_a_window_below_the_level(
+    quiet: int, warnings: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "vispa")
+    monitor = UseMonitor(100)
+    stays, moved = (8, 6, 5, 4, 3, 2, 1, 1), (1, 1, 1, 1, 8, 8, 8, 8)
+    for seed, (count, shares) in enumerate([(100, stays), (120, moved), (quiet, stays), (120, moved), (50, stays)]):
+        for uses in answers(count, seed, shares):
+            monitor.add(one.value for one in uses)
+    assert len([line for line in caplog.records if line.levelno == logging.WARNING]) == warnings
+
+
 def test_a_monitor_compares_with_a_reference_from_the_start() -> None:
     monitor = UseMonitor(20, answers(300, 0))
     assert not math.isnan(monitor.alarm_level)

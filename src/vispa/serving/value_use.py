@@ -41,7 +41,7 @@ class UseMonitor:
         self._recent: deque[frozenset[str]] = deque(maxlen=window)
         self._before: Counter[str] = Counter()
         self._after: Counter[str] = Counter()
-        self._alarm_level, self._told = math.nan, False
+        self._alarm_level, self._told, self._calm = math.nan, False, 0
         if reference:
             self._begin()
 
@@ -57,7 +57,10 @@ class UseMonitor:
             return self._distance()
 
     def add(self, values: Iterable[str]) -> None:
-        """Count the values of an answer; warn when the distance first exceeds the alarm level."""
+        """Count the values of an answer; warn when the distance exceeds the alarm level.
+
+        One warning stands until a whole window of answers has stayed below the level; the next excess warns again.
+        """
         uses = frozenset(values)
         with self._lock:
             if math.isnan(self._alarm_level):
@@ -70,6 +73,10 @@ class UseMonitor:
             self._recent.append(uses)
             self._after.update(uses)
             distance = self._distance()
+            self._calm = 0 if distance > self._alarm_level else self._calm + 1
+            if self._calm == self._window and self._told:
+                self._told = False
+                _logger.info("value use: the last %d answers stayed below the alarm level", self._window)
             if distance > self._alarm_level and not self._told:
                 self._told = True
                 _logger.warning(
