@@ -13,7 +13,7 @@ from conftest import write_taxonomy
 
 from vispa.errors import BankError
 from vispa.models.loading import LoadedModel
-from vispa.steering import fitting, updating
+from vispa.steering import activations, updating
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import bank_path, cached_bank, keep_tuned
 from vispa.steering.bank_parts import REFINED, Entry
@@ -44,13 +44,13 @@ def folder(tmp_path: Path) -> Path:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every sentence that a model reads."""
     texts: list[str] = []
-    original = fitting.read_activations
+    original = activations.read_activations
 
     def watched(loaded: LoadedModel, sentences: tuple[str, ...], **how: object) -> object:
         texts.extend(sentences)
         return original(loaded, sentences, **how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(fitting, "read_activations", watched)
+    monkeypatch.setattr(activations, "read_activations", watched)
     return texts
 
 
@@ -174,6 +174,21 @@ def test_the_cache_of_a_model_is_bounded(llama: LoadedModel, folder: Path, monke
     monkeypatch.setattr("vispa.steering.value_fits.MOST_BYTES_OF_MODEL", size - 1)
     ValueFits(llama).tidy()
     assert sorted(folder_of(llama.fingerprint).iterdir()) == sorted(files[1:])
+
+
+@pytest.mark.parametrize("bound", [1, None])
+def test_an_update_keeps_what_it_uses_and_bounds_the_rest(
+    llama: LoadedModel, folder: Path, monkeypatch: pytest.MonkeyPatch, bound: int | None
+) -> None:
+    values = Taxonomy.load(folder)
+    update_bank(llama, values)
+    before = set(folder_of(llama.fingerprint).iterdir())
+    if bound is not None:
+        monkeypatch.setattr("vispa.steering.value_fits.MOST_BYTES_OF_MODEL", bound)
+    after = rewritten(folder)
+    assert update_bank(llama, after).read == ("thrift",)
+    used = {ValueFits(llama).path(after.sentences_fingerprint(slug)) for slug in after}
+    assert set(folder_of(llama.fingerprint).iterdir()) == (used if bound is not None else used | before)
 
 
 def refined(bank: VectorBank, recipe: Recipe) -> VectorBank:

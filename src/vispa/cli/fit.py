@@ -8,7 +8,7 @@ import typer
 
 from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.cli.grouping import grouped, only, without
-from vispa.cli.options import AsJson, Loading, ModelArgument, Selecting
+from vispa.cli.options import AsJson, Loading, ModelArgument, Running, Selecting
 from vispa.errors import InputError
 from vispa.request import DEFAULT_MODEL
 
@@ -36,12 +36,13 @@ def fit(
     *,
     selecting: Annotated[Selecting, only("taxonomy")],
     loading: Annotated[Loading, without("model")],
+    running: Running,
     as_json: AsJson = False,
 ) -> None:
     """Fit the directions of all values on a model and cache them as its bank.
 
     Other commands do this by themselves on first use. Values that the model has read before are not read again.
-    With --update the bank of another version of the values is gone on from.
+    With --update the bank of another version of the values is gone on from; with --engine vllm that engine reads.
 
     Example: `vispa fit ./my-llama`
     """
@@ -50,20 +51,23 @@ def fit(
     if update and force:
         raise InputError("--force", "reads everything anew, --update only what changed.", "Give one of the two.")
     from vispa.cli.bank.finding import find_bank
+    from vispa.generation.engines import activation_source, check_engine
     from vispa.models.loading import load_model
     from vispa.steering.bank_cache import bank_path, cached_bank
     from vispa.steering.updating import update_bank
 
+    check_engine(running.engine, "--engine")
     values = selecting.loaded_taxonomy()
     base = None if earlier is None else find_bank(earlier)
     updated = None
     with progress_bars() as progress:
         loaded = load_model(model, **loading.placement, progress=progress)
+        source = activation_source(running.engine, loaded)
         if update:
-            updated = update_bank(loaded, values, base, progress=progress)
+            updated = update_bank(loaded, values, base, source=source, progress=progress)
             bank = updated.bank
         else:
-            bank = cached_bank(loaded, values, force=force, progress=progress)
+            bank = cached_bank(loaded, values, force=force, source=source, progress=progress)
     kept = bank_path(loaded, values)
     path = str(kept) if kept.is_file() else None
     quality = {name: entry.directions.quality.mean(0).tolist() for name, entry in bank.entries.items()}

@@ -12,8 +12,10 @@ from vispa.generation.scheduler import Scheduler
 from vispa.generation.scheduling import Schedules
 from vispa.generation.transformers import TransformersEngine
 from vispa.generation.vllm.engine import VllmEngine
+from vispa.generation.vllm.reading import VllmActivations
 from vispa.generation.vllm.scheduler import VllmScheduler
 from vispa.models.loading import LoadedModel
+from vispa.steering.activations import ActivationSource, TransformersActivations
 from vispa.steering.bank import VectorBank
 from vispa.steering.recipe import Recipe
 
@@ -22,12 +24,15 @@ class _Kind(NamedTuple):
     package: str
     make: Callable[[LoadedModel, VectorBank, Recipe | None], HeldEngine]
     share: Callable[[Any], Schedules]
+    activations: Callable[[LoadedModel], ActivationSource]
 
 
-#: Name → the library that it needs, what makes the engine, and what shares it.
+#: Name → the library that it needs, what makes the engine, what shares it, and what reads activations there.
 ENGINES: dict[str, _Kind] = {
-    "transformers": _Kind("transformers", TransformersEngine, lambda engine: Scheduler(engine.loaded)),
-    "vllm": _Kind("vllm", VllmEngine, VllmScheduler),
+    "transformers": _Kind(
+        "transformers", TransformersEngine, lambda engine: Scheduler(engine.loaded), TransformersActivations
+    ),
+    "vllm": _Kind("vllm", VllmEngine, VllmScheduler, VllmActivations),
 }
 
 
@@ -66,3 +71,17 @@ def make_engine(name: str, loaded: LoadedModel, bank: VectorBank, recipe: Recipe
 def make_scheduler(engine: HeldEngine) -> Schedules:
     """What shares an engine among requests that run at the same time."""
     return ENGINES[engine.kind].share(engine)
+
+
+def activation_source(name: str, loaded: LoadedModel) -> ActivationSource:
+    """What reads activations for fitting in an engine.
+
+    Args:
+        name: one of `ENGINES`.
+        loaded: the model.
+
+    Raises:
+        InputError: there is no such engine, or it is not installed.
+    """
+    check_engine(name)
+    return ENGINES[name].activations(loaded)

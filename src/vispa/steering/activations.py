@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -122,6 +124,47 @@ def read_activations(
     for states in out.values():
         check_finite(states, texts, numbers)
     return out
+
+
+class ActivationSource(Protocol):
+    """What reads the residual stream of sentences for fitting: a model in some engine."""
+
+    @property
+    def engine(self) -> str:
+        """The package that runs the model, for the record."""
+        ...
+
+    def read(
+        self, texts: Sequence[str], *, readings: Sequence[Reading], progress: Callable[[int], None] | None = None
+    ) -> dict[Reading, torch.Tensor]:
+        """What `read_activations` gives of N texts at all L blocks: a reading → float32 [N, L, H] on the CPU.
+
+        Raises:
+            NumericalError: an activation is NaN or infinite.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TransformersActivations:
+    """See `ActivationSource`: `read_activations` of a model that transformers has loaded.
+
+    Attributes:
+        loaded: the model.
+    """
+
+    loaded: LoadedModel
+
+    @property
+    def engine(self) -> str:
+        """See `ActivationSource`."""
+        return "transformers"
+
+    def read(
+        self, texts: Sequence[str], *, readings: Sequence[Reading], progress: Callable[[int], None] | None = None
+    ) -> dict[Reading, torch.Tensor]:
+        """See `ActivationSource.read`."""
+        return read_activations(self.loaded, texts, readings=readings, progress=progress)
 
 
 def _reader(

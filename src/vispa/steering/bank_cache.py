@@ -14,6 +14,7 @@ from vispa.errors import VispaError
 from vispa.files.caching import say_unused
 from vispa.files.locking import changing
 from vispa.models.loading import LoadedModel
+from vispa.steering.activations import ActivationSource, TransformersActivations
 from vispa.steering.bank import VectorBank, bank_file
 from vispa.steering.bank_parts import REFINED, Entry
 from vispa.steering.estimators import ESTIMATORS
@@ -37,6 +38,7 @@ def cached_bank(
     *,
     estimators: Collection[str] | None = None,
     force: bool = False,
+    source: ActivationSource | None = None,
     progress: Progress | None = None,
 ) -> VectorBank:
     """The bank of a model and taxonomy: the user's cached one, the one that ships, or one that is fitted and cached.
@@ -54,6 +56,7 @@ def cached_bank(
         estimators: names of the entries that are needed beside that of the bank's own recipe; by default
             all of `ESTIMATORS`.
         force: read and fit everything anew although there is one.
+        source: what reads activations; by default the model as transformers runs it.
         progress: told of progress while fitting.
 
     Raises:
@@ -90,8 +93,9 @@ def cached_bank(
         _logger.warning("%s lacks %s: fitted now.", path, names)
     elif found.problem and not force:
         _logger.warning("%s %s: it is fitted anew.", path, found.problem)
-    fits = ValueFits(loaded, fresh=force)
-    fresh = fit_bank(loaded, taxonomy, estimators=missing, recipe=recipe, fits=fits, progress=progress)
+    source = source or TransformersActivations(loaded)
+    fits = ValueFits(loaded, fresh=force, engine=source.engine)
+    fresh = fit_bank(loaded, taxonomy, estimators=missing, recipe=recipe, fits=fits, source=source, progress=progress)
     if base is not None:
         fresh = replace(base, entries={**fresh.entries, **base.entries})
     fresh = replace(fresh, entries={**fresh.entries, **apart})

@@ -8,7 +8,7 @@ from dataclasses import fields
 import torch
 
 from vispa.models.loading import LoadedModel
-from vispa.steering.activations import read_activations
+from vispa.steering.activations import ActivationSource, TransformersActivations
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry
 from vispa.steering.estimators import ESTIMATORS, FITTED
@@ -34,6 +34,7 @@ def fit_bank(
     estimators: Sequence[Estimator] | None = None,
     recipe: Recipe | None = None,
     fits: ValueFits | None = None,
+    source: ActivationSource | None = None,
     progress: Progress | None = None,
 ) -> VectorBank:
     """Read the activations of all pairs once and fit every estimator on them.
@@ -47,12 +48,14 @@ def fit_bank(
         estimators: by default `ESTIMATORS`.
         recipe: how the model is to be steered; by default the one that suits it.
         fits: what was kept of values; those that it lacks are read and kept. By default all are read.
+        source: what reads activations; by default the model as transformers runs it.
         progress: told of progress.
 
     Raises:
         NumericalError: an activation is not finite.
     """
     estimators = ESTIMATORS if estimators is None else estimators
+    source = source or TransformersActivations(loaded)
     sentences = {slug: taxonomy.sentences_fingerprint(slug) for slug in taxonomy}
     kept = {slug: fits.get(digest) if fits is not None else {} for slug, digest in sentences.items()}
     readings: tuple[Reading, ...] = tuple(sorted({estimator.reading for estimator in estimators}))
@@ -65,7 +68,7 @@ def fit_bank(
             progress("reading activations", done, total)
 
     for slug in missing:
-        fresh = _fit_value(loaded, *taxonomy.sentences(slug), estimators, readings, read)
+        fresh = _fit_value(source, *taxonomy.sentences(slug), estimators, readings, read)
         # What an earlier release of an estimator's set left there stays beside.
         kept[slug] = {**kept[slug], **fresh}
         if fits is not None:
@@ -79,13 +82,18 @@ def fit_bank(
             progress("fitting directions", 1, len(estimators))
     lengths = torch.cat([fit[norms] for fit in kept.values()])
     info = BankInfo(
-        loaded.name, loaded.fingerprint, taxonomy.fingerprint, tuple(taxonomy), versions(), tuple(sentences.values())
+        loaded.name,
+        loaded.fingerprint,
+        taxonomy.fingerprint,
+        tuple(taxonomy),
+        versions(source.engine),
+        tuple(sentences.values()),
     )
     return VectorBank(info, entries, lengths.median(0).values, recipe or default_recipe(loaded))
 
 
 def _fit_value(
-    loaded: LoadedModel,
+    source: ActivationSource,
     positive: tuple[str, ...],
     negative: tuple[str, ...],
     estimators: Sequence[Estimator],
@@ -93,7 +101,7 @@ def _fit_value(
     told: Callable[[int], None],
 ) -> ValueFit:
     """What the estimators learn, or keep, of one value."""
-    states = read_activations(loaded, (*positive, *negative), readings=readings, progress=told)
+    states = source.read((*positive, *negative), readings=readings, progress=told)
     fit = {f"residual_norm.{reading}": read.norm(dim=-1) for reading, read in states.items()}
     for estimator in estimators:
         above, below = torch.split(states[estimator.reading], [len(positive), len(negative)])

@@ -15,6 +15,7 @@ import torch
 from vispa.errors import BankError, InputError
 from vispa.files.folders import cached_banks
 from vispa.models.loading import LoadedModel
+from vispa.steering.activations import ActivationSource, TransformersActivations
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import bank_path, keep_updated
 from vispa.steering.bank_header import InfoHeader, parsed_header
@@ -50,7 +51,12 @@ class Update:
 
 
 def update_bank(
-    loaded: LoadedModel, taxonomy: Taxonomy, earlier: Path | None = None, *, progress: Progress | None = None
+    loaded: LoadedModel,
+    taxonomy: Taxonomy,
+    earlier: Path | None = None,
+    *,
+    source: ActivationSource | None = None,
+    progress: Progress | None = None,
 ) -> Update:
     """Fit what changed since an earlier bank, take over the rest, and cache the result beside the earlier one.
 
@@ -62,6 +68,7 @@ def update_bank(
         loaded: the model.
         taxonomy: the values as they are now.
         earlier: file of the bank to begin from; by default that of this model with most values in common.
+        source: what reads activations; by default the model as transformers runs it.
         progress: told of progress.
 
     Raises:
@@ -71,8 +78,9 @@ def update_bank(
     path = earlier or nearest_bank(loaded, taxonomy)
     # Read before anything is computed: it may be of no use.
     base = None if path is None else _usable(path, loaded)
-    fits = ValueFits(loaded, large=True)
-    bank = fit_bank(loaded, taxonomy, recipe=default_recipe(loaded), fits=fits, progress=progress)
+    source = source or TransformersActivations(loaded)
+    fits = ValueFits(loaded, large=True, engine=source.engine)
+    bank = fit_bank(loaded, taxonomy, recipe=default_recipe(loaded), fits=fits, source=source, progress=progress)
     same: Mapping[str, str] = {}
     lost: dict[str, tuple[str, ...]] = {}
     if base is not None:

@@ -42,14 +42,18 @@ class ValueFits:
         loaded: the model.
         fresh: use none of what is there, and replace it.
         large: keep files of any size.
+        engine: the package that runs the model.
 
     Attributes:
         read: slugs of the values that had to be read.
     """
 
-    def __init__(self, loaded: LoadedModel, *, fresh: bool = False, large: bool = False) -> None:
-        self._loaded, self._fresh, self._large = loaded, fresh, large
+    def __init__(
+        self, loaded: LoadedModel, *, fresh: bool = False, large: bool = False, engine: str = "transformers"
+    ) -> None:
+        self._loaded, self._fresh, self._large, self._engine = loaded, fresh, large, engine
         self.read: list[str] = []
+        self._used: set[Path] = set()
 
     def path(self, sentences: str) -> Path:
         """The file of a value's sentences, by their fingerprint."""
@@ -61,7 +65,7 @@ class ValueFits:
             "device": self._loaded.device.type,
             "dtype": str(self._loaded.model.dtype),
             "threads": torch.get_num_threads(),
-            "versions": versions(),
+            "versions": versions(self._engine),
         }
         name = hashlib.sha256(canonical(about).encode()).hexdigest()
         return folder_of(self._loaded.fingerprint) / f"{name[:40]}.safetensors"
@@ -69,6 +73,7 @@ class ValueFits:
     def get(self, sentences: str) -> dict[str, torch.Tensor]:
         """What is kept of a value; nothing where there is no file, or one that cannot be trusted."""
         path = self.path(sentences)
+        self._used.add(path)
         try:
             if self._fresh or not path.is_file():
                 return {}
@@ -95,13 +100,11 @@ class ValueFits:
             say_unused(path, error)
 
     def tidy(self) -> None:
-        """Delete what was not used for longest, where a model's files have become too many."""
-        if self._large:
-            return
+        """Delete what was not used for longest, but is not in use, where a model's files have become too many."""
         with suppress(OSError):
             files = {path: path.stat() for path in folder_of(self._loaded.fingerprint).glob("[!.]*.safetensors")}
             size = sum(one.st_size for one in files.values())
-            for path in sorted(files, key=lambda path: files[path].st_mtime):
+            for path in sorted(files.keys() - self._used, key=lambda path: files[path].st_mtime):
                 if size <= MOST_BYTES_OF_MODEL:
                     return
                 path.unlink(missing_ok=True)

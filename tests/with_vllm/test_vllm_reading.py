@@ -1,0 +1,97 @@
+"""What vLLM reads for fitting is what transformers reads."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from small import small_model
+from transformers import PreTrainedTokenizerFast
+from typer.testing import CliRunner
+
+from vispa.cli.main import app
+from vispa.errors import ModelError, NumericalError
+from vispa.generation.vllm import worker
+from vispa.generation.vllm.reading import VllmActivations
+from vispa.models.loading import LoadedModel, load_model
+from vispa.steering.activations import read_activations
+from vispa.steering.bank import VectorBank
+from vispa.steering.readings import READINGS
+from vispa.steering.value_fits import ValueFits
+from vispa.taxonomy import Taxonomy
+
+# Of one token, of many, of more than are read, and one that stands there twice.
+TEXTS = ["a", "Once upon a time", "He lied to her.", "Once upon a time", "long " * 300, "Where is the money? " * 7]
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3_text"])
+def test_readings_are_those_of_transformers(
+    kind: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = json.loads(os.environ["VISPA_VLLM"]) | {"max_num_batched_tokens": 320, "block_size": 32}
+    monkeypatch.setenv("VISPA_VLLM", json.dumps(given))
+    loaded = small_model(kind, tokenizer, tmp_path)
+    source = VllmActivations(loaded)
+    told: list[int] = []
+    wanted = tuple(READINGS)
+    ours = source.read(TEXTS * 40, readings=wanted, progress=told.append)
+    theirs = read_activations(loaded, TEXTS * 40, readings=wanted)
+    assert sum(told) == len(TEXTS) * 40
+    for reading in wanted:
+        lengths = theirs[reading].norm(dim=-1)
+        assert ((ours[reading] - theirs[reading]).norm(dim=-1) <= 1e-4 * lengths).all(), reading
+    # Asked for less, in another order, after something else.
+    less = source.read(TEXTS[:2], readings=("mean",))
+    torch.testing.assert_close(less["mean"], ours["mean"][:2], rtol=1e-4, atol=1e-4)
+    assert list(less) == ["mean"]
+    assert source.read([], readings=("last",))["last"].shape == (0, 4, 128)
+
+
+def test_what_is_not_finite_is_named(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    small_model("llama", tokenizer, tmp_path)
+    loaded = load_model(str(tmp_path), dtype="float32")
+    with torch.no_grad():
+        loaded.blocks[2].mlp.down_proj.weight[0] = float("inf")
+    loaded.model.save_pretrained(tmp_path)
+    with pytest.raises((NumericalError, ModelError), match=r"not finite|does not reach the model's output"):
+        VllmActivations(load_model(str(tmp_path), dtype="float32")).read(["A lie"], readings=("last",))
+
+
+def test_blocks_that_are_elsewhere_are_refused(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "install", lambda *_, **__: None)
+    with pytest.raises(ModelError, match="does not reach the model's output"):
+        VllmActivations(small_model("llama", tokenizer, tmp_path)).read(["A lie"], readings=("last",))
+
+
+def fitted(loaded: LoadedModel, folder: Path, *arguments: str) -> VectorBank:
+    found = CliRunner().invoke(app, ["fit", str(folder), "--dtype", "float32", "--json", *arguments])
+    assert found.exit_code == 0, found.output
+    return VectorBank.load(Path(json.loads(found.stdout)["path"]))
+
+
+def test_a_bank_is_fitted_in_either_engine(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = small_model("llama", tokenizer, tmp_path / "model")
+    banks = []
+    for engine in ("transformers", "vllm"):
+        monkeypatch.setenv("VISPA_CACHE", str(tmp_path / engine))
+        banks.append(fitted(loaded, tmp_path / "model", "--engine", engine))
+    theirs, ours = banks
+    assert ours.info.versions["vllm"][0].isdigit() and "vllm" not in theirs.info.versions
+    torch.testing.assert_close(ours.residual_norm, theirs.residual_norm, rtol=1e-4, atol=1e-4)
+    for name, entry in theirs.entries.items():
+        other = ours.entries[name].directions
+        cosine = torch.cosine_similarity(entry.directions.vectors, other.vectors, dim=-1)
+        assert float(cosine.min()) > 0.999, name
+    # What one engine read is not taken for what the other reads.
+    names = {
+        ValueFits(loaded, engine=engine).path(Taxonomy.built_in().sentences_fingerprint("honor")).name
+        for engine in ("transformers", "vllm")
+    }
+    assert len(names) == 2
