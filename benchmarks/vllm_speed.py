@@ -1,11 +1,12 @@
 """What steering costs in vLLM, and how vLLM stands beside this package's own engine.
 
     .venv/with-vllm/bin/python -m benchmarks.vllm_speed [--model embedded|smollm2] [--rows 256] [--rounds 5]
+                                                        [--dtype float32|bfloat16]
 
-`.ci/vllm` makes the environment. All sides run in one process on one model in float32; the sides of a round run one
+`.ci/vllm` makes the environment. All sides run in one process on one model; the sides of a round run one
 after the other, and ratios are taken within each round: median (lowest..highest). Throughput ratios: 1 is as fast as
 unsteered. Prompts have no common beginning, prefixes are not cached, no row stops early. The texts of the sides that
-steer the same rows are compared.
+steer the same rows are compared: whole, and token by token up to the first that differs, of the first 16.
 
 unsteered    vLLM with vispa in it, no row steered
 named        rows in turn toward 31 values, fixed amounts
@@ -33,6 +34,8 @@ from vispa.steering.recipe import Recipe, Steer
 
 _VALUES = 31
 _STEERED = ("named", "distinct", "measured")
+# Tokens at the beginning of a text that are compared one by one.
+_BEGINNING = 16
 
 
 def sides(setting: Setting, tokens: int) -> dict[str, Callable[[], list[Generated]]]:
@@ -61,12 +64,19 @@ def sides(setting: Setting, tokens: int) -> dict[str, Callable[[], list[Generate
     return found | {"transformers": lambda: theirs.generate(rows["named"], sampling)}
 
 
+def _common_beginning(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many of the first tokens are the same, up to the first that is not."""
+    ahead = zip(one[:_BEGINNING], other[:_BEGINNING], strict=False)
+    return next((place for place, (left, right) in enumerate(ahead) if left != right), min(len(one), _BEGINNING))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=("embedded", "smollm2"), default="embedded")
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--tokens", type=int, default=24)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for busy machines")
     parser.add_argument("--json", type=Path, help="also write the figures here")
@@ -74,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("VISPA_VLLM", json.dumps({"enable_prefix_caching": False, "max_model_len": 1024}))
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
-    setting = Setting.load(given.model, replace(Sizes(), rows=given.rows))
+    setting = Setting.load(given.model, replace(Sizes(), rows=given.rows), dtype=given.dtype)
     facts = machine_facts(setting.loaded.model)
     print(*(f"{name}: {fact}" for name, fact in facts.items()), sep="\n")
     times, results = Timer(given.rounds, torch.device("cpu"), given.clock).alternate(sides(setting, given.tokens))
@@ -84,10 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ratios = {f"{side} / unsteered": times.ratio("unsteered", side) for side in _STEERED}
     ratios["vllm / transformers"] = times.ratio("transformers", "named")
     print(*(f"{name}: {ratio}" for name, ratio in ratios.items()), sep="\n")
-    same = sum(a.ids == b.ids for a, b in zip(results["named"], results["transformers"], strict=True))
-    print(f"{same} of {given.rows} texts the same in both engines")
+    both = list(zip(results["named"], results["transformers"], strict=True))
+    same = sum(one.ids == other.ids for one, other in both)
+    begun = [_common_beginning(one.ids, other.ids) for one, other in both]
+    beginnings = sum(begun) / sum(min(_BEGINNING, other.tokens) for _, other in both)
+    print(f"{same} of {given.rows} texts the same in both engines; {beginnings:.1%} of the first {_BEGINNING} tokens")
     if given.json is not None:
-        figures = {"facts": facts, "seconds": times.seconds, "same": same}
+        figures = {"facts": facts, "seconds": times.seconds, "same": same, "beginnings": beginnings}
         given.json.write_text(json.dumps(figures | {name: asdict(one) for name, one in ratios.items()}, indent=1))
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import published_procedure as published
-from benchmarks import ray_scale, serving, update_speed
+from benchmarks import ray_scale, serving, update_speed, vllm_speed
 from benchmarks.measure import Spread, Timer, Times, in_new_process, peak_allocation, peak_resident
 from benchmarks.steering_speed.__main__ import PARTS, main
 from benchmarks.steering_speed.memory import measure_memory
@@ -190,3 +190,19 @@ def test_an_update_gives_the_bytes_of_a_full_fit(capsys: pytest.CaptureFixture[s
     ratio = update_speed.main(["--pairs", "2", "--rounds", "1"])
     assert ratio.median > 0
     assert "the same bytes: True" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "common"),
+    [
+        ((), (1,), 0),
+        ((1, 2), (1, 2), 2),
+        ((1, 2, 3), (1, 9, 3), 1),
+        (tuple(range(30)), tuple(range(30)), 16),
+        ((1, 2), (1, 2, 3), 2),
+    ],
+)
+def test_texts_are_compared_up_to_the_first_token_that_differs(
+    one: tuple[int, ...], other: tuple[int, ...], common: int
+) -> None:
+    assert vllm_speed._common_beginning(one, other) == common
