@@ -482,9 +482,9 @@ def test_a_response_does_not_quote_what_repeats_the_situation_or_itself(hollow: 
     comments = [comment("calm", hollow), comment("thrift", "Dogs eat, and drones need repair."), comment("candor", "")]
     some, none = aggregator.aggregate([case(*comments, text=TOLD), case(comment("calm", hollow), text=TOLD)])
     assert isinstance(some, OvertonResponse) and isinstance(none, OvertonResponse)
-    assert "The model only repeats the situation or itself for calm.\nThrift: Dogs eat" in some.response
-    assert [claim.values for claim in some.claims if "only repeats" in claim.text] == [("calm",)]
-    assert "only repeats" not in none.response and "\nCalm: " in none.response
+    assert "The model says nothing of its own for calm.\nThrift: Dogs eat" in some.response
+    assert [claim.values for claim in some.claims if "says nothing of its own" in claim.text] == [("calm",)]
+    assert "says nothing of its own" not in none.response and "\nCalm: " in none.response
 
 
 @pytest.mark.parametrize(
@@ -501,7 +501,7 @@ def test_what_adds_anything_is_quoted(text: str, small_taxonomy: Taxonomy) -> No
         [case(comment("calm", text), comment("thrift", "Dogs eat, and drones need repair."), text=TOLD)]
     )
     assert isinstance(answer, OvertonResponse)
-    assert "only repeats" not in answer.response and "Calm: " in answer.response
+    assert "says nothing of its own" not in answer.response and "Calm: " in answer.response
     assert "The shepherd is told to replace his dogs with drones" not in answer.response
 
 
@@ -510,7 +510,7 @@ def test_an_answer_in_the_words_of_the_question_is_quoted(small_taxonomy: Taxono
     said = [comment("calm", "It is wrong to steal bread to feed a family."), comment("thrift", "It is not.")]
     (answer,) = ExtractiveAggregator(small_taxonomy, never).aggregate([case(*said, text=asked)])
     assert isinstance(answer, OvertonResponse)
-    assert "only repeats" not in answer.response and "Calm: It is wrong to steal" in answer.response
+    assert "says nothing of its own" not in answer.response and "Calm: It is wrong to steal" in answer.response
 
 
 @pytest.mark.parametrize("hollow", [0, 1])
@@ -521,6 +521,6 @@ def test_of_comments_that_say_the_same_the_one_that_says_more_is_quoted(hollow: 
     (answer,) = ExtractiveAggregator(small_taxonomy, never).aggregate([case(*said, text=TOLD)])
     assert isinstance(answer, OvertonResponse)
     names = ("Calm", "Thrift")
-    assert f"only repeats the situation or itself for {names[hollow].lower()}." in answer.response
+    assert f"says nothing of its own for {names[hollow].lower()}." in answer.response
     assert f"{names[1 - hollow]}: Dogs know the sheep" in answer.response
     assert f"{names[hollow]}: " not in answer.response and f"{names[hollow]} and" not in answer.response

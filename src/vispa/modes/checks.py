@@ -9,6 +9,7 @@ from pathlib import Path
 from vispa.files.reading import read_toml
 
 _BUILT_IN = Path(__file__).parent / "comments.toml"
+_APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "`": "'"})
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,15 @@ class RefusalPatterns:
 
 
 @dataclass(frozen=True)
+class ChatterPatterns:
+    """Regular expressions of an assistant's talk; what each is for stands in `comments.toml`."""
+
+    words: int
+    short: list[str]
+    long: list[str]
+
+
+@dataclass(frozen=True)
 class CommentChecks:
     """Numbers and words that comments are checked by; what each is for stands in `comments.toml`."""
 
@@ -30,6 +40,7 @@ class CommentChecks:
     pointing: frozenset[str]
     pointing_phrases: tuple[str, ...]
     refusals: RefusalPatterns
+    chatter: ChatterPatterns
 
 
 @cache
@@ -42,4 +53,10 @@ def comment_checks() -> CommentChecks:
         pointing=frozenset(table["pointing"].split()),
         pointing_phrases=tuple(table["pointing_phrases"]),
         refusals=RefusalPatterns(**table["refusals"]),
+        chatter=ChatterPatterns(**table["chatter"]),
     )
+
+
+def plain_words(text: str) -> str:
+    """A text as the patterns want it: in lower case, with straight apostrophes and single spaces."""
+    return " ".join(text.translate(_APOSTROPHES).lower().split())

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from vispa.modes.checks import comment_checks
+from vispa.modes.checks import comment_checks, plain_words
 from vispa.modes.sentences import split_sentences
 
 # A refusal stands at the front; a text that first speaks of the matter has something to say.
 _FIRST = 3
-_APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "`": "'"})
 
 
 def refuses(text: str) -> bool:
@@ -24,7 +23,7 @@ def refuses(text: str) -> bool:
         >>> refuses("I can't help feeling that she deserves the truth.")
         False
     """
-    plain = " ".join(text.translate(_APOSTROPHES).lower().split())
+    plain = plain_words(text)
     anywhere, opening = _patterns()
     if anywhere.search(plain):
         return True

@@ -73,7 +73,7 @@ class ExtractiveAggregator:
             (empty, "gave nothing"),
             (refused, "declined to speak"),
             ([i for i in case.spoken if i not in ended], "came to the end of no sentence"),
-            ([i for i in ended if i not in quotable], "only repeats the situation or itself"),
+            ([i for i in ended if i not in quotable], "says nothing of its own"),
         ):
             if places:
                 yield f"The model {what} for {listed([names[i] for i in places])}.", places
@@ -104,7 +104,7 @@ def _ended(case: Case) -> Sequence[int]:
 
 
 def _quotable(case: Case) -> Sequence[int]:
-    """Of those the ones that do more than repeat the situation or themselves; all, where none does."""
+    """Of those the ones that say something of their own; all, where none does."""
     ended = _ended(case)
     return [i for i in ended if adds_something(case.comments[i].text, case.text)] or ended
 

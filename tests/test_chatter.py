@@ -1,0 +1,105 @@
+"""An assistant's talk to its user is no view, and no answer quotes it where anything else is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_comment_quality import TOLD, case, comment, never
+
+from vispa.files.tables import read_table
+from vispa.modes.chatter import chats, without_chatter
+from vispa.modes.overton.extractive import ExtractiveAggregator
+from vispa.records import OvertonResponse
+from vispa.taxonomy import Taxonomy
+
+CHATTER = [
+    "How can I help you?",
+    "How can I help?",
+    "what can I do for you today?",
+    "Can I help you find a place to stay?",
+    "Can you help my friend?",
+    "Could you please provide more details about the shepherd?",
+    "I’m here to help.",
+    "I am always here to support you.",
+    "I'm here for her.",
+    "I'm sorry.",
+    "I’m so sorry for your friend’s loss.",
+    "I am so very sorry to hear about your brother's dog.",
+    "So sorry for your loss!",
+    "My deepest condolences to the family.",
+    "Please feel free to ask if anything is unclear.",
+    "Don't hesitate to contact me.",
+    "Let me know if you'd like to talk more.",
+    "I hope this helps!",
+    "I hope you're doing well.",
+    "Thank you so much for your kindness.",
+    "Special thanks to everyone who has supported me.",
+    "Would you like me to go on?",
+    "What do you need?",
+    "Do you need help with the dogs?",
+    'I would suggest rephrasing the sentence to: "The safety of the dogs is paramount" to avoid ambiguity.',
+    "I'm sorry for the mistake.",
+    "And I’m so sorry for any loss you're going through.",
+    "I'm sorry for the mistake, but I'm sorry for the mistake.",
+    "A shepherd is told to replace his dogs with drones, I'm so sorry for your loss.",
+    "Here is a revised version of the text in which the shepherd keeps all of his dogs until the end of the winter.",
+]
+VIEWS = [
+    "How can I help my mother without lying to her?",
+    "I'm sorry for your friend, but telling the truth would still be right.",
+    "I am here to help because a neighbour in need comes before my own evening plans, whatever they are.",
+    "I'm sorry that the dogs lose their work.",
+    "I would be sorry for the dogs.",
+    "Sorry is a word that costs nothing.",
+    "Thanks are due to the dogs.",
+    "Helping her is more important than winning.",
+    "Can a drone love a sheep?",
+    "Would you like it if somebody read your diary?",
+    "I hope the shepherd keeps his dogs.",
+    "I hope this helps the shepherd to see how much his dogs mean to the village and to the sheep.",
+    "Let the shepherd decide.",
+    "What do you need money for?",
+    "Please the dogs, and they will work for you.",
+    "Is there anything more honest than a dog?",
+    "You can help your friend by listening.",
+    "I would suggest that the shepherd keeps his dogs.",
+    "Here is a man who loves his dogs.",
+]
+
+
+@pytest.mark.parametrize("sentence", CHATTER)
+def test_chatter_is_known(sentence: str) -> None:
+    left = without_chatter(sentence)
+    assert chats(sentence) or left in ("", TOLD.rstrip("."))
+    assert chats(sentence) == chats(f"  {sentence.upper()}\n")
+
+
+@pytest.mark.parametrize("sentence", VIEWS)
+def test_views_are_no_chatter(sentence: str) -> None:
+    assert not chats(sentence) and without_chatter(sentence)
+
+
+def test_nothing_that_was_written_for_values_is_chatter() -> None:
+    taxonomy = Taxonomy.built_in()
+    written = read_table(Path("benchmarks/data/written_comments.csv"), ("comment",)).rows
+    pairs = [text for slug in taxonomy for side in taxonomy.sentences(slug) for text in side]
+    assert [text for text in (*(row.fields["comment"] for row in written), *pairs) if chats(text)] == []
+
+
+@pytest.mark.parametrize("chatter", CHATTER)
+def test_a_response_does_not_quote_chatter(chatter: str, small_taxonomy: Taxonomy) -> None:
+    aggregator = ExtractiveAggregator(small_taxonomy, never)
+    said = comment("thrift", f"{chatter} Dogs eat, and drones need repair.")
+    (answer,) = aggregator.aggregate([case(comment("calm", f"{chatter} I’m here to help."), said, text=TOLD)])
+    assert isinstance(answer, OvertonResponse)
+    assert "The model says nothing of its own for calm." in answer.response
+    assert answer.response.endswith("\nThrift: Dogs eat, and drones need repair.")
+
+
+def test_where_there_is_nothing_else_chatter_is_quoted(small_taxonomy: Taxonomy) -> None:
+    (answer,) = ExtractiveAggregator(small_taxonomy, never).aggregate(
+        [case(comment("calm", "How can I help you?"), text=TOLD)]
+    )
+    assert isinstance(answer, OvertonResponse)
+    assert "Calm: How can I help you?" in answer.response
