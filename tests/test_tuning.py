@@ -17,7 +17,7 @@ from vispa.models.loading import EMBEDDED, load_model
 from vispa.steering.bank_cache import bank_path, cached_bank
 from vispa.steering.recipe import Recipe, portable_recipe
 from vispa.study.expression import asked_situations
-from vispa.study.known import pair_sentences
+from vispa.study.known import tuning_pairs
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
 from vispa.tuning.search import REFINED, Search
@@ -40,7 +40,7 @@ def loaded():
 
 @pytest.fixture(scope="module")
 def judge(taxonomy):
-    return ValueJudge(load_encoder(), pair_sentences(taxonomy).half(odd=False))
+    return ValueJudge(load_encoder(), tuning_pairs(taxonomy))
 
 
 def _search(loaded, taxonomy, judge, seconds=3600.0, seed=0):

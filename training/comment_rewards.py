@@ -17,7 +17,7 @@ from benchmarks.fine_tuning.lessons import WRITTEN
 from vispa.files.tables import read_table
 from vispa.models.encoder import Encoder, FloatArray
 from vispa.study.fluency import repeated_shares
-from vispa.study.known import pair_sentences
+from vispa.study.known import tuning_pairs
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
 
@@ -76,7 +76,7 @@ class CommentRewards:
         from sklearn.linear_model import LogisticRegression
 
         self.encoder = encoder
-        self.judge = ValueJudge(encoder, pair_sentences(taxonomy).half(odd=False))
+        self.judge = ValueJudge(encoder, tuning_pairs(taxonomy))
         rows = [row.fields for row in read_table(WRITTEN, ("situation", "value", "comment")).rows]
         texts = encoder.encode([row["comment"] for row in rows])
         labels = [self.values.index(row["value"]) for row in rows]

@@ -30,7 +30,7 @@ from vispa.steering.bank import VectorBank
 from vispa.steering.estimators.base import Directions
 from vispa.steering.recipe import Recipe
 from vispa.study.expression import Situation, asked_situations, commented
-from vispa.study.known import KnownTexts, pair_sentences
+from vispa.study.known import KnownTexts, tuning_pairs
 from vispa.study.taxonomy_judge import judge_of
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
@@ -235,7 +235,7 @@ class _Judges:
         return judge_of(Taxonomy.built_in(), self._encoder)
 
     def _of_pairs(self) -> ValueJudge:
-        known = pair_sentences(Taxonomy.built_in()).half(odd=False)
+        known = tuning_pairs(Taxonomy.built_in())
         pairs = {one.slug: new_pairs(one.slug) for one in (*HALVES, *ADDED)}
         promoting = {slug: tuple(pair.positive for pair in own) for slug, own in pairs.items()}
         opposing = {slug: tuple(pair.negative for pair in own) for slug, own in pairs.items()}

@@ -14,7 +14,7 @@ from vispa.models.encoder import Encoder
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
 from vispa.study.expression import asked_situations, measure_expressions
-from vispa.study.known import pair_sentences
+from vispa.study.known import tuning_pairs
 from vispa.study.personas import persona_situations
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
@@ -74,7 +74,7 @@ def own_lessons(
         tokens: longest comment.
     """
     texts = development_situations()[:situations]
-    judge = ValueJudge(encoder, pair_sentences(taxonomy).half(odd=False))
+    judge = ValueJudge(encoder, tuning_pairs(taxonomy))
     engine, sampling = TransformersEngine(loaded, bank), Sampling(tokens)
     plain = asked_situations(loaded, texts)
     unsteered, steered = measure_expressions(engine, judge, plain, values, (None, bank.recipe), sampling=sampling)

@@ -43,6 +43,16 @@ def pair_sentences(taxonomy: Taxonomy) -> KnownTexts:
     )
 
 
+def tuning_pairs(taxonomy: Taxonomy) -> KnownTexts:
+    """The half of the pairs that judges of tuning and of rewards learn from; judges of results never do."""
+    return pair_sentences(taxonomy).half(odd=False)
+
+
+def judging_pairs(taxonomy: Taxonomy) -> KnownTexts:
+    """The other half: for judges of results, which are to share nothing with what chose the directions."""
+    return pair_sentences(taxonomy).half(odd=True)
+
+
 @cache
 def known_comments() -> KnownTexts:
     """Comments on everyday situations that were written for judges alone: no vector is fitted on them."""

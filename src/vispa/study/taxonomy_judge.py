@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from vispa.models.encoder import Encoder, FloatArray
-from vispa.study.known import known_comments, pair_sentences
+from vispa.study.known import judging_pairs, known_comments, pair_sentences, tuning_pairs
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
 
@@ -48,11 +48,9 @@ class TaxonomyJudge:
 
 def judge_of(taxonomy: Taxonomy, encoder: Encoder) -> ValueJudge:
     """The judge of a taxonomy alone, in half the time: what it is worth is not measured; see `taxonomy_judge`."""
-    pairs = pair_sentences(taxonomy)
     if not has_known_comments(taxonomy):
-        return ValueJudge(encoder, pairs)
-    # Tuning, and the rewards that directions are trained for, have judges of the other half.
-    return ValueJudge(encoder, known_comments(), pairs.half(odd=True))
+        return ValueJudge(encoder, pair_sentences(taxonomy))
+    return ValueJudge(encoder, known_comments(), judging_pairs(taxonomy))
 
 
 def has_known_comments(taxonomy: Taxonomy) -> bool:
@@ -70,13 +68,13 @@ def taxonomy_judge(taxonomy: Taxonomy, encoder: Encoder) -> TaxonomyJudge:
     Raises:
         InputError: the taxonomy has one value.
     """
-    encoder, pairs = _Remembering(encoder), pair_sentences(taxonomy)
-    judge = judge_of(taxonomy, encoder)
+    encoder = _Remembering(encoder)
+    judge, sides, unheard = judge_of(taxonomy, encoder), judging_pairs(taxonomy), tuning_pairs(taxonomy)
     if not has_known_comments(taxonomy):
-        accuracy = ValueJudge(encoder, pairs.half(odd=False)).accuracy(pairs.half(odd=True))
+        accuracy = ValueJudge(encoder, unheard).accuracy(sides)
         return TaxonomyJudge(judge, "pairs", accuracy)
-    known, sides = known_comments(), pairs.half(odd=True)
-    on_pairs = judge.accuracy(pairs.half(odd=False))
+    known = known_comments()
+    on_pairs = judge.accuracy(unheard)
     on_comments = ValueJudge(encoder, known.half(odd=False), sides).accuracy(known.half(odd=True))
     accuracy = {
         "hits": on_comments["hits"],

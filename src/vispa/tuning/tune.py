@@ -15,7 +15,7 @@ from vispa.steering.bank_cache import cached_bank, keep_tuned
 from vispa.steering.fitting import Progress
 from vispa.steering.recipe import portable_recipe
 from vispa.study.expression import asked_situations
-from vispa.study.known import pair_sentences
+from vispa.study.known import tuning_pairs
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
 from vispa.tuning.search import ESTIMATOR, Search, describe
@@ -78,7 +78,7 @@ def tune(
     if not minutes > 0:
         raise InputError("minutes", f"are {minutes}.", "Give a number above 0.")
     started = time.monotonic()
-    judge = ValueJudge(load_encoder(), pair_sentences(taxonomy).half(odd=False))
+    judge = ValueJudge(load_encoder(), tuning_pairs(taxonomy))
     bank = cached_bank(loaded, taxonomy, estimators=(ESTIMATOR,), progress=progress)
     situations = asked_situations(loaded, development_situations())
     bench = Bench(TransformersEngine(loaded, bank), judge, situations, taxonomy, tuple(bank.info.values), TOKENS)
