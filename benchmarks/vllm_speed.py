@@ -66,8 +66,8 @@ def sides(setting: Setting, tokens: int) -> dict[str, Callable[[], list[Generate
 
 def _common_beginning(one: Sequence[int], other: Sequence[int]) -> int:
     """How many of the first tokens are the same, up to the first that is not."""
-    ahead = zip(one[:_BEGINNING], other[:_BEGINNING], strict=False)
-    return next((place for place, (left, right) in enumerate(ahead) if left != right), min(len(one), _BEGINNING))
+    ahead = list(zip(one[:_BEGINNING], other[:_BEGINNING], strict=False))
+    return next((place for place, (left, right) in enumerate(ahead) if left != right), len(ahead))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

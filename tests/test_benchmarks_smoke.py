@@ -200,6 +200,7 @@ def test_an_update_gives_the_bytes_of_a_full_fit(capsys: pytest.CaptureFixture[s
         ((1, 2, 3), (1, 9, 3), 1),
         (tuple(range(30)), tuple(range(30)), 16),
         ((1, 2), (1, 2, 3), 2),
+        ((1, 2, 3), (1, 2), 2),
     ],
 )
 def test_texts_are_compared_up_to_the_first_token_that_differs(

@@ -10,8 +10,11 @@ from test_comment_quality import TOLD, case, comment, never
 from vispa.files.tables import read_table
 from vispa.modes.chatter import chats, without_chatter
 from vispa.modes.overton.extractive import ExtractiveAggregator
+from vispa.modes.sentences import split_sentences
 from vispa.records import OvertonResponse
 from vispa.taxonomy import Taxonomy
+
+WRITTEN = Path(__file__).parents[1] / "benchmarks" / "data" / "written_comments.csv"
 
 CHATTER = [
     "How can I help you?",
@@ -43,6 +46,19 @@ CHATTER = [
     "And I’m so sorry for any loss you're going through.",
     "I'm sorry for the mistake, but I'm sorry for the mistake.",
     "A shepherd is told to replace his dogs with drones, I'm so sorry for your loss.",
+    "I'm sorry to hear that.",
+    "I apologize for the confusion.",
+    "My apologies.",
+    "I'd be more than happy to help you find a place to live.",
+    "What can I help you with?",
+    "How can I help you with your situation?",
+    "If you have any questions, feel free to ask.",
+    "Oh, I'm so sorry for your loss.",
+    "My heart goes out to the family.",
+    "Thanks a lot!",
+    "You're welcome!",
+    "Please provide more context.",
+    "“I'm here to help.”",
     "Here is a revised version of the text in which the shepherd keeps all of his dogs until the end of the winter.",
 ]
 VIEWS = [
@@ -58,6 +74,29 @@ VIEWS = [
     "Would you like it if somebody read your diary?",
     "I hope the shepherd keeps his dogs.",
     "I hope this helps the shepherd to see how much his dogs mean to the village and to the sheep.",
+    "I'm sorry for her, but I think lying is wrong.",
+    "I'm sorry for your loss, but I think the truth matters.",
+    "I'm sorry for him, it is wrong to lie to the dying.",
+    "I'm here for you, and honesty is the best policy.",
+    "Thank you for the truth, it sets us free.",
+    "Thanks to all his years of work, the shepherd deserves better.",
+    "Here is my answer: tell the truth.",
+    "Here is the answer: she should tell her mother the truth, because it is hers to know.",
+    "I recommend writing your will now so that your children do not quarrel over the house.",
+    "I would suggest writing the letter to your mother and telling her everything.",
+    "Would you like to be lied to by your own doctor?",
+    "Can you help your friend without lying to her?",
+    "Could you share a secret that is not yours?",
+    "I'm here for her because family comes first.",
+    "I am here to support her right to know the truth.",
+    "Don't hesitate to report the theft to the police.",
+    "Feel free to break a promise that harms others.",
+    "Let me know the truth even if it hurts.",
+    "I hope it helps her to forgive him.",
+    "I'm sorry for any loss of trust this brings to the village.",
+    "Thanks to everyone's honesty the village can trust him.",
+    "If you need the money, sell the dogs.",
+    "Sure, the drones are cheaper.",
     "Let the shepherd decide.",
     "What do you need money for?",
     "Please the dogs, and they will work for you.",
@@ -82,9 +121,10 @@ def test_views_are_no_chatter(sentence: str) -> None:
 
 def test_nothing_that_was_written_for_values_is_chatter() -> None:
     taxonomy = Taxonomy.built_in()
-    written = read_table(Path("benchmarks/data/written_comments.csv"), ("comment",)).rows
+    written = [row.fields["comment"] for row in read_table(WRITTEN, ("comment",)).rows]
     pairs = [text for slug in taxonomy for side in taxonomy.sentences(slug) for text in side]
-    assert [text for text in (*(row.fields["comment"] for row in written), *pairs) if chats(text)] == []
+    sentences = [sentence for text in (*written, *pairs) for sentence in split_sentences(text)]
+    assert [one for one in sentences if without_chatter(one) != one] == []
 
 
 @pytest.mark.parametrize("chatter", CHATTER)

@@ -117,6 +117,45 @@ def test_who_is_interrupted_while_it_waits_holds_nobody_up(request: pytest.Fixtu
     assert slow.passes == [[1], [3]]
 
 
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="Only that one is interrupted.")
+def test_who_is_gone_is_not_waited_for_after_its_pass_was_interrupted_too(request: pytest.FixtureRequest) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    ends = threading.Event()
+
+    class Ends(Slow):
+        def __call__(self, items: Sequence[int]) -> list[int]:
+            if len(self.passes) == 1:
+                self.passes.append(list(items))
+                assert ends.wait(30)
+                raise KeyboardInterrupt("of the pass")
+            return super().__call__(items)
+
+    slow = Ends()
+    gathered = Gathering(slow, Budget(rows=64))
+
+    def interrupt() -> None:
+        wait_for(lambda: len(gathered._waiting) == 2)
+        slow.free.set()
+        wait_for(lambda: len(slow.passes) == 2)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(gathered, [1])
+        wait_for(lambda: bool(slow.passes))
+        second = pool.submit(gathered, [2])
+        wait_for(lambda: len(gathered._waiting) == 1)
+        pool.submit(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            gathered([3])
+        ends.set()
+        assert first.result(30) == [1]
+        assert str(second.exception(30)) == "of the pass"
+        assert not gathered._busy and not gathered._waiting
+        assert pool.submit(gathered, [4]).result(30) == [16]
+    assert slow.passes == [[1], [2, 3], [4]]
+
+
 def test_many_callers_get_their_own() -> None:
     gathered = Gathering(lambda items: np.array(items) * 2, Budget(rows=7))
     with ThreadPoolExecutor(16) as pool:

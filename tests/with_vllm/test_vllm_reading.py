@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from small import small_model
@@ -16,10 +19,10 @@ from vispa.cli.main import app
 from vispa.errors import ModelError, NumericalError
 from vispa.generation.vllm import worker
 from vispa.generation.vllm.reading import VllmActivations
-from vispa.models.loading import LoadedModel, load_model
 from vispa.steering.activations import read_activations
 from vispa.steering.bank import VectorBank
-from vispa.steering.readings import READINGS
+from vispa.steering.bank_cache import bank_path, cached_bank
+from vispa.steering.readings import READINGS, Reading
 from vispa.steering.value_fits import ValueFits
 from vispa.taxonomy import Taxonomy
 
@@ -50,14 +53,29 @@ def test_readings_are_those_of_transformers(
     assert source.read([], readings=("last",))["last"].shape == (0, 4, 128)
 
 
-def test_what_is_not_finite_is_named(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
-    small_model("llama", tokenizer, tmp_path)
-    loaded = load_model(str(tmp_path), dtype="float32")
-    with torch.no_grad():
-        loaded.blocks[2].mlp.down_proj.weight[0] = float("inf")
-    loaded.model.save_pretrained(tmp_path)
-    with pytest.raises((NumericalError, ModelError), match=r"not finite|does not reach the model's output"):
-        VllmActivations(load_model(str(tmp_path), dtype="float32")).read(["A lie"], readings=("last",))
+def test_what_is_not_finite_or_does_not_come_is_named(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = VllmActivations(small_model("llama", tokenizer, tmp_path))
+    assert torch.isfinite(source.read(["A lie", "a"], readings=("last",))["last"]).all()
+    fetched = source._fetched
+
+    def broken(readings: Sequence[Reading]) -> dict[int, bytes]:
+        found = fetched(readings)
+        for number in list(found)[1:]:
+            found[number] = np.full(4 * 128, np.nan, np.float32).tobytes()
+        return found
+
+    monkeypatch.setattr(source, "_fetched", broken)
+    with pytest.raises(NumericalError, match=r"text 1 \('a'\) after block 0 is not finite"):
+        source.read(["A lie", "a"], readings=("last",))
+
+    def missing(readings: Sequence[Reading]) -> dict[int, bytes]:
+        return dict(list(fetched(readings).items())[1:])
+
+    monkeypatch.setattr(source, "_fetched", missing)
+    with pytest.raises(NumericalError, match="did not tell the activations of 1 of 2 sentences"):
+        source.read(["A lie", "a"], readings=("last",))
 
 
 def test_blocks_that_are_elsewhere_are_refused(
@@ -68,7 +86,7 @@ def test_blocks_that_are_elsewhere_are_refused(
         VllmActivations(small_model("llama", tokenizer, tmp_path)).read(["A lie"], readings=("last",))
 
 
-def fitted(loaded: LoadedModel, folder: Path, *arguments: str) -> VectorBank:
+def fitted(folder: Path, *arguments: str) -> VectorBank:
     found = CliRunner().invoke(app, ["fit", str(folder), "--dtype", "float32", "--json", *arguments])
     assert found.exit_code == 0, found.output
     return VectorBank.load(Path(json.loads(found.stdout)["path"]))
@@ -81,7 +99,7 @@ def test_a_bank_is_fitted_in_either_engine(
     banks = []
     for engine in ("transformers", "vllm"):
         monkeypatch.setenv("VISPA_CACHE", str(tmp_path / engine))
-        banks.append(fitted(loaded, tmp_path / "model", "--engine", engine))
+        banks.append(fitted(tmp_path / "model", "--engine", engine))
     theirs, ours = banks
     assert ours.info.versions["vllm"][0].isdigit() and "vllm" not in theirs.info.versions
     torch.testing.assert_close(ours.residual_norm, theirs.residual_norm, rtol=1e-4, atol=1e-4)
@@ -90,8 +108,18 @@ def test_a_bank_is_fitted_in_either_engine(
         cosine = torch.cosine_similarity(entry.directions.vectors, other.vectors, dim=-1)
         assert float(cosine.min()) > 0.999, name
     # What one engine read is not taken for what the other reads.
-    names = {
-        ValueFits(loaded, engine=engine).path(Taxonomy.built_in().sentences_fingerprint("honor")).name
-        for engine in ("transformers", "vllm")
-    }
-    assert len(names) == 2
+    honor = Taxonomy.built_in().sentences_fingerprint("honor")
+    assert len({ValueFits(loaded, source=one).path(honor) for one in (None, VllmActivations(loaded))}) == 2
+
+
+def test_a_bank_is_read_by_one_engine(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISPA_CACHE", str(tmp_path / "cache"))
+    loaded, taxonomy = small_model("llama", tokenizer, tmp_path / "model"), Taxonomy.built_in()
+    first = cached_bank(loaded, taxonomy, estimators=("probe",))
+    some = replace(first, entries={"probe": first.entries["probe"]})
+    some.save(bank_path(loaded, taxonomy))
+    found = fitted(tmp_path / "model", "--engine", "vllm")
+    assert "vllm" in found.info.versions and found.entries.keys() == first.entries.keys()
+    assert not torch.equal(found.entries["probe"].directions.vectors, first.entries["probe"].directions.vectors)

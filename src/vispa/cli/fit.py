@@ -42,7 +42,7 @@ def fit(
     """Fit the directions of all values on a model and cache them as its bank.
 
     Other commands do this by themselves on first use. Values that the model has read before are not read again.
-    With --update the bank of another version of the values is gone on from; with --engine vllm that engine reads.
+    With --update the bank of another version of the values is gone on from; what has to be read is read by --engine.
 
     Example: `vispa fit ./my-llama`
     """

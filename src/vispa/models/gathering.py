@@ -19,6 +19,7 @@ class _Asked:
         items: of the function.
         woken: set once it is answered, or once it is this caller's turn to do a pass.
         is_done: it is answered.
+        is_gone: its caller was interrupted; nobody waits for it.
         results: one an item.
         error: instead of results.
     """
@@ -26,6 +27,7 @@ class _Asked:
     items: Sequence[Any]
     woken: Event = field(default_factory=Event)
     is_done: bool = False
+    is_gone: bool = False
     results: Any = None
     error: Exception | None = None
 
@@ -89,7 +91,7 @@ class Gathering:
         finally:
             # Interrupted is this caller alone: others do again what was not done for them.
             with self._lock:
-                self._waiting.extendleft(asked for asked in reversed(taken[1:]) if not asked.is_done)
+                self._waiting.extendleft(asked for asked in reversed(taken[1:]) if not (asked.is_done or asked.is_gone))
                 self._hand_on()
             for asked in taken:
                 if asked.is_done:
@@ -104,6 +106,7 @@ class Gathering:
     def _go(self, asked: _Asked) -> None:
         """A caller was interrupted while it waited: nobody is to wait for a pass of its own."""
         with self._lock:
+            asked.is_gone = True
             if asked in self._waiting:
                 self._waiting.remove(asked)
                 if asked.woken.is_set():

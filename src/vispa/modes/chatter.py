@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import NamedTuple
 
 from vispa.modes.checks import comment_checks, plain_words
 
-# What joins a clause to the one before it.
-_JOINED = re.compile(r"(?:and|but|so) (?=i\b|i')")
+_JOINED = re.compile(r"\A(?:and|but|so|or) ")
+
+
+class _Patterns(NamedTuple):
+    """Of sentences of few words, of any, and of what leads to them."""
+
+    short: re.Pattern[str]
+    long: re.Pattern[str]
+    lead: re.Pattern[str]
 
 
 def chats(sentence: str) -> bool:
@@ -20,25 +28,36 @@ def chats(sentence: str) -> bool:
         >>> chats("How can I help my mother without lying to her?")
         False
     """
-    plain = _JOINED.sub("", plain_words(sentence))
-    short, long = _patterns()
+    plain = _plain(sentence)
+    known = _patterns()
     brief = len(plain.split()) <= comment_checks().chatter.words
-    return bool((brief and short.fullmatch(plain)) or long.fullmatch(plain))
+    return bool((brief and known.short.fullmatch(plain)) or known.long.fullmatch(plain))
 
 
 def without_chatter(sentence: str) -> str:
-    """A sentence without the clauses, between commas, that are chatter.
+    """A sentence without the clauses, between commas, that are chatter; nothing where what is left only leads to them.
 
     Example:
         >>> without_chatter("The dogs lose their work, and I'm so sorry for their loss.")
         'The dogs lose their work'
+        >>> without_chatter("Oh, I'm so sorry.")
+        ''
     """
-    return ", ".join(clause for clause in sentence.split(", ") if not chats(clause))
+    if chats(sentence):
+        return ""
+    clauses = sentence.split(", ")
+    kept = [clause for clause in clauses if not chats(clause)]
+    if len(kept) < len(clauses) and all(_patterns().lead.fullmatch(_plain(clause)) for clause in kept):
+        return ""
+    return ", ".join(kept)
+
+
+def _plain(text: str) -> str:
+    return _JOINED.sub("", plain_words(text).strip('"“” '))
 
 
 @cache
-def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Of sentences of few words, and of any."""
+def _patterns() -> _Patterns:
     found = comment_checks().chatter
     short, long = (re.compile("|".join(f"(?:{one})" for one in part)) for part in (found.short, found.long))
-    return short, long
+    return _Patterns(short, long, re.compile(found.lead))

@@ -29,6 +29,7 @@ class ChatterPatterns:
     words: int
     short: list[str]
     long: list[str]
+    lead: str
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ class UseMonitor:
     def add(self, values: Iterable[str]) -> None:
         """Count the values of an answer; warn when the distance exceeds the alarm level.
 
-        One warning stands until a whole window of answers has stayed below the level; the next excess warns again.
+        One warning stands until the distance has not exceeded the level for a whole window of answers; the next excess
+        warns again.
         """
         uses = frozenset(values)
         with self._lock:
@@ -76,7 +77,7 @@ class UseMonitor:
             self._calm = 0 if distance > self._alarm_level else self._calm + 1
             if self._calm == self._window and self._told:
                 self._told = False
-                _logger.info("value use: the last %d answers stayed below the alarm level", self._window)
+                _logger.info("value use: for %d answers the distance did not exceed the alarm level", self._window)
             if distance > self._alarm_level and not self._told:
                 self._told = True
                 _logger.warning(

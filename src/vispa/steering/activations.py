@@ -16,6 +16,7 @@ from vispa.models.context import context_length
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.readings import READINGS, Reading
+from vispa.versions import versions
 
 MAX_TOKENS = 256
 
@@ -134,6 +135,11 @@ class ActivationSource(Protocol):
         """The package that runs the model, for the record."""
         ...
 
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What the last bits of its readings depend on beside model and text, as JSON can say it."""
+        ...
+
     def read(
         self, texts: Sequence[str], *, readings: Sequence[Reading], progress: Callable[[int], None] | None = None
     ) -> dict[Reading, torch.Tensor]:
@@ -159,6 +165,16 @@ class TransformersActivations:
     def engine(self) -> str:
         """See `ActivationSource`."""
         return "transformers"
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """See `ActivationSource`."""
+        return {
+            "device": self.loaded.device.type,
+            "dtype": str(self.loaded.model.dtype),
+            "threads": torch.get_num_threads(),
+            "versions": versions(),
+        }
 
     def read(
         self, texts: Sequence[str], *, readings: Sequence[Reading], progress: Callable[[int], None] | None = None

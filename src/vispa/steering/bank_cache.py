@@ -14,7 +14,7 @@ from vispa.errors import VispaError
 from vispa.files.caching import say_unused
 from vispa.files.locking import changing
 from vispa.models.loading import LoadedModel
-from vispa.steering.activations import ActivationSource, TransformersActivations
+from vispa.steering.activations import ActivationSource
 from vispa.steering.bank import VectorBank, bank_file
 from vispa.steering.bank_parts import REFINED, Entry
 from vispa.steering.estimators import ESTIMATORS
@@ -93,13 +93,20 @@ def cached_bank(
         _logger.warning("%s lacks %s: fitted now.", path, names)
     elif found.problem and not force:
         _logger.warning("%s %s: it is fitted anew.", path, found.problem)
-    source = source or TransformersActivations(loaded)
-    fits = ValueFits(loaded, fresh=force, engine=source.engine)
-    fresh = fit_bank(loaded, taxonomy, estimators=missing, recipe=recipe, fits=fits, source=source, progress=progress)
+    fits = ValueFits(loaded, fresh=force, source=source)
+    if base is not None and _engine(base) != fits.source.engine:
+        # Directions of one bank are read by one engine.
+        base, missing = None, list(ESTIMATORS)
+    fresh = fit_bank(loaded, taxonomy, estimators=missing, recipe=recipe, fits=fits, progress=progress)
     if base is not None:
         fresh = replace(base, entries={**fresh.entries, **base.entries})
     fresh = replace(fresh, entries={**fresh.entries, **apart})
     return _kept(path, replace(fresh, recipe=recipe, tuning=tuning), found, read)
+
+
+def _engine(bank: VectorBank) -> str:
+    """What read the activations that a bank was fitted on, by its record."""
+    return "vllm" if "vllm" in bank.info.versions else "transformers"
 
 
 def keep_strengths(bank: VectorBank) -> None:

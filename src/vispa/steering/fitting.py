@@ -48,14 +48,14 @@ def fit_bank(
         estimators: by default `ESTIMATORS`.
         recipe: how the model is to be steered; by default the one that suits it.
         fits: what was kept of values; those that it lacks are read and kept. By default all are read.
-        source: what reads activations; by default the model as transformers runs it.
+        source: what reads activations; by default that of `fits`, or the model as transformers runs it.
         progress: told of progress.
 
     Raises:
         NumericalError: an activation is not finite.
     """
     estimators = ESTIMATORS if estimators is None else estimators
-    source = source or TransformersActivations(loaded)
+    source = source or (TransformersActivations(loaded) if fits is None else fits.source)
     sentences = {slug: taxonomy.sentences_fingerprint(slug) for slug in taxonomy}
     kept = {slug: fits.get(digest) if fits is not None else {} for slug, digest in sentences.items()}
     readings: tuple[Reading, ...] = tuple(sorted({estimator.reading for estimator in estimators}))

@@ -15,7 +15,7 @@ import torch
 from vispa.errors import BankError, InputError
 from vispa.files.folders import cached_banks
 from vispa.models.loading import LoadedModel
-from vispa.steering.activations import ActivationSource, TransformersActivations
+from vispa.steering.activations import ActivationSource
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import bank_path, keep_updated
 from vispa.steering.bank_header import InfoHeader, parsed_header
@@ -78,9 +78,8 @@ def update_bank(
     path = earlier or nearest_bank(loaded, taxonomy)
     # Read before anything is computed: it may be of no use.
     base = None if path is None else _usable(path, loaded)
-    source = source or TransformersActivations(loaded)
-    fits = ValueFits(loaded, large=True, engine=source.engine)
-    bank = fit_bank(loaded, taxonomy, recipe=default_recipe(loaded), fits=fits, source=source, progress=progress)
+    fits = ValueFits(loaded, large=True, source=source)
+    bank = fit_bank(loaded, taxonomy, recipe=default_recipe(loaded), fits=fits, progress=progress)
     same: Mapping[str, str] = {}
     lost: dict[str, tuple[str, ...]] = {}
     if base is not None:

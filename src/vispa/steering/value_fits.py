@@ -20,8 +20,8 @@ from vispa.errors import BankError, VispaError
 from vispa.files.caching import say_unused
 from vispa.files.folders import cache_folder
 from vispa.models.loading import LoadedModel
+from vispa.steering.activations import ActivationSource, TransformersActivations
 from vispa.steering.sealing import canonical, read_sealed, write_sealed
-from vispa.versions import versions
 
 #: Raise the number when sentences are read or directions fitted in another way.
 FORMAT = "vispa-value-1"
@@ -42,16 +42,20 @@ class ValueFits:
         loaded: the model.
         fresh: use none of what is there, and replace it.
         large: keep files of any size.
-        engine: the package that runs the model.
+        source: what reads activations; by default the model as transformers runs it.
 
     Attributes:
+        source: see above.
         read: slugs of the values that had to be read.
     """
 
     def __init__(
-        self, loaded: LoadedModel, *, fresh: bool = False, large: bool = False, engine: str = "transformers"
+        self, loaded: LoadedModel, *, fresh: bool = False, large: bool = False, source: ActivationSource | None = None
     ) -> None:
-        self._loaded, self._fresh, self._large, self._engine = loaded, fresh, large, engine
+        self._loaded, self._fresh, self._large = loaded, fresh, large
+        self.source = source or TransformersActivations(loaded)
+        # Asked once: an engine that starts may change what they say.
+        self._facts = self.source.facts
         self.read: list[str] = []
         self._used: set[Path] = set()
 
@@ -61,11 +65,7 @@ class ValueFits:
             "format": FORMAT,
             "model": self._loaded.fingerprint,
             "sentences": sentences,
-            # Arithmetic differs in its last bits between these.
-            "device": self._loaded.device.type,
-            "dtype": str(self._loaded.model.dtype),
-            "threads": torch.get_num_threads(),
-            "versions": versions(self._engine),
+            **self._facts,
         }
         name = hashlib.sha256(canonical(about).encode()).hexdigest()
         return folder_of(self._loaded.fingerprint) / f"{name[:40]}.safetensors"
@@ -94,6 +94,7 @@ class ValueFits:
         if not self._large and sum(tensor.nbytes for tensor in fit.values()) > MOST_BYTES:
             return
         path = self.path(sentences)
+        self._used.add(path)
         try:
             write_sealed(path, {"format": FORMAT, "sentences": sentences}, fit)
         except (VispaError, OSError) as error:

@@ -44,12 +44,12 @@ def pair_sentences(taxonomy: Taxonomy) -> KnownTexts:
 
 
 def tuning_pairs(taxonomy: Taxonomy) -> KnownTexts:
-    """The half of the pairs that judges of tuning and of rewards learn from; judges of results never do."""
+    """The half of the pairs that judges of tuning and of rewards learn from."""
     return pair_sentences(taxonomy).half(odd=False)
 
 
 def judging_pairs(taxonomy: Taxonomy) -> KnownTexts:
-    """The other half: for judges of results, which are to share nothing with what chose the directions."""
+    """The other half, from which the built-in values' judge of results learns sides (`taxonomy_judge.judge_of`)."""
     return pair_sentences(taxonomy).half(odd=True)
 
 

@@ -69,13 +69,13 @@ def taxonomy_judge(taxonomy: Taxonomy, encoder: Encoder) -> TaxonomyJudge:
         InputError: the taxonomy has one value.
     """
     encoder = _Remembering(encoder)
-    judge, sides, unheard = judge_of(taxonomy, encoder), judging_pairs(taxonomy), tuning_pairs(taxonomy)
+    judge, judging, tuning = judge_of(taxonomy, encoder), judging_pairs(taxonomy), tuning_pairs(taxonomy)
     if not has_known_comments(taxonomy):
-        accuracy = ValueJudge(encoder, unheard).accuracy(sides)
+        accuracy = ValueJudge(encoder, tuning).accuracy(judging)
         return TaxonomyJudge(judge, "pairs", accuracy)
     known = known_comments()
-    on_pairs = judge.accuracy(unheard)
-    on_comments = ValueJudge(encoder, known.half(odd=False), sides).accuracy(known.half(odd=True))
+    on_pairs = judge.accuracy(tuning)
+    on_comments = ValueJudge(encoder, known.half(odd=False), judging).accuracy(known.half(odd=True))
     accuracy = {
         "hits": on_comments["hits"],
         "ranks": on_comments["ranks"],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from vispa.errors import NumericalError
 from vispa.generation.vllm.asked import ARGUMENT, Asked
 from vispa.generation.vllm.running import Running
-from vispa.generation.vllm.starting import started
+from vispa.generation.vllm.starting import ARGUMENTS_VARIABLE, started
 from vispa.models.context import context_length
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
@@ -22,6 +23,7 @@ from vispa.steering.bank_parts import BankInfo, Entry
 from vispa.steering.estimators.base import Directions
 from vispa.steering.readings import Reading
 from vispa.steering.recipe import Recipe
+from vispa.versions import versions
 
 # Sentences whose activations wait on a worker until they are fetched.
 _SENTENCES = 128
@@ -40,6 +42,18 @@ class VllmActivations:
     """
 
     engine = "vllm"
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """See `ActivationSource`."""
+        from vllm.platforms import current_platform
+
+        return {
+            "device": str(current_platform.device_type),
+            "dtype": str(self._loaded.model.dtype),
+            "arguments": os.environ.get(ARGUMENTS_VARIABLE, ""),
+            "versions": versions(self.engine),
+        }
 
     def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded

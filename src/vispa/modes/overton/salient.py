@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vispa.modes.chatter import chats, without_chatter
+from vispa.modes.chatter import without_chatter
 from vispa.modes.checks import comment_checks
 from vispa.modes.repeats import Encode, n_grams, repeated_share
 from vispa.modes.sentences import split_sentences
@@ -118,7 +118,7 @@ def adds_something(comment: str, situation: str) -> bool:
 
 
 def _adds(sentence: str, situation: str) -> bool:
-    sentence = "" if chats(sentence) else without_chatter(sentence)
+    sentence = without_chatter(sentence)
     if not sentence or repeated_share(sentence) >= _CIRCLING:
         return False
     if "?" in situation or bool(_NEGATION.search(sentence)) != bool(_NEGATION.search(situation)):
