@@ -47,6 +47,21 @@ CHATTER = [
     "I'm sorry for the mistake, but I'm sorry for the mistake.",
     "A shepherd is told to replace his dogs with drones, I'm so sorry for your loss.",
     "I'm sorry to hear that.",
+    "I'm so sorry to hear about the loss of your friend.",
+    "I'm sorry for the loss of your mother.",
+    "I'm here to help you with any questions you may have.",
+    "I'm here to listen and support you.",
+    "I'm here if you need to talk.",
+    "Do you have any other questions?",
+    "Is there anything specific you'd like to discuss?",
+    "Please let me know.",
+    "Let me know if you have any questions or need more information.",
+    "If you'd like, feel free to ask.",
+    "Hello, how can I help you?",
+    "Thank you, everyone.",
+    "I'm sorry to hear that, Sarah.",
+    "I'm sorry for your loss, my friend.",
+    "Hello!",
     "I apologize for the confusion.",
     "My apologies.",
     "I'd be more than happy to help you find a place to live.",
@@ -63,7 +78,7 @@ CHATTER = [
 ]
 VIEWS = [
     "How can I help my mother without lying to her?",
-    "I'm sorry for your friend, but telling the truth would still be right.",
+    "I'm sorry for your friend, but the truth would still be right.",
     "I am here to help because a neighbour in need comes before my own evening plans, whatever they are.",
     "I'm sorry that the dogs lose their work.",
     "I would be sorry for the dogs.",
@@ -95,6 +110,22 @@ VIEWS = [
     "I hope it helps her to forgive him.",
     "I'm sorry for any loss of trust this brings to the village.",
     "Thanks to everyone's honesty the village can trust him.",
+    "I'm sorry for her and I think lying is wrong.",
+    "I'm sorry for your pain though the truth is better.",
+    "I'm sorry for his children who deserve to know the truth.",
+    "I'm sorry for your loss — honesty still matters.",
+    "I'm sorry for my careless glossing over the truth.",
+    "Thank you for your honesty because lies would hurt more.",
+    "Let me know when you lie to me because trust is all we have.",
+    "My sympathies are with the workers who lose their jobs to machines.",
+    "Can you tell your mother the truth?",
+    "Could you give some of your money to the poor?",
+    "Would you like to know the truth if it were your mother?",
+    "Would you like more freedom or more security?",
+    "I'd be happy to help my neighbour even when it costs me.",
+    "I would be glad to help anyone who is in need.",
+    "Here is a possible answer: tell her the truth.",
+    "Yes, tell the dentist that you are afraid.",
     "If you need the money, sell the dogs.",
     "Sure, the drones are cheaper.",
     "Let the shepherd decide.",
@@ -106,17 +137,28 @@ VIEWS = [
     "Here is a man who loves his dogs.",
 ]
 
+# What is left of views that follow on chatter.
+LEFT = {
+    "I'm sorry for your friend, but the truth would still be right.": "but the truth would still be right.",
+    "I'm sorry for her, but I think lying is wrong.": "but I think lying is wrong.",
+    "I'm sorry for your loss, but I think the truth matters.": "but I think the truth matters.",
+    "I'm sorry for him, it is wrong to lie to the dying.": "it is wrong to lie to the dying.",
+    "I'm here for you, and honesty is the best policy.": "and honesty is the best policy.",
+}
+
 
 @pytest.mark.parametrize("sentence", CHATTER)
 def test_chatter_is_known(sentence: str) -> None:
     left = without_chatter(sentence)
-    assert chats(sentence) or left in ("", TOLD.rstrip("."))
+    assert left in ("", TOLD.rstrip("."))
     assert chats(sentence) == chats(f"  {sentence.upper()}\n")
+    assert bool(left) == bool(without_chatter(f"  {sentence.upper()}\n"))
 
 
 @pytest.mark.parametrize("sentence", VIEWS)
 def test_views_are_no_chatter(sentence: str) -> None:
-    assert not chats(sentence) and without_chatter(sentence)
+    assert not chats(sentence)
+    assert without_chatter(sentence) == LEFT.get(sentence, sentence)
 
 
 def test_nothing_that_was_written_for_values_is_chatter() -> None:

@@ -109,11 +109,19 @@ def test_a_bank_is_fitted_in_either_engine(
         assert float(cosine.min()) > 0.999, name
     # What one engine read is not taken for what the other reads.
     honor = Taxonomy.built_in().sentences_fingerprint("honor")
-    assert len({ValueFits(loaded, source=one).path(honor) for one in (None, VllmActivations(loaded))}) == 2
+    paths = {ValueFits(loaded, source=one).path(honor) for one in (None, VllmActivations(loaded))}
+    monkeypatch.setenv("VISPA_VLLM", json.dumps(json.loads(os.environ["VISPA_VLLM"]) | {"block_size": 64}))
+    paths.add(ValueFits(loaded, source=VllmActivations(loaded)).path(honor))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
+    paths.add(ValueFits(loaded, source=VllmActivations(loaded)).path(honor))
+    assert len(paths) == 4
 
 
 def test_a_bank_is_read_by_one_engine(
-    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tokenizer: PreTrainedTokenizerFast,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("VISPA_CACHE", str(tmp_path / "cache"))
     loaded, taxonomy = small_model("llama", tokenizer, tmp_path / "model"), Taxonomy.built_in()
@@ -121,5 +129,6 @@ def test_a_bank_is_read_by_one_engine(
     some = replace(first, entries={"probe": first.entries["probe"]})
     some.save(bank_path(loaded, taxonomy))
     found = fitted(tmp_path / "model", "--engine", "vllm")
+    assert "was read by transformers: all is fitted anew by vllm" in caplog.text
     assert "vllm" in found.info.versions and found.entries.keys() == first.entries.keys()
     assert not torch.equal(found.entries["probe"].directions.vectors, first.entries["probe"].directions.vectors)

@@ -59,5 +59,6 @@ def _plain(text: str) -> str:
 @cache
 def _patterns() -> _Patterns:
     found = comment_checks().chatter
-    short, long = (re.compile("|".join(f"(?:{one})" for one in part)) for part in (found.short, found.long))
-    return _Patterns(short, long, re.compile(found.lead))
+    short = "|".join(f"(?:{one})" for one in found.short).replace("<rest>", found.rest)
+    long = "|".join(f"(?:{one})" for one in found.long)
+    return _Patterns(*map(re.compile, (short, long, found.lead)))

@@ -26,6 +26,7 @@ class RefusalPatterns:
 class ChatterPatterns:
     """Regular expressions of an assistant's talk; what each is for stands in `comments.toml`."""
 
+    rest: str
     words: int
     short: list[str]
     long: list[str]

@@ -88,15 +88,19 @@ def cached_bank(
     if base is not None and needed.isdisjoint(one.name for one in missing):
         # What is needed beside is nothing that can be fitted; whoever asks for it says so.
         return base
-    if earlier is not None:
-        names = ", ".join(one.name for one in missing)
+    fits = ValueFits(loaded, fresh=force, source=source)
+    names = ", ".join(one.name for one in missing)
+    if base is not None and (engine := _engine(base)) != fits.source.engine:
+        # Directions of one bank are read by one engine.
+        if earlier is not None:
+            _logger.warning(
+                "%s lacks %s and was read by %s: all is fitted anew by %s.", path, names, engine, fits.source.engine
+            )
+        base, missing = None, list(ESTIMATORS)
+    elif earlier is not None:
         _logger.warning("%s lacks %s: fitted now.", path, names)
     elif found.problem and not force:
         _logger.warning("%s %s: it is fitted anew.", path, found.problem)
-    fits = ValueFits(loaded, fresh=force, source=source)
-    if base is not None and _engine(base) != fits.source.engine:
-        # Directions of one bank are read by one engine.
-        base, missing = None, list(ESTIMATORS)
     fresh = fit_bank(loaded, taxonomy, estimators=missing, recipe=recipe, fits=fits, progress=progress)
     if base is not None:
         fresh = replace(base, entries={**fresh.entries, **base.entries})

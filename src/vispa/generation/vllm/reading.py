@@ -52,6 +52,9 @@ class VllmActivations:
             "device": str(current_platform.device_type),
             "dtype": str(self._loaded.model.dtype),
             "arguments": os.environ.get(ARGUMENTS_VARIABLE, ""),
+            # On a processor vLLM takes over the threads of whoever starts it.
+            "threads": torch.get_num_threads(),
+            "binding": os.environ.get("VLLM_CPU_OMP_THREADS_BIND", ""),
             "versions": versions(self.engine),
         }
 
