@@ -24,14 +24,12 @@ class _Kind(NamedTuple):
     package: str
     make: Callable[[LoadedModel, VectorBank, Recipe | None], HeldEngine]
     share: Callable[[Any], Schedules]
-    activations: Callable[[LoadedModel], ActivationSource]
+    activations: Callable[[LoadedModel], ActivationSource] = TransformersActivations
 
 
-#: Name → the library that it needs, what makes the engine, what shares it, and what reads activations there.
+#: Name → the library that it needs, what makes the engine, what shares it, and what reads activations for fitting.
 ENGINES: dict[str, _Kind] = {
-    "transformers": _Kind(
-        "transformers", TransformersEngine, lambda engine: Scheduler(engine.loaded), TransformersActivations
-    ),
+    "transformers": _Kind("transformers", TransformersEngine, lambda engine: Scheduler(engine.loaded)),
     "vllm": _Kind("vllm", VllmEngine, VllmScheduler, VllmActivations),
 }
 
