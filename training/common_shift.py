@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.fine_tuning.lessons import written_examples
+from training.tuned_by_hand import record_with
 from vispa.cli.console import progress_bars
 from vispa.models.loading import LoadedModel, load_model
 from vispa.steering.bank import VectorBank
@@ -65,12 +66,11 @@ def main() -> None:
     found = with_refined(bank, arguments.values * start + arguments.common * common, recipe)
     blocks = recipe.chosen_blocks(len(loaded.blocks))
     kept = replace(recipe, blocks=blocks, magnitude="coefficient", amount=1.0, half_life=arguments.half_life)
-    reasons = [
-        *(bank.tuning or {}).get("reasons", ()),
+    words = (
         f"To {arguments.values:g} of the vectors, {arguments.common:g} of what they learn in common from comments that "
-        "were written for all values was added (training/common_shift.py).",
-    ]
-    found.with_tuned(kept, {**(bank.tuning or {}), "reasons": reasons}).save(arguments.output)
+        "were written for all values was added (training/common_shift.py)."
+    )
+    found.with_tuned(kept, record_with(bank, words)).save(arguments.output)
 
 
 if __name__ == "__main__":

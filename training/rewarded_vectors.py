@@ -27,6 +27,7 @@ import torch
 
 from training.comment_rewards import Commented, CommentRewards, FloatRow
 from training.sources import SITUATIONS
+from training.tuned_by_hand import fixed_recipe, record_with
 from vispa.errors import NumericalError
 from vispa.files.tables import read_table
 from vispa.generation.rows import Generated, Row, Sampling
@@ -50,8 +51,6 @@ DRAWN = Sampling(max_new_tokens=44, temperature=0.8)
 RATE, SHARED_RATE = 0.06, 0.018
 _BETAS = (0.9, 0.98)
 _BATCH = Budget(tokens=16384, rows=128)
-#: Magnitudes of recipes whose amounts are no matter of the text.
-FIXED = frozenset({"coefficient", "residual"})
 # Situations of so many words.
 _WORDS = range(5, 41)
 # Where a bank has no vector, one of half of its usual length is of typical length.
@@ -269,9 +268,7 @@ def main() -> None:
     loaded, taxonomy = load_model(given.model), Taxonomy.built_in()
     bank = VectorBank.load(given.bank)
     bank.require(model_fingerprint=loaded.fingerprint, taxonomy_fingerprint=taxonomy.fingerprint)
-    recipe = bank.recipe
-    if recipe.magnitude not in FIXED:
-        parser.error(f"BANK: its recipe measures amounts ({recipe.magnitude}); give one of {', '.join(sorted(FIXED))}.")
+    recipe = fixed_recipe(bank, parser)
     first, last = (int(part) for part in given.blocks.split("-"))
     whole = fixed_vectors(bank, recipe)
     vectors = TrainedVectors(given.start * whole, whole, range(first, last + 1), loaded.device)
@@ -283,8 +280,7 @@ def main() -> None:
         reward = training.step(number, asked_situations(loaded, chosen))
         print(f"step {number + 1}: mean reward {reward:.3f}", file=sys.stderr, flush=True)
         words = f"Vectors were trained for rewarded comments, {number + 1} steps (training/rewarded_vectors.py)."
-        reasons = [*(bank.tuning or {}).get("reasons", ()), words]
-        record = {**(bank.tuning or {}), "reasons": reasons, "chosen": {"recipe": describe(training.whole)}}
+        record = {**record_with(bank, words), "chosen": {"recipe": describe(training.whole)}}
         with_refined(bank, vectors.everywhere, recipe).with_tuned(training.whole, record).save(given.output)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from training.rewarded_vectors import FIXED
+from training.tuned_by_hand import fixed_recipe, record_with
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import REFINED
 from vispa.tuning.search import describe, fixed_vectors, with_refined
@@ -49,9 +49,7 @@ def main() -> None:
     parser.add_argument("--keep", default="commonsense_morality", help="comma-separated values that stay as they are")
     given = parser.parse_args()
     bank = VectorBank.load(given.bank)
-    recipe = bank.recipe
-    if recipe.magnitude not in FIXED:
-        parser.error(f"BANK: its recipe measures amounts ({recipe.magnitude}); give one of {', '.join(sorted(FIXED))}.")
+    recipe = fixed_recipe(bank, parser)
     kept = [bank.row(name) for name in given.keep.split(",") if name]
     # What the recipe adds becomes part of the vectors, but for a coefficient that holds for all values.
     share = recipe.amount if recipe.magnitude == "coefficient" else 1.0
@@ -68,8 +66,7 @@ def main() -> None:
     words = f"What is a value's own in its vectors was made {given.own:g} times as long, what all have in common "
     words += f"{given.common:g} times, and shifts halve in {given.half_life:g} tokens (training/reweighted_vectors.py)"
     words += f"; the vectors of {given.keep.replace(',', ', ')} stayed." if kept else "."
-    reasons = [*(bank.tuning or {}).get("reasons", ()), words]
-    record = {**(bank.tuning or {}), "reasons": reasons, "chosen": {"recipe": describe(found)}}
+    record = {**record_with(bank, words), "chosen": {"recipe": describe(found)}}
     with_refined(bank, vectors, recipe).with_tuned(found, record).save(given.output)
 
 

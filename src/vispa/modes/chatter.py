@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from vispa.modes.checks import comment_checks, plain_words
+from vispa.modes.checks import comment_checks, plain_words, with_parts
 
 _JOINED = re.compile(r"\A(?:and|but|so|or) ")
 
@@ -59,6 +59,5 @@ def _plain(text: str) -> str:
 @cache
 def _patterns() -> _Patterns:
     found = comment_checks().chatter
-    short = "|".join(f"(?:{one})" for one in found.short).replace("<rest>", found.rest)
-    long = "|".join(f"(?:{one})" for one in found.long)
-    return _Patterns(*map(re.compile, (short, long, found.lead)))
+    whole = ("|".join(found.short), "|".join(found.long), found.lead)
+    return _Patterns(*(re.compile(with_parts(pattern, found.parts)) for pattern in whole))

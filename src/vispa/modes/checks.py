@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,7 +28,7 @@ class RefusalPatterns:
 class ChatterPatterns:
     """Regular expressions of an assistant's talk; what each is for stands in `comments.toml`."""
 
-    rest: str
+    parts: dict[str, str]
     words: int
     short: list[str]
     long: list[str]
@@ -57,6 +59,11 @@ def comment_checks() -> CommentChecks:
         refusals=RefusalPatterns(**table["refusals"]),
         chatter=ChatterPatterns(**table["chatter"]),
     )
+
+
+def with_parts(pattern: str, parts: Mapping[str, str]) -> str:
+    """A pattern with parts in the place of their <names>."""
+    return re.sub(r"<([a-z]+)>", lambda name: parts[name[1]], pattern)
 
 
 def plain_words(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from vispa.modes.checks import comment_checks, plain_words
+from vispa.modes.checks import comment_checks, plain_words, with_parts
 from vispa.modes.sentences import split_sentences
 
 # A refusal stands at the front; a text that first speaks of the matter has something to say.
@@ -34,11 +34,7 @@ def refuses(text: str) -> bool:
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     """What refuses wherever it stands, and what does so at the beginning of a sentence."""
     found = comment_checks().refusals
-    known = found.parts
-
-    def whole(pattern: str) -> str:
-        return re.sub(r"<([a-z]+)>", lambda name: known[name[1]], pattern)
-
-    anywhere = "|".join(map(whole, found.anywhere))
-    opening = "|".join(map(whole, found.opening))
-    return re.compile(anywhere), re.compile(f"{whole(found.before)}(?:{opening})")
+    anywhere, opening = "|".join(found.anywhere), "|".join(found.opening)
+    whole = (anywhere, f"{found.before}(?:{opening})")
+    first, second = (re.compile(with_parts(pattern, found.parts)) for pattern in whole)
+    return first, second

@@ -23,6 +23,7 @@ from vispa.steering.salvage import Salvage, salvaged
 from vispa.steering.shipped_banks import shipped_bank
 from vispa.steering.value_fits import ValueFits
 from vispa.taxonomy import Taxonomy
+from vispa.versions import versions
 
 _logger = logging.getLogger(__name__)
 
@@ -109,8 +110,8 @@ def cached_bank(
 
 
 def _engine(bank: VectorBank) -> str:
-    """What read the activations that a bank was fitted on, by its record."""
-    return "vllm" if "vllm" in bank.info.versions else "transformers"
+    """What read the activations that a bank was fitted on: the package that only its record has, if there is one."""
+    return next(iter(bank.info.versions.keys() - versions().keys()), "transformers")
 
 
 def keep_strengths(bank: VectorBank) -> None:

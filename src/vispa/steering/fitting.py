@@ -34,7 +34,6 @@ def fit_bank(
     estimators: Sequence[Estimator] | None = None,
     recipe: Recipe | None = None,
     fits: ValueFits | None = None,
-    source: ActivationSource | None = None,
     progress: Progress | None = None,
 ) -> VectorBank:
     """Read the activations of all pairs once and fit every estimator on them.
@@ -47,15 +46,15 @@ def fit_bank(
         taxonomy: V values with pairs, of which each value may have another number; all of them count.
         estimators: by default `ESTIMATORS`.
         recipe: how the model is to be steered; by default the one that suits it.
-        fits: what was kept of values; those that it lacks are read and kept. By default all are read.
-        source: what reads activations; by default that of `fits`, or the model as transformers runs it.
+        fits: what was kept of values, and what reads those that it lacks, which are kept then. By default all are read,
+            by the model as transformers runs it.
         progress: told of progress.
 
     Raises:
         NumericalError: an activation is not finite.
     """
     estimators = ESTIMATORS if estimators is None else estimators
-    source = source or (TransformersActivations(loaded) if fits is None else fits.source)
+    source = TransformersActivations(loaded) if fits is None else fits.source
     sentences = {slug: taxonomy.sentences_fingerprint(slug) for slug in taxonomy}
     kept = {slug: fits.get(digest) if fits is not None else {} for slug, digest in sentences.items()}
     readings: tuple[Reading, ...] = tuple(sorted({estimator.reading for estimator in estimators}))

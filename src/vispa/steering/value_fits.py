@@ -94,7 +94,6 @@ class ValueFits:
         if not self._large and sum(tensor.nbytes for tensor in fit.values()) > MOST_BYTES:
             return
         path = self.path(sentences)
-        self._used.add(path)
         try:
             write_sealed(path, {"format": FORMAT, "sentences": sentences}, fit)
         except (VispaError, OSError) as error:

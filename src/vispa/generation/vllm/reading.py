@@ -43,6 +43,9 @@ class VllmActivations:
 
     engine = "vllm"
 
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded = loaded
+
     @property
     def facts(self) -> Mapping[str, object]:
         """See `ActivationSource`."""
@@ -57,9 +60,6 @@ class VllmActivations:
             "binding": os.environ.get("VLLM_CPU_OMP_THREADS_BIND", ""),
             "versions": versions(self.engine),
         }
-
-    def __init__(self, loaded: LoadedModel) -> None:
-        self._loaded = loaded
 
     @cached_property
     def _running(self) -> Running:
