@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import httpx2
 from random_banks import random_bank_of
 
 from vispa import Taxonomy, Vispa
+from vispa.generation.running import RunningBatch
 from vispa.models.loading import load_model
 from vispa.request import EMBEDDED
 from vispa.selection.embedding import EmbeddingSelector
@@ -115,6 +116,25 @@ def started(load: Callable[[], Vispa], *, ready: bool = True, **settings: Any) -
     wait_for(lambda: server.started and (not ready or service.state in ("ready", "failed")))
     assert not ready or service.state == "ready", service.fault
     return served
+
+
+@contextmanager
+def slowed(seconds: float) -> Iterator[None]:
+    """Each pass of a running batch takes so much longer: what happens while a text is written is not a race.
+
+    However little of the processor a test is given, an answer is not whole before the test has done its part.
+    """
+    step = RunningBatch.step
+
+    def slow(batch: RunningBatch) -> None:
+        time.sleep(seconds)
+        step(batch)
+
+    RunningBatch.step = slow  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        RunningBatch.step = step  # type: ignore[method-assign]
 
 
 def wait_for(holds: Callable[[], bool], seconds: float = 60) -> None:

@@ -20,12 +20,14 @@ from served import wait_for
 #: `vispa serve` as users call it, but for a bank that takes no fit.
 CODE = """
 import sys
-from served import embedded_pipeline
+from served import embedded_pipeline, slowed
 from vispa.cli.setup import Setup
 from vispa.cli import main
 Setup.load = lambda self, *_: embedded_pipeline()
-sys.argv = ["vispa", "serve", "--port", "0", *sys.argv[1:]]
-main.main()
+seconds, *options = sys.argv[1:]
+sys.argv = ["vispa", "serve", "--port", "0", *options]
+with slowed(float(seconds)):
+    main.main()
 """
 
 
@@ -72,15 +74,16 @@ class Apart:
 
 
 @contextmanager
-def apart(*options: str) -> Iterator[Apart]:
+def apart(*options: str, step_seconds: float = 0) -> Iterator[Apart]:
     """A server of the embedded model.
 
     Args:
         *options: of `vispa serve`.
+        step_seconds: that each pass takes longer, see `slowed`.
     """
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(CODE), *options],
+        [sys.executable, "-c", textwrap.dedent(CODE), str(step_seconds), *options],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": path},

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from served import TEXT, Served, embedded_pipeline, started, wait_for
+from served import TEXT, Served, embedded_pipeline, slowed, started, wait_for
 from served_apart import apart
 
 from vispa import Vispa
@@ -26,6 +26,8 @@ DISCONNECTS = int(os.environ.get("VISPA_TEST_DISCONNECTS", "12"))
 CLIENTS = 6
 #: Texts that take a while.
 LONG = {"k": 2, "stream": True, "sampling": {"max_tokens": 400, "temperature": 1.5}}
+#: Seconds more a pass, so that they take that while on any machine.
+SLOW = 0.02
 DONE = b"data: [DONE]\n\n"
 
 
@@ -94,11 +96,12 @@ def test_clients_that_go_leave_no_row(served: Served, monkeypatch: pytest.Monkey
         with closing(Client(served.port, body)) as client:
             assert b"event: comment" in client.read(until=b"event: comment"), client.reply
 
-    go(0)
+    with slowed(SLOW):
+        go(0)
     wait_for(lambda: scheduler.load().running == 0 and served.service.running == 0)
     # The step that ran when it went was its last: no other was there to go on with.
     assert len(cancelled) == 1 and scheduler.load().steps - cancelled[0] <= 1
-    with ThreadPoolExecutor(CLIENTS) as pool:
+    with slowed(SLOW), ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(go, range(1, DISCONNECTS)))
     # Rows leave between two passes: the requests may be over a pass earlier.
     wait_for(lambda: served.service.running == 0 and scheduler.load().running == 0)
@@ -161,7 +164,7 @@ def test_sigterm_and_kill_under_load() -> None:
         assert late.status_code == 503 and late.headers["retry-after"] and late.json()["error"]["code"] == "draining"
         assert all(is_whole(client.read()) for client in clients)
         assert server.process.wait(60) == 0 and "Traceback" not in server.log, server.log
-    with apart("--port", str(server.port), "--drain-seconds", "0") as again:
+    with apart("--port", str(server.port), "--drain-seconds", "0", step_seconds=SLOW) as again:
         assert again.port == server.port
         clients = [Client(again.port, {"text": f"{TEXT} {number}", **LONG}) for number in range(CLIENTS)]
         for client in clients:
@@ -174,7 +177,7 @@ def test_sigterm_and_kill_under_load() -> None:
 
 
 def test_a_killed_server_leaves_nothing_that_looks_whole() -> None:
-    with apart() as server:
+    with apart(step_seconds=SLOW) as server:
         clients = [Client(server.port, {"text": f"{TEXT} {number}", **LONG}) for number in range(CLIENTS)]
         for client in clients:
             client.read(until=b"event: comment")

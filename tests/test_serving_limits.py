@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 import pytest
 from fake_api import FakeApi, Reply, failed, said
-from served import KEY, TEXT, Held, Served, embedded_pipeline, started, wait_for
+from served import KEY, TEXT, Held, Served, embedded_pipeline, slowed, started, wait_for
 
 from vispa import Vispa
 from vispa.errors import InputError
@@ -292,17 +292,18 @@ def test_figures(served: Served) -> None:
 
 
 def test_who_goes_lets_the_work_go(served: Served) -> None:
-    with httpx2.stream("POST", f"{served.url}/v1/vispa/respond", json=LONG, timeout=60) as found:
-        assert next(found.iter_lines()) == "event: selection"
-        assert served.service.running == 1
-    wait_for(lambda: served.service.running == 0)
-    body = json.dumps({**LONG, "stream": False}).encode()
-    head = "POST /v1/vispa/respond HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    head += f"Content-Length: {len(body)}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", served.port)) as place:
-        place.sendall(head.encode() + body)
-        wait_for(lambda: served.service.running == 1)
-    wait_for(lambda: served.service.running == 0)
+    with slowed(0.2):
+        with httpx2.stream("POST", f"{served.url}/v1/vispa/respond", json=LONG, timeout=60) as found:
+            assert next(found.iter_lines()) == "event: selection"
+            assert served.service.running == 1
+        wait_for(lambda: served.service.running == 0)
+        body = json.dumps({**LONG, "stream": False}).encode()
+        head = "POST /v1/vispa/respond HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", served.port)) as place:
+            place.sendall(head.encode() + body)
+            wait_for(lambda: served.service.running == 1)
+        wait_for(lambda: served.service.running == 0)
     assert served.post("/v1/vispa/respond", {"text": TEXT, "k": 1, "sampling": {"max_tokens": 4}}).status_code == 200
 
 
