@@ -22,7 +22,7 @@ from vispa.modes.checks import comment_checks
 from vispa.modes.distributional import read_comments
 from vispa.modes.endings import ended
 from vispa.modes.overton.extractive import ExtractiveAggregator
-from vispa.modes.overton.salient import points_back, salient_sentences
+from vispa.modes.overton.salient import adds_something, points_back, salient_sentences
 from vispa.modes.overton.written import WrittenAggregator
 from vispa.modes.prompts import built_in_prompts, words_stances
 from vispa.modes.refusals import refuses
@@ -380,6 +380,24 @@ def test_short_comments_are_whole_and_nothing_is_said_twice() -> None:
 def test_a_comment_is_not_quoted_by_what_only_says_the_situation_again(text: str, said: list[str] | None) -> None:
     found = salient_sentences(0, text, lambda _, sentences: [1.0] * len(sentences), "My boss reads my mail.")
     assert found == (said or split_sentences(text))
+
+
+@pytest.mark.parametrize(
+    "declined",
+    [
+        "I'm sorry, I couldn't help you.",
+        "I can’t comment on this.",
+        "Sorry, but I am unable to provide any advice.",
+        "I must respectfully decline to answer.",
+    ],
+)
+def test_what_declines_is_not_quoted_wherever_it_stands(declined: str) -> None:
+    views = ["Trust counts.", "Privacy is hers.", "A boss may ask.", "Mail is no gift."]
+    text = " ".join([*views, declined])
+    assert not refuses(text)
+    found = salient_sentences(0, text, lambda _, sentences: [float(one == declined) for one in sentences], TEXT)
+    assert len(found) == 2 and declined not in found
+    assert not adds_something(declined, TEXT)
 
 
 def test_the_sentence_that_bears_on_the_value_is_chosen() -> None:

@@ -19,7 +19,8 @@ from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoding import continued
 from vispa.models.loading import LoadedModel, load_model
 from vispa.modes.case import Case
-from vispa.modes.distributional import read_comments
+from vispa.modes.distributional import mix, read_comments
+from vispa.modes.mixture import Mixture
 from vispa.modes.prompts import built_in_prompts
 from vispa.modes.readings import Reading, read_options, read_steered
 from vispa.modes.repeats import bundled_encode
@@ -30,7 +31,7 @@ from vispa.readers.base import Failure, Unweighable
 from vispa.readers.local import LocalChat
 from vispa.readers.option_readings import READINGS, OptionQuestion, option_reading
 from vispa.readers.option_readings.cyclic import cyclic_orders
-from vispa.records import Comment
+from vispa.records import Comment, Selection
 from vispa.request import OPTION_READINGS, OptionReadingName
 from vispa.steering.recipe import Steer
 
@@ -240,6 +241,20 @@ def test_distributions_are_averaged_where_verdicts_are_refused() -> None:
     (by_value,) = read_comments(Reader("cyclic", first_wins), [case], PROMPTS)  # type: ignore[arg-type]
     assert not isinstance(by_value, Failure) and by_value[0] is not None
     np.testing.assert_allclose(by_value[0].distribution, np.full(3, 1 / 3))
+
+
+@pytest.mark.parametrize("reading", ["cyclic", "calibrated", "letters"])
+def test_a_mixture_names_the_values_whose_reading_goes_by_the_order(reading: OptionReadingName) -> None:
+    values = (Selection(value="v", score=1.0), Selection(value="w", score=0.5))
+    case = Case("x", [comment("Hmm, well."), comment("Surely red.")], ASKED, COLOURS, values=values)
+
+    def one_is_sure(options: list[str], text: str) -> list[float]:
+        return [float(one == "red") for one in options] if "Surely" in text else first_wins(options, text)
+
+    (by_value,) = read_comments(Reader(reading, one_is_sure), [case], PROMPTS)  # type: ignore[arg-type]
+    assert not isinstance(by_value, Failure)
+    answer = mix(case, by_value, Mixture())
+    assert answer.disputed == (() if reading == "letters" else ("v",))
 
 
 def comment(text: str) -> Comment:

@@ -56,6 +56,11 @@ export function Mixture({ answer, values, onWeights }: Given) {
       <div data-testid="mixture">
         <Distribution options={answer.options} shares={distribution} />
       </div>
+      {answer.disputed.length > 0 && (
+        <p class="hint">
+          The likeliest option changes with the order of the options for {answer.disputed.map(label).join(", ")}.
+        </p>
+      )}
       <div class="section-head">
         <h3>By value</h3>
         {raw && (

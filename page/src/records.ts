@@ -73,6 +73,7 @@ export interface Distributional extends Answered {
   mixture: string;
   distribution: number[];
   answer: string;
+  disputed: string[];
 }
 
 export type Answer = Overton | Steerable | Distributional;

@@ -318,6 +318,8 @@ class DistributionalResponse(Record):
         response: that option in words.
         prompts: what the reader was asked, by value.
         written: values for which the reader wrote the letter of its answer; the distribution is all on that.
+        disputed: values whose likeliest option changes with the order of the options and is not clearly ahead: their
+            distributions are means over the orders, and name no option.
         provenance: how it came about.
     """
 
@@ -336,6 +338,7 @@ class DistributionalResponse(Record):
     response: str
     prompts: dict[str, str]
     written: tuple[str, ...] = ()
+    disputed: tuple[str, ...] = ()
     provenance: Provenance = _ADDED_LATER
 
 

@@ -1,23 +1,25 @@
 """The pass over the prompts of a batch: what is the same in several rows is read once.
 
 Chat templates and wordings make most of a short prompt, and are the same for all rows. What they
-leave in the residual stream differs only between rows that are steered differently. And rows with
-one prompt differ only from the first steered block on.
+leave in the residual stream differs only between rows that are steered differently; a question whose
+options stand in several orders begins alike in all of them. And rows with one prompt differ only from
+the first steered block on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from transformers import DynamicCache, PreTrainedConfig
 
 from vispa.errors import NumericalError
+from vispa.generation.beginnings import Beginnings, Groups, beginnings
 from vispa.generation.cache import GrowingLayer, keep_rows
 from vispa.generation.rows import Row
 from vispa.generation.sharing import fanning_out
-from vispa.models.batching import Padded, pad_left
+from vispa.models.batching import Padded, pad_left, pad_right
 from vispa.models.loading import LoadedModel
 from vispa.steering.intervention import ActiveSteering
 
@@ -52,33 +54,74 @@ def prefill(
         NumericalError: a logit, activation or shift is not finite.
     """
     prompts = [row.prompt.ids for row in rows]
-    alike, prompt = _Groups.of([(row.steers, row.orthogonal) for row in rows]), _Groups.of(prompts)
-    if active.apart or not _is_plain(loaded, cache, max(map(len, prompts)) + new_tokens):
-        alike = prompt = _Groups.of(range(len(rows)))
-    # At least one token of each row is left, whose logits are read.
-    common = _common_beginning([ids[:-1] for ids in prompts])
-    saved = (len(rows) - len(alike.firsts)) * common
-    if saved < _LEAST_SAVED * sum(map(len, prompts)) or not active.is_fixed or not gaps:
-        common = 0
     # Below the first steered block, rows with the same prompt are the same.
     below = min(active.plan.blocks, default=len(loaded.blocks) - 1)
     lower, upper = slice(below + 1), slice(below + 1, None)
-    if common:
-        ids = torch.tensor([prompts[0][:common]] * len(alike.firsts), device=loaded.device)
-        beginning = Padded(ids, torch.ones_like(ids), torch.arange(common, device=ids.device).expand_as(ids))
-        with active.beginning(torch.tensor(alike.firsts)):
-            next_logits(loaded, beginning, past_key_values=cache, use_cache=True)
-        members = torch.tensor(alike.members)
-        keep_rows(cache, members[prompt.firsts], lower)
-        keep_rows(cache, members, upper)
-    ids, mask, positions = pad_left(loaded, [prompts[first][common:] for first in prompt.firsts])
-    mask = torch.cat([mask.new_ones(len(mask), common), mask], dim=1)
-    padded, members = Padded(ids, mask, positions + common), torch.tensor(prompt.members, device=loaded.device)
+    longest = max(map(len, prompts))
+    if active.apart or not _is_plain(loaded, cache, longest + new_tokens):
+        return _read(loaded, rows, Groups.of(range(len(rows))), below, None, cache)
+    shared = beginnings(prompts, [(row.steers, row.orthogonal) for row in rows])
+    # Padding between a beginning and what comes after it takes places too.
+    widest = max(shared.lengths) + shared.rest(prompts) + new_tokens
+    enough = shared.saved(prompts) >= _LEAST_SAVED * sum(map(len, prompts))
+    if not (enough and active.is_fixed and gaps and _is_plain(loaded, cache, widest)):
+        return _read(loaded, rows, Groups.of(prompts), below, None, cache)
+    prompt = Groups.of(
+        [(ids, shared.lengths[group]) for ids, group in zip(prompts, shared.groups.members, strict=True)]
+    )
+    members = torch.tensor(shared.groups.members)
+    begun = _begun(loaded, shared, prompts, active, cache)[members]
+    keep_rows(cache, members[prompt.firsts], lower)
+    keep_rows(cache, members, upper)
+    return _read(loaded, rows, prompt, below, begun, cache)
+
+
+def _begun(
+    loaded: LoadedModel,
+    shared: Beginnings,
+    prompts: Sequence[Sequence[int]],
+    active: ActiveSteering,
+    cache: DynamicCache,
+) -> torch.Tensor:
+    """Read each of G beginnings into an empty cache; the attention mask [G, T] of what it then holds."""
+    firsts = shared.groups.firsts
+    # Padded on the right, so that a token's place in the pass is its place in its prompt.
+    padded = pad_right(loaded, [prompts[first][:length] for first, length in zip(firsts, shared.lengths, strict=True)])
+    with active.beginning(torch.tensor(firsts)):
+        next_logits(loaded, padded, past_key_values=cache, use_cache=True)
+    return padded.mask
+
+
+def _read(
+    loaded: LoadedModel,
+    rows: Sequence[Row],
+    prompt: Groups,
+    below: int,
+    begun: torch.Tensor | None,
+    cache: DynamicCache,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Read what is left of B prompts; gives what `prefill` gives.
+
+    Args:
+        loaded: the model.
+        rows: of the batch.
+        prompt: rows that are the same up to a block.
+        below: number of that block.
+        begun: attention mask [B, T] of the beginnings that the cache holds; None where it is empty.
+        cache: of the beginnings; up to that block, of the first row of each group alone.
+    """
+    first = torch.tensor(prompt.firsts, device=loaded.device)
+    lengths = [0] * len(rows) if begun is None else begun.sum(-1).tolist()
+    ids, mask, positions = pad_left(loaded, [rows[place].prompt.ids[lengths[place] :] for place in prompt.firsts])
+    if begun is not None:
+        mask = torch.cat([begun[first], mask], dim=1)
+        positions = positions + begun[first].sum(-1, keepdim=True)
+    padded, members = Padded(ids, mask, positions), torch.tensor(prompt.members, device=loaded.device)
     if len(prompt.firsts) == len(rows):
         return next_logits(loaded, padded, past_key_values=cache, use_cache=True), mask, padded.positions[:, -1:]
     with fanning_out(loaded.blocks, below, members):
         logits = next_logits(loaded, padded, past_key_values=cache, use_cache=True)
-    keep_rows(cache, members, lower)
+    keep_rows(cache, members, slice(below + 1))
     return logits, mask[members], padded.positions[members, -1:]
 
 
@@ -128,27 +171,6 @@ def check_logits(logits: torch.Tensor) -> None:
 def not_finite(row: int) -> NumericalError:
     """What is said of the logits of a row of a batch."""
     return NumericalError(f"The logits of row {row} of a batch are not finite; load the model in float32 or bfloat16.")
-
-
-def _common_beginning(rows: Sequence[Sequence[int]]) -> int:
-    """How many tokens all rows begin with."""
-    columns = zip(*rows, strict=False)
-    return next((place for place, column in enumerate(columns) if len(set(column)) > 1), min(map(len, rows)))
-
-
-class _Groups(NamedTuple):
-    """Rows that are the same in some way: for each row the number of its group, and the first row of each group."""
-
-    members: list[int]
-    firsts: list[int]
-
-    @classmethod
-    def of(cls, keys: Sequence[Hashable]) -> _Groups:
-        firsts: dict[Hashable, int] = {}
-        for place, key in enumerate(keys):
-            firsts.setdefault(key, place)
-        numbers = {key: number for number, key in enumerate(firsts)}
-        return cls([numbers[key] for key in keys], list(firsts.values()))
 
 
 def _is_plain(loaded: LoadedModel, cache: DynamicCache, longest: int) -> bool:

@@ -15,13 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vispa.generation.beginnings import reading_costs
+from vispa.generation.cache import new_cache
 from vispa.generation.continuations import log_probabilities
 from vispa.generation.held import HeldEngine, check_options
 from vispa.generation.letters import Masses
-from vispa.generation.prefill import next_logits
+from vispa.generation.prefill import prefill
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.running import RunningBatch, Writing
-from vispa.models.batching import DECODING, pad_left, reading_budget, token_batches
+from vispa.models.batching import DECODING, reading_budget, token_batches
 from vispa.steering.intervention import ActiveSteering, steering
 from vispa.steering.plan import SteeringPlan
 from vispa.steering.recipe import Recipe
@@ -73,10 +75,10 @@ class TransformersEngine(HeldEngine):
         self._check(rows)
         plan, letters = self.plan(rows), self._letters
         out: list[Masses] = [np.empty(0)] * len(rows)
-        for batch in token_batches([len(row.prompt.ids) for row in rows], reading_budget(self.loaded.device)):
-            padded = pad_left(self.loaded, [rows[i].prompt.ids for i in batch])
-            with self.steered([rows[i] for i in batch], plan):
-                logits = next_logits(self.loaded, padded, use_cache=False)
+        for batch in token_batches(self._costs(rows), reading_budget(self.loaded.device)):
+            own = [rows[i] for i in batch]
+            with self.steered(own, plan) as active:
+                logits, _, _ = prefill(self.loaded, own, active, new_cache(self.loaded.model.config), 0)
             probabilities = logits.double().softmax(-1).cpu().numpy()
             for place, index in enumerate(batch):
                 out[index] = np.array([probabilities[place, tokens].sum() for tokens in letters[: counts[index]]])
@@ -92,6 +94,11 @@ class TransformersEngine(HeldEngine):
             ids = torch.tensor(tokens[keys[place]], device=own.device)
             means[keys[place]] = float(own.double().gather(-1, ids[:, None]).mean())
         return [np.array([means[row, text] for text in texts]) for row, texts in zip(rows, continuations, strict=True)]
+
+    @staticmethod
+    def _costs(rows: Sequence[Row]) -> list[int]:
+        """Tokens that are read for each row, alike in a run of rows that share a beginning: it stays in one batch."""
+        return reading_costs([row.prompt.ids for row in rows], [(row.steers, row.orthogonal) for row in rows])
 
     @contextmanager
     def steered(self, rows: Sequence[Row], plan: SteeringPlan) -> Iterator[ActiveSteering]:

@@ -129,4 +129,5 @@ def mix(case: Case, by_value: Sequence[Reading | None], mixture: Mixture) -> Dis
         response=case.options[best],
         prompts={values[place]: one.prompt for place, one in known.items()},
         written=tuple(values[place] for place, one in known.items() if one.written),
+        disputed=tuple(values[place] for place, one in known.items() if one.disputed),
     )

@@ -24,10 +24,21 @@ def refuses(text: str) -> bool:
         False
     """
     plain = plain_words(text)
-    anywhere, opening = _patterns()
-    if anywhere.search(plain):
+    if _patterns()[0].search(plain):
         return True
-    return any(opening.match(sentence) for sentence in split_sentences(plain)[:_FIRST])
+    return any(declines(sentence) for sentence in split_sentences(plain)[:_FIRST])
+
+
+def declines(sentence: str) -> bool:
+    """Whether one sentence, wherever it stands in a comment, declines to help or to comment.
+
+    Example:
+        >>> declines("I'm sorry, I couldn't help you.")
+        True
+        >>> declines("She couldn't help him.")
+        False
+    """
+    return bool(_patterns()[1].match(plain_words(sentence)))
 
 
 @cache

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from vispa.modes.chatter import without_chatter
 from vispa.modes.checks import comment_checks
+from vispa.modes.refusals import declines
 from vispa.modes.repeats import Encode, n_grams, repeated_share
 from vispa.modes.sentences import split_sentences
 from vispa.taxonomy import Taxonomy
@@ -83,7 +84,7 @@ def salient_sentences(number: int, text: str, worth: Worth, situation: str = "")
     """Up to two sentences of a comment in their order, the worthiest among them, that can stand without the others.
 
     A sentence that points back ("This…", "However…") comes with the one before it, or not at all. What only says the
-    situation, or itself, again, or is an assistant's talk, is left out where anything else is said.
+    situation, or itself, again, declines, or is an assistant's talk, is left out where anything else is said.
 
     Args:
         number: position of the comment.
@@ -105,7 +106,9 @@ def salient_sentences(number: int, text: str, worth: Worth, situation: str = "")
 
 
 def adds_something(comment: str, situation: str) -> bool:
-    """Whether any sentence of a comment does more than say its situation, or itself, again, and is no assistant's talk.
+    """Whether any sentence of a comment says something: more than its situation, or itself, again.
+
+    An assistant's talk to its user says nothing, nor does what declines to comment.
 
     A sentence says the situation again where it has nearly the same words or most of its sequences of three words. An
     answer to a question, and a denial, say something of their own in the same words.
@@ -119,7 +122,7 @@ def adds_something(comment: str, situation: str) -> bool:
 
 def _adds(sentence: str, situation: str) -> bool:
     sentence = without_chatter(sentence)
-    if not sentence or repeated_share(sentence) >= _CIRCLING:
+    if not sentence or declines(sentence) or repeated_share(sentence) >= _CIRCLING:
         return False
     if "?" in situation or bool(_NEGATION.search(sentence)) != bool(_NEGATION.search(situation)):
         return True
