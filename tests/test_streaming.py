@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from vispa.generation.streaming import TextStream
@@ -44,6 +45,69 @@ def test_pieces_are_whole_characters(text: str, llama: LoadedModel) -> None:
 def test_pieces_of_any_text_are_the_text(text: str, llama: LoadedModel) -> None:
     found, whole = pieces(llama, ids_of(llama, text))
     assert "".join(found) == whole
+
+
+class Whole(TextStream):
+    """The obvious way: all of a text is decoded at each token."""
+
+    def grown(self, ids: Sequence[int]) -> str:
+        self._growing.known([], "")
+        return super().grown(ids)
+
+
+def byte_level(loaded: LoadedModel) -> LoadedModel:
+    """The model with a tokenizer whose tokens are bytes and runs of them, parts of characters included."""
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<s>"],
+        show_progress=False,
+    )
+    raw.train_from_iterator([*TEXTS, " the old house and the <b> of it, analysis"] * 3, trainer)
+    return replace(loaded, tokenizer=PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<s>"))
+
+
+def with_spaces(loaded: LoadedModel) -> LoadedModel:
+    """The model with a tokenizer that takes the blank off the front of what it decodes."""
+    words = ["▁", "▁the", "▁house", "s", "▁<", "b", ">", "analysis", "▁final", "\n", "[", "1", "]", "é"]
+    vocabulary = {"<unk>": 0, **{f"<0x{byte:02X}>": 1 + byte for byte in range(256)}}
+    vocabulary |= {word: 257 + place for place, word in enumerate(words)}
+    raw = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>", byte_fallback=True))
+    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    raw.decoder = decoders.Sequence(steps)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>", pad_token="<unk>")
+    return replace(loaded, tokenizer=tokenizer)
+
+
+@pytest.mark.parametrize("made", [lambda loaded: loaded, byte_level, with_spaces])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_each_piece_is_that_of_the_whole_text(
+    made: Callable[[LoadedModel], LoadedModel], data: st.DataObject, llama: LoadedModel
+) -> None:
+    loaded = made(llama)
+    usual = [number for name, number in loaded.tokenizer.get_vocab().items() if not name.startswith("<0x")]
+    ids = data.draw(st.lists(st.one_of(st.sampled_from(sorted(usual)), st.integers(0, 256)), max_size=40))
+    prompt = Prompt("", (257,))
+    quick, slow = TextStream(loaded, prompt), Whole(loaded, prompt)
+    for count in range(1, len(ids) + 1):
+        assert quick.grown(ids[:count]) == slow.grown(ids[:count])
+
+
+def test_only_the_last_tokens_are_decoded_again(llama: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    decode, counts = type(llama.tokenizer).decode, []
+
+    def counted(tokenizer: PreTrainedTokenizerFast, ids: list[int], **options: Any) -> str:
+        counts.append(len(ids))
+        return decode(tokenizer, ids, **options)
+
+    monkeypatch.setattr(type(llama.tokenizer), "decode", counted)
+    stream, ids = TextStream(llama, raw_prompt(llama, "Well,")), ids_of(llama, "a plain answer " * 20)
+    for count in range(1, len(ids) + 1):
+        stream.grown(ids[:count])
+    assert max(counts[100:]) <= 5 and len(counts) <= 3 * len(ids)
 
 
 @settings(max_examples=60, deadline=None)

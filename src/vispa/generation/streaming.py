@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from vispa.generation.growing import GrowingText
 from vispa.generation.thoughts import answer_text, has_marks
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 # What stands for the bytes of a character that is not whole yet.
 _INCOMPLETE = "\ufffd"
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+# Characters of the longest name of a channel (`commentary`).
+_CHANNEL = 10
 # The beginning of a mark of a thought, or of what wraps an answer.
 _OPEN_MARK = re.compile(r"[<\[◁][^>\]▷\n]{0,40}\Z")
 
@@ -39,9 +42,10 @@ class TextStream:
 
     def __init__(self, loaded: LoadedModel, prompt: Prompt) -> None:
         self._loaded, self._prompt, self._sent = loaded, prompt, ""
-        tokenizer = loaded.tokenizer
-        self._bytes, self._cleans, thinks = _habits(tokenizer)
-        self._may_think = thinks and not (has_marks(prompt.text[-200:]) and not answer_is_open(loaded, prompt))
+        habits = _habits(loaded.tokenizer)
+        self._bytes, self._cleans = habits.single, habits.cleans
+        self._growing = GrowingText(loaded.tokenizer, habits.special)
+        self._may_think = habits.thinks and not (has_marks(prompt.text[-200:]) and not answer_is_open(loaded, prompt))
 
     def grown(self, ids: Sequence[int]) -> str:
         """The next piece, may be empty, of a text that goes on after these tokens."""
@@ -49,10 +53,7 @@ class TextStream:
         # Bytes that are tokens are read together: one more may turn all of them into something else.
         while count and ids[count - 1] in self._bytes:
             count -= 1
-        text = answer_text(self._loaded, self._prompt, ids[:count]) if count else None
-        if text is None or (self._may_think and text == self._plain(ids[:count])):
-            return ""
-        return self._after(self._settled(text))
+        return self._after(self._settled(self._answer(ids[:count]))) if count else ""
 
     def ended(self, text: str) -> str:
         """The last piece, may be empty.
@@ -61,6 +62,17 @@ class TextStream:
             text: the whole text.
         """
         return self._after(text)
+
+    def _answer(self, ids: Sequence[int]) -> str:
+        """What is answer so far; nothing where that is not known yet."""
+        # Where more plain text has been said than the name of a channel, what follows it is answer too.
+        is_open = len(self._sent) > _CHANNEL and not (self._cleans or self._may_think)
+        grown = self._growing.after(ids) if is_open else None
+        if grown is not None:
+            return grown.strip()
+        text, raw = answer_text(self._loaded, self._prompt, ids), self._raw(ids)
+        self._growing.known(ids, raw)
+        return "" if text is None or (self._may_think and text == raw.strip()) else text
 
     def _after(self, text: str) -> str:
         if len(text) <= len(self._sent) or not text.startswith(self._sent):
@@ -76,8 +88,8 @@ class TextStream:
         mark = _OPEN_MARK.search(text)
         return text[: mark.start() if mark else None].rstrip()
 
-    def _plain(self, ids: Sequence[int]) -> str:
-        return str(self._loaded.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+    def _raw(self, ids: Sequence[int]) -> str:
+        return str(self._loaded.tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
 def answer_is_open(loaded: LoadedModel, prompt: Prompt) -> bool:
@@ -85,12 +97,20 @@ def answer_is_open(loaded: LoadedModel, prompt: Prompt) -> bool:
     return answer_text(loaded, prompt, ()) is None
 
 
+class _Habits(NamedTuple):
+    """Of a tokenizer: tokens that are single bytes, and special ones; whether it cleans blanks up, and knows thoughts."""
+
+    single: frozenset[int]
+    special: frozenset[int]
+    cleans: bool
+    thinks: bool
+
+
 @lru_cache(maxsize=8)
-def _habits(tokenizer: PreTrainedTokenizerBase) -> tuple[frozenset[int], bool, bool]:
-    """Tokens that are single bytes; whether spaces are cleaned up; whether there are marks of thoughts."""
-    names = tokenizer.get_vocab()
+def _habits(tokenizer: PreTrainedTokenizerBase) -> _Habits:
+    names, added = tokenizer.get_vocab(), tokenizer.get_added_vocab()
     single = frozenset(number for name, number in names.items() if len(name) == 6 and _BYTE.fullmatch(name))
-    added = " ".join(str(token) for token in tokenizer.get_added_vocab())
+    special = frozenset([*tokenizer.all_special_ids, *added.values()])
     template = getattr(tokenizer, "chat_template", None) or ""
     cleans = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
-    return single, cleans, has_marks(added) or has_marks(str(template))
+    return _Habits(single, special, cleans, has_marks(" ".join(map(str, added))) or has_marks(str(template)))

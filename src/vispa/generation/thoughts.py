@@ -27,9 +27,11 @@ _PAIRS = (
         )
     ),
 )
+#: Characters with which all marks begin.
+MARK_SIGNS = "<[◁"
 _MARKS = re.compile(
-    # All begin with one of few characters, which is looked for first.
-    r"(?=[<\[◁])(?:"
+    # They are looked for first.
+    rf"(?=[{re.escape(MARK_SIGNS)}])(?:"
     + "|".join(f"(?P<open{i}>{opening})|(?P<close{i}>{closing})" for i, (_, opening, closing) in enumerate(_PAIRS))
     + ")",
     re.IGNORECASE,
