@@ -98,7 +98,7 @@ def answer_is_open(loaded: LoadedModel, prompt: Prompt) -> bool:
 
 
 class _Habits(NamedTuple):
-    """Of a tokenizer: tokens that are single bytes, and special ones; whether it cleans blanks up, and knows thoughts."""
+    """Of a tokenizer: single bytes and special tokens; whether it cleans blanks up, and has marks of thoughts."""
 
     single: frozenset[int]
     special: frozenset[int]
