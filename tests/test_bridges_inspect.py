@@ -28,6 +28,8 @@ from vispa.errors import InputError  # noqa: E402
 from vispa.evaluation.methods import Bench  # noqa: E402
 from vispa.evaluation.methods.vispa_method import VispaMethod  # noqa: E402
 from vispa.evaluation.metrics import METRICS  # noqa: E402
+from vispa.evaluation.metrics.base import Scoring  # noqa: E402
+from vispa.evaluation.runs.folder import ItemRecord  # noqa: E402
 from vispa.evaluation.tasks import built_in_tasks, is_shipped, load_task  # noqa: E402
 from vispa.models.encoder import load_encoder  # noqa: E402
 from vispa.pipeline import Vispa  # noqa: E402
@@ -116,7 +118,11 @@ def saying(answers: Sequence[str], shares: dict[int, dict[str, float]] | None = 
 
 def metrics(log) -> dict[str, dict[str, float]]:
     assert log.status == "success", log.error
-    return {score.name: {name: one.value for name, one in score.metrics.items()} for score in log.results.scores}
+    found: dict[str, dict[str, float]] = {}
+    # Figures of single samples and of all of them are apart, under one name.
+    for score in log.results.scores:
+        found.setdefault(score.name, {}).update({name: one.value for name, one in score.metrics.items()})
+    return found
 
 
 # ---------------------------------------------------------------- tasks
@@ -186,7 +192,18 @@ def test_overton_by_embeddings(data, tmp_path):
         expected[row["id"]] = pytest.approx(best, abs=1e-5)
     assert {sample.id: sample.scores["embedding_likeness"].value for sample in log.samples} == expected
     mean = np.mean([sample.scores["embedding_likeness"].value for sample in log.samples])
-    assert metrics(log)["embedding_likeness"]["mean"] == pytest.approx(mean)
+    found = metrics(log)["embedding_likeness"]
+    assert found["mean"] == pytest.approx(mean)
+    # What length cannot buy stands beside it, as `vispa eval` has it.
+    items = [sample_item(sample.metadata) for sample in log.samples]
+    records = [
+        ItemRecord(id=item.id, text=item.text, response=sample.scores["embedding_likeness"].answer)
+        for item, sample in zip(items, log.samples, strict=True)
+    ]
+    same = METRICS["coverage"].score(items, records, Scoring(judge="embedding"), None).scores
+    names = ("cosine_above_chance", "cosine_beyond_text", "cosine_same_length_shuffled", "length_sentences")
+    assert {name: found[name] for name in names} == {name: pytest.approx(same[name].mean()) for name in names}
+    assert found["length_sentences"] == pytest.approx(6 / 6) and "cosine_mean" not in found
 
 
 def test_overton_by_entailment(data, tmp_path, monkeypatch):
@@ -210,6 +227,9 @@ def test_overton_by_entailment(data, tmp_path, monkeypatch):
     assert found["entailment_mean"] == pytest.approx(np.mean(scores))
     assert found["entailment_deviation"] == pytest.approx(np.std(scores))
     assert found["covered_share"] == pytest.approx(4 / 6)
+    # Other situations' explanations share a word or two with what is said.
+    assert 0 < found["entailment_above_chance"] < found["entailment_same_length"] < found["entailment_mean"] + 1e-9
+    assert found["entailment_same_length_shuffled"] > 0 and found["length_words"] > 1
 
 
 def test_stances(data, tmp_path):

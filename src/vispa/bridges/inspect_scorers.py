@@ -29,16 +29,40 @@ from vispa.request import LETTERS
 
 #: Where a solver leaves a `MethodAnswer` in a sample's store, as JSON can say it.
 ANSWER = "vispa_answer"
+# What the metrics of single samples say already.
+_TOLD_ELSEWHERE = ("cosine_mean", "entailment_mean", "covered_share")
 
 
-@scorer(metrics=[mean(), stderr()])
+@metric(scores="unreduced")
+def controlled_figures() -> Metric:
+    """Means of what length cannot buy, beside the answers' length, over all samples at once.
+
+    See `vispa.evaluation.metrics.controlled`.
+    """
+
+    def figures(scores: list[SampleScore]) -> dict[str, float]:
+        items = [sample_item(score.sample_metadata or {}) for score in scores]
+        records = [
+            ItemRecord(id=item.id, text=item.text, response=score.score.answer)
+            for item, score in zip(items, scores, strict=True)
+        ]
+        if not items:
+            return {}
+        how = Scoring(judge=(scores[0].score.metadata or {})["judge"])
+        found = METRICS["coverage"].score(items, records, how, None).scores
+        return {name: float(values.mean()) for name, values in found.items() if name not in _TOLD_ELSEWHERE}
+
+    return figures
+
+
+@scorer(metrics=[mean(), stderr(), controlled_figures()])
 def embedding_likeness() -> Scorer:
     """See `vispa.evaluation.metrics.coverage.embedding_likenesses`."""
     from vispa.evaluation.metrics.coverage import embedding_likenesses
     from vispa.models.encoder import load_encoder
 
     encoder = load_encoder()
-    return _coverage(lambda responses, gold: embedding_likenesses(responses, gold, encoder))
+    return _coverage("embedding", lambda responses, gold: embedding_likenesses(responses, gold, encoder))
 
 
 @metric(scores="unreduced")
@@ -58,14 +82,14 @@ def entailment_figures() -> Metric:
     return figures
 
 
-@scorer(metrics=[entailment_figures()])
+@scorer(metrics=[entailment_figures(), controlled_figures()])
 def entailment_coverage(model: str | None = None) -> Scorer:
     """See `vispa.evaluation.metrics.coverage.entailment_scores`; judged by the published model unless one is named."""
     from vispa.evaluation.metrics.coverage import entailment_scores
     from vispa.models.nli import PUBLISHED_JUDGE, NliJudge
 
     judge = NliJudge(model or PUBLISHED_JUDGE)
-    return _coverage(lambda responses, gold: entailment_scores(responses, gold, judge))
+    return _coverage(f"nli:{judge.name}", lambda responses, gold: entailment_scores(responses, gold, judge))
 
 
 @metric(scores="unreduced")
@@ -143,8 +167,8 @@ def sample_item(metadata: Mapping[str, Any]) -> Item:
     return Item.model_validate({name: metadata[name] for name in Item.model_fields})
 
 
-def _coverage(judge: Callable[[Sequence[str], Sequence[Sequence[str]]], Any]) -> Scorer:
-    """A scorer of responses; samples that end together are judged together."""
+def _coverage(name: str, judge: Callable[[Sequence[str], Sequence[Sequence[str]]], Any]) -> Scorer:
+    """A scorer of responses by a judge, under its name in `vispa eval`; samples that end together are judged together."""
     scores: Together[tuple[str, Sequence[str]], float] = Together(
         lambda pairs: judge(*zip(*pairs, strict=True)).tolist()
     )
@@ -152,7 +176,8 @@ def _coverage(judge: Callable[[Sequence[str], Sequence[Sequence[str]]], Any]) ->
     async def score(state: TaskState, target: Target) -> Score:
         item, record = _answered(state)
         response = record.response or ""
-        return Score(value=await scores((response, item.explanations)), answer=response)
+        value = await scores((response, item.explanations))
+        return Score(value=value, answer=response, metadata={"judge": name})
 
     return score
 
