@@ -168,7 +168,7 @@ def sample_item(metadata: Mapping[str, Any]) -> Item:
 
 
 def _coverage(name: str, judge: Callable[[Sequence[str], Sequence[Sequence[str]]], Any]) -> Scorer:
-    """A scorer of responses by a judge, under its name in `vispa eval`; samples that end together are judged together."""
+    """A scorer by a judge, under its name in `vispa eval`; samples that end together are judged together."""
     scores: Together[tuple[str, Sequence[str]], float] = Together(
         lambda pairs: judge(*zip(*pairs, strict=True)).tolist()
     )
