@@ -14,7 +14,7 @@ PACKAGE = Path(vispa.__file__).parent
 
 #: The floors of the house, from the ground up: a file imports from its own folder and from lower floors only.
 FLOORS = (
-    ("errors", "versions"),
+    ("errors", "versions", "once"),
     ("files",),
     ("request",),
     ("limits",),
@@ -132,6 +132,13 @@ def test_files_are_read_through_one_door() -> None:
         # A script in a process of its own, fed by this package alone.
         if not name.startswith("files/") and name not in tensors | {"models/template_probe.py"}:
             assert not ways.search(path.read_text(encoding="utf-8")), path
+
+
+def test_what_is_made_on_first_use_is_made_once() -> None:
+    """Only `once.py` has the standard library's `cached_property`, which takes no lock from Python 3.12 on."""
+    for path in PACKAGE.rglob("*.py"):
+        if path.name != "once.py":
+            assert not re.search(r"\bcached_property\b", path.read_text(encoding="utf-8")), path
 
 
 def test_public_names_exist() -> None:

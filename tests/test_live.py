@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from served import embedded_pipeline
@@ -13,8 +17,9 @@ from vispa.errors import InputError
 from vispa.generation.rows import Sampling
 from vispa.live.calls import Call, StoppedError
 from vispa.live.events import Answered, Said, Selected
+from vispa.live.tasks import Watch
 from vispa.live.watching import watched
-from vispa.records import OvertonResponse
+from vispa.records import OvertonResponse, Response
 
 TEXT = "Telling my grandmother a comforting lie"
 
@@ -22,6 +27,19 @@ TEXT = "Telling my grandmother a comforting lie"
 @pytest.fixture(scope="module")
 def vispa() -> Vispa:
     return embedded_pipeline()
+
+
+def plain(answer: Response) -> dict[str, Any]:
+    return answer.model_dump(exclude={"provenance"})
+
+
+def are_close(one: Any, other: Any) -> bool:
+    """Whether records say the same; numbers may differ in their last digits, as their passes hold other rows."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(are_close(one[name], other[name]) for name in one)
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(are_close, one, other))
+    return bool(one == (pytest.approx(other, abs=1e-3) if isinstance(one, float) else other))
 
 
 def test_events_lead_up_to_the_answer_of_the_plain_door(vispa: Vispa) -> None:
@@ -51,6 +69,46 @@ def test_many_tasks_get_their_own_answers(vispa: Vispa) -> None:
         return [answer.text for answer in answers]
 
     assert asyncio.run(asked()) == texts
+
+
+def test_tasks_of_several_threads_get_the_answers_that_they_get_alone(vispa: Vispa) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("Lending my bike to a stranger", {"k": 2}),
+        ("Lending my coat to a stranger", {"values": "karma,honor", "temperature": 1.0, "seed": 4}),
+        ("Lying to my boss", {"mode": "steerable", "toward": "honesty", "k": 2}),
+        ("Eating meat", {"mode": "distributional", "options": "Right|Wrong", "k": 2}),
+    ]
+    alone = [plain(vispa.respond(text, max_new_tokens=16, **fields)) for text, fields in asked]
+    together = threading.Barrier(2, timeout=60)
+
+    def run(order: Sequence[int]) -> dict[int, dict[str, Any]]:
+        async def gathered() -> list[Response]:
+            together.wait()
+            doors = (vispa.arespond(asked[n][0], max_new_tokens=16, **asked[n][1]) for n in order)
+            return await asyncio.gather(*doors)
+
+        return dict(zip(order, map(plain, asyncio.run(gathered())), strict=True))
+
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(run, ((0, 1, 2, 3), (3, 2, 1, 0))):
+            assert all(are_close(found[n], alone[n]) for n in range(len(asked))), (found, alone)
+
+
+def test_an_error_that_nobody_waits_for_is_not_logged_with_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    async def left() -> None:
+        def work(_: Call) -> None:
+            raise RuntimeError("about a secret")
+
+        watch = Watch(work)
+        # The end is heard of, but what came of it never asked for.
+        assert await watch.event() is None
+        watch.stop()
+        del watch
+        gc.collect()
+
+    asyncio.run(left())
+    gc.collect()
+    assert "secret" not in caplog.text
 
 
 def test_faults_come_through(vispa: Vispa) -> None:

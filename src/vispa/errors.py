@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from traceback import walk_tb
 from typing import Any
 
 #: Longest part of a message (field, problem, advice), in characters.
 LONGEST_PART = 600
+# Most places that are told of an error; of a recursion without end there are a thousand.
+_PLACES = 20
 
 
 class VispaError(Exception):
@@ -33,7 +36,7 @@ class InputError(VispaError):
 
     def __init__(self, field: str, problem: str, advice: str) -> None:
         self.field, self.problem, self.advice = field, problem, advice
-        super().__init__(f"{_cut(field)}: {_cut(problem)} {_cut(advice)}")
+        super().__init__(f"{cut(field)}: {cut(problem)} {cut(advice)}")
 
 
 class TaxonomyError(InputError):
@@ -55,7 +58,7 @@ class FetchError(VispaError):
 
     def __init__(self, model: str, problem: str, advice: str) -> None:
         self.model, self.problem, self.advice = model, problem, advice
-        super().__init__(f"{model}: {_cut(problem)} {_cut(advice)}")
+        super().__init__(f"{model}: {cut(problem)} {cut(advice)}")
 
 
 class TextError(VispaError):
@@ -117,7 +120,7 @@ class NumericalError(VispaError):
     """NaN or infinity where a finite number is needed; names row, value and block."""
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
     """A part of a message without its middle where that is long: what somebody wrote stands in messages."""
     return text if len(text) <= LONGEST_PART else f"{text[: LONGEST_PART // 2]} … {text[-LONGEST_PART // 2 :]}"
 
@@ -128,7 +131,11 @@ def check_choice(field: str, given: str, allowed: tuple[str, ...]) -> None:
         raise InputError(field, f"is {given!r}.", f"Choose {' or '.join(allowed)}.")
 
 
-def first_line(error: BaseException | str) -> str:
-    """The first line of what another library's error says, without its full stop; its kind where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
+def kind_and_place(error: BaseException) -> str:
+    """An error by its kind and where it was raised, the inmost place first.
+
+    Its words are left out: they may quote a user.
+    """
+    frames = list(walk_tb(error.__traceback__))[-_PLACES:]
+    places = " < ".join(f"{frame.f_code.co_name}:{line}" for frame, line in reversed(frames))
+    return f"{type(error).__name__} at {places}" if places else type(error).__name__

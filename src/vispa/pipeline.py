@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Collection, Sequence
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, Unpack, overload
 
@@ -29,6 +29,7 @@ from vispa.modes.prompts import Prompts, built_in_prompts
 from vispa.modes.provenance import Clock, Origin
 from vispa.modes.stances import AskedStances, StanceReader
 from vispa.modes.statements import StatementStances
+from vispa.once import once_property
 from vispa.readers.apart import answered_apart
 from vispa.readers.base import ChatModel, Failure
 from vispa.readers.local import LocalChat
@@ -196,7 +197,7 @@ class Vispa(AsyncDoors):
             other.selector, other.chooser = selector, Chooser(selector, self.model)
         return other
 
-    @cached_property
+    @once_property
     def picker(self) -> Picker:
         """Picks the comment that fits a target."""
         if self._picker is not None:
@@ -205,7 +206,7 @@ class Vispa(AsyncDoors):
             return EmbeddingPicker(self.chooser.encoder, self.taxonomy)
         return ReaderPicker(self.reader, self.prompts)
 
-    @cached_property
+    @once_property
     def stances(self) -> StanceReader:
         """Reads where comments stand: the model itself where its letters do or where told how, else embeddings."""
         asked = self._option_reading or self.model.option_reading == "letters"
@@ -308,12 +309,8 @@ class Vispa(AsyncDoors):
         Raises:
             InputError: a request that cannot be answered; the message names the field.
         """
-        decoding = Sampling(**sampling)
+        together = partial(self._respond_together, sampling=Sampling(**sampling), progress=progress)
         requests = [checked(request, self.taxonomy, self.mixture.values) for request in requests]
-
-        def together(part: Sequence[Request]) -> list[Response | Failure]:
-            return self._respond_together(part, decoding, progress)
-
         return answered_apart(requests, together, lambda error: Failure(str(error)))
 
     def _respond_together(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from vispa.errors import cut
+
 # Letters, numbers, punctuation, symbols.
 _DRAWN = ("L", "N", "P", "S")
 # Letters and symbols by their category, which are drawn as nothing: Hangul fillers and the empty Braille cell.
@@ -30,6 +32,18 @@ def visible_line(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escaped(one) if _is_hidden(one) else one for one in text)
+
+
+def first_line(error: BaseException | str) -> str:
+    """The first line of what another library's error says, fit for a message or a log; its kind where it says nothing.
+
+    It is one line in which nothing is hidden, without its full stop, and short: a long one loses its middle.
+    """
+    line = next(iter(str(error).strip().splitlines()), "").rstrip(".")
+    if is_blank(line):
+        return type(error).__name__
+    # What is cut first need not be looked through, and escapes are longer than what they stand for.
+    return cut(visible_line(cut(line)))
 
 
 def visible_text(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -19,6 +18,7 @@ from vispa.generation.thoughts import answer_text
 from vispa.models.context import check_context
 from vispa.models.encoding import Prompt, chat_prompt, raw_prompt
 from vispa.models.loading import LoadedModel
+from vispa.once import once_property
 from vispa.request import LETTERS, OptionReadingName
 from vispa.steering.bank import VectorBank
 from vispa.steering.plan import SteeringPlan
@@ -142,12 +142,12 @@ class HeldEngine(ABC):
                     check_context(self.loaded, len(row.prompt.ids), len(tokens[row, text]) + beyond)
         return tokens
 
-    @cached_property
+    @once_property
     def _letters(self) -> list[list[int]]:
         """See `letter_tokens`; a vocabulary of a hundred thousand tokens is looked through once."""
         return letter_tokens(self.loaded.tokenizer.get_vocab())
 
-    @cached_property
+    @once_property
     def _ends(self) -> frozenset[int]:
         """The tokens that end a model's text."""
         configured = getattr(self.loaded.model.generation_config, "eos_token_id", None)

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from vispa.errors import EngineError, NumericalError, VispaError, first_line
+from vispa.errors import NumericalError, VispaError
 from vispa.generation.admission import Line, Place
 from vispa.generation.cache import has_windows, new_cache, takes_more_rows
 from vispa.generation.calls import answer_calls
 from vispa.generation.running import RunningBatch, Writing
-from vispa.generation.scheduling import WAITING, Load, Schedules
+from vispa.generation.scheduling import WAITING, Load, Schedules, engine_error
 from vispa.generation.tickets import Ticket
 from vispa.models.batching import DECODING, Budget, reading_budget
 from vispa.models.loading import LoadedModel
@@ -140,7 +140,7 @@ class Scheduler(Schedules):
                 return
             if not isinstance(error, NumericalError):
                 self._count_fault(error)
-            places[0].ticket.fail(error if isinstance(error, VispaError) else _fault(error))
+            places[0].ticket.fail(error if isinstance(error, VispaError) else engine_error(error))
             return
         if new.rows:
             if self._batch is None:
@@ -175,11 +175,7 @@ class Scheduler(Schedules):
         self._batch = None
         owners, self._owners = self._owners, {}
         for ticket, _ in owners.values():
-            ticket.fail(_fault(error))
-
-    def _count_fault(self, error: Exception) -> None:
-        self._faults += 1
-        _logger.error("The engine failed and starts again: %s: %s.", type(error).__name__, first_line(error))
+            ticket.fail(engine_error(error))
 
 
 def _by_engine(places: Sequence[Place]) -> list[list[Place]]:
@@ -187,7 +183,3 @@ def _by_engine(places: Sequence[Place]) -> list[list[Place]]:
     for place in places:
         groups.setdefault(id(place.ticket.engine), []).append(place)
     return list(groups.values())
-
-
-def _fault(error: Exception) -> EngineError:
-    return EngineError(f"The engine failed ({type(error).__name__}: {first_line(error)}) and goes on anew. Ask again.")

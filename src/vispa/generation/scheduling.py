@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -9,9 +10,10 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Condition, Thread
+from traceback import clear_frames
 from typing import Any, Self, TypeVar
 
-from vispa.errors import BusyError, ClosedError
+from vispa.errors import BusyError, ClosedError, EngineError, kind_and_place
 from vispa.generation.calls import Call, Calls
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.running import Writing
@@ -19,6 +21,8 @@ from vispa.generation.tickets import OnRow, OnText, Ticket
 from vispa.models.batching import reading_budget
 from vispa.models.context import check_context
 from vispa.models.loading import LoadedModel
+
+_logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -185,6 +189,13 @@ class Schedules(ABC):
         if self._ended or (self._closed and not begun):
             raise ClosedError("Nothing more is taken: what answers is ending. Ask again when it has started anew.")
 
+    def _count_fault(self, error: Exception) -> None:
+        """Count and log a fault of the engine."""
+        self._faults += 1
+        _logger.error("The engine failed and starts again: %s.", kind_and_place(error))
+        # Else the tensors of what failed stay for as long as somebody keeps the error.
+        clear_frames(error.__traceback__)
+
     # ---------------------------------------------------------------- of each kind, with the lock held but for the last
 
     @abstractmethod
@@ -243,3 +254,14 @@ class Schedules(ABC):
         for call in calls:
             if call.future.set_running_or_notify_cancel():
                 call.future.set_exception(error)
+
+
+def engine_error(fault: Exception) -> EngineError:
+    """What a request is told of a fault of the engine.
+
+    It has none of the fault's words: they may quote the text of one request, and all that ran with it are told. They
+    are in the cause, for whoever's own process it is.
+    """
+    told = EngineError(f"The engine failed ({type(fault).__name__}) and goes on anew. Ask again.")
+    told.__cause__ = fault
+    return told

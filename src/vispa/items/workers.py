@@ -16,7 +16,8 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from vispa.errors import InputError, VispaError, first_line
+from vispa.errors import InputError, VispaError
+from vispa.files.visible import first_line
 
 A = TypeVar("A")
 

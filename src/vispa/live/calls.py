@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from threading import Lock
 
 from vispa.errors import VispaError
@@ -23,9 +23,9 @@ class Call:
         tell: called with every event, from another thread.
 
     Attributes:
-        rows: number of rows generated so far.
+        rows: number of rows written so far, those included that were stopped or failed on the way.
         prompt_tokens: of their prompts.
-        generated_tokens: of their texts.
+        generated_tokens: of their texts, as far as they came.
     """
 
     def __init__(self, tell: Callable[[Event], None] | None = None) -> None:
@@ -33,6 +33,16 @@ class Call:
         self._parts: list[Callable[[], None]] = []
         self.is_stopped = False
         self.rows = self.prompt_tokens = self.generated_tokens = 0
+        self._chosen: dict[int, tuple[str, ...]] = {}
+
+    @property
+    def chosen(self) -> list[tuple[str, ...]]:
+        """The values of each text for which they have been chosen so far."""
+        return list(self._chosen.values())
+
+    def choose(self, request: object, values: Collection[str]) -> None:
+        """Values are chosen for a request; again, where texts are parted after one of them failed."""
+        self._chosen[id(request)] = tuple(values)
 
     def tell(self, event: Event) -> None:
         """Tell what happened, if anybody listens."""

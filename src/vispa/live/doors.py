@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from functools import cached_property
 from typing import Any, Unpack
 
 from vispa.generation.engines import make_scheduler
@@ -14,6 +13,7 @@ from vispa.live.events import Event
 from vispa.live.tasks import Watch, streamed
 from vispa.live.watching import watched
 from vispa.modes.fields import DistributionalFields, SamplingFields
+from vispa.once import once_property
 from vispa.readers.base import ChatModel
 from vispa.records import Response
 from vispa.request import Mode, Request, Sampling
@@ -28,7 +28,7 @@ class AsyncDoors:
     own_reader: ChatModel
     reader: ChatModel
 
-    @cached_property
+    @once_property
     def scheduler(self) -> Schedules:
         """Writes the rows of all calls in one running batch; begins with the first, and ends with the process."""
         return make_scheduler(self.engine)

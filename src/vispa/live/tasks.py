@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import cache
 from typing import Generic, TypeVar
 
 from vispa.live.calls import Call
 from vispa.live.events import Answered, Event
+from vispa.once import once
 from vispa.records import Response
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Watch(Generic[T]):
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self.call = Call(self._heard)
         self.future = self._loop.run_in_executor(pool or _threads(), work, self.call)
-        self.future.add_done_callback(lambda _: self._events.put_nowait(None))
+        self.future.add_done_callback(self._ended)
 
     def _heard(self, event: Event) -> None:
         try:
@@ -39,6 +39,12 @@ class Watch(Generic[T]):
         except RuntimeError:
             # The loop has gone, and everybody who listened.
             self.call.stop()
+
+    def _ended(self, future: asyncio.Future[T]) -> None:
+        if not future.cancelled():
+            # Asked for here, or the loop would log an error that nobody waits for any more, words and all.
+            future.exception()
+        self._events.put_nowait(None)
 
     async def event(self, patience: float | None = None) -> Event | None:
         """The next event; None after the last.
@@ -75,7 +81,6 @@ class Watch(Generic[T]):
         """Let go of work that is not done."""
         if not self.future.done():
             self.call.stop()
-            self.future.add_done_callback(lambda future: future.cancelled() or future.exception())
 
 
 async def streamed(work: Callable[[Call], Response]) -> AsyncIterator[Event]:
@@ -89,6 +94,6 @@ async def streamed(work: Callable[[Call], Response]) -> AsyncIterator[Event]:
         watch.stop()
 
 
-@cache
+@once
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="vispa-call")

@@ -12,6 +12,7 @@ from vispa.generation.held import HeldEngine
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.scheduled import ScheduledEngine
 from vispa.generation.scheduling import Schedules
+from vispa.generation.tickets import Ticket
 from vispa.live.calls import Call, StoppedError
 from vispa.live.events import Said, Selected, Unsteered
 from vispa.readers.local import LocalChat
@@ -72,11 +73,7 @@ class _WatchedEngine(ScheduledEngine):
     ) -> list[Generated]:
         self._call.check()
         self._rows = rows
-        texts = super().generate(rows, sampling, progress)
-        self._call.rows += len(rows)
-        self._call.prompt_tokens += sum(len(row.prompt.ids) for row in rows)
-        self._call.generated_tokens += sum(one.tokens for one in texts)
-        return texts
+        return super().generate(rows, sampling, progress)
 
     def _told(self, number: int, text: str) -> None:
         steers = self._rows[number].steers
@@ -87,6 +84,16 @@ class _WatchedEngine(ScheduledEngine):
             return super()._result(future)
         except CancelledError as error:
             raise StoppedError from error
+        finally:
+            if isinstance(future, Ticket):
+                self._count(future)
+
+    def _count(self, ticket: Ticket) -> None:
+        """Count what was written, whether it came to its end or not: it cost the same."""
+        read = [writing for writing in ticket.rows if writing.ids or writing.error is not None]
+        self._call.rows += len(read)
+        self._call.prompt_tokens += sum(len(writing.row.prompt.ids) for writing in read)
+        self._call.generated_tokens += sum(len(writing.ids) for writing in read)
 
 
 class _WatchedChooser(Chooser):
@@ -99,6 +106,7 @@ class _WatchedChooser(Chooser):
     def select(self, requests: Sequence[Request]) -> list[tuple[Selection, ...]]:
         self._call.check()
         found = super().select(requests)
-        for values in found:
+        for request, values in zip(requests, found, strict=True):
+            self._call.choose(request, [one.value for one in values])
             self._call.tell(Selected(values=values))
         return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy, deepcopy
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -14,11 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vispa.errors import ModelError, first_line
+from vispa.errors import ModelError
+from vispa.files.visible import first_line
 from vispa.models.batching import ENCODING, token_batches
 from vispa.models.gathering import Gathering
 from vispa.models.quiet import quietly
 from vispa.models.remembering import Remembering
+from vispa.once import once
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +58,7 @@ def load_encoder(name: str = BUNDLED) -> Encoder:
     return bundled_encoder() if name == BUNDLED else SentenceTransformersEncoder(name)
 
 
-@cache
+@once
 def bundled_encoder() -> BundledEncoder:
     """The bundled encoder that all of a process share.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from vispa.models.sources import model_folder
 from vispa.models.sources.progress import Progress
 from vispa.models.tokenization import Tokenization
 from vispa.models.turns import Turns
+from vispa.once import once_property
 from vispa.request import DEFAULT_OPTION_READING, EMBEDDED, LEAST_OPTION_MASS, OptionReadingName
 
 EMBEDDED_PATH = Path(__file__).parent / "embedded"
@@ -94,12 +95,12 @@ class LoadedModel:
         """Whether this is the model that ships with the package."""
         return self.name == EMBEDDED
 
-    @cached_property
+    @once_property
     def fingerprint(self) -> str:
         """See `model_fingerprint`."""
         return model_fingerprint(self.model)
 
-    @cached_property
+    @once_property
     def tokenization(self) -> Tokenization:
         """Text as token ids; see `vispa.models.encoding` for prompts."""
         return Tokenization(self.tokenizer)

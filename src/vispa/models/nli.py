@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
@@ -29,6 +29,7 @@ from vispa.models.fingerprint import model_fingerprint
 from vispa.models.nli_labels import nli_labels
 from vispa.models.placement import usable_device
 from vispa.models.pretrained import Checkpoint
+from vispa.once import once_property
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -122,7 +123,7 @@ class NliClassifier:
         # Padding and truncation are states of the tokenizer, which threads may not set at once.
         self._tokenizing = Lock()
 
-    @cached_property
+    @once_property
     def fingerprint(self) -> str:
         """See `model_fingerprint`."""
         return model_fingerprint(self.model)
@@ -185,7 +186,7 @@ class NliClassifier:
                 )
         return list(probabilities)
 
-    @cached_property
+    @once_property
     def _scope(self) -> str:
         """All that a probability depends on besides its pair."""
         with self._tokenizing:

@@ -7,7 +7,8 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from vispa.errors import ModelError, first_line
+from vispa.errors import ModelError
+from vispa.files.visible import first_line
 from vispa.models.processor import has_fast_bfloat16
 
 #: How weights are stored in memory to save it, with bitsandbytes.

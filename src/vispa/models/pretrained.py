@@ -9,7 +9,8 @@ from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from vispa.errors import ModelError, first_line
+from vispa.errors import ModelError
+from vispa.files.visible import first_line
 from vispa.models.checking import known_tokens
 from vispa.models.quiet import quietly
 

@@ -8,12 +8,14 @@ import re
 import subprocess
 import sys
 import threading
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING
 
-from vispa.errors import ModelError, first_line
+from vispa.errors import ModelError
+from vispa.files.visible import first_line
 from vispa.models import template_probe
 from vispa.models.control_tokens import secret_name
+from vispa.once import once_property
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -56,7 +58,7 @@ class Scaffold:
         """All that the template writes around a message."""
         return "\n".join(self._around)
 
-    @cached_property
+    @once_property
     def _around(self) -> list[str]:
         around = self.render(self._sentinel).split(self._sentinel)
         if len(around) < 2:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from vispa.errors import ModelError
 from vispa.models.control_tokens import any_of, control_tokens, renamed, role_markers, secret_name
 from vispa.models.templates import Scaffold
+from vispa.once import once_property
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -38,12 +38,12 @@ class Tokenization:
         self._tokenizer = tokenizer
         self._lock = Lock()
 
-    @cached_property
+    @once_property
     def scaffold(self) -> Scaffold | None:
         """The chat template; None where the model has none."""
         return Scaffold(self._tokenizer) if getattr(self._tokenizer, "chat_template", None) else None
 
-    @cached_property
+    @once_property
     def start(self) -> tuple[int, ...]:
         """What the tokenizer puts before a text by itself, as a rule the start token; never what it appends."""
         for probe in _PROBES:
@@ -85,27 +85,27 @@ class Tokenization:
             found = self._tokenizer(text, add_special_tokens=False, verbose=False, return_offsets_mapping=True)
         return [(start, end) for start, end in found["offset_mapping"]] if found["input_ids"] == whole else None
 
-    @cached_property
+    @once_property
     def controls(self) -> tuple[str, ...]:
         """See `control_tokens`."""
         return control_tokens(self._tokenizer, self._template)
 
-    @cached_property
+    @once_property
     def _template(self) -> str:
         return "" if self.scaffold is None else self.scaffold.source + self.scaffold.written
 
-    @cached_property
+    @once_property
     def _control_names(self) -> re.Pattern[str]:
         return any_of(self.controls)
 
-    @cached_property
+    @once_property
     def _markers(self) -> re.Pattern[str]:
         if self.scaffold is None:
             return any_of(())
         written = self._control_names.sub(" ", self.scaffold.written)
         return any_of(role_markers(self.scaffold.source, written, self.controls))
 
-    @cached_property
+    @once_property
     def _renamed(self) -> tuple[dict[str, str], Tokenizer]:
         """Secret names of the control tokens, and the tokenizer in which they go by them."""
         names = {name: secret_name() for name in self.controls}

@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from vispa.errors import InputError
 from vispa.files.reading import read_toml
 from vispa.modes.templates import placeholders
+from vispa.once import once_property
 
 _BUILT_IN = Path(__file__).parent / "prompts.toml"
 
@@ -33,7 +34,7 @@ class Prompts:
     diverse: str
     voiced: str
 
-    @cached_property
+    @once_property
     def digest(self) -> str:
         """SHA-256 of all the texts."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from vispa.files.visible import is_blank
 from vispa.modes.repeats import Encode
 from vispa.modes.sentences import split_sentences
 from vispa.modes.stances import STANCES
+from vispa.once import once_property
 from vispa.records import Stance
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class StatementStances:
         ends = np.cumsum([len(own) for own in sentences])
         return [_stance(logs[end - len(own) : end]) for own, end in zip(sentences, ends, strict=True)]
 
-    @cached_property
+    @once_property
     def _head(self) -> LogisticRegression:
         from sklearn.linear_model import LogisticRegression
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vispa.errors import VispaError
 from vispa.files.writing import replacing
 from vispa.models.encoder import BUNDLED, BUNDLED_SHA256, Encoder, bundled_encoder
+from vispa.once import once
 from vispa.selection.head import Calibration, LinearHead
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Adapted:
     stance: LinearHead
 
 
-@cache
+@once
 def load_adapted(path: Path = ADAPTER_FILE) -> Adapted:
     """What the package ships, one in a process; weights that the adaptation leaves alone are the bundled encoder's.
 

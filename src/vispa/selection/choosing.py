@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vispa.models.encoder import Encoder, FloatArray, load_encoder
+from vispa.once import once_property
 from vispa.records import Choosing, Selection
 from vispa.request import Count, Request, check_diversity, check_threshold, resolved_count
 from vispa.selection.covering import covering
@@ -118,14 +118,14 @@ class Chooser:
             encoder=self.encoder.name if request.diversity > 0 or request.k == "auto" else None,
         )
 
-    @cached_property
+    @once_property
     def encoder(self) -> Encoder:
         """Of definitions: the selector's own encoder, or the bundled one where it has none that compares texts."""
         if isinstance(self.selector, EmbeddingSelector) and self.selector.compares:
             return self.selector.encoder
         return load_encoder()
 
-    @cached_property
+    @once_property
     def _similarity(self) -> FloatArray:
         return definition_similarity(self.encoder, self.selector.taxonomy)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from threading import local
 
 import numpy as np
 
 from vispa.models.encoder import BUNDLED, Encoder, FloatArray, load_encoder
 from vispa.models.sources.progress import Progress
+from vispa.once import once_property
 from vispa.selection.adapted import ADAPTED, load_adapted
 from vispa.selection.head import LinearHead
 from vispa.selection.settings import SelectorSettings
@@ -93,7 +93,7 @@ class EmbeddingSelector:
             out[:, known] = head.probabilities(self._embeddings(texts))
         return out
 
-    @cached_property
+    @once_property
     def _told(self) -> list[int]:
         """Columns of the built-in values."""
         own = own_values(self.taxonomy)

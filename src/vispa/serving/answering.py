@@ -57,7 +57,10 @@ async def waited(
             raise _late(service) if not gone.done() else Refusal(400, "The client has gone.", code="client_gone")
         return await watch.future
     except Exception as error:
-        raise translate(error) from error
+        refusal = translate(error)
+        if refusal.status == 429:
+            refusal.retry_seconds = service.retry_seconds
+        raise refusal from error
     finally:
         gone.cancel()
         watch.stop()

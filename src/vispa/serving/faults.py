@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ from vispa.errors import (
     NumericalError,
     ReaderSetupError,
     VispaError,
+    kind_and_place,
 )
 from vispa.files.validation import path_in
 from vispa.live.calls import StoppedError
@@ -45,6 +45,8 @@ _CODES = {
     503: "unavailable",
     504: "timeout",
 }
+#: So much is open that nothing more is read.
+OVERLOADED = "overloaded"
 # What a message calls a field that the body calls otherwise.
 _NAMES = {"max-new-tokens": "sampling.max_tokens", "top-p": "sampling.top_p", "value": "values"}
 # What is no fault of a field; the last one holds for whatever a model cannot answer.
@@ -97,10 +99,20 @@ class Refusal(VispaError):
         message: what happened and what to do.
         param: path of the field at fault.
         code: in one word, where the status does not say all.
+        retry_seconds: when to come again, where that makes sense.
     """
 
-    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_seconds: int = RETRY_SECONDS,
+    ) -> None:
         self.status, self.param, self.code = status, param, code or _CODES[status]
+        self.retry_seconds = retry_seconds
         super().__init__(message)
 
 
@@ -120,7 +132,10 @@ def fault_response(refusal: Refusal) -> JSONResponse:
     """A refusal as a response, with when to come again and how to be let in."""
     headers = {}
     if refusal.status in (429, 503):
-        headers["Retry-After"] = str(RETRY_SECONDS)
+        headers["Retry-After"] = str(refusal.retry_seconds)
+    if refusal.code == OVERLOADED:
+        # What is left of the body need not be read.
+        headers["Connection"] = "close"
     if refusal.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(fault_body(refusal), refusal.status, headers)
@@ -153,8 +168,7 @@ def refusal_of(error: BaseException, prefix: str = "", text: str = "text") -> Re
 
 def say_fault(error: BaseException) -> None:
     """Log an error of ours by its kind and place: its message may quote a user."""
-    places = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(traceback.extract_tb(error.__traceback__)))
-    _logger.error("fault: %s at %s", type(error).__name__, places)
+    _logger.error("fault: %s", kind_and_place(error))
 
 
 def install(app: FastAPI) -> None:

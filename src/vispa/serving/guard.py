@@ -11,7 +11,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vispa.serving.faults import Refusal, fault_response, refusal_of
+from vispa.serving.faults import OVERLOADED, Refusal, fault_response, refusal_of
 from vispa.serving.logs import log_request
 from vispa.serving.page_routes import FILES
 from vispa.serving.service import Service
@@ -76,7 +76,7 @@ class Outer:
 
 
 class Gate:
-    """The layer that lets requests in: key, host, kind and size of the body.
+    """The layer that lets requests in: how many are open, key, host, kind and size of the body.
 
     Args:
         app: what lies within.
@@ -85,6 +85,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self.app, self.service = app, service
+        self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
@@ -94,6 +95,13 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        self._open += 1
+        try:
+            await self._let_in(scope, receive, send)
+        finally:
+            self._open -= 1
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             headers = Headers(scope=scope)
             self._check_in(scope["method"], scope["path"], headers)
@@ -123,6 +131,8 @@ class Gate:
     def _check_in(self, method: str, path: str, headers: Headers) -> None:
         if path == LIVENESS:
             return
+        if self._open > self.service.settings.open_requests:
+            raise Refusal(503, f"{self._open} requests are open. Try again in a while.", code=OVERLOADED)
         keys = self.service.settings.keys
         if keys.digests:
             is_page = method == "GET" and path in FILES

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -36,7 +34,7 @@ class Metrics:
         self._rows = Counter("vispa_rows_total", "Rows generated.", registry=registry)
         self._tokens = Counter("vispa_tokens_total", "Tokens.", ("kind",), registry=registry)
         self._values = Counter(
-            "vispa_values_total", "Answers in which a value took part.", ("value",), registry=registry
+            "vispa_values_total", "Texts for which a value was chosen.", ("value",), registry=registry
         )
         self._running = Gauge("vispa_requests_running", "Requests that are being answered.", registry=registry)
         self._writing = Gauge("vispa_rows_running", "Rows in the running batch.", registry=registry)
@@ -57,12 +55,12 @@ class Metrics:
         """Count the time to a first token."""
         self._first.observe(seconds)
 
-    def call(self, call: Call, answers: Iterable[Collection[str]]) -> None:
-        """Count what a call took, and the values of each of its answers."""
+    def call(self, call: Call) -> None:
+        """Count what a call took, and the values that it chose, however it ended."""
         self._rows.inc(call.rows)
         self._tokens.labels("prompt").inc(call.prompt_tokens)
         self._tokens.labels("generated").inc(call.generated_tokens)
-        for values in answers:
+        for values in call.chosen:
             self.uses.add(values)
             for value in values:
                 self._values.labels(value).inc()

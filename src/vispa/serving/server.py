@@ -116,7 +116,5 @@ def make_server(service: Service) -> DrainingServer:
         lifespan="on",
         h11_max_incomplete_event_size=2**16,
         timeout_graceful_shutdown=_CLOSING,
-        # Connections; requests are counted by the service.
-        limit_concurrency=8 * service.settings.concurrency + 128,
     )
     return DrainingServer(config, service)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from statistics import median
 from threading import Thread
 from typing import Literal, TypeVar
 
@@ -19,6 +20,7 @@ from vispa.live.tasks import Watch
 from vispa.live.watching import watched
 from vispa.models.encoder import BundledEncoder
 from vispa.modes.overton.extractive import ExtractiveAggregator
+from vispa.once import once_property
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
 from vispa.records import Response
@@ -27,7 +29,7 @@ from vispa.serving.asking import Job
 from vispa.serving.faults import Refusal, failure_refusal
 from vispa.serving.memory import Memory
 from vispa.serving.metrics import Metrics
-from vispa.serving.settings import ServerSettings
+from vispa.serving.settings import MAX_RETRY_SECONDS, RETRY_SECONDS, ServerSettings
 from vispa.serving.value_use import UseMonitor
 from vispa.steering.pointing import TokenReader
 
@@ -39,6 +41,8 @@ T = TypeVar("T")
 State = Literal["starting", "ready", "draining", "failed"]
 
 _WARM_UP = "Telling a friend a comforting lie"
+# Requests whose seconds say how long one takes.
+_LAST = 64
 
 
 class Service:
@@ -66,6 +70,7 @@ class Service:
         self._pipeline: Vispa | None = None
         self._scheduler: Schedules | None = None
         self._watches: set[Watch[object]] = set()
+        self._lasted: deque[float] = deque(maxlen=_LAST)
         self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="vispa-serve")
         self._drain_until = float("inf")
 
@@ -166,7 +171,7 @@ class Service:
         assert self._scheduler is not None
         return self._scheduler
 
-    @cached_property
+    @once_property
     def token_reader(self) -> TokenReader:
         """Reads texts along the directions by which the server steers, whatever recipe a request brings."""
         pipeline = self.pipeline
@@ -177,17 +182,36 @@ class Service:
         return self.metrics.page(self.running, None if self._scheduler is None else self._scheduler.load())
 
     def begin(self, work: Callable[[Call], T]) -> Watch[T]:
-        """Begin work in a thread.
+        """Begin work in a thread; what it took is counted, however it ends.
 
         Raises:
             Refusal: as much is going on as the settings allow.
         """
         if self.running >= self.settings.concurrency:
-            raise Refusal(429, f"{self.running} requests are being answered. Try again in a while.")
-        watch = Watch(work, self._pool)
+            words = f"{self.running} requests are being answered. Try again in a while."
+            raise Refusal(429, words, retry_seconds=self.retry_seconds)
+        started = time.monotonic()
+
+        def counted(call: Call) -> T:
+            try:
+                return work(call)
+            finally:
+                self.metrics.call(call)
+
+        def ended(_: object) -> None:
+            self._watches.discard(watch)
+            self._lasted.append(time.monotonic() - started)
+
+        watch = Watch(counted, self._pool)
         self._watches.add(watch)  # type: ignore[arg-type]
-        watch.future.add_done_callback(lambda _: self._watches.discard(watch))
+        watch.future.add_done_callback(ended)
         return watch
+
+    @property
+    def retry_seconds(self) -> int:
+        """When to come again: if what runs now takes as long as the last requests did, most of it has ended by then."""
+        typical = median(self._lasted) if self._lasted else 0.0
+        return round(min(max(typical, RETRY_SECONDS), MAX_RETRY_SECONDS))
 
     async def quick(self, work: Callable[[], T]) -> T:
         """What short work gives, done in a thread so that no other request waits for it."""
@@ -200,5 +224,4 @@ class Service:
             (answer,) = pipeline.respond_many(job.requests[:1], **vars(job.sampling))
         if isinstance(answer, Failure):
             raise failure_refusal(answer)
-        self.metrics.call(call, [[one.value for one in answer.values]])
         return answer

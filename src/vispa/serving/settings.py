@@ -22,8 +22,10 @@ MAX_ITEMS = 32
 MAX_VALUES = 100
 #: Seconds of silence after which a stream says that it is alive.
 PING_SECONDS = 10.0
-#: What a refused client is told to wait, in seconds.
+#: What a refused client is told to wait, in seconds; longer where requests take longer.
 RETRY_SECONDS = 2
+#: Most that it is told to wait then.
+MAX_RETRY_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class ServerSettings:
     log_texts: bool = False
     drift_window: int = 200
     drift_reference: Sequence[Uses] = ()
+
+    @property
+    def open_requests(self) -> int:
+        """Requests that may be open at the same time, those included that are still being read or are refused."""
+        return 8 * self.concurrency + 128
 
     def __post_init__(self) -> None:
         for origin in self.origins:

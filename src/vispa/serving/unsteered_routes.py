@@ -32,9 +32,7 @@ def unsteered_routes(service: Service) -> APIRouter:
 
         def work(call: Call) -> UnsteeredAnswer:
             with watched(pipeline, call, service.scheduler) as mine:
-                answer = unsteered_answer(mine.engine, mine.prompts, body.text, sampling, body.prompt)
-            service.metrics.call(call, ())
-            return answer
+                return unsteered_answer(mine.engine, mine.prompts, body.text, sampling, body.prompt)
 
         if body.stream:
             return streamed(service, http, work, told, ended, refusal_of)

@@ -12,7 +12,6 @@ from fastapi.responses import JSONResponse, Response
 from vispa.items.lines import answer_record
 from vispa.live.calls import Call
 from vispa.live.watching import watched
-from vispa.readers.base import Failure
 from vispa.serving.answering import STREAMS, ended, log_texts, streamed, told, waited
 from vispa.serving.asking import Job, asked_request, prepared, sampling_of
 from vispa.serving.faults import refusal_of
@@ -58,8 +57,6 @@ def vispa_routes(service: Service) -> APIRouter:
         def records(call: Call) -> list[dict[str, Any]]:
             with watched(job.pipeline, call, service.scheduler) as pipeline:
                 answers = pipeline.respond_many(job.requests, **vars(job.sampling))
-            chosen = [[one.value for one in answer.values] for answer in answers if not isinstance(answer, Failure)]
-            service.metrics.call(call, chosen)
             names = [number if item.id is None else item.id for number, item in enumerate(body.items)]
             return [answer_record(name, answer) for name, answer in zip(names, answers, strict=True)]
 

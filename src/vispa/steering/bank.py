@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from vispa.errors import BankError, InputError
 from vispa.files.folders import banks_folder
 from vispa.files.names import check_name
+from vispa.once import once_property
 from vispa.steering.bank_header import BANK_ADVICE, FORMAT, BankHeader, parsed_header
 from vispa.steering.bank_parts import BankInfo, Entry, entry_from, needed_tensor, shape_problems
 from vispa.steering.plan import SteeringPlan
@@ -178,7 +178,7 @@ class VectorBank:
 
     # ---------------------------------------------------------------- keeping
 
-    @cached_property
+    @once_property
     def fingerprint(self) -> str:
         """SHA-256 in hex over what the bank is bound to and all its tensors, whatever its recipe and strengths."""
         apart = ("recipe", "strengths", "tuning")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 
@@ -13,6 +12,7 @@ from vispa.models.context import context_length
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.models.tokenization import Span
+from vispa.once import once_property
 from vispa.steering.activations import ending_after, hooks_on, read_activations
 from vispa.steering.bank import VectorBank
 from vispa.steering.planning import steered_blocks
@@ -60,12 +60,12 @@ class TokenReader:
     def __init__(self, loaded: LoadedModel, bank: VectorBank, recipe: Recipe, taxonomy: Taxonomy) -> None:
         self._loaded, self._bank, self._recipe, self._taxonomy = loaded, bank, recipe, taxonomy
 
-    @cached_property
+    @once_property
     def blocks(self) -> tuple[int, ...]:
         """Numbers of the blocks that are read."""
         return self._recipe.chosen_blocks(len(self._bank.residual_norm))
 
-    @cached_property
+    @once_property
     def _typical(self) -> torch.Tensor:
         """[L, H] activation of a typical token at the blocks."""
         step = -(-len(self._taxonomy) // _TYPICAL)

@@ -7,11 +7,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from vispa.errors import InputError, TaxonomyError, check_choice
+from vispa.once import once_property
 from vispa.taxonomy.pairs import ContrastivePair, read_pairs
 from vispa.taxonomy.value import Names, Value
 
@@ -236,7 +236,7 @@ class Taxonomy:
         values = [replace(value, polarity="promote") for value in self._values.values()]
         return Taxonomy(values, self._pair_files, self.language, self._names)
 
-    @cached_property
+    @once_property
     def fingerprint(self) -> str:
         """SHA-256 over the values (slugs, labels, definitions, polarity) and all pairs, in hex."""
         digest = hashlib.sha256()
@@ -246,7 +246,7 @@ class Taxonomy:
                 digest.update(json.dumps([pair.positive, pair.negative]).encode())
         return digest.hexdigest()
 
-    @cached_property
+    @once_property
     def _slug_by_name(self) -> dict[str, str]:
         names: dict[str, str] = {}
         for value in self._values.values():

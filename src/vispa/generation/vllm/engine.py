@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from vispa.generation.vllm.starting import started
 from vispa.generation.vllm.tables import remains_of
 from vispa.generation.vllm.vocabulary import Vocabulary
 from vispa.models.loading import LoadedModel
+from vispa.once import once_property
 from vispa.steering.bank import VectorBank
 from vispa.steering.intervention import active_steering
 from vispa.steering.plan import SteeringPlan
@@ -130,7 +131,7 @@ class VllmEngine(HeldEngine):
 
     # ---------------------------------------------------------------- requests
 
-    @cached_property
+    @once_property
     def _vocabulary(self) -> Vocabulary:
         assert self.bank is not None
         return Vocabulary(self.bank, self.recipe or self.bank.recipe)

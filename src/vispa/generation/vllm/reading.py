@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from vispa.generation.vllm.starting import ARGUMENTS_VARIABLE, started
 from vispa.models.context import context_length
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
+from vispa.once import once_property
 from vispa.steering.activations import MAX_TOKENS, check_finite, read_activations
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import BankInfo, Entry
@@ -61,7 +61,7 @@ class VllmActivations:
             "versions": versions(self.engine),
         }
 
-    @cached_property
+    @once_property
     def _running(self) -> Running:
         bank = _bank_of_nothing(self._loaded)
         return Running(started(self._loaded, bank, _RECIPE), _RECIPE)

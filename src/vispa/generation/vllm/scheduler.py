@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from functools import partial
 from typing import Any
 
-from vispa.errors import EngineError, VispaError, first_line
+from vispa.errors import VispaError
 from vispa.generation.calls import answer_calls
-from vispa.generation.scheduling import WAITING, Load, Schedules
+from vispa.generation.scheduling import WAITING, Load, Schedules, engine_error
 from vispa.generation.tickets import Ticket
 from vispa.generation.vllm.engine import VllmEngine
-
-_logger = logging.getLogger(__name__)
 
 
 class VllmScheduler(Schedules):
@@ -72,7 +69,9 @@ class VllmScheduler(Schedules):
             try:
                 self._begin(ticket)
             except Exception as error:
-                ticket.fail(error if isinstance(error, VispaError) else _fault(error))
+                if not isinstance(error, VispaError):
+                    self._count_fault(error)
+                ticket.fail(error if isinstance(error, VispaError) else engine_error(error))
         for ticket in [ticket for ticket in self._rows if ticket.done()]:
             self._leave(ticket)
         for call in calls:
@@ -112,17 +111,12 @@ class VllmScheduler(Schedules):
 
     def _restart(self, error: Exception) -> None:
         """After a fault in a step, what was at work fails."""
-        self._faults += 1
-        _logger.error("vLLM failed: %s: %s.", type(error).__name__, first_line(error))
+        self._count_fault(error)
         for ticket in list(self._rows):
-            ticket.fail(_fault(error))
+            ticket.fail(engine_error(error))
             self._leave(ticket)
 
     def _end(self) -> None:
         super()._end()
         for ticket in list(self._rows):
             self._leave(ticket)
-
-
-def _fault(error: Exception) -> EngineError:
-    return EngineError(f"The engine failed ({type(error).__name__}: {first_line(error)}). Ask again.")

@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from vispa.errors import InputError, ModelError, first_line
+from vispa.errors import InputError, ModelError
+from vispa.files.visible import first_line
 from vispa.generation.vllm.asked import ARGUMENT, recipe_text
 from vispa.generation.vllm.settings import Settings
 from vispa.models.loading import LoadedModel

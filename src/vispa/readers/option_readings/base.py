@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from vispa.once import once_property
 from vispa.readers.base import Distribution, Failure
 from vispa.request import LETTERS, OptionReadingName
 
@@ -104,7 +104,7 @@ class OptionQuestion:
         """The text without the list of options."""
         return self.text[: self._found.start()] + self.text[self._found.end() :]
 
-    @cached_property
+    @once_property
     def _list(self) -> re.Match[str] | None:
         # The last one: what is asked about may hold a list of the same options.
         found = re.finditer(list_pattern(self.options) + r"(?=\s|$)", self.text)
