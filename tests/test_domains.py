@@ -124,6 +124,23 @@ def test_items_hold_what_is_left(tmp_path):
     assert assembled(made, ["s1", "q1"]).files("kites") == {name: [] for name in suite.files("kites")}
 
 
+@pytest.mark.parametrize(
+    ("said", "labels"),
+    [
+        (["Support", "Oppose", "Either", "Oppose"], {"s1-1": "A", "s1-2": "B", "s1-3": "C"}),
+        (["Support", None, "Either", "Oppose", "Support"], {"s1-1": "A", "s1-3": "C", "s1-4": "B"}),
+        ([None, None, "Either", "Oppose"], {"s1-3": "C", "s1-4": "B"}),
+    ],
+)
+def test_a_situation_has_the_first_three_targets_that_are_confirmed(said, labels):
+    targets = tuple(
+        Label("T", "s1", f"target {number}", one or "Support", one or "Oppose", one or "Either")
+        for number, one in enumerate(said)
+    )
+    suite = assembled(Written({"s1": "A kite"}, {}, {}, targets))
+    assert {row["id"]: row["label"] for row in suite.steerable} == labels
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_the_package_ships_what_the_readings_come_to(written, domain):
     for name, rows in assembled(written[domain], left_out(domain)).files(domain).items():
