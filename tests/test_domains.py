@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from benchmarks.domain_agreement import COLUMNS, agreement
 from training import domain_suites as suites
 from training.domain_suites import DOMAINS, Label, Written, assembled, left_out, load_written
 from training.near_copies import WORDS, common_words, own_sentences, own_situations, suite_texts
+from training.shared_sentences import LEAST_OF_OPTION, shared, suite_sentences
 from vispa.cli.main import app
 from vispa.errors import InputError
 from vispa.evaluation.runs.run import read_run
@@ -124,6 +127,23 @@ def test_items_hold_what_is_left(tmp_path):
     assert assembled(made, ["s1", "q1"]).files("kites") == {name: [] for name in suite.files("kites")}
 
 
+@pytest.mark.parametrize(
+    ("said", "labels"),
+    [
+        (["Support", "Oppose", "Either", "Oppose"], {"s1-1": "A", "s1-2": "B", "s1-3": "C"}),
+        (["Support", None, "Either", "Oppose", "Support"], {"s1-1": "A", "s1-3": "C", "s1-4": "B"}),
+        ([None, None, "Either", "Oppose"], {"s1-3": "C", "s1-4": "B"}),
+    ],
+)
+def test_a_situation_has_the_first_three_targets_that_are_confirmed(said, labels):
+    targets = tuple(
+        Label("T", "s1", f"target {number}", one or "Support", one or "Oppose", one or "Either")
+        for number, one in enumerate(said)
+    )
+    suite = assembled(Written({"s1": "A kite"}, {}, {}, targets))
+    assert {row["id"]: row["label"] for row in suite.steerable} == labels
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_the_package_ships_what_the_readings_come_to(written, domain):
     for name, rows in assembled(written[domain], left_out(domain)).files(domain).items():
@@ -131,12 +151,18 @@ def test_the_package_ships_what_the_readings_come_to(written, domain):
     assert left_out(domain) <= {*written[domain].situations, *written[domain].questions}
 
 
+def entries(domain: str, end: str) -> list[dict[str, Any]]:
+    return json.loads((suites.SHIPPED / f"{domain}{end}.json").read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_suites_are_as_large_and_varied_as_they_say(domain):
     overton, steerable, survey, values = (load_task(f"domains/{domain}{end}").items for end in domains.TASKS.values())
-    assert len(overton) >= 79 and len(survey) >= 39 and len(steerable) > 220 and len(values) > 220
+    assert (len(overton), len(survey), len(steerable)) == (80, 40, 240) and len(values) > 220
     assert all(2 <= len(item.vrd) <= 6 for item in overton)
-    rows = json.loads((suites.SHIPPED / f"{domain}.json").read_text(encoding="utf-8"))
+    rows = entries(domain, "")
+    targets = Counter(row["id"].rpartition("-")[0] for row in entries(domain, "-steerable"))
+    assert targets == {row["id"]: suites.TARGETS for row in rows}
     both = sum({"+", "-"} <= set(row["sides"]) for row in rows)
     assert both >= 0.75 * len(rows)
     # No answer is so common that always giving it does well.
@@ -198,6 +224,15 @@ def test_no_text_nearly_repeats_one_that_something_learned_from():
     known = sorted(own_situations() | own_sentences())
     near = [(list(texts)[place], known[other]) for place, other, _ in common_words(list(texts.values()), known)]
     assert not near
+
+
+def test_no_sentence_stands_in_a_text_that_something_learned_from():
+    known = own_situations() | own_sentences()
+    texts, options = suite_sentences(DOMAINS)
+    assert len(texts) > 2500 and len(options) == 4 * sum(len(load_written(domain).questions) for domain in DOMAINS)
+    gone = {f"{domain} {item}" for domain in DOMAINS for item in left_out(domain)}
+    found = [*shared(texts, known), *shared(options, known, LEAST_OF_OPTION)]
+    assert not [(name, words) for name, words in found if " ".join(name.split()[:2]) not in gone]
 
 
 def test_common_words_are_found():

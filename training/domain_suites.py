@@ -34,6 +34,8 @@ STANCES = ("Support", "Oppose", "Either")
 LETTERS = "ABCD"
 #: A situation needs so many confirmed names, a question so many confirmed values, not all of one choice.
 LEAST_NAMES, LEAST_CHOICES = 2, 4
+#: A situation has so many targets: the first that are confirmed. What else was written is spare.
+TARGETS = 3
 #: What the writer says of a name that was drawn from another situation.
 DRAWN = "0"
 
@@ -97,13 +99,19 @@ class Written:
         return [one for one in self.labels if one.kind == kind and item in (None, one.item)]
 
 
+def written_lines(domain: str, folder: Path = HERE) -> Iterator[tuple[str, str, list[str]]]:
+    """Kind, identifier and fields of each line that a domain's writer wrote."""
+    for line in (folder / f"{domain}.tsv").read_text(encoding="utf-8").splitlines():
+        kind, item, *fields = line.split("\t")
+        yield kind, item, fields
+
+
 def load_written(domain: str, folder: Path = HERE) -> Written:
     """What was written and read for a domain."""
     situations, questions = {}, {}
     names: dict[str, dict[str, str]] = {}
     said: dict[tuple[str, str, str], str] = {}
-    for line in (folder / f"{domain}.tsv").read_text(encoding="utf-8").splitlines():
-        kind, item, *fields = line.split("\t")
+    for kind, item, fields in written_lines(domain, folder):
         if kind == "S":
             (situations[item],) = fields
         elif kind == "Q":
@@ -192,12 +200,10 @@ def _overton(written: Written, item: str) -> dict[str, Any] | None:
 
 
 def _steerable(written: Written, item: str) -> Iterator[dict[str, Any]]:
-    for number, one in enumerate(written.of("T", item), 1):
-        if one.is_kept:
-            letter = LETTERS[STANCES.index(one.written)]
-            yield {
-                "id": f"{item}-{number}", "situation": written.situations[item], "vrd": one.entry, "label": letter
-            }  # fmt: skip
+    kept = [(number, one) for number, one in enumerate(written.of("T", item), 1) if one.is_kept]
+    for number, one in kept[:TARGETS]:
+        letter = LETTERS[STANCES.index(one.written)]
+        yield {"id": f"{item}-{number}", "situation": written.situations[item], "vrd": one.entry, "label": letter}
 
 
 def dropped(written: Written, suite: Suite) -> str:

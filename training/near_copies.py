@@ -3,12 +3,14 @@
 Situations, questions and explanations are compared with what the embedded model and the selectors learned from, with
 what they are measured on, and, with `--data`, with every text of VITAL and Modular Pluralism in a folder: by the share
 of common words; situations and questions with each other and with situations and questions by their embeddings too.
-What is printed goes into `domains/left_out.csv` by hand, after a look.
+Then come single sentences, options and targets that stand in one of those texts word for word
+(`training.shared_sentences`). What is printed is reworded, or goes into `domains/left_out.csv`, by hand, after a look.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +20,9 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from training.domain_suites import DOMAINS, load_written
 from training.readings import READ_ONCE, SPLITS
+from training.shared_sentences import LEAST_OF_OPTION, shared, suite_sentences
 from training.sources import load_sources
+from training.told_values import BETWEEN, TOLD_VALUES
 from vispa.models.encoder import load_encoder
 from vispa.selection.labelled import load_situations
 
@@ -34,11 +38,17 @@ def own_situations() -> set[str]:
 
 
 def own_sentences() -> set[str]:
-    """Everything else that the embedded model learned from."""
+    """Everything else that the embedded model and the encoder that reads values learned from."""
     sources = load_sources()
     voices = (one for voice in sources.voices.values() for one in (voice.comment_sentences(), voice.anti_comments))
     personas = (*sources.persona_sentences.values(), *sources.anti_persona_sentences.values())
-    return {text for texts in (*voices, *personas) for text in texts}
+    return {text for texts in (*voices, *personas, told_texts()) for text in texts}
+
+
+def told_texts(path: Path = TOLD_VALUES) -> set[str]:
+    """Values as `name: definition` that the encoder learned to read."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return {text for row in csv.DictReader(file) for text in row["values"].split(BETWEEN)}
 
 
 def published(folder: Path, *fields: str) -> set[str]:
@@ -96,11 +106,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of VITAL and Modular Pluralism")
     parser.add_argument("--domains", default=",".join(DOMAINS))
     arguments = parser.parse_args()
-    ours, explanations = suite_texts(arguments.domains.split(","))
+    domains = arguments.domains.split(",")
+    ours, explanations = suite_texts(domains)
     situations, others = own_situations(), own_sentences()
     if arguments.data:
         situations |= published(arguments.data, "situation", "question")
-        others |= published(arguments.data, "explanation")
+        others |= published(arguments.data, "explanation", "options", "vrd")
     print(f"{len(ours)} situations and questions beside {len(situations)}", end=", ")
     print(f"{len(explanations)} explanations beside {len(others)} more", flush=True)
     known, everything = sorted(situations), sorted(situations | others)
@@ -116,6 +127,9 @@ def main() -> None:
             )
     for place, other, share in alike(texts, known):
         print(f"{list(ours)[place]}: cosine {share:.2f}: {texts[place]} | {known[other]}")
+    sentences, options = suite_sentences(domains)
+    for name, words in (*shared(sentences, everything), *shared(options, everything, LEAST_OF_OPTION)):
+        print(f"{name}: word for word: {words}")
 
 
 if __name__ == "__main__":

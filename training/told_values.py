@@ -15,13 +15,14 @@ from training.readings import key
 from vispa.taxonomy import Taxonomy, Value
 
 TOLD_VALUES = Path(__file__).parent / "told_values.csv"
-_BETWEEN = " ; "
+#: What stands between the values of a situation.
+BETWEEN = " ; "
 
 
 def told_values(texts: Sequence[str], path: Path = TOLD_VALUES) -> list[tuple[str, ...]]:
     """For each text its values as `name: definition`; none where nobody told any."""
     with path.open(encoding="utf-8", newline="") as file:
-        known = {row["situation"]: tuple(row["values"].split(_BETWEEN)) for row in csv.DictReader(file)}
+        known = {row["situation"]: tuple(row["values"].split(BETWEEN)) for row in csv.DictReader(file)}
     return [known.get(key(text), ()) for text in texts]
 
 
