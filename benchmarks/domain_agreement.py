@@ -1,4 +1,4 @@
-"""How far writer and readers of the domains' suites agree: `python -m benchmarks.domain_agreement`.
+"""How far writer and readers of the domains' suites agree: `python -m benchmarks.domain_agreement [--json FILE]`.
 
 Krippendorff's alpha of each domain. The writer said which values, rights and duties are at stake and on which side, but
 not how clearly; names drawn from other situations, which the writer never saw there, count as not at stake for him.
@@ -17,12 +17,17 @@ because disagreement is what is dropped.
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.agreement import Scales, alpha, coincidences
+from benchmarks.reports import command_line, table, write_report
 from training.domain_suites import DOMAINS, DRAWN, LETTERS, STANCES, Label, Written, left_out, load_written
+from vispa.versions import versions
 
 SIDES = ("+", "-", "~")
 COLUMNS = ("stake", "at stake", "side", "answer", "letter")
@@ -70,9 +75,9 @@ def agreement(written: Written, *, writer: bool = True, kept: bool = False, with
     ]
 
 
-def main() -> None:
-    """Print the table."""
-    print(f"| domain | | {' | '.join(COLUMNS)} |\n{'| --- ' * (2 + len(COLUMNS))}|")
+def measure() -> dict[str, dict[str, dict[str, float]]]:
+    """Domain → row → column → alpha."""
+    found = {}
     for domain in DOMAINS:
         written = load_written(domain)
         rows = {
@@ -80,8 +85,26 @@ def main() -> None:
             "all, readers alone": agreement(written, writer=False),
             "kept": agreement(written, kept=True, without=left_out(domain)),
         }
-        for name, figures in rows.items():
-            print(f"| {domain} | {name} | {' | '.join(f'{figure:.2f}' for figure in figures)} |")
+        found[domain] = {name: dict(zip(COLUMNS, figures, strict=True)) for name, figures in rows.items()}
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, dict[str, float]]]:
+    """Print the table; gives its figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    asked = parser.parse_args(given)
+    found = measure()
+    rows = [
+        [domain, name, *(f"{figures[column]:.2f}" for column in COLUMNS)]
+        for domain, own in found.items()
+        for name, figures in own.items()
+    ]
+    print(table(["domain", "", *COLUMNS], rows))
+    command = command_line("benchmarks.domain_agreement", given)
+    write_report(asked.json, {"command": command, "versions": versions(), "alpha": found})
+    return found
 
 
 if __name__ == "__main__":

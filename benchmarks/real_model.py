@@ -29,6 +29,7 @@ import numpy as np
 
 from benchmarks.expression import describe, with_random_vectors
 from benchmarks.kept import Kept
+from benchmarks.reports import SHARE, reach
 from vispa.errors import NumericalError
 from vispa.evaluation.intervals import Interval, bootstrap_mean, bootstrap_statistic, paired_difference
 from vispa.files.drawing import drawing
@@ -212,12 +213,11 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
         for axis, (model, rows) in zip(axes, models.items(), strict=True):
             for place, name in enumerate(name for name in ROWS if name in rows):
                 x, y = (rows[name]["figures"][one] for one in ("fluency", "hit"))
-                reach = [[[one["estimate"] - one["low"]], [one["high"] - one["estimate"]]] for one in (x, y)]
                 axis.errorbar(
-                    x["estimate"], y["estimate"], xerr=reach[0], yerr=reach[1], marker="os^Dv*P"[place], ls="",
+                    x["estimate"], y["estimate"], xerr=reach([x]), yerr=reach([y]), marker="os^Dv*P"[place], ls="",
                     color=f"C{list(ROWS).index(name)}", capsize=2, label=ROWS[name],
                 )  # fmt: skip
-            axis.set(title=model, xlabel="fluency", ylabel="expression: value found among 31")
+            axis.set(title=model, xlabel="fluency", ylabel="expression: value found among 31", xlim=SHARE, ylim=SHARE)
             axis.grid(alpha=0.3)
         handles, labels = max((axis.get_legend_handles_labels() for axis in axes), key=lambda one: len(one[1]))
         figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(models), fontsize=7, frameon=False)

@@ -186,8 +186,13 @@ def test_workers_over_ray_write_what_one_process_does(capsys: pytest.CaptureFixt
     assert "33 items, each once, the same bytes" in capsys.readouterr().out
 
 
-def test_an_update_gives_the_bytes_of_a_full_fit(capsys: pytest.CaptureFixture[str]) -> None:
-    ratio = update_speed.main(["--pairs", "2", "--rounds", "1"])
+def test_an_update_gives_the_bytes_of_a_full_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "figures.json"
+    ratio = update_speed.main(["--pairs", "2", "--rounds", "1", "--json", str(file)])
+    report = json.loads(file.read_text(encoding="utf-8"))
+    assert report["command"] == "python -m benchmarks.update_speed --pairs 2 --rounds 1"
+    assert report["same_bytes"] is True and report["update_to_full_fit"]["median"] == ratio.median
+    assert set(report["seconds"]) == {"update", "full fit"} and report["versions"]["torch"]
     assert ratio.median > 0
     assert "the same bytes: True" in capsys.readouterr().out
 

@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import domains
+from benchmarks import domain_agreement
 from benchmarks.agreement import alpha, coincidences
 from benchmarks.domain_agreement import COLUMNS, agreement
+from benchmarks.domains import __main__ as command
+from benchmarks.domains import figures as domains
+from benchmarks.domains.section import draw, section
 from training import domain_suites as suites
 from training.domain_suites import DOMAINS, Label, Written, assembled, left_out, load_written
 from training.near_copies import WORDS, common_words, own_sentences, own_situations, suite_texts
@@ -302,36 +305,76 @@ def test_selection_counts_own_names_before_others():
     found = domains.selection_figures(
         situations, lambda pairs: np.array([liked.get(pair, 0.0) for pair in pairs], dtype=np.float32)
     )
-    assert found["AUC"].estimate == pytest.approx((0.5 + 1) / 2)
-    assert found["precision"].estimate == pytest.approx((0.5 + 1) / 2)
-    assert found["precision by chance"].estimate == pytest.approx((2 / 3 + 1 / 3) / 2)
+    assert found["AUC"]["estimate"] == pytest.approx((0.5 + 1) / 2)
+    assert found["precision"]["estimate"] == pytest.approx((0.5 + 1) / 2)
+    assert found["precision by chance"]["estimate"] == pytest.approx((2 / 3 + 1 / 3) / 2)
 
 
 def test_chance_knows_the_commonest_answer_and_equal_shares():
     task = load_task("domains/law-steerable")
     labels = [item.label for item in task.items]
     best = max(labels.count(place) for place in range(3)) / len(labels)
-    assert domains.chance_figures(task, None)["accuracy"].estimate == pytest.approx(best)
+    assert domains.chance_figures(task, None)["accuracy"]["estimate"] == pytest.approx(best)
     distance = domains.chance_figures(load_task("domains/law-survey"), 5)["jensen_shannon"]
-    assert distance.n == 5 and 0 < distance.estimate < 1
+    assert distance["n"] == 5 and 0 < distance["estimate"] < 1
     assert domains.chance_figures(load_task("domains/law"), 5) == {}
 
 
 def test_the_command_prints_tables_and_writes_figures(tmp_path, capsys):
     file = tmp_path / "figures.json"
-    asked = ["--domains", "law,care", "--tasks", "steerable", "--methods", "echo", "--limit", "4", "--json", str(file)]
-    domains.main([*asked, "--output", str(tmp_path / "runs")])
+    asked = ["--domains", "law,care", "--tasks", "steerable", "--methods", "echo", "--limit", "4", "--situations", "4"]
+    command.main([*asked, "--json", str(file), "--output", str(tmp_path / "runs")])
     printed = capsys.readouterr().out
-    assert "| law, 4 | encoder that reads values |" in printed and "| domains/care-steerable, 4 | echo |" in printed
+    assert "| law, 4 | that reads values |" in printed and "| care | echo |" in printed
     report = json.loads(file.read_text())
-    assert report["steerable"]["law"]["chance"]["accuracy"]["n"] == 4
-    assert set(report["selection"]["care"]) == {"encoder that reads values", "bundled encoder"}
+    assert report["command"] == " ".join(["python -m benchmarks.domains", *asked])
+    assert report["tasks"]["steerable"]["law"]["chance"]["accuracy"]["n"] == 4
+    assert set(report["selection"]["care"]) == {"that reads values", "bundled"}
+    assert section(report) in printed
 
 
-@pytest.mark.parametrize("asked", [["--domains", "law,sea"], ["--tasks", "overton,dance"], ["--limit", "0"]])
+def test_the_command_measures_every_task(tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    asked = ["--domains", "work", "--methods", "vispa", "--limit", "2", "--situations", "2", "--tokens", "4"]
+    tasks = command.main([*asked, "--json", str(file)])["tasks"]
+    assert {part: set(own["work"]) for part, own in tasks.items()} == {
+        "overton": {"vispa"},
+        **{part: {"chance", "vispa"} for part in ("steerable", "survey", "values")},
+    }
+    for own in tasks.values():
+        for figures in own["work"].values():
+            assert all(one["low"] <= one["estimate"] <= one["high"] and one["n"] == 2 for one in figures.values())
+    head, *rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| domain |", "| work |"))]
+    assert [row.split(" | ")[1] for row in rows] == ["chance", "vispa"]
+    assert "–" not in rows[-1] and head.count("|") == rows[-1].count("|") == 9
+    draw(json.loads(file.read_text()), tmp_path / "domains.svg")
+    assert "values: accuracy" in (tmp_path / "domains.svg").read_text(encoding="utf-8")
+
+
+def test_selection_alone_needs_no_model(tmp_path):
+    report = command.main(["--model", "none", "--domains", "law", "--situations", "3"])
+    assert "tasks" not in report and report["selection"]["law"]["bundled"]["AUC"]["n"] == 3
+    draw(report, tmp_path / "domains.svg")
+    assert "AUC" in (tmp_path / "domains.svg").read_text(encoding="utf-8")
+
+
+def test_the_agreement_command_writes_what_it_prints(tmp_path, capsys, written):
+    file = tmp_path / "alpha.json"
+    found = domain_agreement.main(["--json", str(file)])
+    report = json.loads(file.read_text())
+    assert report["alpha"] == found and report["command"] == "python -m benchmarks.domain_agreement"
+    assert set(found) == set(DOMAINS) and all(len(rows) == 3 for rows in found.values())
+    assert list(found["law"]["all"].values()) == agreement(written["law"])
+    shown = " | ".join(f"{found['care']['kept'][column]:.2f}" for column in COLUMNS)
+    assert f"| care | kept | {shown} |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "asked", [["--domains", "law,sea"], ["--tasks", "overton,dance"], ["--limit", "0"], ["--situations", "0"]]
+)
 def test_the_command_refuses_what_it_does_not_know(asked):
     with pytest.raises(SystemExit) as stopped:
-        domains.main(asked)
+        command.main(asked)
     assert stopped.value.code == 2
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from encoders import BagOfWords
 
 from benchmarks.drift import answers, directions, selection
 from benchmarks.drift.__main__ import main
@@ -162,6 +164,45 @@ def test_comments_are_judged_for_changed_values_and_others(monkeypatch: pytest.M
     assert split["others before"] == added["others before"]
     assert all(0 <= one["hit"]["estimate"] <= 1 for one in split.values())
     assert "| universalism split | " in section({"expression": report})
+
+
+class WideBagOfWords(BagOfWords):
+    """With as many numbers as the bundled encoder's vectors have."""
+
+    def encode(self, texts, progress=None):
+        return np.pad(super().encode(texts), ((0, 0), (0, 128)))
+
+
+def test_the_command_measures_selection_and_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = pair_sentences(Taxonomy.built_in())
+    own = {one.slug: tuple(pair.positive for pair in new_pairs(one.slug)) for one in (*HALVES, *ADDED)}
+    known = KnownTexts(*({slug: texts[:2] for slug, texts in {**side, **own}.items()} for side in vars(few).values()))
+    judge = ValueJudge(BagOfWords(), known)
+    monkeypatch.setattr(answers._Judges, "of", lambda _self, _change: answers._Judged(judge))
+    monkeypatch.setattr(selection, "_RESAMPLES", 50)
+    # Encoding all pairs takes long; what the encoder's scores are is tested above.
+    monkeypatch.setattr(selection, "load_adapted", lambda: replace(load_adapted(), encoder=WideBagOfWords()))
+    path = tmp_path / "drift.json"
+    few_texts = ["--draws", "1", "--texts", "40", "--situations", "1", "--others", "1"]
+    report = main(["--parts", "selection,expression", *few_texts, "--json", str(path)])
+    assert json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(report))
+    found = report["selection"]
+    assert found["situations"] == 40 and found["draws"] == 1 and found["built_in_pairs_matter"] is False
+    assert set(found["reworded"]) == set(REWORDED) and set(found["added"]) == {one.slug for one in ADDED}
+    for own_figures in (*found["reworded"].values(), {"split": found["split"]}, found["added"]):
+        for figures in own_figures.values():
+            told = [one for one in figures.values() if one is not None]
+            assert told and all(one["low"] <= one["estimate"] <= one["high"] and one["n"] == 40 for one in told)
+    for slug, steps in found["reworded"].items():
+        assert steps["renamed, 0.1 of the pairs new"]["rank"]["estimate"] > 0.9, slug
+    comments = report["expression"]["changes"]
+    assert all(one["after"]["hit"]["n"] == 1 for one in comments.values())
+    assert f"| {REWORDED[0]}: renamed | " in section(report) and "| universalism split | " in section(report)
+
+
+def test_tables_say_what_figures_without_an_interval_are_of(readings: Readings) -> None:
+    words = section({"directions": directions.study(readings, draws=2, seed=0)})
+    assert "mean and least of all 4 or 5 that stay: no sample of values, so without interval" in words
 
 
 def test_the_command_writes_what_its_tables_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from encoders import BagOfWords
 from served import TEXT, Served, embedded_pipeline, started
 from typer.testing import CliRunner
 
-from benchmarks import languages as benchmark
+from benchmarks.languages import __main__ as command
+from benchmarks.languages import figures as benchmark
+from benchmarks.languages.section import draw, section
 from vispa import Request, Vispa
 from vispa.cli.main import app
 from vispa.errors import InputError, LanguageError, TaxonomyError, VispaError
@@ -266,13 +269,50 @@ def random_encoder(folder: Path) -> Path:
     return folder
 
 
-def test_the_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_benchmark() -> None:
     found = benchmark.recognition(6)
     assert {name for name in found if len(name) == 2} == set(OTHERS)
-    assert all(one["texts"] == 6 for one in found.values())
-    assert found["de"]["refused"] == found["de"]["right"] == 1
+    assert all(figure["n"] == 6 for one in found.values() for figure in one.values())
+    assert found["de"]["refused"]["estimate"] == found["de"]["right"]["estimate"] == 1
+    assert "right" not in found["English: own situations and pairs"]
     measured = benchmark.agreement(BagOfWords(), 6)
     assert set(OTHERS) < set(measured)
     for own in measured.values():
-        assert -1 <= own["rank correlation"].estimate <= 1
-        assert 0 <= own["overlap at 6"].low <= own["overlap at 6"].estimate <= own["overlap at 6"].high <= 1
+        assert -1 <= own["rank correlation"]["estimate"] <= 1
+        assert 0 <= own["overlap at 6"]["low"] <= own["overlap at 6"]["estimate"] <= own["overlap at 6"]["high"] <= 1
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 10), (10, 10), (3, 100), (0, 13_874)])
+def test_a_share_has_an_interval_also_where_it_holds_of_none_or_all(count: int, total: int) -> None:
+    found = benchmark.share([place < count for place in range(total)])
+    assert found["estimate"] == count / total and found["n"] == total
+    # What makes the rarer half of the ends as likely as 2.5 %, by counting.
+    for end, tail in ((found["low"], range(count, total + 1)), (found["high"], range(count + 1))):
+        if 0 < end < 1:
+            likely = sum(math.comb(total, one) * end**one * (1 - end) ** (total - one) for one in tail)
+            assert likely == pytest.approx(0.025, rel=1e-3)
+    assert found["low"] < found["high"]
+
+
+@pytest.mark.parametrize("encoder", [None, "words"])
+def test_the_benchmarks_command_writes_what_its_tables_say(
+    encoder: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "load_encoder", lambda _name: BagOfWords())
+    path = tmp_path / "languages.json"
+    more = [] if encoder is None else ["--encoder", encoder]
+    report = command.main(["--limit", "4", *more, "--json", str(path)])
+    assert json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(report))
+    assert report["command"] == " ".join(["python -m benchmarks.languages --limit 4", *more])
+    assert ("agreement" in report) == (encoder is not None) and report["versions"]["py3langid"]
+    printed = capsys.readouterr().out
+    assert section(report) in printed and "| German | 4 | 100.0 % [39.8, 100.0] |" in printed
+    draw(report, tmp_path / "languages.svg")
+    drawn = (tmp_path / "languages.svg").read_text(encoding="utf-8")
+    assert "share of texts refused" in drawn and ("overlap at 6" in drawn) == (encoder is not None)
+
+
+def test_the_benchmark_refuses_no_texts() -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command.main(["--limit", "0"])
+    assert stopped.value.code == 2

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 
 import pytest
 from encoders import BagOfWords
+from matplotlib.figure import Figure as Canvas
 
 from benchmarks import real_model
 from benchmarks.real_model import FIGURES, HELD_OUT, ROWS, commented
+from benchmarks.reports import SHARE
 from vispa.files.tables import read_table
 from vispa.study.personas import persona
 from vispa.study.taxonomy_judge import taxonomy_judge
@@ -65,6 +68,19 @@ def test_rows_are_measured_and_kept(run, monkeypatch, tmp_path):
     again, _ = run("--resume", str(kept))
     assert len(written) == 1
     assert again == report
+
+
+@pytest.mark.parametrize("ends", [(0.0, 0.0), (1.0, 1.0), (0.4, 0.6), (0.0, 1.0)])
+def test_the_figure_keeps_its_axes_to_their_scale(monkeypatch, ends):
+    low, high = ends
+    one = {"estimate": (low + high) / 2, "low": low, "high": high}
+    canvas = Canvas()
+    monkeypatch.setattr(real_model, "drawing", lambda *_: nullcontext(canvas))
+    rows = {name: {"figures": {"fluency": one, "hit": one}} for name in ("unsteered", "tuned")}
+    real_model.draw({"models": {"first": rows, "second": rows}}, None)
+    assert len(canvas.axes) == 2
+    for axis in canvas.axes:
+        assert axis.get_xlim() == axis.get_ylim() == SHARE
 
 
 def test_rows_that_are_not_wanted_are_left_out(run):

@@ -19,7 +19,6 @@ over situations or questions.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -29,7 +28,7 @@ from typing import Any
 from benchmarks.drift import directions, selection
 from benchmarks.drift.answers import Answering, changes, others_of
 from benchmarks.drift.section import section
-from vispa.files.writing import replacing
+from benchmarks.reports import command_line, write_report
 from vispa.models.loading import load_model
 from vispa.request import EMBEDDED
 from vispa.steering.bank_cache import cached_bank
@@ -69,9 +68,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for part in arguments.parts:
         print(f"{part} …", file=sys.stderr, flush=True)
         report[part] = parts[part]()
-        if arguments.json:
-            with replacing(arguments.json) as temporary:
-                temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_report(arguments.json, report)
     return report
 
 
@@ -96,8 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--json", type=Path, help="also write the figures here")
     given = sys.argv[1:] if arguments is None else list(arguments)
     parsed = parser.parse_args(given)
-    kept = [word for place, word in enumerate(given) if "--json" not in (word, *given[max(0, place - 1) : place])]
-    parsed.command = " ".join(["python -m benchmarks.drift", *kept])
+    parsed.command = command_line("benchmarks.drift", given)
     report = run(parsed)
     print(section(report))
     return report

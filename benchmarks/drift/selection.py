@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from benchmarks.drift.changes import ADDED, HALVES, RENAMED, REWORDED, SHARES, SPLIT, changed, new_pairs
+from benchmarks.reports import told
 from benchmarks.selection import TEST
 from benchmarks.selection_figures import CHOSEN, area
 from vispa.evaluation.intervals import bootstrap_mean, bootstrap_statistic
@@ -180,7 +181,7 @@ def _figures(before: FloatArray, after: Sequence[FloatArray], place: int, labels
         "rank": _rank(before[:, place], own),
         "auc": _area(own, labels),
         "overlap": _overlap(before, after, range(before.shape[1])),
-        "chosen": _told(bootstrap_mean(np.mean([_is_chosen(table, (place,)) for table in after], axis=0))),
+        "chosen": told(bootstrap_mean(np.mean([_is_chosen(table, (place,)) for table in after], axis=0))),
     }
 
 
@@ -201,7 +202,7 @@ def _is_chosen(scores: FloatArray, places: Sequence[int]) -> npt.NDArray[np.floa
 
 
 def _chosen(scores: FloatArray, places: Sequence[int]) -> dict[str, Any]:
-    return _told(bootstrap_mean(_is_chosen(scores, places)))
+    return told(bootstrap_mean(_is_chosen(scores, places)))
 
 
 def _overlap(before: FloatArray, after: Sequence[FloatArray], names: Sequence[int]) -> dict[str, Any]:
@@ -211,7 +212,7 @@ def _overlap(before: FloatArray, after: Sequence[FloatArray], names: Sequence[in
     for table in after:
         now = np.asarray(names)[_best(table)]
         each.append((own[:, :, None] == now[:, None, :]).any(2).mean(1))
-    return _told(bootstrap_mean(np.mean(each, axis=0)))
+    return told(bootstrap_mean(np.mean(each, axis=0)))
 
 
 def _rank(before: FloatArray, after: FloatArray) -> dict[str, Any]:
@@ -222,7 +223,7 @@ def _rank(before: FloatArray, after: FloatArray) -> dict[str, Any]:
         ranks = rankdata(rows, axis=0)
         return float(np.corrcoef(ranks, rowvar=False)[0, 1:].mean())
 
-    return _told(bootstrap_statistic(correlation, columns, resamples=_RESAMPLES))
+    return told(bootstrap_statistic(correlation, columns, resamples=_RESAMPLES))
 
 
 def _area(own: FloatArray, labels: FloatArray) -> dict[str, Any] | None:
@@ -232,9 +233,4 @@ def _area(own: FloatArray, labels: FloatArray) -> dict[str, Any] | None:
     figure: Callable[[FloatArray, FloatArray], float] = lambda scores, gold: float(  # noqa: E731
         area(scores, np.repeat(gold[:, None] > 0, scores.shape[1], 1), 0).mean()
     )
-    return _told(bootstrap_statistic(figure, own.T, labels, resamples=_RESAMPLES))
-
-
-def _told(interval: Any) -> dict[str, Any]:
-    found: Mapping[str, Any] = interval.model_dump()
-    return {name: found[name] for name in ("estimate", "low", "high", "n")}
+    return told(bootstrap_statistic(figure, own.T, labels, resamples=_RESAMPLES))

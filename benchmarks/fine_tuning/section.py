@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.fine_tuning.lessons import KINDS
 from benchmarks.fine_tuning.serving import SIDES
+from benchmarks.reports import SHARE, reach, shown, table
 from vispa.files.drawing import drawing
 
 #: Figures of the tables, with their headings.
@@ -32,20 +33,6 @@ def section(report: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def interval(one: Mapping[str, float] | None) -> str:
-    """`0.36 [0.31, 0.41]`."""
-    return (
-        "–"
-        if one is None
-        else f"{one.get('estimate', one.get('difference')):.2f} [{one['low']:.2f}, {one['high']:.2f}]"
-    )
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def _ways(report: Mapping[str, Any]) -> str:
     """Every way that is no matter of numbers of pairs."""
     count = len(report["values"])
@@ -53,15 +40,19 @@ def _ways(report: Mapping[str, Any]) -> str:
     for name, row in report["rows"].items():
         if " of " not in name:
             costs = {**row, "bytes": row["bytes"] / 1000 / count} if "bytes" in row else row
-            shown = [_number(costs[one]) if one in costs else "–" for one in _COSTS]
-            rows.append([row["words"], *(interval(row["figures"][one]) for one in FIGURES), *shown])
+            spent = [_number(costs[one]) if one in costs else "–" for one in _COSTS]
+            rows.append([row["words"], *(shown(row["figures"][one]) for one in FIGURES), *spent])
     chosen = ", ".join(
         f"{name.rsplit(' ', 1)[0]} rank {one['rank']}, {one['steps']} steps"
         for name, one in report["chosen"].items()
         if name.endswith(f" {max(report['sizes']['pairs'])}")
     )
-    head = f"{report['model']}, {report['situations']} situations × {count} values; chosen: {chosen}."
-    return head + "\n\n" + _table(["", *FIGURES.values(), *_COSTS.values()], rows)
+    head = (
+        f"{report['model']}, {report['situations']} situations × {count} values; chosen: {chosen}. Lessons and kB are "
+        "counted, and the same every time. Seconds are of one training of all values, or of one reading of their "
+        "pairs, as a share of that for the steps, pairs and value meant: measured once, so without interval."
+    )
+    return head + "\n\n" + table(["", *FIGURES.values(), *_COSTS.values()], rows)
 
 
 def _number(one: float) -> str:
@@ -69,21 +60,25 @@ def _number(one: float) -> str:
 
 
 def _pairs(report: Mapping[str, Any]) -> str:
-    """Hits and harmonic means by number of pairs or comments."""
+    """Every figure by number of pairs or comments."""
     rows = report["rows"]
     kinds = [kind for kind in KINDS if f"adapters {kind}" in rows]
     lines = []
     for size in map(str, report["sizes"]["pairs"]):
-        for figure, words in _COMPARED.items():
-            cells = [interval(rows[f"vectors of {size}"]["figures"][figure])]
+        for figure, words in FIGURES.items():
+            cells = [shown(rows[f"vectors of {size}"]["figures"][figure])]
             for kind in kinds:
                 own = rows.get(f"adapters {kind} of {size}", rows[f"adapters {kind}"])
                 count = report["pairs"][size][kind]
                 note = f" ({count:.3g} a value)" if count < int(size) else ""
-                cells.append(interval(own["figures"][figure]) + note)
+                cells.append(shown(own["figures"][figure]) + note)
             lines.append([size, words, *cells])
     head = ["pairs or comments", "", "vectors, pairs", *(f"adapters, {kind}" for kind in kinds)]
-    return _table(head, lines)
+    words = (
+        "By number of pairs or comments; where there are fewer comments than that, with those that there are (their "
+        "number in brackets):"
+    )
+    return f"{words}\n\n{table(head, lines)}"
 
 
 def _answers(report: Mapping[str, Any]) -> str:
@@ -92,22 +87,29 @@ def _answers(report: Mapping[str, Any]) -> str:
     for kind, answer in report["answers"].items():
         last = answer["by_pairs"]
         lines.append([
-            kind, f"{interval(answer['equal_fluency'])}: {answer['words']}",
+            kind, f"{shown(answer['equal_fluency'])}: {answer['words']}",
             *(last[figure]["words"] for figure in _COMPARED),
         ])  # fmt: skip
     head = ["adapters trained on", "hits of vectors less adapters' at their fluency"]
-    return _table([*head, *(f"from how many on, by {words}" for words in _COMPARED.values())], lines)
+    words = (
+        "Vectors' hits less those of adapters, and from how many pairs on which is ahead, as far as the differences' "
+        "intervals over the same situations tell:"
+    )
+    found = table([*head, *(f"from how many on, by {one}" for one in _COMPARED.values())], lines)
+    return f"{words}\n\n{found}"
 
 
 def _serving(found: Mapping[str, Any]) -> str:
     rows = [[words, _spread(found["rows_a_second"][side])] for side, words in SIDES.items()]
     ratio, own = _spread(found["vectors_to_peft"]), _spread(found["vectors_to_adapters"])
     head = (
-        f"{found['values']} rows of {found['tokens']} tokens, each with its own value, adapters of rank {found['rank']}"
+        f"{found['values']} rows of {found['tokens']} tokens, each with its own value, adapters of rank "
+        f"{found['rank']}; median of {found['rounds']} timed rounds, the sides in turn, behind it the lowest and the "
+        "highest round, which is no interval of confidence"
     )
     tail = f"Vectors are {ratio} times as quick as peft's adapters, and {own} times as quick as adapters in this engine"
     same = f"{found['same_texts_peft']} of {found['values']} texts are the same in peft and here."
-    return f"{head}:\n\n" + _table(["", "rows a processor second"], rows) + f"\n\n{tail}; {same}"
+    return f"{head}:\n\n" + table(["", "rows a processor second"], rows) + f"\n\n{tail}; {same}"
 
 
 def _spread(one: Mapping[str, float]) -> str:
@@ -125,22 +127,20 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
         others = [name for name in rows if " of " not in name and name != "unsteered" and not _is_strength(name)]
         for place, name in enumerate(others):
             x, y = (rows[name]["figures"][one] for one in ("fluency", "hit"))
-            reach = [[[one["estimate"] - one["low"]], [one["high"] - one["estimate"]]] for one in (x, y)]
             ways.errorbar(
-                x["estimate"], y["estimate"], xerr=reach[0], yerr=reach[1], marker="s^Dv*Px"[place % 7], ls="",
+                x["estimate"], y["estimate"], xerr=reach([x]), yerr=reach([y]), marker="s^Dv*Px"[place % 7], ls="",
                 color=f"C{place + 1}", capsize=2, label=name,
             )  # fmt: skip
-        ways.set(xlabel="fluency", ylabel="expression: value found among 31")
+        ways.set(xlabel="fluency", ylabel="expression: value found among 31", xlim=SHARE, ylim=SHARE)
         for place, name in enumerate(
             ["vectors", *(f"adapters {kind}" for kind in KINDS if f"adapters {kind}" in rows)]
         ):
             own = [rows.get(f"{name} of {size}", rows[name])["figures"]["hit"] for size in sizes]
-            reach = [[one["estimate"] - one["low"] for one in own], [one["high"] - one["estimate"] for one in own]]
             pairs.errorbar(
-                sizes, [one["estimate"] for one in own], yerr=reach, marker="o", capsize=2, label=name, markersize=3,
-                color=f"C{place}",
+                sizes, [one["estimate"] for one in own], yerr=reach(own), marker="o", capsize=2, label=name,
+                markersize=3, color=f"C{place}",
             )  # fmt: skip
-        pairs.set(xlabel="pairs or comments a value", ylabel="expression", xscale="log")
+        pairs.set(xlabel="pairs or comments a value", ylabel="expression", xscale="log", ylim=SHARE)
         pairs.set_xticks(sizes, [str(size) for size in sizes])
         for axis in (ways, pairs):
             axis.grid(alpha=0.3)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
 #: How much likelier another language must be than English, in nats of the detector's naive Bayes score, that a text
-#: is refused, and that a warning is due. Of 13,874 English texts none comes to the first: `benchmarks/languages.py`.
+#: is refused, and that a warning is due. Of 13,874 English texts none comes to the first: `benchmarks/languages`.
 SURE, DOUBTFUL = 30.0, 12.0
 #: Fewest words by which the language of a text in Latin letters is judged: names and set phrases are international.
 LEAST_WORDS = 4

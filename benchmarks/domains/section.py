@@ -1,0 +1,112 @@
+"""The tables and the figure of a report on the domains beyond health, as Markdown and a drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.reports import SHARE, reach, shown, table
+from vispa.files.drawing import drawing
+
+Report = Mapping[str, Any]
+
+#: Part of a suite and its figure → how its column is called.
+COLUMNS = {
+    ("overton", "cosine_beyond_text"): "coverage beyond the text",
+    ("overton", "cosine_above_chance"): "coverage above chance",
+    ("overton", "cosine_same_length"): "coverage, same length",
+    ("steerable", "accuracy"): "steerable: accuracy",
+    ("survey", "jensen_shannon"): "survey: distance",
+    ("values", "accuracy"): "values: accuracy",
+}
+#: Columns that are drawn.
+_DRAWN = (("steerable", "accuracy"), ("values", "accuracy"))
+_SELECTED = ("AUC", "precision", "precision by chance")
+
+
+def section(report: Report) -> str:
+    """The tables of all parts that a report has."""
+    parts = [_selection(report["selection"])]
+    if "tasks" in report:
+        parts.append(_answers(report["tasks"]))
+    return "\n\n".join(parts)
+
+
+def _selection(found: Report) -> str:
+    rows = [
+        [f"{domain}, {own['AUC']['n']}", name, *(shown(own[figure], 3) for figure in _SELECTED)]
+        for domain, encoders in found.items()
+        for name, own in encoders.items()
+    ]
+    words = (
+        "**Selection**: names of values, rights and duties in the writer's words beside drawn names that both readers "
+        "find not at stake, each scored by the cosine of its and the situation's embedding. *AUC*: how often an own "
+        "name scores higher than a drawn one. *Precision*: share of own names among the highest, as many as there are, "
+        "and what chance gives. Intervals by bootstrap over situations."
+    )
+    return f"{words}\n\n{table(['domain, situations', 'encoder', *_SELECTED], rows)}"
+
+
+def _answers(tasks: Report) -> str:
+    columns = {key: words for key, words in COLUMNS.items() if key[0] in tasks}
+    rows = []
+    for domain in next(iter(tasks.values())):
+        methods = dict.fromkeys(method for own in tasks.values() for method in own[domain])
+        for method in sorted(methods, key=lambda one: one != "chance"):
+            figures = [tasks[part][domain].get(method, {}).get(figure) for part, figure in columns]
+            rows.append([domain, method, *map(shown, figures)])
+    words = (
+        f"**Answers** of the model under each method, to {_items(tasks)}. *Coverage*: cosine of the answer to the "
+        "explanations of what is at stake, beyond what the situation's own text has of it; above that to explanations "
+        "of other situations; and of answers cut to the same length. *Accuracy*: share of the answers of a target, or "
+        "of someone who puts a value first, that are the gold ones. *Distance*: Jensen–Shannon, 0 to 0.83, to a "
+        "mixture of values, not of people; less is better. *Chance* always gives the commonest answer, or equal "
+        "shares. Intervals by bootstrap over items, which are not independent where they are of one situation."
+    )
+    return f"{words}\n\n{table(['domain', 'method', *columns.values()], rows)}"
+
+
+def _items(tasks: Report) -> str:
+    """How many items each task has in the domains, `24 items of each task`."""
+    counts = {
+        figures["n"]
+        for own in tasks.values() for methods in own.values() for one in methods.values() for figures in one.values()
+    }  # fmt: skip
+    return f"{' or '.join(map(str, sorted(counts)))} items of each task"
+
+
+def draw(report: Report, path: Path) -> None:
+    """How well names are found, by domain, and accuracies of methods where there are some."""
+    tasks = report.get("tasks", {})
+    drawn = [key for key in _DRAWN if key[0] in tasks]
+    with drawing(path, 0.6 + 3.4 * (1 + len(drawn)), 3.2) as figure:
+        axes = figure.subplots(1, 1 + len(drawn), squeeze=False)[0]
+        selection = {
+            domain: {name: one["AUC"] for name, one in own.items()} for domain, own in report["selection"].items()
+        }
+        _points(axes[0], selection)
+        axes[0].axhline(0.5, color="0.6", lw=0.8, ls="--")
+        axes[0].set(ylabel="AUC: own names before drawn ones", ylim=SHARE)
+        for axis, (part, name) in zip(axes[1:], drawn, strict=True):
+            _points(
+                axis,
+                {domain: {method: one[name] for method, one in own.items()} for domain, own in tasks[part].items()},
+            )
+            axis.set(ylabel=COLUMNS[part, name], ylim=SHARE)
+        for axis in axes:
+            axis.legend(fontsize=6)
+
+
+def _points(axis: Any, found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """A group of points for each domain, in each a point for each encoder or method."""
+    names = list(dict.fromkeys(name for own in found.values() for name in own))
+    for place, name in enumerate(names):
+        x = [group + 0.15 * (place - (len(names) - 1) / 2) for group, own in enumerate(found.values()) if name in own]
+        ones = [own[name] for own in found.values() if name in own]
+        axis.errorbar(
+            x, [one["estimate"] for one in ones], yerr=reach(ones), marker="os^Dv*Px"[place % 8], ls="", ms=4, lw=1,
+            capsize=2, label=name,
+        )  # fmt: skip
+    axis.set_xticks(range(len(found)), list(found))
+    axis.grid(alpha=0.3)
