@@ -7,7 +7,8 @@ are not), this gives exact answers to compare with:
 - Overton: an act's gold values are those that support or oppose it. One is covered if the response
   holds a sentence of that value's voice; strictly covered if the sentence also argues the value's
   stance to the act. Precision is the share of the response's sentences that speak in the voice of
-  a gold value. The lead sentence of the extractive aggregator is taken out.
+  a gold value. The lead sentence of the extractive aggregator is taken out. One row has the six values that a reader (a
+  language model, which saw the acts and the values' definitions alone) chose: what selection can be hoped to reach.
 - Steerable: three targets an act, one of each stance, so that chance is one third.
 - Distributional: populations with drawn weights over the values vote by the values' stances. All
   figures are of the second half of the acts; mixtures are fitted on the first half.
@@ -43,6 +44,7 @@ from benchmarks.stance_shift import (
 from training.judge import Judge
 from training.sources import Scene, Sources, load_sources
 from vispa.evaluation.intervals import Interval, bootstrap_mean
+from vispa.files.tables import read_table
 from vispa.generation.rows import Row, Sampling
 from vispa.models.encoding import chat_prompt
 from vispa.modes.case import Case
@@ -57,6 +59,8 @@ from vispa.records import Claim, Comment, OvertonResponse, Selection
 from vispa.request import DEFAULT_K, STANCE_OPTIONS, Request
 
 Figures = dict[str, dict[str, Interval]]
+#: The six values that a reader found most at stake in each held-out act, without seeing what the grammar says.
+READ = Path(__file__).parent / "data" / "read_acts.csv"
 
 #: Acts used by default: four of each kind.
 ACTS = 128
@@ -225,6 +229,14 @@ class Outputs:
         """The unsteered model's one text for each act, asked for many values."""
         return [row[0] for row in self.write(lambda text: [filled(self.vispa.prompts.diverse, text=text)])]
 
+    @cached_property
+    def read_values(self) -> list[list[int]] | None:
+        """For each act the numbers of the values that a reader chose; None where any act was not read."""
+        places = {value: number for number, value in enumerate(self.values)}
+        rows = {row.fields["act"]: row.fields["values"].split() for row in read_table(READ, ("act", "values")).rows}
+        known = [rows.get(text) for text in self.texts]
+        return None if None in known else [[places[value] for value in row or ()] for row in known]
+
     def write(self, messages: Callable[[str], Sequence[str]], temperature: float = 0.0) -> list[list[str]]:
         """For each act the unsteered model's texts to its messages; the i-th message is sampled with seed i."""
         asked = [messages(text) for text in self.texts]
@@ -265,6 +277,12 @@ def overton_sentences(outputs: Outputs) -> dict[str, list[list[str]]]:
     selected = dict(zip(outputs.texts, outputs.selected, strict=True))
     plain, diverse = prompts.comment, prompts.diverse
 
+    def of_values(chosen: Sequence[Sequence[int]]) -> list[list[str]]:
+        return outputs.aggregated([[row[v] for v in own] for row, own in zip(outputs.comments, chosen, strict=True)])
+
+    read = outputs.read_values
+    by_reader = {} if read is None else {f"VISPA, a reader's {DEFAULT_K} values": of_values(read)}
+
     def voiced(text: str) -> list[str]:
         return [filled(prompts.voiced, text=text, value=labels[values[v]]) for v in selected[text]]
 
@@ -278,9 +296,8 @@ def overton_sentences(outputs: Outputs) -> dict[str, list[list[str]]]:
             outputs.write(lambda t: [diverse.format(text=t)] * DEFAULT_K, temperature=1.0)
         ),
         f"prompting for each of VISPA's {DEFAULT_K} values": outputs.pooled(outputs.write(voiced)),
-        f"VISPA, {DEFAULT_K} selected values": outputs.aggregated(
-            [[row[v] for v in chosen] for row, chosen in zip(outputs.comments, outputs.selected, strict=True)]
-        ),
+        f"VISPA, {DEFAULT_K} selected values": of_values(outputs.selected),
+        **by_reader,
         "VISPA, gold values given (upper bound)": outputs.aggregated(
             [
                 [comment for comment in row if comment.value in gold_values(scene)]
