@@ -103,8 +103,8 @@ def agreement(encoder: Encoder, limit: int | None = None) -> dict[str, Told]:
     scores = {name: selector.scores(texts) for name, texts in situations.items()}
     english = scores.pop("en")
     found = {name: _agree(own, english) for name, own in scores.items()}
-    found["chance (en, another situation)"] = _agree(np.roll(english, 1, axis=0), english)
-    found["en, bundled encoder"] = _agree(EmbeddingSelector(taxonomy).scores(situations["en"]), english)
+    found["chance: English, another situation"] = _agree(np.roll(english, 1, axis=0), english)
+    found["English, the bundled encoder"] = _agree(EmbeddingSelector(taxonomy).scores(situations["en"]), english)
     return found
 
 
