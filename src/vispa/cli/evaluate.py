@@ -110,7 +110,7 @@ def evaluate(
             summary = run(loaded, names, bench, output, progress=progress, **how)
         else:
             summary = _over_ray(spreading, make, names, loaded, output, {"progress": progress, **how})
-            model = setup.loaded_model() if score else None
+            model = setup.loaded_model(progress) if score else None
     scores = _score(summary.run, judge, shuffles, model, known) if score else None
     _print_summary(summary, scores, as_json=as_json)
     _check_complete(summary)

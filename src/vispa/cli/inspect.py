@@ -75,7 +75,8 @@ def inspect(
 
     if figures != "none":
         require_matplotlib()
-    loaded = load_model(model, **loading.placement)
+    with progress_bars() as progress:
+        loaded = load_model(model, **loading.placement, progress=progress)
     sampling = Sampling(max_new_tokens)
     found = _study(loaded, known, messages, named, estimator=estimator, parts=parts, sampling=sampling)
     written = write_tables(found, output)

@@ -45,7 +45,8 @@ def get_model(name: Name, as_json: o.AsJson = False) -> None:
     from vispa.models.sources.named import named_model
 
     model = named_model(name)
-    print_note(f"{model.label}: {model.licence}")
+    if model.is_here:
+        print_note(f"{model.label}: {model.licence}")
     with progress_bars() as progress:
         folder = model.get(progress)
     if as_json:

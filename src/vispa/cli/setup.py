@@ -204,7 +204,7 @@ class Setup:
         mixture = mixture_option(self.reading.weights)
         for value in mixture.values:
             taxonomy[value]
-        reader = self._reader()
+        reader = self._reader(progress)
         vispa = Vispa.from_pretrained(
             self.loading.model,
             taxonomy=taxonomy,
@@ -224,11 +224,11 @@ class Setup:
             vispa.write_with(reader or vispa.reader)
         return vispa
 
-    def loaded_model(self) -> LoadedModel:
+    def loaded_model(self, progress: Progress | None = None) -> LoadedModel:
         """The model alone, without bank or engine."""
         from vispa.models.loading import load_model
 
-        return load_model(self.loading.model, **self.loading.placement)
+        return load_model(self.loading.model, **self.loading.placement, progress=progress)
 
     def make_selector(self, taxonomy: Taxonomy, progress: Progress | None = None) -> Selector:
         """The selector of a taxonomy's values, ready to select."""
@@ -236,7 +236,7 @@ class Setup:
         settings = SelectorSettings(chosen.selector_model, loading.device, loading.trust_remote_code, progress)
         return SELECTORS[chosen.selector].make(taxonomy, settings)
 
-    def _reader(self) -> ChatModel | None:
+    def _reader(self, progress: Progress | None) -> ChatModel | None:
         """The aggregating model, where it is not the steered model itself."""
         reading = self.reading
         if reading.aggregator in ("extractive", "self"):
@@ -256,7 +256,7 @@ class Setup:
         from vispa.models.loading import load_model
         from vispa.readers.local import LocalChat
 
-        loaded = load_model(reading.aggregator, **self.loading.placement)
+        loaded = load_model(reading.aggregator, **self.loading.placement, progress=progress)
         return LocalChat(TransformersEngine(loaded), reading.option_reading)  # type: ignore[arg-type]
 
 

