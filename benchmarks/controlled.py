@@ -8,7 +8,7 @@ are not), this gives exact answers to compare with:
   holds a sentence of that value's voice; strictly covered if the sentence also argues the value's
   stance to the act. Precision is the share of the response's sentences that speak in the voice of
   a gold value. The lead sentence of the extractive aggregator is taken out. One row has the six values that a reader (a
-  language model, which saw the acts and the values' definitions alone) chose: what selection can be hoped to reach.
+  language model, which saw the acts and the values' definitions alone) chose: what one reader's choice reaches.
 - Steerable: three targets an act, one of each stance, so that chance is one third.
 - Distributional: populations with drawn weights over the values vote by the values' stances. All
   figures are of the second half of the acts; mixtures are fitted on the first half.

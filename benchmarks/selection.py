@@ -3,7 +3,7 @@
     python -m benchmarks.selection [--labels FILE] [--domain health] [--selectors embedding,nli:FOLDER]
                                    [--by-value] [--figure FILE] [--json FILE] [--vital FILE]
 
-By default on the project's test split, which nothing is trained, chosen or calibrated on. A figure a column:
+By default on the project's test split, which no selector is trained, chosen or calibrated on. A figure a column:
 
 - AUC by value: does a value score higher where it is at stake? Mean over values, each over all situations. Choosing
   the most popular values every time gives 0.5.

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_banks import CALIBRATED, COEFFICIENT, random_bank
 
-from vispa.generation.beginnings import beginnings, reading_costs, runs
+from vispa.generation.beginnings import beginnings, reading_batches, runs
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.transformers import TransformersEngine
+from vispa.models.batching import Budget
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import block_output
@@ -120,9 +121,48 @@ def test_a_beginning_is_what_its_rows_begin_with(prompts: Sequence[tuple[int, ..
     read = len(found.lengths) * max(found.lengths) + len(prompts) * rest
     assert found.rest(prompts) == rest
     assert found.saved(prompts) in (0, len(prompts) * max(map(len, prompts)) - read)
-    numbers, costs = runs(prompts, kinds), reading_costs(prompts, kinds)
-    for number in set(numbers):
-        run = [place for place, one in enumerate(numbers) if one == number]
-        assert len({costs[place] for place in run}) == 1 and costs[run[0]] <= max(len(prompts[place]) for place in run)
-        assert len(run) > 1 or costs[run[0]] == len(prompts[run[0]])
+    numbers = runs(prompts, kinds)
     assert numbers[0] == 0 and all(after - before in (0, 1) for before, after in pairwise(numbers))
+
+
+@settings(max_examples=200, deadline=None)
+@given(prompts=TOKENS, kinds=st.lists(st.integers(0, 1), min_size=8, max_size=8), tokens=st.integers(1, 30))
+def test_batches_hold_every_row_once_and_whole_runs(
+    prompts: Sequence[tuple[int, ...]], kinds: Sequence[int], tokens: int
+) -> None:
+    kinds = kinds[: len(prompts)]
+    batches = list(reading_batches(prompts, kinds, Budget(tokens=tokens)))
+    assert sorted(place for batch in batches for place in batch) == list(range(len(prompts)))
+    numbers = runs(prompts, kinds)
+    for batch in batches:
+        own = {numbers[place] for place in batch}
+        # A run is in one batch; a batch of several is within the budget where nothing is padded.
+        assert {place for place, number in enumerate(numbers) if number in own} == set(batch)
+        assert len(own) == 1 or sum(len(prompts[place]) for place in batch) - tokens <= sum(
+            len(prompts[place]) - 1 for place in batch
+        )
+
+
+def test_a_run_that_no_batch_may_hold_is_cut() -> None:
+    # 26 orders of a question of 4,500 tokens: their keys and values together would be those of 117,000.
+    prompts = [(*range(4330), *([10_000 + row] * 170)) for row in range(26)]
+    batches = list(reading_batches(prompts, [0] * 26, Budget(tokens=8192)))
+    assert sorted(place for batch in batches for place in batch) == list(range(26))
+    assert max(map(len, batches)) == 3
+
+
+def test_a_long_run_of_few_rows_is_one_batch() -> None:
+    prompts = [(*range(1400), *([10_000 + row] * 100)) for row in range(3)]
+    assert list(reading_batches(prompts, [0] * 3, Budget(tokens=1024))) == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("recipe", [CALIBRATED, replace(COEFFICIENT, gate=0.9)])
+def test_what_cannot_share_is_read_in_batches_within_the_budget(recipe: Recipe, llama: LoadedModel) -> None:
+    engine, read = TransformersEngine(llama, random_bank()), []
+    rows = asked(llama, recipe, QUESTIONS[:2])
+    handle = llama.blocks[-1].register_forward_hook(
+        lambda _module, _inputs, output: read.append(block_output(output).shape[:2].numel())
+    )
+    engine.options(rows, [4] * len(rows))
+    handle.remove()
+    assert max(read) <= 1024

@@ -400,6 +400,18 @@ def test_what_declines_is_not_quoted_wherever_it_stands(declined: str) -> None:
     assert not adds_something(declined, TEXT)
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        "I will not share any information, because she trusted me with it.",
+        "I must decline the bribe: honesty matters more.",
+        "I cannot comment on this while she is in mourning.",
+    ],
+)
+def test_a_view_after_what_declines_may_be_quoted(view: str) -> None:
+    assert adds_something(view, TEXT)
+
+
 def test_the_sentence_that_bears_on_the_value_is_chosen() -> None:
     text = (
         "There is a lot to think about. The weather was fine on that day. "

@@ -15,6 +15,7 @@ from benchmarks.controlled import Outputs, gold_values
 from training.judge import Judge
 from training.sources import Scene, load_acts, load_sources
 from vispa.evaluation.intervals import Interval
+from vispa.files.tables import read_table
 from vispa.pipeline import Vispa
 from vispa.request import Request
 from vispa.steering.bank import VectorBank
@@ -237,3 +238,13 @@ def test_stance_shift_runs(vispa, tmp_path, monkeypatch, capsys):
     assert report["own options: not steered"]["moved"]["estimate"] == 0.0
     assert report["own options: steered"]["moved"]["n"] == 3
     assert "3 held-out acts" in capsys.readouterr().out
+
+
+def test_a_reader_chose_six_values_for_every_held_out_act():
+    rows = read_table(controlled.READ, ("act", "values")).rows
+    acts = [scene.text for scene in stance_shift.held_out_acts(load_sources())]
+    assert [row.fields["act"] for row in rows] == acts
+    known = set(Taxonomy.built_in())
+    for row in rows:
+        chosen = row.fields["values"].split()
+        assert len(set(chosen)) == len(chosen) == controlled.DEFAULT_K and set(chosen) <= known

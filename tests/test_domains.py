@@ -25,6 +25,7 @@ from training.near_copies import WORDS, common_words, own_sentences, own_situati
 from training.shared_sentences import LEAST_OF_OPTION, shared, suite_sentences
 from vispa.cli.main import app
 from vispa.errors import InputError
+from vispa.evaluation.intervals import bootstrap_mean
 from vispa.evaluation.runs.run import read_run
 from vispa.evaluation.tasks import Task, available, built_in_tasks, is_shipped, load_task
 
@@ -302,12 +303,32 @@ def test_selection_counts_own_names_before_others():
         domains.Named("a court", ("law",), ("joy", "wind")),
     ]
     liked = {("a kite", "joy"): 0.9, ("a kite", "wind"): 0.1, ("a kite", "law"): 0.5, ("a court", "law"): 0.8}
-    found = domains.selection_figures(
+    selected = domains.selection(
         situations, lambda pairs: np.array([liked.get(pair, 0.0) for pair in pairs], dtype=np.float32)
     )
+    found = selected.figures
+    level = domains.selection(situations, lambda pairs: np.zeros(len(pairs), dtype=np.float32))
+    assert selected.less(level)["AUC"]["estimate"] == pytest.approx(0.75 - 0.5)
     assert found["AUC"]["estimate"] == pytest.approx((0.5 + 1) / 2)
     assert found["precision"]["estimate"] == pytest.approx((0.5 + 1) / 2)
     assert found["precision by chance"]["estimate"] == pytest.approx((2 / 3 + 1 / 3) / 2)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_names_that_the_encoder_learnt_from_are_left_out(domain):
+    learnt = domains.learnt_names()
+    assert {"presumption of innocence", "human dignity", "attentiveness"} <= learnt
+    found = domains.named_situations(domain)
+    assert len(found) > 40 and all(one.own and one.foreign for one in found)
+    assert not {domains.plain(name) for one in found for name in (*one.own, *one.foreign)} & learnt
+
+
+def test_items_of_one_question_are_drawn_together():
+    scores = {f"law-q{question}-{item}": float(question < 4) for question in range(8) for item in range(5)}
+    found = domains.by_question(scores)
+    apart = bootstrap_mean(list(scores.values()))
+    assert found["estimate"] == apart.estimate == 0.5 and found["n"] == 8
+    assert found["high"] - found["low"] > 1.5 * (apart.high - apart.low)
 
 
 def test_chance_knows_the_commonest_answer_and_equal_shares():
@@ -328,8 +349,9 @@ def test_the_command_prints_tables_and_writes_figures(tmp_path, capsys):
     assert "| law, 4 | that reads values |" in printed and "| care | echo |" in printed
     report = json.loads(file.read_text())
     assert report["command"] == " ".join(["python -m benchmarks.domains", *asked])
-    assert report["tasks"]["steerable"]["law"]["chance"]["accuracy"]["n"] == 4
-    assert set(report["selection"]["care"]) == {"that reads values", "bundled"}
+    # Four items of two situations.
+    assert report["tasks"]["steerable"]["law"]["chance"]["accuracy"]["n"] == 2
+    assert set(report["selection"]["care"]) == {"that reads values", "bundled", "difference of the two"}
     assert section(report) in printed
 
 
@@ -343,7 +365,7 @@ def test_the_command_measures_every_task(tmp_path, capsys):
     }
     for own in tasks.values():
         for figures in own["work"].values():
-            assert all(one["low"] <= one["estimate"] <= one["high"] and one["n"] == 2 for one in figures.values())
+            assert all(one["low"] <= one["estimate"] <= one["high"] and one["n"] <= 2 for one in figures.values())
     head, *rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| domain |", "| work |"))]
     assert [row.split(" | ")[1] for row in rows] == ["chance", "vispa"]
     assert "–" not in rows[-1] and head.count("|") == rows[-1].count("|") == 9

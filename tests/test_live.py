@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import threading
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ from vispa.live.calls import Call, StoppedError
 from vispa.live.events import Answered, Said, Selected
 from vispa.live.tasks import Watch
 from vispa.live.watching import watched
+from vispa.modes.repeats import bundled_encode
+from vispa.modes.stances import AskedStances
+from vispa.modes.statements import StatementStances
 from vispa.records import OvertonResponse, Response
 
 TEXT = "Telling my grandmother a comforting lie"
@@ -74,7 +78,7 @@ def test_many_tasks_get_their_own_answers(vispa: Vispa) -> None:
 def test_tasks_of_several_threads_get_the_answers_that_they_get_alone(vispa: Vispa) -> None:
     asked: list[tuple[str, dict[str, Any]]] = [
         ("Lending my bike to a stranger", {"k": 2}),
-        ("Lending my coat to a stranger", {"values": "karma,honor", "temperature": 1.0, "seed": 4}),
+        ("Lending my coat to a stranger", {"values": "karma,honor"}),
         ("Lying to my boss", {"mode": "steerable", "toward": "honesty", "k": 2}),
         ("Eating meat", {"mode": "distributional", "options": "Right|Wrong", "k": 2}),
     ]
@@ -157,3 +161,15 @@ def test_a_variant_is_watched_with_its_own_recipe(vispa: Vispa) -> None:
     plain = other.respond(TEXT, k=2, max_new_tokens=16)
     assert [one.text for one in answers[1].comments] == [one.text for one in plain.comments]
     assert answers[0].provenance.steering != answers[1].provenance.steering
+
+
+def test_what_all_calls_share_is_not_made_for_each(vispa: Vispa) -> None:
+    other = copy.copy(vispa)
+    vars(other)["stances"] = StatementStances(bundled_encode)
+    with watched(other, Call(), vispa.scheduler) as first, watched(other, Call(), vispa.scheduler) as second:
+        assert first.stances is second.stances is other.stances
+        assert first.chooser._similarity is second.chooser._similarity
+        # What asks the model asks through the call.
+        assert first.own_reader is not second.own_reader
+    with watched(vispa, Call(), vispa.scheduler) as asked:
+        assert isinstance(vispa.stances, AskedStances) and asked.stances is not vispa.stances

@@ -30,20 +30,23 @@ T = TypeVar("T")
 class Maker:
     """A slow factory: the first to come in waits for a second one, who never comes where there is a lock.
 
+    Args:
+        seconds: how long it waits.
+
     Attributes:
         made: what it has made so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.3) -> None:
         self.made: list[object] = []
-        self._second = threading.Event()
+        self._second, self._seconds = threading.Event(), seconds
 
     def __call__(self, *_: object) -> object:
         found = SimpleNamespace(number=len(self.made))
         self.made.append(found)
         if len(self.made) > 1:
             self._second.set()
-        self._second.wait(0.3)
+        self._second.wait(self._seconds)
         return found
 
 
@@ -76,7 +79,8 @@ def test_threads_get_one_value_of_a_property() -> None:
 
 
 def test_the_factory_of_these_tests_shows_what_has_no_lock() -> None:
-    make = Maker()
+    # It ends when the second comes in, however late.
+    make = Maker(seconds=30)
     bare = functools.cache(make)
     asked_at_once(bare)
     assert len(make.made) > 1

@@ -5,8 +5,9 @@
                                  [--nli MODEL] [--output DIR] [--json FILE]
 
 Selection: the values, rights and duties of a situation in the writer's own words, which both readers find at stake,
-beside names drawn from other situations that both readers find not at stake; selectors know none of them, and see name
-and situation alone. So it is told how well a value in free words is found, not how well the built-in 31 are.
+beside names drawn from other situations that both readers find not at stake. Names that the encoder learnt from in
+training (`training/told_values.csv`) are left out on both sides. Selectors see name and situation alone. So it is told
+how well a value in free words is found, not how well the built-in 31 are.
 AUC: of an own and a drawn name of one situation, how often the own one scores higher, mean over situations. Precision:
 share of own names among as many as there are of those that score highest, beside what chance gives. There are one or
 two drawn names a situation, which mostly come from another topic: the figures compare selectors, and are easier to
@@ -15,8 +16,8 @@ reach than telling apart what nearly matters.
 Answers: the tasks `domains/…` under each method, with the headline figures of their metrics. `chance` is always the
 commonest gold answer, or equal shares of the options. The survey's gold is an equal mixture of values, not of people.
 
-Intervals are 95 % bootstrap intervals over situations or items. With `--output` the runs are kept, and go on; `--json`
-is written anew after every task.
+Intervals are 95 % bootstrap intervals over situations or questions. With `--output` the runs are kept, and go on;
+`--json` is written anew after every task.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from benchmarks.domains.figures import (
     entailments,
     headlines,
     named_situations,
-    selection_figures,
+    selection,
 )
-from benchmarks.domains.section import section
+from benchmarks.domains.section import BUNDLED, DIFFERENCE, READS, section
 from benchmarks.reports import command_line, write_report
 from training.domain_suites import DOMAINS
 from vispa.evaluation.methods import Bench
@@ -79,7 +80,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         arguments: of the command.
         folder: where the runs are.
     """
-    scorers = {"that reads values": cosines(load_adapted().encoder), "bundled": cosines(load_encoder())}
+    scorers = {READS: cosines(load_adapted().encoder), BUNDLED: cosines(load_encoder())}
     if arguments.nli:
         scorers[f"nli:{arguments.nli}"] = entailments(arguments.nli)
     report: dict[str, Any] = {
@@ -88,7 +89,9 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
     for domain in arguments.domains:
         situations = named_situations(domain, arguments.situations)
-        report["selection"][domain] = {name: selection_figures(situations, one) for name, one in scorers.items()}
+        selected = {name: selection(situations, one) for name, one in scorers.items()}
+        report["selection"][domain] = {name: one.figures for name, one in selected.items()}
+        report["selection"][domain][DIFFERENCE] = selected[READS].less(selected[BUNDLED])
     write_report(arguments.json, report)
     if arguments.model == "none":
         return report

@@ -15,7 +15,7 @@ Report = Mapping[str, Any]
 COLUMNS = {
     ("overton", "cosine_beyond_text"): "coverage beyond the text",
     ("overton", "cosine_above_chance"): "coverage above chance",
-    ("overton", "cosine_same_length"): "coverage, same length",
+    ("overton", "cosine_same_length"): "coverage by three sentences",
     ("steerable", "accuracy"): "steerable: accuracy",
     ("survey", "jensen_shannon"): "survey: distance",
     ("values", "accuracy"): "values: accuracy",
@@ -23,6 +23,8 @@ COLUMNS = {
 #: Columns that are drawn.
 _DRAWN = (("steerable", "accuracy"), ("values", "accuracy"))
 _SELECTED = ("AUC", "precision", "precision by chance")
+#: The encoders that are always compared, and the row of their difference.
+READS, BUNDLED, DIFFERENCE = "that reads values", "bundled", "difference of the two"
 
 
 def section(report: Report) -> str:
@@ -35,7 +37,7 @@ def section(report: Report) -> str:
 
 def _selection(found: Report) -> str:
     rows = [
-        [f"{domain}, {own['AUC']['n']}", name, *(shown(own[figure], 3) for figure in _SELECTED)]
+        [f"{domain}, {own['AUC']['n']}", name, *(shown(own.get(figure), 3) for figure in _SELECTED)]
         for domain, encoders in found.items()
         for name, own in encoders.items()
     ]
@@ -43,7 +45,8 @@ def _selection(found: Report) -> str:
         "**Selection**: names of values, rights and duties in the writer's words beside drawn names that both readers "
         "find not at stake, each scored by the cosine of its and the situation's embedding. *AUC*: how often an own "
         "name scores higher than a drawn one. *Precision*: share of own names among the highest, as many as there are, "
-        "and what chance gives. Intervals by bootstrap over situations."
+        "and what chance gives. Names that the encoder that reads values learnt from are left out. Intervals by "
+        "bootstrap over situations, of the difference too."
     )
     return f"{words}\n\n{table(['domain, situations', 'encoder', *_SELECTED], rows)}"
 
@@ -59,10 +62,11 @@ def _answers(tasks: Report) -> str:
     words = (
         f"**Answers** of the model under each method, to {_items(tasks)}. *Coverage*: cosine of the answer to the "
         "explanations of what is at stake, beyond what the situation's own text has of it; above that to explanations "
-        "of other situations; and of answers cut to the same length. *Accuracy*: share of the answers of a target, or "
+        "of other situations; and of three sentences at most of each answer, where one of fewer counts as it is. "
+        "*Accuracy*: share of the answers of a target, or "
         "of someone who puts a value first, that are the gold ones. *Distance*: Jensen–Shannon, 0 to 0.83, to a "
         "mixture of values, not of people; less is better. *Chance* always gives the commonest answer, or equal "
-        "shares. Intervals by bootstrap over items, which are not independent where they are of one situation."
+        "shares. Intervals by bootstrap over situations or questions, whose items are drawn together."
     )
     return f"{words}\n\n{table(['domain', 'method', *columns.values()], rows)}"
 
@@ -83,7 +87,8 @@ def draw(report: Report, path: Path) -> None:
     with drawing(path, 0.6 + 3.4 * (1 + len(drawn)), 3.2) as figure:
         axes = figure.subplots(1, 1 + len(drawn), squeeze=False)[0]
         selection = {
-            domain: {name: one["AUC"] for name, one in own.items()} for domain, own in report["selection"].items()
+            domain: {name: one["AUC"] for name, one in own.items() if name != DIFFERENCE}
+            for domain, own in report["selection"].items()
         }
         _points(axes[0], selection)
         axes[0].axhline(0.5, color="0.6", lw=0.8, ls="--")

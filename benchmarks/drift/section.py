@@ -41,8 +41,8 @@ def _directions(found: Report) -> str:
         "wording and what is chance (draws)."
     )
     also = (
-        "The old directions that are nearest to a new one, cosines with jackknife intervals over the new pairs; where "
-        "all pairs are new, of these pairs as they are: no interval was taken. *Others*: the other values' cosine to "
+        "The old directions that are nearest to a new one, cosines with jackknife intervals over the new pairs; in "
+        "rows marked (all pairs new) no interval was taken. *Others*: the other values' cosine to "
         f"what they were, mean and least of all {_counts(found)} that stay: no sample of values, so without interval."
     )
     return "\n\n".join([words, table(head, rows), also, table(["value", "nearest", "others: mean, least"], lines)])

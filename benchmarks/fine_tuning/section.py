@@ -49,8 +49,8 @@ def _ways(report: Mapping[str, Any]) -> str:
     )
     head = (
         f"{report['model']}, {report['situations']} situations × {count} values; chosen: {chosen}. Lessons and kB are "
-        "counted, and the same every time. Seconds are of one training of all values, or of one reading of their "
-        "pairs, as a share of that for the steps, pairs and value meant: measured once, so without interval."
+        "counted, and the same every time. Training was timed once, with the most steps, and reading pairs once, with "
+        "the most pairs; a row's seconds are its share of that, for one value: one timing, so without interval."
     )
     return head + "\n\n" + table(["", *FIGURES.values(), *_COSTS.values()], rows)
 
@@ -92,8 +92,8 @@ def _answers(report: Mapping[str, Any]) -> str:
         ])  # fmt: skip
     head = ["adapters trained on", "hits of vectors less adapters' at their fluency"]
     words = (
-        "Vectors' hits less those of adapters, and from how many pairs on which is ahead, as far as the differences' "
-        "intervals over the same situations tell:"
+        "How far vectors' hits are ahead of those of adapters, and from which number of pairs on one of the two is "
+        "clearly ahead, by the interval of the difference over the same situations:"
     )
     found = table([*head, *(f"from how many on, by {one}" for one in _COMPARED.values())], lines)
     return f"{words}\n\n{found}"
@@ -104,8 +104,8 @@ def _serving(found: Mapping[str, Any]) -> str:
     ratio, own = _spread(found["vectors_to_peft"]), _spread(found["vectors_to_adapters"])
     head = (
         f"{found['values']} rows of {found['tokens']} tokens, each with its own value, adapters of rank "
-        f"{found['rank']}; median of {found['rounds']} timed rounds, the sides in turn, behind it the lowest and the "
-        "highest round, which is no interval of confidence"
+        f"{found['rank']}; median of {found['rounds']} timed rounds, the first three sides in turn, behind it the "
+        "lowest and the highest round, which is no interval of confidence"
     )
     tail = f"Vectors are {ratio} times as quick as peft's adapters, and {own} times as quick as adapters in this engine"
     same = f"{found['same_texts_peft']} of {found['values']} texts are the same in peft and here."

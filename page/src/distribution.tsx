@@ -57,9 +57,7 @@ export function Mixture({ answer, values, onWeights }: Given) {
         <Distribution options={answer.options} shares={distribution} />
       </div>
       {answer.disputed.length > 0 && (
-        <p class="hint">
-          The likeliest option changes with the order of the options for {answer.disputed.map(label).join(", ")}.
-        </p>
+        <p class="hint">No option is clearly ahead for {answer.disputed.map(label).join(", ")}.</p>
       )}
       <div class="section-head">
         <h3>By value</h3>

@@ -318,8 +318,8 @@ class DistributionalResponse(Record):
         response: that option in words.
         prompts: what the reader was asked, by value.
         written: values for which the reader wrote the letter of its answer; the distribution is all on that.
-        disputed: values whose likeliest option changes with the order of the options and is not clearly ahead: their
-            distributions are means over the orders, and name no option.
+        disputed: values for which no option is clearly ahead: the best two are level, or the likeliest changes with
+            the order of the options. Their distributions count all the same.
         provenance: how it came about.
     """
 

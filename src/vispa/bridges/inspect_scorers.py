@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from inspect_ai.model import ModelOutput
@@ -18,51 +19,80 @@ from vispa.bridges.together import Together
 from vispa.errors import VispaError, check_choice
 from vispa.evaluation.metrics import METRICS
 from vispa.evaluation.metrics.base import Scoring
+from vispa.evaluation.metrics.coverage import Coverage
+from vispa.evaluation.metrics.likeness import Cosines
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.generation.letters import letter_masses
 from vispa.generation.thoughts import without_thoughts
 from vispa.items.item import Item
 from vispa.modes.answers import read_letter
+from vispa.modes.sentences import split_sentences
+from vispa.once import once
 from vispa.readers.base import Unfinished, Unweighable
 from vispa.readers.weighing import weighed
 from vispa.request import LETTERS
 
 #: Where a solver leaves a `MethodAnswer` in a sample's store, as JSON can say it.
 ANSWER = "vispa_answer"
-# What the metrics of single samples say already.
-_TOLD_ELSEWHERE = ("cosine_mean", "entailment_mean", "covered_share")
+# Figures of coverage that need all samples.
+_CONTROLLED = (
+    "cosine_beyond_text", "cosine_above_chance", "cosine_same_length", "cosine_same_length_shuffled",
+    "cosine_mean_shuffled",
+)  # fmt: skip
 
 
 @metric(scores="unreduced")
-def controlled_figures() -> Metric:
-    """Means of what length cannot buy, beside the answers' length, over all samples at once.
+def lengths() -> Metric:
+    """Mean sentences and words of the answers: coverage grows with them."""
 
-    See `vispa.evaluation.metrics.controlled`.
+    def figures(scores: list[SampleScore]) -> dict[str, float]:
+        texts = [score.score.answer or "" for score in scores]
+        counts = {
+            "length_sentences": [len(split_sentences(text)) for text in texts],
+            "length_words": [len(text.split()) for text in texts],
+        }
+        return {name: fmean(own) for name, own in counts.items()} if texts else {}
+
+    return figures
+
+
+@metric(scores="unreduced")
+def controlled_likeness() -> Metric:
+    """Means of what length cannot buy, over all samples at once: see `vispa.evaluation.metrics.controlled`.
+
+    Inspect asks for it again and again while samples come in; each text is embedded once.
     """
 
     def figures(scores: list[SampleScore]) -> dict[str, float]:
+        if not scores:
+            return {}
         items = [sample_item(score.sample_metadata or {}) for score in scores]
         records = [
             ItemRecord(id=item.id, text=item.text, response=score.score.answer)
             for item, score in zip(items, scores, strict=True)
         ]
-        if not items:
-            return {}
-        how = Scoring(judge=(scores[0].score.metadata or {})["judge"])
-        found = METRICS["coverage"].score(items, records, how, None).scores
-        return {name: float(values.mean()) for name, values in found.items() if name not in _TOLD_ELSEWHERE}
+        found = Coverage().judged(items, records, Scoring(), _cosines(), "embedding").scores
+        return {name: float(values.mean()) for name, values in found.items() if name in _CONTROLLED}
 
     return figures
 
 
-@scorer(metrics=[mean(), stderr(), controlled_figures()])
+@once
+def _cosines() -> Cosines:
+    """Those of all calls, which embed each text once."""
+    from vispa.models.encoder import load_encoder
+
+    return Cosines(load_encoder())
+
+
+@scorer(metrics=[mean(), stderr(), lengths(), controlled_likeness()])
 def embedding_likeness() -> Scorer:
     """See `vispa.evaluation.metrics.coverage.embedding_likenesses`."""
     from vispa.evaluation.metrics.coverage import embedding_likenesses
     from vispa.models.encoder import load_encoder
 
     encoder = load_encoder()
-    return _coverage("embedding", lambda responses, gold: embedding_likenesses(responses, gold, encoder))
+    return _coverage(lambda responses, gold: embedding_likenesses(responses, gold, encoder))
 
 
 @metric(scores="unreduced")
@@ -82,14 +112,14 @@ def entailment_figures() -> Metric:
     return figures
 
 
-@scorer(metrics=[entailment_figures(), controlled_figures()])
+@scorer(metrics=[entailment_figures(), lengths()])
 def entailment_coverage(model: str | None = None) -> Scorer:
     """See `vispa.evaluation.metrics.coverage.entailment_scores`; judged by the published model unless one is named."""
     from vispa.evaluation.metrics.coverage import entailment_scores
     from vispa.models.nli import PUBLISHED_JUDGE, NliJudge
 
     judge = NliJudge(model or PUBLISHED_JUDGE)
-    return _coverage(f"nli:{judge.name}", lambda responses, gold: entailment_scores(responses, gold, judge))
+    return _coverage(lambda responses, gold: entailment_scores(responses, gold, judge))
 
 
 @metric(scores="unreduced")
@@ -167,8 +197,8 @@ def sample_item(metadata: Mapping[str, Any]) -> Item:
     return Item.model_validate({name: metadata[name] for name in Item.model_fields})
 
 
-def _coverage(name: str, judge: Callable[[Sequence[str], Sequence[Sequence[str]]], Any]) -> Scorer:
-    """A scorer by a judge, under its name in `vispa eval`; samples that end together are judged together."""
+def _coverage(judge: Callable[[Sequence[str], Sequence[Sequence[str]]], Any]) -> Scorer:
+    """A scorer of responses; samples that end together are judged together."""
     scores: Together[tuple[str, Sequence[str]], float] = Together(
         lambda pairs: judge(*zip(*pairs, strict=True)).tolist()
     )
@@ -176,8 +206,7 @@ def _coverage(name: str, judge: Callable[[Sequence[str], Sequence[Sequence[str]]
     async def score(state: TaskState, target: Target) -> Score:
         item, record = _answered(state)
         response = record.response or ""
-        value = await scores((response, item.explanations))
-        return Score(value=value, answer=response, metadata={"judge": name})
+        return Score(value=await scores((response, item.explanations)), answer=response)
 
     return score
 

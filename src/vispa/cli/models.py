@@ -45,7 +45,7 @@ def get_model(name: Name, as_json: o.AsJson = False) -> None:
     from vispa.models.sources.named import named_model
 
     model = named_model(name)
-    if model.is_here:
+    if model.is_here or model.is_open:
         print_note(f"{model.label}: {model.licence}")
     with progress_bars() as progress:
         folder = model.get(progress)

@@ -98,9 +98,7 @@ def _print(answer: Response, name_of: Callable[[str], str] = str) -> None:
         _print_heading("Distribution", f" ({answer.mixture} over {len(answer.values)} values)")
         _print_bars(answer.options, answer.distribution)
         if answer.disputed:
-            print_line(
-                f"(The likeliest option changes with the order of the options for {', '.join(answer.disputed)}.)"
-            )
+            print_line(f"(No option is clearly ahead for {', '.join(answer.disputed)}.)")
     else:
         _print_heading("Response")
         print_text(answer.response)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from vispa.models.batching import DECODING, Budget
 from vispa.models.encoding import common
 
 # Rows side by side share a beginning of their own where it is at least that share of the later one's prompt.
@@ -32,7 +33,7 @@ class Groups(NamedTuple):
 class Beginnings(NamedTuple):
     """Groups of rows whose prompts begin alike, and how many tokens each group begins with.
 
-    At least one token of each row is part of its beginning, and one is not: its logits are to be read.
+    At least one token of each row follows its beginning: its logits are to be read.
     """
 
     groups: Groups
@@ -41,6 +42,10 @@ class Beginnings(NamedTuple):
     def rest(self, prompts: Sequence[Sequence[int]]) -> int:
         """The most tokens of a row that follow its beginning."""
         return max(len(ids) - self.lengths[group] for ids, group in zip(prompts, self.groups.members, strict=True))
+
+    def widest(self, prompts: Sequence[Sequence[int]]) -> int:
+        """Places of a row, with the padding between its beginning and what follows."""
+        return max(self.lengths) + self.rest(prompts)
 
     def saved(self, prompts: Sequence[Sequence[int]]) -> int:
         """Tokens that are not read again, padding included; 0 where a row has no beginning."""
@@ -74,14 +79,45 @@ def runs(prompts: Sequence[Sequence[int]], kinds: Sequence[Hashable]) -> list[in
     return numbers
 
 
-def reading_costs(prompts: Sequence[Sequence[int]], kinds: Sequence[Hashable]) -> list[int]:
-    """Tokens that are read for each of N rows where runs read their beginning once; alike within a run, rounded up."""
-    numbers = runs(prompts, kinds)
-    shared = _shared(prompts, Groups.of(numbers))
-    rows, read = Counter(numbers), Counter(dict(enumerate(shared)))
-    for number, ids in zip(numbers, prompts, strict=True):
-        read[number] += len(ids) - shared[number]
-    return [-(-read[number] // rows[number]) for number in numbers]
+def reading_batches(prompts: Sequence[Sequence[int]], kinds: Sequence[Hashable], budget: Budget) -> Iterator[list[int]]:
+    """Places of N rows in batches of whole runs of similar length, where runs read their beginnings once.
+
+    Args:
+        prompts: tokens of the rows, which are read and not continued.
+        kinds: of each row.
+        budget: of what is read, padding included. A run that is more is a batch of its own, as a long row is, as long
+            as its rows' keys and values are no more than those of a batch that writes (`DECODING`).
+    """
+    batch: list[list[int]] = []
+    for run in sorted(_runs_to_hold(prompts, kinds), key=lambda rows: max(len(prompts[place]) for place in rows)):
+        if batch and not _fits([*batch, run], prompts, budget):
+            yield [place for rows in batch for place in rows]
+            batch = []
+        batch.append(run)
+    if batch:
+        yield [place for rows in batch for place in rows]
+
+
+def _runs_to_hold(prompts: Sequence[Sequence[int]], kinds: Sequence[Hashable]) -> Iterator[list[int]]:
+    """The places of each run, cut where it has more rows than one batch may hold."""
+    members: dict[int, list[int]] = {}
+    for place, number in enumerate(runs(prompts, kinds)):
+        members.setdefault(number, []).append(place)
+    for run in members.values():
+        most = max(len(prompts[place]) for place in run)
+        held = next(count for count in range(len(run), 0, -1) if count == 1 or DECODING.holds(count, most))
+        yield from (run[start : start + held] for start in range(0, len(run), held))
+
+
+def _fits(batch: Sequence[Sequence[int]], prompts: Sequence[Sequence[int]], budget: Budget) -> bool:
+    """Whether runs can be read together, each of several rows reading its beginning once."""
+    rows = [place for run in batch for place in run]
+    own = [prompts[place] for place in rows]
+    groups = Groups.of([number for number, run in enumerate(batch) for _ in run])
+    shared = [length * (len(run) > 1) for length, run in zip(_shared(own, groups), batch, strict=True)]
+    rest = max(len(ids) - shared[group] for ids, group in zip(own, groups.members, strict=True))
+    read = sum(length > 0 for length in shared) * max(shared) + len(rows) * rest
+    return budget.holds(1, read) and DECODING.holds(len(rows), max(map(len, own)))
 
 
 def _side_by_side(prompts: Sequence[Sequence[int]], kinds: Sequence[Hashable]) -> Beginnings:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from traceback import clear_frames
 from typing import Any
 
 from vispa.models.batching import Budget
@@ -93,6 +94,8 @@ def answer_calls(calls: Sequence[Call]) -> None:
         if len(calls) == 1:
             calls[0].future.set_exception(error)
             return
+        # Else what the failed pass held would stand beside each of those that follow.
+        clear_frames(error.__traceback__)
         for call in calls:
             try:
                 call.settle(call.function(call.items))

@@ -29,6 +29,11 @@ class GrowingText:
         self._count = 0
         self._text: str | None = ""
 
+    @property
+    def may_grow(self) -> bool:
+        """Whether nothing but plain text was known so far."""
+        return self._text is not None
+
     def known(self, ids: Sequence[int], text: str) -> None:
         """Take a text that was decoded as a whole, without special tokens and with white space around it, as known."""
         plain = not any(sign in text for sign in MARK_SIGNS) and self._special.isdisjoint(ids)

@@ -44,7 +44,7 @@ def prefill(
         active: their steering.
         cache: empty.
         new_tokens: that are to follow.
-        gaps: whether padding may stand between the tokens of a prompt, after what all begin with.
+        gaps: whether padding may stand between the tokens of a prompt, after its beginning.
 
     Returns:
         Logits [B, vocabulary] of each row's next token; the attention mask [B, T] of what the cache
@@ -58,13 +58,16 @@ def prefill(
     below = min(active.plan.blocks, default=len(loaded.blocks) - 1)
     lower, upper = slice(below + 1), slice(below + 1, None)
     longest = max(map(len, prompts))
-    if active.apart or not _is_plain(loaded, cache, longest + new_tokens):
+    if active.apart or not is_plain(loaded, cache, longest + new_tokens):
         return _read(loaded, rows, Groups.of(range(len(rows))), below, None, cache)
-    shared = beginnings(prompts, [(row.steers, row.orthogonal) for row in rows])
-    # Padding between a beginning and what comes after it takes places too.
-    widest = max(shared.lengths) + shared.rest(prompts) + new_tokens
-    enough = shared.saved(prompts) >= _LEAST_SAVED * sum(map(len, prompts))
-    if not (enough and active.is_fixed and gaps and _is_plain(loaded, cache, widest)):
+    shared = beginnings(prompts, [(row.steers, row.orthogonal) for row in rows]) if active.is_fixed and gaps else None
+    if shared is not None:
+        # Padding between a beginning and what comes after it takes places, to which all that is written attends.
+        widest = shared.widest(prompts)
+        saved = shared.saved(prompts) - (len(rows) * (widest - longest) if new_tokens else 0)
+        if saved < _LEAST_SAVED * sum(map(len, prompts)) or not is_plain(loaded, cache, widest + new_tokens):
+            shared = None
+    if shared is None:
         return _read(loaded, rows, Groups.of(prompts), below, None, cache)
     prompt = Groups.of(
         [(ids, shared.lengths[group]) for ids, group in zip(prompts, shared.groups.members, strict=True)]
@@ -130,7 +133,8 @@ def next_logits(loaded: LoadedModel, padded: Padded, **options: Any) -> torch.Te
 
     Args:
         loaded: the model.
-        padded: rows padded on the left; the mask also covers what a cache holds.
+        padded: rows padded on the left, or on the right where the logits do not count; the mask also covers what a
+            cache holds.
         **options: of the model's forward pass, such as its cache.
 
     Raises:
@@ -173,7 +177,7 @@ def not_finite(row: int) -> NumericalError:
     return NumericalError(f"The logits of row {row} of a batch are not finite; load the model in float32 or bfloat16.")
 
 
-def _is_plain(loaded: LoadedModel, cache: DynamicCache, longest: int) -> bool:
+def is_plain(loaded: LoadedModel, cache: DynamicCache, longest: int) -> bool:
     """Whether each block keeps keys and values only, and tells tokens' places by positions alone, despite padding."""
     config: PreTrainedConfig = loaded.model.config.get_text_config()
     rotary = getattr(config, "rope_parameters", None)

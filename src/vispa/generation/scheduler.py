@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from traceback import clear_frames
 from typing import Any
 
 from vispa.errors import NumericalError, VispaError
@@ -133,6 +134,8 @@ class Scheduler(Schedules):
             new = engine.begun(rows, plan, gaps=self._gaps)
         except Exception as error:
             if len(tickets) > 1:
+                # Else what the failed pass held would stand beside each of those that follow.
+                clear_frames(error.__traceback__)
                 for writing in rows:
                     writing.reset()
                 for ticket in tickets.values():

@@ -192,7 +192,7 @@ class Schedules(ABC):
     def _count_fault(self, error: Exception) -> None:
         """Count and log a fault of the engine."""
         self._faults += 1
-        _logger.error("The engine failed and starts again: %s.", kind_and_place(error))
+        _logger.error("The engine failed: %s.", kind_and_place(error))
         # Else the tensors of what failed stay for as long as somebody keeps the error.
         clear_frames(error.__traceback__)
 
@@ -262,6 +262,6 @@ def engine_error(fault: Exception) -> EngineError:
     It has none of the fault's words: they may quote the text of one request, and all that ran with it are told. They
     are in the cause, for whoever's own process it is.
     """
-    told = EngineError(f"The engine failed ({type(fault).__name__}) and goes on anew. Ask again.")
+    told = EngineError(f"The engine failed ({type(fault).__name__}). Ask again.")
     told.__cause__ = fault
     return told

@@ -70,9 +70,12 @@ class TextStream:
         grown = self._growing.after(ids) if is_open else None
         if grown is not None:
             return grown.strip()
-        text, raw = answer_text(self._loaded, self._prompt, ids), self._raw(ids)
-        self._growing.known(ids, raw)
-        return "" if text is None or (self._may_think and text == raw.strip()) else text
+        text = answer_text(self._loaded, self._prompt, ids)
+        if self._may_think:
+            return "" if text is None or text == self._raw(ids).strip() else text
+        if text and not self._cleans and self._growing.may_grow:
+            self._growing.known(ids, self._raw(ids))
+        return text or ""
 
     def _after(self, text: str) -> str:
         if len(text) <= len(self._sent) or not text.startswith(self._sent):

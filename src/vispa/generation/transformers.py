@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vispa.generation.beginnings import reading_costs
+from vispa.generation.beginnings import reading_batches
 from vispa.generation.cache import new_cache
 from vispa.generation.continuations import log_probabilities
 from vispa.generation.held import HeldEngine, check_options
 from vispa.generation.letters import Masses
-from vispa.generation.prefill import prefill
+from vispa.generation.prefill import is_plain, prefill
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.running import RunningBatch, Writing
 from vispa.models.batching import DECODING, reading_budget, token_batches
@@ -75,7 +75,7 @@ class TransformersEngine(HeldEngine):
         self._check(rows)
         plan, letters = self.plan(rows), self._letters
         out: list[Masses] = [np.empty(0)] * len(rows)
-        for batch in token_batches(self._costs(rows), reading_budget(self.loaded.device)):
+        for batch in self._reading_batches(rows, plan):
             own = [rows[i] for i in batch]
             with self.steered(own, plan) as active:
                 logits, _, _ = prefill(self.loaded, own, active, new_cache(self.loaded.model.config), 0)
@@ -95,10 +95,13 @@ class TransformersEngine(HeldEngine):
             means[keys[place]] = float(own.double().gather(-1, ids[:, None]).mean())
         return [np.array([means[row, text] for text in texts]) for row, texts in zip(rows, continuations, strict=True)]
 
-    @staticmethod
-    def _costs(rows: Sequence[Row]) -> list[int]:
-        """Tokens that are read for each row, alike in a run of rows that share a beginning: it stays in one batch."""
-        return reading_costs([row.prompt.ids for row in rows], [(row.steers, row.orthogonal) for row in rows])
+    def _reading_batches(self, rows: Sequence[Row], plan: SteeringPlan) -> Iterator[list[int]]:
+        """Rows that are read and not continued; those that begin alike together, where that is read once."""
+        prompts, budget = [row.prompt.ids for row in rows], reading_budget(self.loaded.device)
+        longest = max(map(len, prompts), default=0)
+        if plan.is_fixed and is_plain(self.loaded, new_cache(self.loaded.model.config), longest):
+            return reading_batches(prompts, [(row.steers, row.orthogonal) for row in rows], budget)
+        return token_batches([len(ids) for ids in prompts], budget)
 
     @contextmanager
     def steered(self, rows: Sequence[Row], plan: SteeringPlan) -> Iterator[ActiveSteering]:

@@ -13,6 +13,7 @@ from vispa.live.events import Event
 from vispa.live.tasks import Watch, streamed
 from vispa.live.watching import watched
 from vispa.modes.fields import DistributionalFields, SamplingFields
+from vispa.modes.stances import StanceReader
 from vispa.once import once_property
 from vispa.readers.base import ChatModel
 from vispa.records import Response
@@ -27,6 +28,11 @@ class AsyncDoors:
     engine: HeldEngine
     own_reader: ChatModel
     reader: ChatModel
+
+    @property
+    def stances(self) -> StanceReader:
+        """Reads where comments stand."""
+        raise NotImplementedError
 
     @once_property
     def scheduler(self) -> Schedules:

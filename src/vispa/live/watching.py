@@ -15,6 +15,8 @@ from vispa.generation.scheduling import Schedules
 from vispa.generation.tickets import Ticket
 from vispa.live.calls import Call, StoppedError
 from vispa.live.events import Said, Selected, Unsteered
+from vispa.models.encoder import FloatArray
+from vispa.modes.stances import AskedStances
 from vispa.readers.local import LocalChat
 from vispa.records import Selection
 from vispa.request import Request
@@ -31,6 +33,11 @@ class Parts(Protocol):
     engine: Any
     own_reader: Any
     reader: Any
+
+    @property
+    def stances(self) -> Any:
+        """See `vispa.pipeline.Vispa`."""
+        ...
 
 
 @contextmanager
@@ -53,8 +60,10 @@ def watched(pipeline: PipelineT, call: Call, scheduler: Schedules) -> Iterator[P
             # Else every request would read comments by itself, and all others' next token would wait for it.
             other.own_reader = LocalChat(engine, pipeline.own_reader.option_reading)
             other.reader = other.own_reader if pipeline.reader is pipeline.own_reader else pipeline.reader
-            for made in ("stances", "picker"):
-                vars(other).pop(made, None)
+            vars(other).pop("picker", None)
+            if isinstance(pipeline.stances, AskedStances):
+                # Other readers of stances are made once, for all requests.
+                vars(other).pop("stances", None)
         yield other
 
 
@@ -101,7 +110,12 @@ class _WatchedChooser(Chooser):
 
     def __init__(self, chooser: Chooser, call: Call) -> None:
         vars(self).update(vars(chooser))
-        self._call = call
+        self._chooser, self._call = chooser, call
+
+    @property
+    def _similarity(self) -> FloatArray:
+        # Made once for all calls.
+        return self._chooser._similarity
 
     def select(self, requests: Sequence[Request]) -> list[tuple[Selection, ...]]:
         self._call.check()

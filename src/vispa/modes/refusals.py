@@ -10,6 +10,8 @@ from vispa.modes.sentences import split_sentences
 
 # A refusal stands at the front; a text that first speaks of the matter has something to say.
 _FIRST = 3
+# With what another clause begins.
+_GOES_ON = re.compile(r"[:;,—–]|\b(?:because|since|unless|until|although|though|but|while|when|if|so that|who|which)\b")
 
 
 def refuses(text: str) -> bool:
@@ -30,7 +32,7 @@ def refuses(text: str) -> bool:
 
 
 def declines(sentence: str) -> bool:
-    """Whether one sentence, wherever it stands in a comment, declines to help or to comment.
+    """Whether one sentence declines to help or to comment, whatever it goes on with.
 
     Example:
         >>> declines("I'm sorry, I couldn't help you.")
@@ -39,6 +41,19 @@ def declines(sentence: str) -> bool:
         False
     """
     return bool(_patterns()[1].match(plain_words(sentence)))
+
+
+def only_declines(sentence: str) -> bool:
+    """Whether a sentence declines and says no more: what comes after a reason, a colon or another clause may be a view.
+
+    Example:
+        >>> only_declines("I must decline to answer.")
+        True
+        >>> only_declines("I must decline the bribe: honesty matters more.")
+        False
+    """
+    found = _patterns()[1].match(plain_words(sentence))
+    return found is not None and not _GOES_ON.search(plain_words(sentence)[found.end() :])
 
 
 @cache

@@ -64,7 +64,7 @@ async def waited(
     finally:
         gone.cancel()
         watch.stop()
-        _note(http, watch.call)
+        _note(http, watch)
 
 
 def streamed(
@@ -94,7 +94,7 @@ def streamed(
                 yield part
         finally:
             watch.stop()
-            _note(http, watch.call)
+            _note(http, watch)
 
     return StreamingResponse(noted(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
@@ -149,8 +149,10 @@ def _late(service: Service) -> Refusal:
     return Refusal(504, f"No answer came within {service.settings.timeout:g} seconds.")
 
 
-def _note(http: Request, call: Call) -> None:
-    http.state.log.update(rows=call.rows, tokens=call.generated_tokens)
+def _note(http: Request, watch: Watch[Any]) -> None:
+    """Put what work cost into the log's line; what is only about to stop has not been counted yet."""
+    if watch.future.done():
+        http.state.log.update(rows=watch.call.rows, tokens=watch.call.generated_tokens)
 
 
 def log_texts(service: Service, http: Request, *texts: str) -> None:

@@ -200,7 +200,9 @@ class Service:
 
         def ended(_: object) -> None:
             self._watches.discard(watch)
-            self._lasted.append(time.monotonic() - started)
+            # What wrote nothing says nothing of how long answers take.
+            if watch.call.rows:
+                self._lasted.append(time.monotonic() - started)
 
         watch = Watch(counted, self._pool)
         self._watches.add(watch)  # type: ignore[arg-type]

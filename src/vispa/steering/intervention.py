@@ -64,7 +64,10 @@ class ActiveSteering:
 
     @contextmanager
     def beginning(self, rows: torch.Tensor) -> Iterator[None]:
-        """Passes over beginnings of prompts, of these rows of the batch, while the context lasts; for fixed shifts."""
+        """Passes over beginnings of prompts, of these rows of the batch, while the context lasts; for fixed shifts.
+
+        They are padded on the right: a token's place in the pass is its place in the prompt.
+        """
         self._beginning = ActiveSteering(
             self.plan, self.rows[rows], self.weights[rows], self.orthogonal[rows], self.subjects[rows]
         )

@@ -213,10 +213,23 @@ class Coverage(Metric):
         """See `entailment_scores`, `embedding_likenesses`, `controlled_scores`; without a judge there are no scores."""
         if how.judge == "none":
             return Scored()
-        # All methods at once: what they share, the explanations above all, is judged or encoded once.
-        responses = ["" if record is None else record.response or "" for record in records]
         kind, _, model = how.judge.partition(":")
         tables, judge = _tables(kind, model, progress)
+        return self.judged(items, records, how, tables, f"{kind}:{judge}")
+
+    def judged(self, items: Sequence[Item], records: Records, how: Scoring, tables: Tables, judge: str) -> Scored:
+        """As `score`, by tables that are at hand.
+
+        Args:
+            items: N items, a method's after another's.
+            records: of the N answers.
+            how: but for its judge.
+            tables: compare sentences and explanations.
+            judge: `embedding:NAME` or `nli:NAME`, of the tables.
+        """
+        kind = judge.partition(":")[0]
+        # All methods at once: what they share, the explanations above all, is judged or encoded once.
+        responses = ["" if record is None else record.response or "" for record in records]
         prefix = {"embedding": "cosine", "nli": "entailment"}[kind]
         mean = _scores(responses, [item.explanations for item in items], tables)
         situations = {item.id: (item.text, item.explanations) for item in items}
@@ -233,7 +246,7 @@ class Coverage(Metric):
         scores["length_sentences"] = np.array([float(len(split_sentences(text))) for text in responses])
         scores["length_words"] = np.array([float(len(text.split())) for text in responses])
         ordered = {one.name: scores[one.name] for one in self.figures if one.name in scores}
-        return Scored(ordered, f"{kind}:{judge}", budget, others.shape[1])
+        return Scored(ordered, judge, budget, others.shape[1])
 
     def intervals(
         self, items: Sequence[Item], records: Records, scores: Mapping[str, FloatArray], seed: int

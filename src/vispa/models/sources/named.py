@@ -20,7 +20,6 @@ from vispa.models.sources.wheels import Piece, fetch
 
 _FILE = Path(__file__).with_name("named.toml")
 _logger = logging.getLogger(__name__)
-# Licences of which whoever asks for a model need not be told.
 _OPEN = ("Apache-2.0", "MIT")
 
 
@@ -61,6 +60,11 @@ class NamedModel:
         return (self.folder / "config.json").is_file()
 
     @property
+    def is_open(self) -> bool:
+        """Whether its licence is one of which whoever asks for it need not be told."""
+        return self.licence in _OPEN
+
+    @property
     def size(self) -> int:
         """Bytes that it takes on disk; 0 where it has not been fetched."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file()) if self.is_here else 0
@@ -81,7 +85,7 @@ class NamedModel:
         # Two processes that ask for the same model fetch it once.
         with FileLock(self.folder.with_name(self.folder.name + ".lock")):
             if not self.is_here:
-                if self.licence not in _OPEN:
+                if not self.is_open:
                     _logger.warning("%s comes under terms of its makers: %s.", self.label, self.licence)
                 with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.name}.") as temporary:
                     file = Path(temporary) / self.file

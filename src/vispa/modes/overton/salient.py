@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from vispa.modes.chatter import without_chatter
 from vispa.modes.checks import comment_checks
-from vispa.modes.refusals import declines
+from vispa.modes.refusals import only_declines
 from vispa.modes.repeats import Encode, n_grams, repeated_share
 from vispa.modes.sentences import split_sentences
 from vispa.taxonomy import Taxonomy
@@ -122,7 +122,7 @@ def adds_something(comment: str, situation: str) -> bool:
 
 def _adds(sentence: str, situation: str) -> bool:
     sentence = without_chatter(sentence)
-    if not sentence or declines(sentence) or repeated_share(sentence) >= _CIRCLING:
+    if not sentence or only_declines(sentence) or repeated_share(sentence) >= _CIRCLING:
         return False
     if "?" in situation or bool(_NEGATION.search(sentence)) != bool(_NEGATION.search(situation)):
         return True
