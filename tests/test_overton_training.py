@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import json
-import random
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from benchmarks.overton_training import __main__ as command
 from benchmarks.overton_training.answers import WAYS, Answer
 from benchmarks.overton_training.figures import difference, grammar_scores, likeness_scores, same_length
-from benchmarks.overton_training.reward import ENOUGH, LONGEST, OvertonReward, means
+from benchmarks.overton_training.reward import ENOUGH, LONGEST, OvertonReward, Rewarded, means
 from benchmarks.overton_training.section import draw, section
 from benchmarks.overton_training.training import Lesson, Settings, Trained, lessons, trained
 from benchmarks.stance_shift import held_out_acts
@@ -201,25 +200,24 @@ def test_what_is_missing_is_said_before_anything_is_done(missing, monkeypatch):
 # ---------------------------------------------------------------- training
 
 
-class Asked:
-    """A reward that keeps what it was asked."""
+class Letters:
+    """A reward in which hardly two answers are alike, and the stakes that it was asked for."""
 
-    def __init__(self, reward):
-        self._reward, self.asked = reward, []
+    def __init__(self):
+        self.asked = []
 
     def __call__(self, answers, stakes):
-        self.asked += stakes
-        return self._reward(answers, stakes)
+        self.asked += map(tuple, stakes)
+        return [Rewarded(sum(map(ord, answer)) % 97 / 97, 0.0, 0.0) for answer in answers]
 
 
-def test_the_same_seed_gives_the_same_rewards(reward):
+def test_the_same_seed_gives_the_same_rewards():
     pytest.importorskip("trl", reason="trl is not installed.")
-    chance = random.Random(0)
-    taught = [Lesson(f"Should {word} be kept?", (chance.choice(reward.values),)) for word in ("kites", "goats", "ice")]
+    taught = [Lesson(f"Should {word} be kept?", (word,)) for word in ("kites", "goats", "ice", "hats")]
     settings = Settings(steps=2, prompts=2, answers=2, tokens=8, rate=1e-3)
 
     def run(seed=0):
-        loaded, seen = load_model(EMBEDDED, dtype="float32"), Asked(reward)
+        loaded, seen = load_model(EMBEDDED, dtype="float32"), Letters()
         before = {name: one.clone() for name, one in loaded.model.state_dict().items()}
         found = trained(loaded, built_in_prompts(EMBEDDED), seen, taught, Settings(**{**vars(settings), "seed": seed}))
         after = loaded.model.state_dict()
@@ -231,4 +229,4 @@ def test_the_same_seed_gives_the_same_rewards(reward):
     assert first[0] == second[0] and len(first[0]) == 2
     assert all((first[2][name] == one).all() for name, one in second[2].items())
     assert any((first[2][name] != one).any() for name, one in other[2].items())
-    assert [tuple(stake) for stake in first[1][:4]] == [taught[0].stake] * 2 + [taught[1].stake] * 2
+    assert first[1][:4] == [taught[0].stake] * 2 + [taught[1].stake] * 2
