@@ -1,0 +1,1 @@
+"""VISPA against one model trained to write whole Overton answers; see `__main__`."""
