@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-from vispa.errors import InputError
+from vispa.errors import InputError, NumericalError
 from vispa.generation.vllm.asked import ARGUMENT, FAILED, asked
 from vispa.generation.vllm.settings import BANK_VARIABLE, settings_of
 from vispa.generation.vllm.tables import remains_of
@@ -102,13 +102,16 @@ def _checking_inputs(process: Callable[..., Any]) -> Callable[..., Any]:
             vocabulary = settings.vocabulary()
             given = asked(argument)
             remains_of(given.steers, vocabulary.default)
-            given = replace(given, whole=given.reading or not vocabulary.is_fixed(given.steers))
+            fixed = vocabulary.is_fixed(given.steers)
+            given = replace(given, whole=given.reading or not fixed)
+            if fixed:
+                vocabulary.check_finite(given.steers, given.orthogonal, self.vllm_config.model_config.dtype)
             setting, limit = _longest_whole(self.vllm_config.scheduler_config)
             ids = request.prompt_token_ids or []
             if given.whole and len(ids) > limit:
                 problem = f"measures a prompt of {len(ids)} tokens, and one pass takes {limit}."
                 raise InputError(ARGUMENT, problem, f"Give a shorter one, or raise {setting}.")
-        except InputError as error:
+        except (InputError, NumericalError) as error:
             from vllm.exceptions import VLLMValidationError
 
             # What vLLM's server answers with 400.
