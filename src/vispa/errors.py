@@ -117,7 +117,15 @@ class ReaderSetupError(InputError):
 
 
 class NumericalError(VispaError):
-    """NaN or infinity where a finite number is needed; names row, value and block."""
+    """NaN or infinity where a finite number is needed; names row, value and block.
+
+    Attributes:
+        row: number of the row in its batch, where it is one row's.
+    """
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 def cut(text: str) -> str:

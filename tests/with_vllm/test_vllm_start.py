@@ -95,6 +95,8 @@ def test_requests_name_values_in_a_text(pair: Pair) -> None:
         ("honesty:1.0", "not in the bank"),
         (f"{VALUES[0]}:much", "weight"),
         (f"{VALUES[0]}:nan", "finite"),
+        (f"{VALUES[0]}:3e38", "The shift .* is not finite"),
+        (f"{VALUES[1]}:0.5,{VALUES[0]}:-3e38", "The shift .* is not finite"),
         (":1", "Give names"),
         ("", "Give names"),
         (7, "Give names"),

@@ -208,7 +208,8 @@ class ActiveSteering:
         value = self.plan.keys[key][0] if key < len(self.plan.keys) else "no value"
         raise NumericalError(
             f"The {what} of row {row} (toward {value}) after block {block} is not finite; "
-            "lower the magnitude, fit the bank anew, or load the model in float32 or bfloat16."
+            "lower the magnitude, fit the bank anew, or load the model in float32 or bfloat16.",
+            row,
         )
 
 

@@ -15,6 +15,8 @@ from vispa.steering.recipe import Recipe, Steer, recipe_model
 
 #: Name of the argument of a request (`SamplingParams.extra_args`, over HTTP `vllm_xargs`).
 ARGUMENT = "vispa"
+#: Attribute of what a worker gives for a pass: requests that it could not steer, and why.
+FAILED = "vispa_failed"
 
 _FORM = 'Give names with weights, such as "benevolence:1.0" or "honor:0.5,karma:-1".'
 

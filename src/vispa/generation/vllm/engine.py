@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vispa.errors import NumericalError
+from vispa.errors import EngineError, NumericalError
 from vispa.generation.held import HeldEngine, check_options
 from vispa.generation.letters import Masses
 from vispa.generation.rows import Generated, Row, Sampling
@@ -19,6 +19,7 @@ from vispa.generation.sampling import row_seed
 from vispa.generation.vllm.asked import ARGUMENT, Asked
 from vispa.generation.vllm.running import Running
 from vispa.generation.vllm.starting import started
+from vispa.generation.vllm.steps import UNMEASURED
 from vispa.generation.vllm.tables import remains_of
 from vispa.generation.vllm.vocabulary import Vocabulary
 from vispa.models.loading import LoadedModel
@@ -106,8 +107,8 @@ class VllmEngine(HeldEngine):
                 owners.append(place)
         likely: list[dict[int, float]] = [{} for _ in rows]
         for place, (_, params), output in zip(owners, asked, self.running.run(asked), strict=True):
+            self._shift(rows[place], params, output)
             likely[place] |= {token: one.logprob for token, one in output.outputs[0].logprobs[0].items()}
-            self._shift(rows[place], params)
         return [
             np.array([sum(np.exp(own[token]) for token in tokens) for tokens in self._letters[:number]], dtype=float)
             for own, number in zip(likely, counts, strict=True)
@@ -124,9 +125,9 @@ class VllmEngine(HeldEngine):
         ]
         means = {}
         for (key, own), (_, params), output in zip(tokens.items(), asked, self.running.run(asked), strict=True):
+            self._shift(key[0], params, output)
             told = output.prompt_logprobs[-len(own) :]
             means[key] = float(np.mean([one[token].logprob for one, token in zip(told, own, strict=True)]))
-            self._shift(key[0], params)
         return [np.array([means[row, text] for text in texts]) for row, texts in zip(rows, continuations, strict=True)]
 
     # ---------------------------------------------------------------- requests
@@ -163,11 +164,14 @@ class VllmEngine(HeldEngine):
             writing: the row.
             params: as of `begun`.
             output: a `vllm.RequestOutput`.
+
+        Raises:
+            EngineError: vLLM has failed the row, or has not measured its shift.
         """
         writing.ids, writing.done = list(output.outputs[0].token_ids), output.finished
         if output.finished:
             try:
-                writing.shift = self._shift(writing.row, params)
+                writing.shift = self._shift(writing.row, params, output)
             except NumericalError as error:
                 writing.fail(error)
 
@@ -190,19 +194,26 @@ class VllmEngine(HeldEngine):
 
     # ---------------------------------------------------------------- results
 
-    def _shift(self, row: Row, params: Any) -> dict[int, float]:
-        """Lengths of a row's shifts by block.
+    def _shift(self, row: Row, params: Any, output: Any) -> dict[int, float]:
+        """Lengths of a row's shifts by block, once vLLM has ended it.
 
         Raises:
             NumericalError: what they are measured on is not finite.
+            EngineError: they were not measured, or vLLM has failed the row.
         """
-        if not row.steers:
-            return {}
+        shift = {} if not row.steers else self._measured(row, params)
+        if output.outputs[0].finish_reason == "error":
+            raise EngineError("vLLM failed to write a row; its messages say why.")
+        return shift
+
+    def _measured(self, row: Row, params: Any) -> dict[int, float]:
         if self._vocabulary.is_fixed(row.steers):
             return dict(self._amounts(row.steers, row.orthogonal))
         amounts, problem = self.running.amounts(params.extra_args[ARGUMENT]["number"])
         if problem is not None:
             raise NumericalError(problem)
+        if amounts.keys() != self._vocabulary.plan(row.steers).steered_blocks(row.steers):
+            raise EngineError(f"A row is not steered: {UNMEASURED}")
         return amounts
 
     def _fixed_amounts(self, steers: tuple[Steer, ...], orthogonal: bool) -> dict[int, float]:

@@ -27,7 +27,7 @@ def install(layers: nn.ModuleList, shift: Shift, *, compiled: bool) -> None:
     Args:
         layers: block 0 first.
         shift: gives the hidden states that take the place of a layer's.
-        compiled: the layers are compiled: they call an operation, into which no compiler looks.
+        compiled: the layers are compiled or captured: they call an operation, into which no compiler looks.
     """
     if compiled:
         _shift[:] = [shift]
@@ -60,14 +60,20 @@ def _operation() -> Shift:
     """The operation, which is registered once in a process."""
     if not hasattr(torch.ops.vispa, "shift"):
 
-        def shift(hidden: torch.Tensor, residual: torch.Tensor | None, block: int) -> torch.Tensor:
-            shifted = _shift[0](block, hidden, residual)
-            # An operation's result is no view of what it was given.
-            return hidden.clone() if shifted is hidden else shifted
+        def shift(hidden: torch.Tensor, residual: torch.Tensor | None, block: int, shifted: torch.Tensor) -> None:
+            shifted.copy_(_shift[0](block, hidden, residual))
 
         shift.__annotations__ = {
-            "hidden": torch.Tensor, "residual": torch.Tensor | None, "block": int, "return": torch.Tensor,
+            "hidden": torch.Tensor, "residual": torch.Tensor | None, "block": int, "shifted": torch.Tensor,
+            "return": None,
         }  # fmt: skip
-        made = torch.library.custom_op(OPERATION, shift, mutates_args=())
-        made.register_fake(lambda hidden, residual, block: torch.empty_like(hidden))
-    return lambda block, hidden, residual: torch.ops.vispa.shift(hidden, residual, block)
+        made = torch.library.custom_op(OPERATION, shift, mutates_args=("shifted",))
+        made.register_fake(lambda hidden, residual, block, shifted: None)
+
+    def called(block: int, hidden: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
+        # The captured piece that comes next reads where it read when it was captured: the piece before makes room.
+        shifted = torch.empty_like(hidden)
+        torch.ops.vispa.shift(hidden, residual, block, shifted)
+        return shifted
+
+    return called

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-from vispa.errors import InputError
-from vispa.generation.vllm.asked import ARGUMENT, asked
+from vispa.errors import InputError, NumericalError
+from vispa.generation.vllm.asked import ARGUMENT, FAILED, asked
 from vispa.generation.vllm.settings import BANK_VARIABLE, settings_of
 from vispa.generation.vllm.tables import remains_of
+
+# Under the name of vLLM's own: in its processes nobody else has a place to show messages.
+_logger = logging.getLogger("vllm.vispa")
 
 
 def register() -> None:
     """Put vispa beside vLLM, once in a process; nothing changes where no bank is named, and no request names values."""
     from vllm.engine.arg_utils import EngineArgs
     from vllm.v1.core.kv_cache_manager import KVCacheManager
+    from vllm.v1.core.sched.scheduler import Scheduler
     from vllm.v1.engine.input_processor import InputProcessor
     from vllm.v1.worker.worker_base import WorkerBase
 
     _around(WorkerBase, "__init__", _beginning_worker)
     _around(InputProcessor, "process_inputs", _checking_inputs)
     _around(KVCacheManager, "allocate_slots", _keeping_whole)
+    _around(Scheduler, "update_from_output", _failing_alone)
     _around(EngineArgs, "add_cli_args", _adding_argument, staticmethod)
     _around(EngineArgs, "from_cli_args", _taking_argument, classmethod)
 
@@ -96,13 +102,16 @@ def _checking_inputs(process: Callable[..., Any]) -> Callable[..., Any]:
             vocabulary = settings.vocabulary()
             given = asked(argument)
             remains_of(given.steers, vocabulary.default)
-            given = replace(given, whole=given.reading or not vocabulary.is_fixed(given.steers))
-            self_limit = self.vllm_config.scheduler_config.max_num_batched_tokens
+            fixed = vocabulary.is_fixed(given.steers)
+            given = replace(given, whole=given.reading or not fixed)
+            if fixed:
+                vocabulary.check_finite(given.steers, given.orthogonal, self.vllm_config.model_config.dtype)
+            setting, limit = _longest_whole(self.vllm_config.scheduler_config)
             ids = request.prompt_token_ids or []
-            if given.whole and len(ids) > self_limit:
-                problem = f"measures a prompt of {len(ids)} tokens, and one pass takes {self_limit}."
-                raise InputError(ARGUMENT, problem, "Give a shorter one, or raise max_num_batched_tokens.")
-        except InputError as error:
+            if given.whole and len(ids) > limit:
+                problem = f"measures a prompt of {len(ids)} tokens, and one pass takes {limit}."
+                raise InputError(ARGUMENT, problem, f"Give a shorter one, or raise {setting}.")
+        except (InputError, NumericalError) as error:
             from vllm.exceptions import VLLMValidationError
 
             # What vLLM's server answers with 400.
@@ -110,11 +119,21 @@ def _checking_inputs(process: Callable[..., Any]) -> Callable[..., Any]:
         params.extra_args = {**params.extra_args, ARGUMENT: given.as_argument()}
         if (salt := given.salt(vocabulary.default, ids)) is not None:
             request.cache_salt = salt if request.cache_salt is None else f"{request.cache_salt}:{salt}"
-        if given.reading:
+        if given.whole:
+            # All of it is read in a pass of its own kind: over what is cached, its last token alone may count as one
+            # more that is generated, for which a captured graph runs, in which nothing is measured.
             params.skip_reading_prefix_cache = True
         return request
 
     return checked
+
+
+def _longest_whole(config: Any) -> tuple[str, int]:
+    """The most tokens of one prompt that a pass takes, and the setting that says so."""
+    longest = int(getattr(config, "long_prefill_token_threshold", 0) or 0)
+    if 0 < longest < config.max_num_batched_tokens:
+        return "long_prefill_token_threshold", longest
+    return "max_num_batched_tokens", config.max_num_batched_tokens
 
 
 def _keeping_whole(allocate: Callable[..., Any]) -> Callable[..., Any]:
@@ -133,3 +152,31 @@ def _keeping_whole(allocate: Callable[..., Any]) -> Callable[..., Any]:
         return allocate(self, request, num_new_tokens, num_new_computed_tokens, *arguments, **named)
 
     return whole
+
+
+def _failing_alone(update: Callable[..., Any]) -> Callable[..., Any]:
+    """A request that a worker could not steer ends as vLLM's own failures do, over HTTP with 500; the others go on."""
+
+    def updated(self: Any, scheduler_output: Any, model_runner_output: Any) -> Any:
+        failed: dict[str, str] = getattr(model_runner_output, FAILED, {})
+        if not failed:
+            return update(self, scheduler_output, model_runner_output)
+        from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs
+        from vllm.v1.request import RequestStatus
+
+        # Before its token of this pass is taken over, which is unsteered.
+        ended = self.finish_requests(failed, RequestStatus.FINISHED_ERROR)
+        found = update(self, scheduler_output, model_runner_output)
+        for request in ended:
+            _logger.error("Request %s is not answered: %s", request.request_id, failed[request.request_id])
+            output = EngineCoreOutput(
+                request_id=request.request_id, new_token_ids=[], finish_reason=request.get_finished_reason(),
+                events=request.take_events(), trace_headers=request.trace_headers,
+            )  # fmt: skip
+            if request.client_index in found:
+                found[request.client_index].outputs.append(output)
+            else:
+                found[request.client_index] = EngineCoreOutputs(outputs=[output])
+        return found
+
+    return updated

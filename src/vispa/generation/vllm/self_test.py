@@ -1,4 +1,4 @@
-"""Whether shifts arrive: a known prompt is read with and without them, before anyone is served."""
+"""Whether shifts arrive: a known prompt is read and gone on with, with and without them, before anyone is served."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ _STRENGTH = 1000.0
 _OPPOSITE = -0.8
 _TOKENS = 4
 
+_ADVICE = "vLLM would answer unsteered. Use another version of vLLM or of vispa, or `enforce_eager`."
+
 
 def check_shifts(runner: Any, execute: Any, sample: Any, steps: Steps, tables: Tables, norms: torch.Tensor) -> None:
     """Refuse to go on where a shift after any block does not reach the end of the model.
 
     Two requests with one prompt are shifted after a block, one along a direction and one against it, far enough to
     drown the rest. The norm at the model's end makes opposite vectors of them. It goes the whole way of a request:
-    through the runner's batch, compiled code and captured graphs.
+    through the runner's batch, compiled code and captured graphs. So do two whose prompt is left alone, and whose
+    first generated token is shifted: where graphs are captured, prompts and generated tokens go different ways.
 
     Args:
         runner: of the worker.
@@ -36,49 +39,76 @@ def check_shifts(runner: Any, execute: Any, sample: Any, steps: Steps, tables: T
     Raises:
         RuntimeError: a shift did not arrive; names the blocks.
     """
-    blocks = list(range(len(norms)))
-    room = min(runner.max_num_reqs, runner.max_num_tokens // _TOKENS, runner.kv_cache_config.num_blocks - 1) // 2
-    lost = []
-    for start in range(0, len(blocks), max(room, 1)):
-        part = blocks[start : start + max(room, 1)]
-        cosines = _cosines(part, runner, execute, sample, steps, tables, norms)
-        lost += [block for block, cosine in cosines if not cosine <= _OPPOSITE]
-    if lost:
+    test = _Test(runner, execute, sample, steps, tables, norms)
+    if lost := test.lost(generated=False):
+        blocks = ", ".join(map(str, lost))
         raise RuntimeError(
-            f"Steering does not reach the model's output from block {', '.join(map(str, lost))}: vLLM would answer "
-            "unsteered. Its layers are not where vispa adds to them; use another version of vLLM or of vispa."
+            f"Steering does not reach the model's output from block {blocks}: its layers are not where vispa adds to "
+            f"them. {_ADVICE}"
         )
+    if lost := test.lost(generated=True):
+        blocks = ", ".join(map(str, lost))
+        raise RuntimeError(f"Steering reaches prompts, but not generated tokens from block {blocks}: {_ADVICE}")
 
 
-def _cosines(
-    blocks: Sequence[int], runner: Any, execute: Any, sample: Any, steps: Steps, tables: Tables, norms: torch.Tensor
-) -> list[tuple[int, float]]:
-    names = {(block, sign): f"vispa-self-test-{block}-{sign:+d}" for block in blocks for sign in (1, -1)}
-    taken: list[Rows] = []
-    for (block, sign), name in names.items():
-        row = tables.row()
-        taken.append(Rows(row, row, row, row))
-        tables.write(block, [taken[-1]], _known_shift(sign * _length(tables, norms, block), tables))
-        steps.hold(name, taken[-1])
-    try:
-        execute(_first_step(runner, list(names.values())))
-        last = runner.execute_model_state.hidden_states
-        ends = {key: last[steps.last_places[name]].float() for key, name in names.items()}
-        sample(None)
-    finally:
-        execute(_last_step(set(names.values())))
-    return [(block, float(torch.cosine_similarity(ends[block, 1], ends[block, -1], dim=0))) for block in blocks]
+class _Test:
+    """See `check_shifts`."""
 
+    def __init__(
+        self, runner: Any, execute: Any, sample: Any, steps: Steps, tables: Tables, norms: torch.Tensor
+    ) -> None:
+        self._runner, self._execute, self._sample = runner, execute, sample
+        self._steps, self._tables, self._norms = steps, tables, norms
 
-def _length(tables: Tables, norms: torch.Tensor, block: int) -> float:
-    """As long as it should be, or as the type of the model's numbers allows."""
-    return min(_STRENGTH * float(norms[block]), float(torch.finfo(tables.dtype).max) / 64)
+    def lost(self, *, generated: bool) -> list[int]:
+        """Blocks whose shift does not arrive, at prompts or at generated tokens."""
+        blocks, room = range(len(self._norms)), self._room
+        asked = [(block, sign) for block in blocks for sign in (1, -1)]
+        ends: dict[tuple[int, int], torch.Tensor] = {}
+        for start in range(0, len(asked), room):
+            ends |= self._ends(asked[start : start + room], generated=generated)
+        cosines = [float(torch.cosine_similarity(ends[block, 1], ends[block, -1], dim=0)) for block in blocks]
+        return [block for block, cosine in zip(blocks, cosines, strict=True) if not cosine <= _OPPOSITE]
 
+    @property
+    def _room(self) -> int:
+        """Requests of a pass, few enough that graphs were captured for so many."""
+        runner = self._runner
+        most: int = runner.max_num_tokens
+        tokens = min(most, runner.compilation_config.max_cudagraph_capture_size or most)
+        room: int = min(runner.max_num_reqs, tokens // _TOKENS, runner.kv_cache_config.num_blocks - 1)
+        return max(1, room)
 
-def _known_shift(length: float, tables: Tables) -> Shifts:
-    direction = torch.randn(tables.width, generator=torch.Generator().manual_seed(0))
-    vector = (direction / direction.norm() * length)[None, None]
-    return Shifts(vector, None, None, {1.0: vector})
+    def _ends(self, asked: Sequence[tuple[int, int]], *, generated: bool) -> dict[tuple[int, int], torch.Tensor]:
+        """What the last norm gives for the last token of requests that are shifted after a block along a sign."""
+        names = {one: f"vispa-self-test-{one[0]}-{one[1]:+d}" for one in asked}
+        for (block, sign), name in names.items():
+            row = self._tables.row()
+            rows = Rows(0, 0, 0, row) if generated else Rows(row, row, row, 0)
+            self._tables.write(block, [rows], self._known_shift(block, sign))
+            self._steps.hold(name, rows)
+        try:
+            ends = self._passed(names, _first_step(self._runner, list(names.values())))
+            if generated:
+                ends = self._passed(names, _next_step(list(names.values())))
+        finally:
+            self._execute(_last_step(set(names.values())))
+        return ends
+
+    def _passed(self, names: dict[tuple[int, int], str], step: Any) -> dict[tuple[int, int], torch.Tensor]:
+        self._execute(step)
+        last = self._runner.execute_model_state.hidden_states
+        # What graphs put out lies where the next pass writes.
+        ends = {one: last[self._steps.last_places[name]].float().clone() for one, name in names.items()}
+        self._sample(None)
+        return ends
+
+    def _known_shift(self, block: int, sign: int) -> Shifts:
+        """As long as it should be, or as the type of the model's numbers allows."""
+        length = min(_STRENGTH * float(self._norms[block]), float(torch.finfo(self._tables.dtype).max) / 64)
+        direction = torch.randn(self._tables.width, generator=torch.Generator().manual_seed(0))
+        vector = (direction / direction.norm() * sign * length)[None, None]
+        return Shifts(vector, None, None, {1.0: vector})
 
 
 def _first_step(runner: Any, names: Sequence[str]) -> Any:
@@ -92,14 +122,27 @@ def _first_step(runner: Any, names: Sequence[str]) -> Any:
     step.scheduled_new_reqs = [
         NewRequestData(
             req_id=name, prompt_token_ids=ids, mm_features=[], pooling_params=None, num_computed_tokens=0,
-            sampling_params=SamplingParams(max_tokens=2, temperature=0.0), lora_request=None, prefill_token_ids=ids,
-            # Block 0 stands for none.
+            sampling_params=SamplingParams(max_tokens=3, temperature=0.0), lora_request=None, prefill_token_ids=ids,
+            # Block 0 stands for none; one has room for the prompt and what is generated.
             block_ids=tuple([1 + place] for _ in range(groups)),
         )
         for place, name in enumerate(names)
     ]  # fmt: skip
     step.num_scheduled_tokens = dict.fromkeys(names, _TOKENS)
     step.total_num_scheduled_tokens = _TOKENS * len(names)
+    return step
+
+
+def _next_step(names: Sequence[str]) -> Any:
+    """A step in which the token that each of the requests got first is read."""
+    from vllm.v1.core.sched.output import CachedRequestData, SchedulerOutput
+
+    step = SchedulerOutput.make_empty()
+    cached = step.scheduled_cached_reqs = CachedRequestData.make_empty()
+    cached.req_ids, cached.new_block_ids = list(names), [None] * len(names)
+    cached.num_computed_tokens, cached.num_output_tokens = [_TOKENS] * len(names), [1] * len(names)
+    step.num_scheduled_tokens = dict.fromkeys(names, 1)
+    step.total_num_scheduled_tokens = len(names)
     return step
 
 

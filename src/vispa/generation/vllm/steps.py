@@ -17,6 +17,9 @@ from vispa.generation.vllm.vocabulary import Vocabulary
 from vispa.steering.bank import VectorBank
 from vispa.steering.intervention import ActiveSteering, active_steering
 
+#: What is said where nothing was measured though it should have been.
+UNMEASURED = "the shift of its prompt was not measured: a captured graph may have run in place of the model."
+
 # Most reports of requests that nobody fetched.
 _MOST_TOLD = 65_536
 
@@ -48,6 +51,7 @@ class Held:
         key: of rows that it shares with others; None where they are its own.
         amounts: block number → length of the shift along its direction; of those that are measured.
         problem: why it could not be steered.
+        seen: its prompt was in a pass, where it was measured or read if that is wanted.
     """
 
     asked: Asked
@@ -56,6 +60,7 @@ class Held:
     key: object = None
     amounts: dict[int, float] = field(default_factory=dict)
     problem: str | None = None
+    seen: bool = False
 
 
 class Steps:
@@ -81,10 +86,11 @@ class Steps:
         self._fades = False
         self._filled = 0
         self._active = False  # Whether any token of the pass gathers anything.
-        self._measuring: list[tuple[Held, int]] = []  # With the place of its prompt's last token in the pass.
+        self._measuring: list[tuple[str, Held, int]] = []  # With the place of its prompt's last token in the pass.
         self._measured: ActiveSteering | None = None
         self.readout = Readout()
         self.told: list[tuple[int, dict[int, float], str | None]] = []  #: Number, amounts, problem; of who asked.
+        self.failed: dict[str, str] = {}  #: Request → why it could not be steered in the last pass.
         self.last_places: dict[str, int] = {}  #: Request → the place of its last token in the pass.
 
     @property
@@ -98,6 +104,7 @@ class Steps:
         """Requests have ended, and others begin."""
         for name in ended:
             self._drop(name)
+            self.last_places.pop(name, None)
         fresh: dict[object, tuple[Rows, Asked]] = {}
         for name, asked in new:
             known = self._held.get(name)
@@ -114,10 +121,26 @@ class Steps:
 
     def end(self) -> None:
         """The pass is over: what was measured in it is told, and not measured again."""
-        self.told += [(one.asked.number, one.amounts, one.problem) for one, _ in self._measuring if one.asked.number]
+        self.told += [(one.asked.number, one.amounts, one.problem) for _, one, _ in self._measuring if one.asked.number]
         del self.told[:-_MOST_TOLD]
+        self.failed = {}
+        for name, one, _ in self._measuring:
+            if one.problem is not None or one.amounts.keys() != self._wanted(one.asked):
+                self.failed[name] = one.problem or UNMEASURED
         self._measuring, self._measured, self._active = [], None, False
         self.readout.end()
+
+    def looks(self, names: Iterable[str]) -> bool:
+        """Whether anything is measured or read in a pass with these requests, after `begin`.
+
+        That is done from Python, which captured graphs leave out.
+        """
+        held = (self._held.get(name) for name in names)
+        return any(one is not None and one.asked.whole and not one.seen for one in held)
+
+    def _wanted(self, asked: Asked) -> frozenset[int]:
+        """The blocks at which something is measured for a request."""
+        return self._vocabulary.plan(asked.steers).steered_blocks(asked.steers)
 
     def _taken(self, asked: Asked, fresh: dict[object, tuple[Rows, Asked]]) -> Held:
         if not asked.steers:
@@ -191,7 +214,7 @@ class Steps:
             self._left[: len(rows)] = torch.from_numpy(left).to(self._device)
         self._filled = total
         if self._measuring:
-            self._measured = self._active_steering([one.asked for one, _ in self._measuring])
+            self._measured = self._active_steering([one.asked for _, one, _ in self._measuring])
 
     def _read(self, name: str, one: Held, rows: np.ndarray, first: int, prompt: int, start: int) -> None:
         """Fill the rows of a request whose prompt is in the pass, or a part of it from token `first` on."""
@@ -207,8 +230,9 @@ class Steps:
         if one.asked.whole:
             if first + count < prompt:
                 raise RuntimeError(f"the prompt of {name} was cut, on whose last token its steering is measured")
+            one.seen = True
             if one.asked.steers:
-                self._measuring.append((one, start + prompt - 1 - first))
+                self._measuring.append((name, one, start + prompt - 1 - first))
             if one.asked.reading and one.asked.number is not None:
                 self.readout.expect(one.asked.number, start, count)
 
@@ -239,15 +263,22 @@ class Steps:
     def _measure(self, block: int, hidden: torch.Tensor, residual: torch.Tensor | None) -> None:
         active = self._measured
         assert active is not None
-        places = torch.tensor([place for _, place in self._measuring], device=self._device)
+        held = [one for _, one, _ in self._measuring]
+        places = torch.tensor([place for _, _, place in self._measuring], device=self._device)
         last = hidden[places] if residual is None else hidden[places] + residual[places]
-        try:
-            shifts = active.measured(block, active.plan.blocks[block], last[:, None])
-        except NumericalError as error:
-            for one, _ in self._measuring:
-                one.problem = one.problem or str(error)
-            return
-        self._tables.write(block, [one.rows for one, _ in self._measuring], shifts)
-        for (one, _), amount in zip(self._measuring, active.amounts[block].tolist(), strict=True):
-            if block in active.plan.steered_blocks(one.asked.steers):
+        shifts = None
+        while shifts is None:
+            # Whoever cannot be steered must not hinder those beside it.
+            if left_out := [place for place, one in enumerate(held) if one.problem is not None]:
+                last[left_out] = 0
+            try:
+                shifts = active.measured(block, active.plan.blocks[block], last[:, None])
+            except NumericalError as error:
+                if error.row is None:
+                    raise
+                held[error.row].problem = str(error)
+                active.rows[error.row] = len(active.plan.keys)
+        self._tables.write(block, [one.rows for one in held], shifts)
+        for one, amount in zip(held, active.amounts[block].tolist(), strict=True):
+            if one.problem is None and block in active.plan.steered_blocks(one.asked.steers):
                 one.amounts[block] = amount

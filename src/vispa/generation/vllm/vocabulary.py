@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
+from functools import lru_cache
 from threading import Lock
 
 import torch
 
 from vispa.steering.bank import VectorBank
+from vispa.steering.intervention import active_steering
 from vispa.steering.plan import BlockShift, SteeringPlan
 from vispa.steering.recipe import Recipe, Steer
 
@@ -30,6 +32,7 @@ class Vocabulary:
         self._known: dict[tuple[str, Recipe], None] = {}
         self._plan = SteeringPlan.empty()
         self._lock = Lock()
+        self._checked = lru_cache(maxsize=4096)(self._check_finite)
 
     def plan(self, steers: Iterable[Steer]) -> SteeringPlan:
         """A plan that covers these steers, and perhaps others.
@@ -56,6 +59,26 @@ class Vocabulary:
         keys = [plan.keys.index((steer.value, steer.recipe or self.default)) for steer in steers]
         measured = (spec.calibrated[keys] | spec.gate_logit[keys].isfinite() for spec in plan.blocks.values())
         return not any(bool(one.any()) for one in measured)
+
+    def check_finite(self, steers: Sequence[Steer], orthogonal: bool, dtype: torch.dtype) -> None:
+        """Check shifts that depend on no prompt.
+
+        Args:
+            steers: of a request.
+            orthogonal: as of a row.
+            dtype: of the model.
+
+        Raises:
+            NumericalError: one is not finite in the model's numbers.
+        """
+        self._checked(tuple(steers), orthogonal, dtype)
+
+    def _check_finite(self, steers: tuple[Steer, ...], orthogonal: bool, dtype: torch.dtype) -> None:
+        plan = self.plan(steers)
+        active = active_steering(plan, [steers], [orthogonal], [(0, 0, 0)])
+        nowhere = torch.zeros(1, 1, self.bank.width or 0, dtype=dtype, device=self._device)
+        for block in sorted(plan.steered_blocks(steers)):
+            active.measured(block, plan.blocks[block], nowhere)
 
 
 def _on(device: torch.device, spec: BlockShift) -> BlockShift:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
 from vispa.errors import BankError
-from vispa.generation.vllm.asked import ARGUMENT, Asked, asked
+from vispa.generation.vllm.asked import ARGUMENT, FAILED, Asked, asked
 from vispa.generation.vllm.hooks import OPERATION, install
 from vispa.generation.vllm.runners import follow
 from vispa.generation.vllm.self_test import check_shifts
@@ -27,7 +29,7 @@ _SPARE = 512
 class SteeredWorker:
     """Steers what a worker's model runs; nothing is served before the self-test.
 
-    It stands in for three of the worker's methods, and adds two that `collective_rpc` calls by name.
+    It stands in for four of the worker's methods, and adds two that `collective_rpc` calls by name.
 
     Args:
         worker: before its model is loaded.
@@ -40,18 +42,22 @@ class SteeredWorker:
     def __init__(self, worker: Any, settings: Settings) -> None:
         self._worker, self._settings = worker, settings
         self._config = worker.vllm_config
-        self._load, self._warm, self._execute = (
-            worker.load_model, worker.compile_or_warm_up_model, worker.execute_model
+        self._load, self._warm, self._execute, self._sample = (
+            worker.load_model, worker.compile_or_warm_up_model, worker.execute_model, worker.sample_tokens
         )  # fmt: skip
-        worker.load_model, worker.compile_or_warm_up_model, worker.execute_model = self.load, self.warm, self.execute
+        worker.load_model, worker.compile_or_warm_up_model = self.load, self.warm
+        worker.execute_model, worker.sample_tokens = self.execute, self.sample
         worker.vispa_told, worker.vispa_readings = self.told, self.readings
         self._check_ways()
+        self._looks = False  # Whether anything is measured or read in the step at work.
         self._steps: Steps
         self._tables: Tables
 
     @property
     def _compiled(self) -> bool:
-        return int(self._config.compilation_config.mode or 0) != 0
+        """Whether layers run otherwise than line by line; graphs are captured without a compiler too."""
+        compilation = self._config.compilation_config
+        return int(compilation.mode or 0) != 0 or bool(compilation.cudagraph_mode)
 
     def _check_ways(self) -> None:
         parallel, compilation = self._config.parallel_config, self._config.compilation_config
@@ -86,7 +92,7 @@ class SteeredWorker:
         self._steps = Steps(vocabulary, self._tables, most, device, dtype)
         self._steps.captured = self._compiled
         install(layers, self._steps.shifted, compiled=self._compiled)
-        name = follow(runner, self._steps.tokens)
+        name = follow(runner, self._steps.tokens, lambda: self._looks)
         _logger.info("vispa steers %d layers, model runner %s", len(layers), name)
 
     def _check_bank(self, bank: Any, layers: int, width: int) -> None:
@@ -110,8 +116,7 @@ class SteeredWorker:
         """
         found = self._warm(*arguments, **named)
         norms = self._steps.bank.residual_norm
-        runner, sample = self._worker.model_runner, self._worker.sample_tokens
-        check_shifts(runner, self.execute, sample, self._steps, self._tables, norms)
+        check_shifts(self._worker.model_runner, self.execute, self.sample, self._steps, self._tables, norms)
         return found
 
     @torch.inference_mode()
@@ -119,10 +124,30 @@ class SteeredWorker:
         """One step of the worker."""
         new = ((one.req_id, _asked(one.sampling_params)) for one in scheduler_output.scheduled_new_reqs)
         self._steps.begin(scheduler_output.finished_req_ids, [one for one in new if one[1] is not None])  # type: ignore[misc]
+        self._looks = self._steps.looks(scheduler_output.num_scheduled_tokens)
         try:
-            return self._execute(scheduler_output, *arguments, **named)
+            found = self._execute(scheduler_output, *arguments, **named)
         finally:
+            self._looks = False
             self._steps.end()
+        return self._with_failed(found)
+
+    @torch.inference_mode()
+    def sample(self, *arguments: Any, **named: Any) -> Any:
+        """The tokens that a step ends with."""
+        return self._with_failed(self._sample(*arguments, **named))
+
+    def _with_failed(self, output: Any) -> Any:
+        """What a step gives, once it gives something, with the requests that could not be steered in it."""
+        failed = self._steps.failed
+        if output is None or not failed:
+            return output
+        self._steps.failed = {}
+        if hasattr(output, "get_output"):
+            # It comes later, while other steps run.
+            output.get_output = partial(_marked, output.get_output, failed)
+            return output
+        return _marked(lambda: output, failed)
 
     def told(self) -> list[tuple[int, list[tuple[int, float]], str | None]]:
         """What was measured for requests that have ended since: number, block and length, what went wrong."""
@@ -143,6 +168,12 @@ class SteeredWorker:
             (number, np.stack([blocks[block] for block in sorted(blocks)], axis=1).astype(np.float32).tobytes())
             for number, blocks in found.items()
         ]
+
+
+def _marked(get: Callable[[], Any], failed: dict[str, str]) -> Any:
+    output = get()
+    setattr(output, FAILED, failed)
+    return output
 
 
 def _asked(params: Any) -> Asked | None:
