@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def _answers(tasks: Report) -> str:
             figures = [tasks[part][domain].get(method, {}).get(figure) for part, figure in columns]
             rows.append([domain, method, *map(shown, figures)])
     words = (
-        f"**Answers** of the model under each method, to {_items(tasks)}. *Coverage*: cosine of the answer to the "
+        f"**Answers** of the model under each method, of {_items(tasks)}. *Coverage*: cosine of the answer to the "
         "explanations of what is at stake, beyond what the situation's own text has of it; above that to explanations "
         "of other situations; and of three sentences at most of each answer, where one of fewer counts as it is. "
         "*Accuracy*: share of the answers of a target, or "
@@ -72,12 +72,21 @@ def _answers(tasks: Report) -> str:
 
 
 def _items(tasks: Report) -> str:
-    """How many items each task has in the domains, `24 items of each task`."""
-    counts = {
-        figures["n"]
-        for own in tasks.values() for methods in own.values() for one in methods.values() for figures in one.values()
-    }  # fmt: skip
-    return f"{' or '.join(map(str, sorted(counts)))} items of each task"
+    """What figures are of, `24 situations and questions, accuracies of 4 to 8`."""
+    items: set[float] = set()
+    questions: set[float] = set()
+    for own in tasks.values():
+        for methods in own.values():
+            for one in methods.values():
+                for name, figure in one.items():
+                    (questions if name == "accuracy" else items).add(figure["n"])
+    counts = [f"{_span(items)} situations or questions"] if items else []
+    return ", ".join([*counts, *([f"accuracies of {_span(questions)}"] if questions else [])])
+
+
+def _span(counts: Collection[float]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def draw(report: Report, path: Path) -> None:
