@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from engines import generate, option_masses
+from random_banks import COEFFICIENT, random_bank
 from torch import nn
 
 from vispa.errors import NumericalError
@@ -16,6 +17,7 @@ from vispa.generation.prefill import check_logits
 from vispa.generation.rows import Row, Sampling
 from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
+from vispa.steering.recipe import Steer
 from vispa.study.fluency import perplexities
 
 ARCHITECTURES = ["llama", "gemma2", "cohere", "granite", "gpt2", "phi"]
@@ -106,3 +108,21 @@ def test_perplexity_is_that_of_whole_logits(make_model: Callable[..., LoadedMode
 def test_a_copy_with_other_options_shares_its_turns(llama: LoadedModel) -> None:
     assert replace(llama, least_option_mass=0.5).turns is llama.turns
     assert np.isfinite(option_masses(llama, ["Answer:"], [2])[0]).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("orthogonal", [False, True])
+def test_shifts_that_are_finite_alone_and_not_together_are_an_error(
+    make_model: Callable[..., LoadedModel], dtype: torch.dtype, orthogonal: bool
+) -> None:
+    loaded, bank = make_model("llama"), random_bank()
+    loaded.model.to(dtype)
+    greatest = float(bank.entries["mean"].directions.vectors.abs().max()) * COEFFICIENT.amount
+    weight = 0.8 * torch.finfo(dtype).max / greatest
+    prompt, steer = raw_prompt(loaded, "Wind rises."), Steer("calm", weight)
+    row = Row(prompt, (steer, steer), orthogonal=orthogonal)
+    if orthogonal:
+        # Here it is the squares that are too large.
+        row = Row(prompt, (steer, Steer("candor", weight)), orthogonal=True)
+    with pytest.raises(NumericalError, match="The (shift|activation) of row 0"):
+        generate(loaded, [row], Sampling(3), bank)

@@ -36,7 +36,7 @@ def reward():
     return OvertonReward(Taxonomy.built_in(), load_encoder(), examples=10)
 
 
-def said(reward, *values):
+def said(*values):
     """An answer of the first sentence of each value's pairs."""
     return " ".join(Taxonomy.built_in().sentences(value)[0][0] for value in values)
 
@@ -46,16 +46,16 @@ def said(reward, *values):
 
 def test_values_at_stake_are_counted_once(reward):
     stake = ("tradition", "stimulation", "power", "benevolence")
-    answers = [said(reward, *stake[:count]) for count in range(1, 5)]
+    answers = [said(*stake[:count]) for count in range(1, 5)]
     assert [one.coverage for one in reward(answers, [stake] * 4)] == [0.25, 0.5, 0.75, 1.0]
-    again, beside = reward([said(reward, "power", "power"), said(reward, "hedonism", "power")], [stake] * 2)
+    again, beside = reward([said("power", "power"), said("hedonism", "power")], [stake] * 2)
     assert again.coverage == beside.coverage == 0.25
     assert again.likeness == pytest.approx(1.0, abs=1e-5) and beside.likeness < 0.5
 
 
 def test_more_values_than_enough_are_not_asked_for(reward):
     many = reward.values[: ENOUGH + 4]
-    (found,) = reward([said(reward, *many)], [many])
+    (found,) = reward([said(*many[:ENOUGH])], [many])
     assert found.coverage == 1.0
 
 
@@ -72,7 +72,7 @@ def test_words_cost_beyond_the_longest(reward, words, excess):
 
 
 def test_an_answer_is_rewarded_as_it_is_alone(reward):
-    answers = [said(reward, "power", "tradition"), said(reward, "hedonism"), "", said(reward, "power", "hedonism")]
+    answers = [said("power", "tradition"), said("hedonism"), "", said("power", "hedonism")]
     stakes = [("power",), ("hedonism", "power"), ("power",), ("tradition", "hedonism")]
     together = reward(answers, stakes)
     for one, answer, stake in zip(together, answers, stakes, strict=True):

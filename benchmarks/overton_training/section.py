@@ -91,7 +91,8 @@ def _ways(report: Report, side: str, figures: Mapping[str, str]) -> str:
         "acts": f"**{count} held-out acts**, whose gold values are those that support or oppose them. *Heard*: share "
         "of them in whose voice a sentence speaks, exact by the corpus grammar; *same length*: of three sentences "
         "drawn from each answer; *stances*: with a sentence that also argues their side. *Precision*: share of "
-        "sentences in the voice of a gold value. Intervals by bootstrap over acts:",
+        "sentences in the voice of a gold value. Of VISPA what it quotes counts, without what it says about its "
+        "comments; what is repeated counts once under the same length. Intervals by bootstrap over acts:",
         "domains": f"**{count} situations of law, education, work and care**: likeness of embeddings to the "
         "explanations of what is at stake ([how to read it](researcher.md#how-to-read-an-overton-table)), three "
         "sentences of each answer where the length is the same. Intervals by bootstrap over situations:",

@@ -1,4 +1,7 @@
-"""Training a model by GRPO (arXiv 2402.03300), through trl, to write one answer that many values speak in."""
+"""Training a model by GRPO (arXiv 2402.03300), through trl, to write one answer that many values speak in.
+
+The loss is that of DAPO (arXiv 2503.14476), trl's own choice: each token of a step counts the same.
+"""
 
 from __future__ import annotations
 
@@ -163,6 +166,7 @@ def _arguments(settings: Settings, folder: str) -> Any:
         learning_rate=settings.rate,
         lr_scheduler_type="constant",
         beta=settings.penalty,
+        loss_type="dapo",
         seed=settings.seed,
         shuffle_dataset=False,
         use_cpu=True,

@@ -97,6 +97,7 @@ def test_requests_name_values_in_a_text(pair: Pair) -> None:
         (f"{VALUES[0]}:nan", "finite"),
         (f"{VALUES[0]}:3e38", "The shift .* is not finite"),
         (f"{VALUES[1]}:0.5,{VALUES[0]}:-3e38", "The shift .* is not finite"),
+        (f"{VALUES[0]}:1e39", "finite number"),
         (":1", "Give names"),
         ("", "Give names"),
         (7, "Give names"),

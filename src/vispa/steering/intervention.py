@@ -142,6 +142,10 @@ class ActiveSteering:
         self._check(torch.isfinite(shift.to(hidden.dtype)).all(-1), block, "shift")
         shift = self._orthogonalised(shift)
         total = shift.sum(1).norm(dim=-1)
+        if rows.shape[1] > 1:
+            # Each may be finite, and not what they come to.
+            together = torch.isfinite(shift.sum(1).to(hidden.dtype)).all(-1) & torch.isfinite(total)
+            self._check(together[:, None], block, "shift")
         self.amounts[block] = ((amount * length)[:, 0] if rows.shape[1] == 1 else total).cpu()
         less = shift * _gather(1.0 - self.plan.subject_shares, rows)[..., None]
         return Shifts(

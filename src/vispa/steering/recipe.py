@@ -199,6 +199,10 @@ class Recipe:
         return self.amounts.get(value, table.get(value, table["other"]))
 
 
+#: The largest number of single precision.
+MAX_WEIGHT = 3.4028234e38
+
+
 @dataclass(frozen=True)
 class Steer:
     """Toward one value.
@@ -209,7 +213,7 @@ class Steer:
         recipe: how; None for the default of the bank.
 
     Raises:
-        InputError: a weight that is not finite.
+        InputError: a weight that is not finite in single precision, in which shifts are computed.
     """
 
     value: str
@@ -217,7 +221,7 @@ class Steer:
     recipe: Recipe | None = None
 
     def __post_init__(self) -> None:
-        if not abs(self.weight) < float("inf"):
+        if not abs(self.weight) <= MAX_WEIGHT:
             raise InputError("weight", f"is {self.weight}.", "Give a finite number.")
 
 

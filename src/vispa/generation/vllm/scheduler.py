@@ -32,7 +32,10 @@ class VllmScheduler(Schedules):
     def load(self) -> Load:
         """See `Schedules.load`; vLLM's own waiting rows count as running."""
         with self._changed:
-            rows = [row for ticket, numbers in self._rows.items() for row in map(ticket.rows.__getitem__, numbers)]
+            # The thread that works adds to them and takes from them meanwhile.
+            rows = [
+                row for ticket, numbers in self._rows.items() for row in map(ticket.rows.__getitem__, list(numbers))
+            ]
             held = sum(len(row.row.prompt.ids) + len(row.ids) for row in rows)
             return Load(self._waiting, len(rows), len(self._rows), held, self._tokens, self._steps, self._faults)
 
