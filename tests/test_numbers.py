@@ -124,5 +124,7 @@ def test_shifts_that_are_finite_alone_and_not_together_are_an_error(
     if orthogonal:
         # Here it is the squares that are too large.
         row = Row(prompt, (steer, Steer("candor", weight)), orthogonal=True)
-    with pytest.raises(NumericalError, match="The (shift|activation) of row 0"):
+    # In half precision the squares, which are computed in single precision, are not.
+    what = "activation" if orthogonal and dtype == torch.float16 else "shift"
+    with pytest.raises(NumericalError, match=f"The {what} of row 0"):
         generate(loaded, [row], Sampling(3), bank)
