@@ -111,7 +111,7 @@ TOKENS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6).map(tuple)
 @given(prompts=TOKENS, kinds=st.lists(st.integers(0, 1), min_size=8, max_size=8))
 def test_a_beginning_is_what_its_rows_begin_with(prompts: Sequence[tuple[int, ...]], kinds: Sequence[int]) -> None:
     kinds = kinds[: len(prompts)]
-    found = beginnings(prompts, kinds)
+    found = beginnings(prompts, kinds, len(prompts))
     for place, group in enumerate(found.groups.members):
         first, length = found.groups.firsts[group], found.lengths[group]
         assert kinds[first] == kinds[place]
@@ -120,7 +120,7 @@ def test_a_beginning_is_what_its_rows_begin_with(prompts: Sequence[tuple[int, ..
     rest = max(len(ids) - length for ids, length in zip(prompts, begun, strict=True))
     read = len(found.lengths) * max(found.lengths) + len(prompts) * rest
     assert found.rest(prompts) == rest
-    assert found.saved(prompts) in (0, len(prompts) * max(map(len, prompts)) - read)
+    assert found.saved(prompts, len(prompts)) in (0, len(prompts) * max(map(len, prompts)) - read)
     numbers = runs(prompts, kinds)
     assert numbers[0] == 0 and all(after - before in (0, 1) for before, after in pairwise(numbers))
 

@@ -47,26 +47,32 @@ class Beginnings(NamedTuple):
         """Places of a row, with the padding between its beginning and what follows."""
         return max(self.lengths) + self.rest(prompts)
 
-    def saved(self, prompts: Sequence[Sequence[int]]) -> int:
-        """Tokens that are not read again, padding included; 0 where a row has no beginning."""
+    def saved(self, prompts: Sequence[Sequence[int]], rows: float) -> float:
+        """Tokens that are not read again, padding included; 0 where a row has no beginning.
+
+        Args:
+            prompts: of all rows.
+            rows: that a pass over them reads, as a mean over the blocks: some may read equal rows once.
+        """
         if not all(self.lengths):
             return 0
         # A pass over the beginnings, and one over what follows them, instead of one over all.
-        read = len(self.lengths) * max(self.lengths) + len(prompts) * self.rest(prompts)
-        return len(prompts) * max(map(len, prompts)) - read
+        read = len(self.lengths) * max(self.lengths) + rows * self.rest(prompts)
+        return rows * max(map(len, prompts)) - read
 
 
-def beginnings(prompts: Sequence[Sequence[int]], kinds: Sequence[Hashable]) -> Beginnings:
+def beginnings(prompts: Sequence[Sequence[int]], kinds: Sequence[Hashable], rows: float) -> Beginnings:
     """The beginnings by which most is saved: what all rows have in common, or what rows side by side do.
 
     Args:
         prompts: tokens of N rows, at least one each.
         kinds: of each row; only those of one kind are read together.
+        rows: see `Beginnings.saved`.
     """
     groups = Groups.of(kinds)
     least = min(common(prompts[0][:-1], one[:-1]) for one in prompts)
     found = [Beginnings(groups, [least] * len(groups.firsts)), _side_by_side(prompts, kinds)]
-    return max(found, key=lambda one: one.saved(prompts))
+    return max(found, key=lambda one: one.saved(prompts, rows))
 
 
 def runs(prompts: Sequence[Sequence[int]], kinds: Sequence[Hashable]) -> list[int]:

@@ -60,15 +60,18 @@ def prefill(
     longest = max(map(len, prompts))
     if active.apart or not is_plain(loaded, cache, longest + new_tokens):
         return _read(loaded, rows, Groups.of(range(len(rows))), below, None, cache)
-    shared = beginnings(prompts, [(row.steers, row.orthogonal) for row in rows]) if active.is_fixed and gaps else None
-    if shared is not None:
+    prompt, shared = Groups.of(prompts), None
+    if active.is_fixed and gaps:
+        lower_share = (below + 1) / len(loaded.blocks)
+        read = lower_share * len(prompt.firsts) + (1 - lower_share) * len(rows)
+        shared = beginnings(prompts, [(row.steers, row.orthogonal) for row in rows], read)
         # Padding between a beginning and what comes after it takes places, to which all that is written attends.
         widest = shared.widest(prompts)
-        saved = shared.saved(prompts) - (len(rows) * (widest - longest) if new_tokens else 0)
-        if saved < _LEAST_SAVED * sum(map(len, prompts)) or not is_plain(loaded, cache, widest + new_tokens):
+        saved = shared.saved(prompts, read) - (len(rows) * (widest - longest) if new_tokens else 0)
+        if saved < _LEAST_SAVED * read * longest or not is_plain(loaded, cache, widest + new_tokens):
             shared = None
     if shared is None:
-        return _read(loaded, rows, Groups.of(prompts), below, None, cache)
+        return _read(loaded, rows, prompt, below, None, cache)
     prompt = Groups.of(
         [(ids, shared.lengths[group]) for ids, group in zip(prompts, shared.groups.members, strict=True)]
     )
