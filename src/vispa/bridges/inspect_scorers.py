@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 from inspect_ai.model import ModelOutput
@@ -19,14 +18,13 @@ from vispa.bridges.together import Together
 from vispa.errors import VispaError, check_choice
 from vispa.evaluation.metrics import METRICS
 from vispa.evaluation.metrics.base import Scoring
-from vispa.evaluation.metrics.coverage import Coverage
+from vispa.evaluation.metrics.coverage import Coverage, response_lengths
 from vispa.evaluation.metrics.likeness import Cosines
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.generation.letters import letter_masses
 from vispa.generation.thoughts import without_thoughts
 from vispa.items.item import Item
 from vispa.modes.answers import read_letter
-from vispa.modes.sentences import split_sentences
 from vispa.once import once
 from vispa.readers.base import Unfinished, Unweighable
 from vispa.readers.weighing import weighed
@@ -46,12 +44,8 @@ def lengths() -> Metric:
     """Mean sentences and words of the answers: coverage grows with them."""
 
     def figures(scores: list[SampleScore]) -> dict[str, float]:
-        texts = [score.score.answer or "" for score in scores]
-        counts = {
-            "length_sentences": [len(split_sentences(text)) for text in texts],
-            "length_words": [len(text.split()) for text in texts],
-        }
-        return {name: fmean(own) for name, own in counts.items()} if texts else {}
+        found = response_lengths([score.score.answer or "" for score in scores])
+        return {name: float(own.mean()) for name, own in found.items()} if scores else {}
 
     return figures
 

@@ -94,36 +94,48 @@ def reading_batches(prompts: Sequence[Sequence[int]], kinds: Sequence[Hashable],
         budget: of what is read, padding included. A run that is more is a batch of its own, as a long row is, as long
             as its rows' keys and values are no more than those of a batch that writes (`DECODING`).
     """
-    batch: list[list[int]] = []
-    for run in sorted(_runs_to_hold(prompts, kinds), key=lambda rows: max(len(prompts[place]) for place in rows)):
-        if batch and not _fits([*batch, run], prompts, budget):
-            yield [place for rows in batch for place in rows]
+    batch: list[_Run] = []
+    for run in sorted(_runs_to_hold(prompts, kinds), key=lambda one: one.longest):
+        if batch and not _fits([*batch, run], budget):
+            yield [place for one in batch for place in one.places]
             batch = []
         batch.append(run)
     if batch:
-        yield [place for rows in batch for place in rows]
+        yield [place for one in batch for place in one.places]
 
 
-def _runs_to_hold(prompts: Sequence[Sequence[int]], kinds: Sequence[Hashable]) -> Iterator[list[int]]:
-    """The places of each run, cut where it has more rows than one batch may hold."""
+class _Run(NamedTuple):
+    """A run's rows, the tokens that they share and read once, the most that follow, and those of the longest prompt."""
+
+    places: list[int]
+    shared: int
+    rest: int
+    longest: int
+
+
+def _runs_to_hold(prompts: Sequence[Sequence[int]], kinds: Sequence[Hashable]) -> Iterator[_Run]:
+    """The runs, cut where one has more rows than a batch may hold."""
     members: dict[int, list[int]] = {}
     for place, number in enumerate(runs(prompts, kinds)):
         members.setdefault(number, []).append(place)
     for run in members.values():
         most = max(len(prompts[place]) for place in run)
         held = next(count for count in range(len(run), 0, -1) if count == 1 or DECODING.holds(count, most))
-        yield from (run[start : start + held] for start in range(0, len(run), held))
+        for start in range(0, len(run), held):
+            places = run[start : start + held]
+            own = [prompts[place] for place in places]
+            # A row alone shares nothing.
+            shared = _shared(own, Groups.of([0] * len(own)))[0] if len(own) > 1 else 0
+            longest = max(map(len, own))
+            yield _Run(places, shared, longest - shared, longest)
 
 
-def _fits(batch: Sequence[Sequence[int]], prompts: Sequence[Sequence[int]], budget: Budget) -> bool:
+def _fits(batch: Sequence[_Run], budget: Budget) -> bool:
     """Whether runs can be read together, each of several rows reading its beginning once."""
-    rows = [place for run in batch for place in run]
-    own = [prompts[place] for place in rows]
-    groups = Groups.of([number for number, run in enumerate(batch) for _ in run])
-    shared = [length * (len(run) > 1) for length, run in zip(_shared(own, groups), batch, strict=True)]
-    rest = max(len(ids) - shared[group] for ids, group in zip(own, groups.members, strict=True))
-    read = sum(length > 0 for length in shared) * max(shared) + len(rows) * rest
-    return budget.holds(1, read) and DECODING.holds(len(rows), max(map(len, own)))
+    rows = sum(len(run.places) for run in batch)
+    begun = sum(run.shared > 0 for run in batch) * max(run.shared for run in batch)
+    read = begun + rows * max(run.rest for run in batch)
+    return budget.holds(1, read) and DECODING.holds(rows, max(run.longest for run in batch))
 
 
 def _side_by_side(prompts: Sequence[Sequence[int]], kinds: Sequence[Hashable]) -> Beginnings:

@@ -26,34 +26,24 @@ def refuses(text: str) -> bool:
         False
     """
     plain = plain_words(text)
-    if _patterns()[0].search(plain):
+    anywhere, opening = _patterns()
+    if anywhere.search(plain):
         return True
-    return any(declines(sentence) for sentence in split_sentences(plain)[:_FIRST])
-
-
-def declines(sentence: str) -> bool:
-    """Whether one sentence declines to help or to comment, whatever it goes on with.
-
-    Example:
-        >>> declines("I'm sorry, I couldn't help you.")
-        True
-        >>> declines("She couldn't help him.")
-        False
-    """
-    return bool(_patterns()[1].match(plain_words(sentence)))
+    return any(opening.match(sentence) for sentence in split_sentences(plain)[:_FIRST])
 
 
 def only_declines(sentence: str) -> bool:
     """Whether a sentence declines and says no more: what comes after a reason, a colon or another clause may be a view.
 
     Example:
-        >>> only_declines("I must decline to answer.")
+        >>> only_declines("I'm sorry, I couldn't help you.")
         True
         >>> only_declines("I must decline the bribe: honesty matters more.")
         False
     """
-    found = _patterns()[1].match(plain_words(sentence))
-    return found is not None and not _GOES_ON.search(plain_words(sentence)[found.end() :])
+    plain = plain_words(sentence)
+    found = _patterns()[1].match(plain)
+    return found is not None and not _GOES_ON.search(plain[found.end() :])
 
 
 @cache

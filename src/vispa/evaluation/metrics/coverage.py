@@ -243,8 +243,7 @@ class Coverage(Metric):
         scores = {f"{prefix}_{name}": values for name, values in (found | {"mean": mean}).items()}
         if kind == "nli":
             scores["covered_share"] = (mean > COVERED_ABOVE).astype(float)
-        scores["length_sentences"] = np.array([float(len(split_sentences(text))) for text in responses])
-        scores["length_words"] = np.array([float(len(text.split())) for text in responses])
+        scores |= response_lengths(responses)
         ordered = {one.name: scores[one.name] for one in self.figures if one.name in scores}
         return Scored(ordered, judge, budget, others.shape[1])
 
@@ -279,6 +278,14 @@ class Coverage(Metric):
         if "length_words" in figures or not any(name in figures for name in _LEAST):
             return ""
         return "the answers' length, coverage under the same length for all, and what chance gives"
+
+
+def response_lengths(responses: Sequence[str]) -> dict[str, FloatArray]:
+    """Sentences and words of N responses, each [N]."""
+    return {
+        "length_sentences": np.array([float(len(split_sentences(text))) for text in responses]),
+        "length_words": np.array([float(len(text.split())) for text in responses]),
+    }
 
 
 def _tables(kind: str, model: str, progress: Progress | None) -> tuple[Tables, str]:

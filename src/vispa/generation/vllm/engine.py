@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from vispa.errors import EngineError, NumericalError
 from vispa.generation.held import HeldEngine, check_options
@@ -25,7 +23,6 @@ from vispa.generation.vllm.vocabulary import Vocabulary
 from vispa.models.loading import LoadedModel
 from vispa.once import once_property
 from vispa.steering.bank import VectorBank
-from vispa.steering.intervention import active_steering
 from vispa.steering.plan import SteeringPlan
 from vispa.steering.recipe import Recipe, Steer
 
@@ -62,7 +59,6 @@ class VllmEngine(HeldEngine):
         super().__init__(loaded, bank, recipe)
         default = None if bank is None else recipe or bank.recipe
         self.running = running or Running(started(loaded, bank, recipe), default)
-        self._amounts = lru_cache(maxsize=4096)(self._fixed_amounts)
 
     def with_recipe(self, recipe: Recipe | None) -> VllmEngine:
         """The same engine with another recipe of steers that name none."""
@@ -208,17 +204,10 @@ class VllmEngine(HeldEngine):
 
     def _measured(self, row: Row, params: Any) -> dict[int, float]:
         if self._vocabulary.is_fixed(row.steers):
-            return dict(self._amounts(row.steers, row.orthogonal))
+            return self._vocabulary.fixed_amounts(row.steers, row.orthogonal)
         amounts, problem = self.running.amounts(params.extra_args[ARGUMENT]["number"])
         if problem is not None:
             raise NumericalError(problem)
         if amounts.keys() != self._vocabulary.plan(row.steers).steered_blocks(row.steers):
             raise EngineError(f"A row is not steered: {UNMEASURED}")
         return amounts
-
-    def _fixed_amounts(self, steers: tuple[Steer, ...], orthogonal: bool) -> dict[int, float]:
-        plan = self._vocabulary.plan(steers)
-        active = active_steering(plan, [steers], [orthogonal], [(0, 0, 0)])
-        for block in sorted(plan.steered_blocks(steers)):
-            active.measured(block, plan.blocks[block], torch.zeros(1, 1, self.loaded.hidden_size))
-        return {block: float(amount) for block, amount in active.amounts.items()}

@@ -105,7 +105,8 @@ def _checking_inputs(process: Callable[..., Any]) -> Callable[..., Any]:
             fixed = vocabulary.is_fixed(given.steers)
             given = replace(given, whole=given.reading or not fixed)
             if fixed:
-                vocabulary.check_finite(given.steers, given.orthogonal, self.vllm_config.model_config.dtype)
+                # Refused here: in a worker, one that is not finite would end what all are served by.
+                vocabulary.fixed_amounts(given.steers, given.orthogonal, self.vllm_config.model_config.dtype)
             setting, limit = _longest_whole(self.vllm_config.scheduler_config)
             ids = request.prompt_token_ids or []
             if given.whole and len(ids) > limit:

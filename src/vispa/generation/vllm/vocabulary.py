@@ -32,7 +32,7 @@ class Vocabulary:
         self._known: dict[tuple[str, Recipe], None] = {}
         self._plan = SteeringPlan.empty()
         self._lock = Lock()
-        self._checked = lru_cache(maxsize=4096)(self._check_finite)
+        self._amounts = lru_cache(maxsize=4096)(self._fixed_amounts)
 
     def plan(self, steers: Iterable[Steer]) -> SteeringPlan:
         """A plan that covers these steers, and perhaps others.
@@ -60,25 +60,28 @@ class Vocabulary:
         measured = (spec.calibrated[keys] | spec.gate_logit[keys].isfinite() for spec in plan.blocks.values())
         return not any(bool(one.any()) for one in measured)
 
-    def check_finite(self, steers: Sequence[Steer], orthogonal: bool, dtype: torch.dtype) -> None:
-        """Check shifts that depend on no prompt.
+    def fixed_amounts(
+        self, steers: Sequence[Steer], orthogonal: bool, dtype: torch.dtype = torch.float32
+    ) -> dict[int, float]:
+        """Block number → length of shifts that depend on no prompt; see `ActiveSteering.amounts`.
 
         Args:
             steers: of a request.
             orthogonal: as of a row.
-            dtype: of the model.
+            dtype: in which they must be finite.
 
         Raises:
-            NumericalError: one is not finite in the model's numbers.
+            NumericalError: one is not.
         """
-        self._checked(tuple(steers), orthogonal, dtype)
+        return dict(self._amounts(tuple(steers), orthogonal, dtype))
 
-    def _check_finite(self, steers: tuple[Steer, ...], orthogonal: bool, dtype: torch.dtype) -> None:
+    def _fixed_amounts(self, steers: tuple[Steer, ...], orthogonal: bool, dtype: torch.dtype) -> dict[int, float]:
         plan = self.plan(steers)
         active = active_steering(plan, [steers], [orthogonal], [(0, 0, 0)])
         nowhere = torch.zeros(1, 1, self.bank.width or 0, dtype=dtype, device=self._device)
         for block in sorted(plan.steered_blocks(steers)):
             active.measured(block, plan.blocks[block], nowhere)
+        return {block: float(amount) for block, amount in active.amounts.items()}
 
 
 def _on(device: torch.device, spec: BlockShift) -> BlockShift:
