@@ -24,6 +24,7 @@ from vispa.modes.mixture import Mixture
 from vispa.modes.prompts import built_in_prompts
 from vispa.modes.readings import Reading, read_options, read_steered
 from vispa.modes.repeats import bundled_encode
+from vispa.modes.stances import AskedStances
 from vispa.modes.statements import StatementStances
 from vispa.pipeline import Vispa
 from vispa.readers.api import ApiChat
@@ -369,3 +370,17 @@ def test_who_reads_stances_is_recorded() -> None:
     assert answer.provenance.stances == "letters:embedded" and answer.provenance.option_reading is None
     asked = vispa.respond("Lying to my boss", mode="distributional", k=1, max_new_tokens=4)
     assert asked.provenance.option_reading == "letters"
+
+
+@pytest.mark.parametrize("named", [None, "words", "letters"])
+def test_a_reading_named_for_another_reader_leaves_stances_to_embeddings(
+    named: OptionReadingName | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    own = Vispa.embedded()
+    parts = replace(own.model, option_reading="words"), own.bank, own.selector
+    asked = ApiChat("m", base_url="http://127.0.0.1:9/v1")
+    other = Vispa(*parts, taxonomy=own.taxonomy, reader=asked, option_reading=named)
+    assert isinstance(other.stances, StatementStances)
+    alone = Vispa(*parts, taxonomy=own.taxonomy, option_reading=named)
+    assert isinstance(alone.stances, StatementStances if named is None else AskedStances)

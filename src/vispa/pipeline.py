@@ -209,7 +209,9 @@ class Vispa(AsyncDoors):
     @once_property
     def stances(self) -> StanceReader:
         """Reads where comments stand: the model itself where its letters do or where told how, else embeddings."""
-        asked = self._option_reading or self.model.option_reading == "letters"
+        # What is named for another reader's options says nothing of how well this model reads stances.
+        named = self._option_reading is not None and self.reader is self.own_reader
+        asked = named or self.model.option_reading == "letters"
         return AskedStances(self.own_reader, self.prompts) if asked else StatementStances(self._encode)
 
     @property
