@@ -156,10 +156,10 @@ def raw_logits(loaded: LoadedModel, padded: Padded, **options: Any) -> torch.Ten
     return logits
 
 
-def unusable_logits(logits: torch.Tensor) -> list[int]:
-    """The rows of [N, vocabulary] that are no distribution; see `check_logits`."""
-    # The largest one is NaN where any is.
-    bad = ~torch.isfinite(logits.amax(-1))
+def unusable_rows(largest: torch.Tensor) -> list[int]:
+    """The rows whose logits are no distribution, see `check_logits`, by the largest one of each row [N]."""
+    # It is NaN where any is.
+    bad = ~torch.isfinite(largest)
     return [int(row) for row in bad.nonzero()[:, 0]] if bool(bad.any()) else []
 
 
@@ -171,7 +171,7 @@ def check_logits(logits: torch.Tensor) -> None:
     Raises:
         NumericalError: names the row.
     """
-    for row in unusable_logits(logits):
+    for row in unusable_rows(logits.amax(-1)):
         raise not_finite(row)
 
 

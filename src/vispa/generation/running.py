@@ -12,7 +12,7 @@ from transformers import DynamicCache
 
 from vispa.errors import NumericalError
 from vispa.generation.cache import fill_holes, join_rows, new_cache, takes_more_rows, trim_rows
-from vispa.generation.prefill import not_finite, prefill, raw_logits, unusable_logits
+from vispa.generation.prefill import not_finite, prefill, raw_logits, unusable_rows
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.sampling import drawn_tokens, draws
 from vispa.models.batching import Padded
@@ -171,10 +171,11 @@ class RunningBatch:
 
     def _choose(self, logits: torch.Tensor) -> None:
         """The next token of each row; those that have ended leave."""
-        unusable = unusable_logits(logits)
+        # Largest logit and its token at once: in bfloat16 `argmax` alone takes four times as long.
+        largest, chosen = logits.max(-1)
+        unusable = unusable_rows(largest)
         if unusable:
-            logits[unusable] = 0.0
-        chosen = logits.argmax(-1)
+            logits[unusable], chosen[unusable] = 0.0, 0
         sampled = [place for place, writing in enumerate(self.rows) if not writing.sampling.is_greedy]
         if sampled:
             samplings = [self.rows[place].sampling for place in sampled]
