@@ -1,7 +1,8 @@
 """What steering costs in vLLM, and how vLLM stands beside this package's own engine.
 
     .venv/with-vllm/bin/python -m benchmarks.vllm_speed [--model embedded|smollm2] [--rows 256] [--rounds 5]
-                                                        [--dtype float32|bfloat16]
+                                                        [--dtype float32|bfloat16] [--mixed 9]
+                                                        [--sides named,transformers]
 
 `.ci/vllm` makes the environment. All sides run in one process on one model; the sides of a round run one
 after the other, and ratios are taken within each round: median (lowest..highest). Throughput ratios: 1 is as fast as
@@ -23,6 +24,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,8 +40,8 @@ _STEERED = ("named", "distinct", "measured")
 _BEGINNING = 16
 
 
-def sides(setting: Setting, tokens: int) -> dict[str, Callable[[], list[Generated]]]:
-    """What each side runs."""
+def sides(setting: Setting, tokens: int, mixed: int = 1) -> dict[str, Callable[[], list[Generated]]]:
+    """What each side runs; prompts hold one to `mixed` situations."""
     from vispa.generation.vllm.engine import VllmEngine
 
     bank = setting.synthetic_bank(_VALUES)
@@ -48,7 +50,7 @@ def sides(setting: Setting, tokens: int) -> dict[str, Callable[[], list[Generate
     measured = replace(fixed, magnitude="calibrated", amount=0.9)
     bank = replace(bank, recipe=fixed, info=replace(bank.info, taxonomy_fingerprint="0" * 64))
     ours, theirs = VllmEngine(setting.loaded, bank), TransformersEngine(setting.loaded, bank)
-    prompts, sampling = setting.bare_prompts(setting.sizes.rows), Sampling(tokens)
+    prompts, sampling = setting.bare_prompts(setting.sizes.rows, mixed), Sampling(tokens)
     values = [f"value{number % _VALUES}" for number in range(len(prompts))]
     steers: dict[str, list[tuple[Steer, ...]]] = {
         "unsteered": [()] * len(prompts),
@@ -78,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokens", type=int, default=24)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--mixed", type=int, default=1, help="prompts of one to so many situations, in turn")
+    parser.add_argument("--sides", help="some of them, separated by commas; by default all")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for busy machines")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     given = parser.parse_args(arguments)
@@ -87,21 +91,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     setting = Setting.load(given.model, replace(Sizes(), rows=given.rows), dtype=given.dtype)
     facts = machine_facts(setting.loaded.model)
     print(*(f"{name}: {fact}" for name, fact in facts.items()), sep="\n")
-    times, results = Timer(given.rounds, torch.device("cpu"), given.clock).alternate(sides(setting, given.tokens))
+    run = sides(setting, given.tokens, given.mixed)
+    if given.sides:
+        run = {side: run[side] for side in given.sides.split(",")}
+    times, results = Timer(given.rounds, torch.device("cpu"), given.clock).alternate(run)
     for side, texts in results.items():
         total = sum(one.tokens for one in texts)
         print(f"{side}: {times.of(side)} s, {total / times.of(side).median:,.0f} tokens a second")
-    ratios = {f"{side} / unsteered": times.ratio("unsteered", side) for side in _STEERED}
-    ratios["vllm / transformers"] = times.ratio("transformers", "named")
+    compared = {f"{side} / unsteered": ("unsteered", side) for side in _STEERED}
+    compared["vllm / transformers"] = ("transformers", "named")
+    ratios = {name: times.ratio(*two) for name, two in compared.items() if run.keys() >= set(two)}
     print(*(f"{name}: {ratio}" for name, ratio in ratios.items()), sep="\n")
-    both = list(zip(results["named"], results["transformers"], strict=True))
+    figures: dict[str, Any] = {
+        "facts": facts,
+        "seconds": times.seconds,
+        **{name: asdict(one) for name, one in ratios.items()},
+    }
+    if run.keys() >= {"named", "transformers"}:
+        figures |= _same(results["named"], results["transformers"])
+    if given.json is not None:
+        given.json.write_text(json.dumps(figures, indent=1))
+
+
+def _same(ours: Sequence[Generated], theirs: Sequence[Generated]) -> dict[str, float]:
+    """How far the texts of two engines are the same, printed too."""
+    both = list(zip(ours, theirs, strict=True))
     same = sum(one.ids == other.ids for one, other in both)
     begun = [_common_beginning(one.ids, other.ids) for one, other in both]
     beginnings = sum(begun) / sum(min(_BEGINNING, other.tokens) for _, other in both)
-    print(f"{same} of {given.rows} texts the same in both engines; {beginnings:.1%} of the first {_BEGINNING} tokens")
-    if given.json is not None:
-        figures = {"facts": facts, "seconds": times.seconds, "same": same, "beginnings": beginnings}
-        given.json.write_text(json.dumps(figures | {name: asdict(one) for name, one in ratios.items()}, indent=1))
+    print(f"{same} of {len(both)} texts the same in both engines; {beginnings:.1%} of the first {_BEGINNING} tokens")
+    return {"same": same, "beginnings": beginnings}
 
 
 if __name__ == "__main__":

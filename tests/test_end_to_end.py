@@ -334,7 +334,7 @@ def test_bad_input_is_refused_clearly(environment: dict[str, str], tmp_path: Pat
         (["respond", TEXT, "--mode", "distributional", "--weights", '{"karma": -1}'], None, "weights"),
         (["respond", TEXT, "--diversity", "3"], None, "diversity"),
         (["respond", TEXT, "--recipe", str(tmp_path / "bad.jsonl")], None, "is not valid TOML"),
-        (["respond", TEXT, "--selector", "magic"], None, "Choose embedding or nli"),
+        (["respond", TEXT, "--selector", "magic"], None, "Choose embedding or mpnet"),
         (["respond", TEXT, "--threshold", "2"], None, "threshold"),
         (["respond", TEXT, "--max-new-tokens", "0"], None, "max-new-tokens"),
         (["respond", TEXT, "--polarity", "up"], None, "Choose own or paper"),

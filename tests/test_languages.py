@@ -171,6 +171,7 @@ def test_another_encoder_is_asked_about_any_language() -> None:
 def test_which_kinds_of_selector_read_english_alone() -> None:
     found = {kind: (one.english_only(None), one.english_only("some/model")) for kind, one in SELECTORS.items()}
     expected = {"embedding": (True, False), "nli": (True, False), "model": (False, False), "both": (True, True)}
+    expected["mpnet"] = (True, True)
     assert found == expected
 
 

@@ -214,7 +214,7 @@ def test_without_network_the_way_around_is_said(cache: Path, index: Path, monkey
 
 
 def test_the_named_models_say_what_they_are() -> None:
-    assert set(named_models()) == {"smollm2", "gemma3-270m"}
+    assert set(named_models()) == {"smollm2", "gemma3-270m", "mpnet"}
     for model in named_models().values():
         assert len(model.sha256) == 64
         assert model.licence

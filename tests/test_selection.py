@@ -138,7 +138,9 @@ def test_a_selector_in_the_registry_is_one_of_the_command_line(monkeypatch: pyte
 
 
 def test_an_unknown_selector_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"--selector: is 'tea leaves'\. Choose embedding or nli or model or both\."):
+    with pytest.raises(
+        InputError, match=r"--selector: is 'tea leaves'\. Choose embedding or mpnet or nli or model or both\."
+    ):
         CliRunner().invoke(app, ["select", "x", "--selector", "tea leaves"], catch_exceptions=False)
 
 

@@ -1,4 +1,4 @@
-"""The bundled encoder with low-rank changes that can be trained in its upper layers (LoRA, arXiv 2106.09685).
+"""An encoder with low-rank changes that can be trained in its upper layers (LoRA, arXiv 2106.09685).
 
 The layers below are frozen, so that what they make of a text is computed once and kept: an epoch then costs half.
 A library for such adapters would run the whole model for every batch.
@@ -12,17 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vispa.models.encoder import BundledEncoder
+from vispa.models.encoder import TransformerEncoder
 
-#: The linear modules of a layer: attention and feed-forward.
-_MODULES = (
-    "attention.self.query",
-    "attention.self.key",
-    "attention.self.value",
-    "attention.output.dense",
-    "intermediate.dense",
-    "output.dense",
-)
+# The linear modules of a layer, by the kind of model: attention and feed-forward.
+_FEED_FORWARD = ("intermediate.dense", "output.dense")
+_MODULES = {
+    "bert": (
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+        "attention.output.dense",
+        *_FEED_FORWARD,
+    ),
+    "mpnet": ("attention.attn.q", "attention.attn.k", "attention.attn.v", "attention.attn.o", *_FEED_FORWARD),
+}
 _LONGEST = 128
 _BATCH = 64
 
@@ -54,10 +57,14 @@ class Tower:
     """Texts to unit vectors, in two steps: the frozen layers, and those that are trained.
 
     Attributes:
+        name: of the encoder.
+        sha256: of its weights.
         parameters: what is trained.
     """
 
-    def __init__(self, encoder: BundledEncoder, first: int, rank: int, scale: float, dropout: float) -> None:
+    def __init__(
+        self, encoder: TransformerEncoder, first: int, rank: int, scale: float, dropout: float, *, half: bool = False
+    ) -> None:
         """Put low-rank changes into an encoder, which is changed in place.
 
         Args:
@@ -66,13 +73,16 @@ class Tower:
             rank: of the changes.
             scale: see `LowRank`.
             dropout: of the layers while they train.
+            half: multiply in bfloat16; what is trained stays in float32.
         """
+        self._half = half
+        self.name, self.sha256 = encoder.name, encoder.sha256
         self._tokenizer, self._model, self._first = encoder._tokenizer, encoder._model, first
         self._model.requires_grad_(False)
         self._layers = list(self._model.encoder.layer)
         self._changes: dict[str, LowRank] = {}
         for number in range(first, len(self._layers)):
-            for name in _MODULES:
+            for name in _MODULES[self._model.config.model_type]:
                 parent, _, leaf = name.rpartition(".")
                 holder = self._layers[number].get_submodule(parent)
                 change = LowRank(getattr(holder, leaf), rank, scale)
@@ -126,10 +136,15 @@ class Tower:
 
     def _run(self, hidden: Tensor, mask: Tensor, first: int, end: int) -> Tensor:
         added = (1 - mask)[:, None, None, :] * torch.finfo(hidden.dtype).min
-        for layer in self._layers[first:end]:
-            out = layer(hidden, attention_mask=added)
-            hidden = out[0] if isinstance(out, tuple) else out
-        return hidden
+        options = {"attention_mask": added}
+        if self._model.config.model_type == "mpnet":
+            # What its model hands to all layers: how far tokens stand apart.
+            options["position_bias"] = self._model.encoder.compute_position_bias(hidden)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
+            for layer in self._layers[first:end]:
+                out = layer(hidden, **options)
+                hidden = out[0] if isinstance(out, tuple) else out
+        return hidden.float()
 
 
 def batches(lengths: Sequence[float] | np.ndarray, size: int = _BATCH) -> Iterator[np.ndarray]:

@@ -106,9 +106,16 @@ class Setting:
         wording = built_in_prompts(self.loaded.name).comment
         return [chat_prompt(self.loaded, wording.format(text=text)) for text in self._situations(count)]
 
-    def bare_prompts(self, count: int) -> list[Prompt]:
-        """The situations alone: prompts without a common beginning, of which each side reads every token."""
-        return [raw_prompt(self.loaded, f"{number} {text}") for number, text in enumerate(self._situations(count))]
+    def bare_prompts(self, count: int, most: int = 1) -> list[Prompt]:
+        """The situations alone: prompts without a common beginning, of which each side reads every token.
+
+        Args:
+            count: of prompts.
+            most: situations in a prompt; one, two and so on up to as many, in turn.
+        """
+        told = self._situations(count)
+        texts = [" ".join(told[(number + i) % count] for i in range(number % most + 1)) for number in range(count)]
+        return [raw_prompt(self.loaded, f"{number} {text}") for number, text in enumerate(texts)]
 
     def _situations(self, count: int) -> list[str]:
         with SITUATIONS.open(encoding="utf-8", newline="") as file:

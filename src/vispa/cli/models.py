@@ -74,6 +74,7 @@ def _row(model: NamedModel) -> dict[str, Any]:
     return {
         "name": model.name,
         "label": model.label,
+        "kind": model.kind,
         "licence": model.licence,
         "hub": model.hub,
         "note": model.note,

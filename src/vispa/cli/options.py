@@ -56,7 +56,9 @@ class Selecting:
     selector: Annotated[
         str,
         typer.Option(
-            "--selector", help="embedding, nli (the paper's gate), model (reads the language model), or both."
+            "--selector",
+            help="embedding, mpnet (a larger encoder, fetched once: finds values better, takes longer), nli (the "
+            "paper's gate), model (reads the language model), or both.",
         ),
         Configurable(choices=tuple(SELECTORS)),
     ] = "embedding"

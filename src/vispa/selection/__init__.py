@@ -34,6 +34,12 @@ def _embedding(taxonomy: Taxonomy, settings: SelectorSettings) -> Selector:
     return make(taxonomy, settings)
 
 
+def _mpnet(taxonomy: Taxonomy, settings: SelectorSettings) -> Selector:
+    from vispa.selection.embedding import make
+
+    return make(taxonomy, settings, larger=True)
+
+
 def _nli(taxonomy: Taxonomy, settings: SelectorSettings) -> Selector:
     from vispa.selection.nli import make
 
@@ -68,6 +74,10 @@ def _nli_english(model: str | None) -> bool:
 SELECTORS: Mapping[str, SelectorKind] = {
     # Sentence embeddings are computed where they are.
     "embedding": SelectorKind(_embedding, idle=("device", "trust_remote_code"), english_only=_embedding_english),
+    # A larger encoder finds values better and takes several times as long.
+    "mpnet": SelectorKind(
+        _mpnet, idle=("selector_model", "device", "trust_remote_code"), english_only=lambda model: True
+    ),
     "nli": SelectorKind(_nli, english_only=_nli_english),
     "model": SelectorKind(_language_model),
     "both": SelectorKind(_both, english_only=lambda model: True),

@@ -1,4 +1,4 @@
-"""The encoder that learned to read values: what ships with the package, and how it becomes an encoder with heads."""
+"""The encoders that learned to read values: what ships with the package, and how it becomes an encoder with heads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vispa.errors import VispaError
 from vispa.files.writing import replacing
-from vispa.models.encoder import BUNDLED, BUNDLED_SHA256, Encoder, bundled_encoder
+from vispa.models.encoder import BUNDLED, BUNDLED_SHA256, Encoder, TransformerEncoder, bundled_encoder
 from vispa.once import once
 from vispa.selection.head import Calibration, LinearHead
 
@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
     import torch
 
+_SUFFIX = "+values"
 #: Name of the bundled encoder after its adaptation.
-ADAPTED = f"{BUNDLED}+values"
+ADAPTED = f"{BUNDLED}{_SUFFIX}"
+#: Name of the larger encoder after its own.
+ADAPTED_MPNET = f"all-mpnet-base-v2{_SUFFIX}"
 ADAPTER_FILE = Path(__file__).parent / "adapter.safetensors"
+#: Names of adapted encoders → what ships of them.
+ADAPTER_FILES = {ADAPTED: ADAPTER_FILE, ADAPTED_MPNET: ADAPTER_FILE.with_name("adapter_mpnet.safetensors")}
 
 _FORMAT = "vispa-adapter-1"
 
@@ -40,14 +45,19 @@ class Adapted:
     stance: LinearHead
 
 
-@once
 def load_adapted(path: Path = ADAPTER_FILE) -> Adapted:
-    """What the package ships, one in a process; weights that the adaptation leaves alone are the bundled encoder's.
+    """What the package ships, one in a process; weights that the adaptation leaves alone are its encoder's.
 
     Raises:
-        ModelError: the bundled encoder is not installed.
+        ModelError: the encoder is not installed, or cannot be fetched.
         VispaError: the file is damaged, or made for other weights.
     """
+    return _loaded(path)
+
+
+# By the path alone: whether the default is meant or named, it is the same one.
+@once
+def _loaded(path: Path) -> Adapted:
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
@@ -56,7 +66,7 @@ def load_adapted(path: Path = ADAPTER_FILE) -> Adapted:
             about = file.metadata()
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
         values, calibration = tuple(json.loads(about["values"])), Calibration(**json.loads(about["calibration"]))
-        fits = about["format"] == _FORMAT and about["encoder_sha256"] == BUNDLED_SHA256
+        base = about["encoder_sha256"] if about["format"] == _FORMAT else None
         heads = [
             LinearHead(values, tensors[f"{head}.weight"].numpy(), tensors[f"{head}.bias"].numpy(), calibration)
             for head in ("relevance", "stance")
@@ -66,9 +76,19 @@ def load_adapted(path: Path = ADAPTER_FILE) -> Adapted:
         changes = {module: tensors[f"{module}.up"] @ tensors[f"{module}.down"] for module in sorted(modules)}
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise VispaError(f"{path} is damaged ({error}); install the package anew.") from error
-    if not fits:
+    encoder = _encoder(base)
+    if encoder is None:
         raise VispaError(f"{path} was made for another encoder; install the package anew.")
-    return Adapted(bundled_encoder().adapted(ADAPTED, changes), *heads)
+    return Adapted(encoder.adapted(encoder.name + _SUFFIX, changes), *heads)
+
+
+def _encoder(sha256: str | None) -> TransformerEncoder | None:
+    """The encoder with these weights; None where it is none that is known."""
+    if sha256 == BUNDLED_SHA256:
+        return bundled_encoder()
+    from vispa.models.named_encoder import MPNET_SHA256, mpnet_encoder
+
+    return mpnet_encoder() if sha256 == MPNET_SHA256 else None
 
 
 def save_adapted(
@@ -77,6 +97,7 @@ def save_adapted(
     relevance: LinearHead,
     stance: LinearHead,
     about: Mapping[str, str],
+    encoder_sha256: str = BUNDLED_SHA256,
 ) -> None:
     """Write what `load_adapted` reads.
 
@@ -87,6 +108,7 @@ def save_adapted(
         relevance: the head of the built-in values, with a calibration.
         stance: of the same values.
         about: what else the file says of itself.
+        encoder_sha256: of the weights of the encoder that changes.
     """
     import torch
     from safetensors.torch import save_file
@@ -101,7 +123,7 @@ def save_adapted(
     metadata = {
         **about,
         "format": _FORMAT,
-        "encoder_sha256": BUNDLED_SHA256,
+        "encoder_sha256": encoder_sha256,
         "values": json.dumps(relevance.values),
         "calibration": json.dumps(asdict(relevance.calibration)),
     }

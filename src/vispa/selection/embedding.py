@@ -7,10 +7,11 @@ from threading import local
 
 import numpy as np
 
-from vispa.models.encoder import BUNDLED, Encoder, FloatArray, load_encoder
+from vispa.models.encoder import BUNDLED, MPNET, Encoder, FloatArray, load_encoder
+from vispa.models.sources.named import named_model
 from vispa.models.sources.progress import Progress
 from vispa.once import once_property
-from vispa.selection.adapted import ADAPTED, load_adapted
+from vispa.selection.adapted import ADAPTED, ADAPTED_MPNET, ADAPTER_FILES, Adapted, load_adapted
 from vispa.selection.head import LinearHead
 from vispa.selection.settings import SelectorSettings
 from vispa.selection.shared_head import own_values, relevance_head
@@ -22,7 +23,8 @@ class EmbeddingSelector:
 
     A head trained on labelled situations turns the embedding into one probability per value.
     By default the encoder itself was trained too, together with heads for the built-in values; they ship with the
-    package. Any other encoder gets a head trained from the same situations, once, which the user's cache keeps.
+    package, as do those of a larger encoder, which is fetched. Any other encoder gets a head trained from the same
+    situations, once, which the user's cache keeps.
     """
 
     def __init__(self, taxonomy: Taxonomy, encoder: str | Encoder = ADAPTED) -> None:
@@ -43,8 +45,7 @@ class EmbeddingSelector:
     def encoder(self) -> Encoder:
         """The encoder, loaded when it is first needed."""
         if self._encoder is None:
-            name = self._encoder_name
-            self._encoder = load_adapted().encoder if name == ADAPTED else load_encoder(name)
+            self._encoder = load_encoder(self._encoder_name) if self._adapted is None else self._adapted.encoder
         return self._encoder
 
     @property
@@ -53,7 +54,7 @@ class EmbeddingSelector:
 
         The adaptation puts values near each other that are at stake in the same texts.
         """
-        return self._encoder_name != ADAPTED
+        return self._encoder_name not in ADAPTER_FILES
 
     @property
     def english_only(self) -> bool:
@@ -84,14 +85,20 @@ class EmbeddingSelector:
         return self.head.probabilities(self._embeddings(texts, progress))
 
     def stances(self, texts: Sequence[str]) -> FloatArray:
-        """See `StanceSelector.stances`: told of built-in values by the adapted encoder alone."""
+        """See `StanceSelector.stances`: told of built-in values by adapted encoders alone."""
         out = np.full((len(texts), len(self.taxonomy)), np.nan, dtype=np.float32)
         known = self._told
-        if texts and known and self._encoder_name == ADAPTED:
+        if texts and known and self._adapted is not None:
             slugs = list(self.taxonomy)
-            head = load_adapted().stance.restricted(tuple(slugs[place] for place in known))
+            head = self._adapted.stance.restricted(tuple(slugs[place] for place in known))
             out[:, known] = head.probabilities(self._embeddings(texts))
         return out
+
+    @once_property
+    def _adapted(self) -> Adapted | None:
+        """The adapted encoder and its heads, where the encoder is one."""
+        file = ADAPTER_FILES.get(self._encoder_name)
+        return None if file is None else load_adapted(file)
 
     @once_property
     def _told(self) -> list[int]:
@@ -112,12 +119,14 @@ class EmbeddingSelector:
 
 
 def reads_english_only(encoder: str | None) -> bool:
-    """Whether an encoder, by its name, is the bundled one, which reads English alone; None is the default."""
-    return encoder in (None, ADAPTED, BUNDLED)
+    """Whether an encoder, by its name, is one that is known to read English alone; None is the default."""
+    return encoder in (None, BUNDLED, *ADAPTER_FILES)
 
 
-def make(taxonomy: Taxonomy, settings: SelectorSettings) -> EmbeddingSelector:
-    """An embedding selector with its head."""
-    selector = EmbeddingSelector(taxonomy, settings.model or ADAPTED)
+def make(taxonomy: Taxonomy, settings: SelectorSettings, *, larger: bool = False) -> EmbeddingSelector:
+    """An embedding selector with its head; `larger` by the larger encoder, which is fetched if need be."""
+    if larger:
+        named_model(MPNET).get(settings.progress)
+    selector = EmbeddingSelector(taxonomy, ADAPTED_MPNET if larger else settings.model or ADAPTED)
     selector.prepare(settings.progress)
     return selector

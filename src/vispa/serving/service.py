@@ -18,7 +18,7 @@ from vispa.generation.scheduling import Schedules
 from vispa.live.calls import Call
 from vispa.live.tasks import Watch
 from vispa.live.watching import watched
-from vispa.models.encoder import BundledEncoder
+from vispa.models.encoder import TransformerEncoder
 from vispa.modes.overton.extractive import ExtractiveAggregator
 from vispa.once import once_property
 from vispa.pipeline import Vispa
@@ -90,7 +90,7 @@ class Service:
                 first.aggregator = ExtractiveAggregator(first.taxonomy, pipeline.chooser.encoder.encode)
                 first.respond(_WARM_UP, k=1, max_new_tokens=8)
             for encoder in (pipeline.chooser.encoder, getattr(pipeline.selector, "encoder", None)):
-                if isinstance(encoder, BundledEncoder):
+                if isinstance(encoder, TransformerEncoder):
                     encoder.remember()
         except BaseException as error:
             self.fault, self.state = error, "failed"

@@ -8,12 +8,14 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock
 
 from vispa.errors import ModelError
 from vispa.files.folders import cache_folder
 from vispa.files.reading import read_toml
+from vispa.models.sources.archives import unpack
 from vispa.models.sources.gguf import convert
 from vispa.models.sources.progress import Progress
 from vispa.models.sources.wheels import Piece, fetch
@@ -30,13 +32,14 @@ class NamedModel:
     Attributes:
         name: what it is asked for by.
         label: what its makers call it.
-        file: name of the GGUF file that it comes from.
+        file: name of the file that it comes from: GGUF, or the zip archive of an encoder.
         sha256: of that file.
         pieces: the packages that carry the file.
         hub: where the original is on the hub.
         licence: its terms.
         megabytes: to download.
         note: what it is good for, in a sentence.
+        kind: what it is.
     """
 
     name: str
@@ -48,6 +51,7 @@ class NamedModel:
     licence: str
     megabytes: int
     note: str
+    kind: Literal["language model", "encoder"] = "language model"
 
     @property
     def folder(self) -> Path:
@@ -90,7 +94,10 @@ class NamedModel:
                 with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.name}.") as temporary:
                     file = Path(temporary) / self.file
                     fetch(self.name, self.pieces, file, self.sha256, megabytes=self.megabytes, progress=progress)
-                    convert(file, self.folder, progress)
+                    if self.kind == "encoder":
+                        unpack(file, self.folder)
+                    else:
+                        convert(file, self.folder, progress)
         return self.folder
 
     def remove(self) -> bool:
@@ -123,5 +130,16 @@ def named_model(name: str) -> NamedModel:
 
 
 def find_named(name: str, progress: Progress | None = None) -> Path | None:
-    """The folder of a named model, fetched if need be; None where no model has this name."""
-    return named_model(name).get(progress) if name in named_models() else None
+    """The folder of a named language model, fetched if need be; None where no model has this name.
+
+    Raises:
+        FetchError: it cannot be fetched.
+        ModelError: what was fetched is not it, or what has this name is an encoder.
+    """
+    if name not in named_models():
+        return None
+    model = named_model(name)
+    if model.kind == "encoder":
+        advice = f"Choose values with it (`--selector {name}`), and name a language model as the model."
+        raise ModelError("model", f"{name!r} is a sentence encoder, which writes no text.", advice)
+    return model.get(progress)

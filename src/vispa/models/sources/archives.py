@@ -1,0 +1,38 @@
+"""Sentence encoders that come as a zip archive of their folder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from vispa.errors import ModelError
+
+# What an encoder is loaded from; whatever else the archive holds is left out.
+_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Write an encoder's files, which lie in the one folder of an archive, into a folder that is there whole or not.
+
+    Args:
+        archive: the zip file; its content has been checked.
+        folder: to be made.
+
+    Raises:
+        ModelError: a file is missing.
+    """
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        whole = Path(temporary) / "whole"
+        whole.mkdir()
+        try:
+            with zipfile.ZipFile(archive) as packed:
+                # By its place in the archive: folders within hold files of the same name.
+                inside = {PurePosixPath(name).parts[1:]: name for name in packed.namelist()}
+                for file in _FILES:
+                    with packed.open(inside[(file,)]) as source, (whole / file).open("wb") as target:
+                        shutil.copyfileobj(source, target)
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise ModelError("model", f"is not in its archive as expected ({error}).", "Try again later.") from error
+        whole.replace(folder)

