@@ -15,6 +15,9 @@ from typer.testing import CliRunner
 
 from vispa.cli.main import app
 from vispa.errors import InputError
+from vispa.live.calls import Call
+from vispa.request import Request
+from vispa.serving.metrics import Metrics
 from vispa.serving.value_use import UseMonitor
 from vispa.study.value_use import Used, chance_level, distances, drift, over_time, read_uses, uses_matrix
 
@@ -187,3 +190,25 @@ def test_a_monitor_compares_with_a_reference_from_the_start() -> None:
     for window, reference in ((19, 300), (20, 19)):
         with pytest.raises(InputError, match="drift"):
             UseMonitor(window, answers(reference, 0))
+
+
+@pytest.mark.parametrize(("shares", "is_above"), [((8, 6, 5, 4, 3, 2, 1, 1), False), ((1, 1, 1, 1, 8, 8, 8, 8), True)])
+def test_an_operator_reads_distance_and_level_as_gauges(shares: tuple[float, ...], is_above: bool) -> None:
+    metrics = Metrics(UseMonitor(100, answers(300, 0)))
+
+    def gauge(name: str) -> float:
+        page = metrics.page(0, None).decode()
+        (line,) = [line for line in page.splitlines() if line.startswith(f"{name} ")]
+        return float(line.split()[1])
+
+    level = gauge("vispa_value_drift_alarm_level")
+    assert 0 < level < 1 and math.isnan(gauge("vispa_value_drift"))
+    new = answers(100, 1, shares)
+    for uses in new:
+        call = Call()
+        call.choose(Request("x"), [one.value for one in uses])
+        metrics.call(call)
+    distance = gauge("vispa_value_drift")
+    assert distance == pytest.approx(drift(answers(300, 0), new).distance) and (distance > level) is is_above
+    used = [line for line in metrics.page(0, None).decode().splitlines() if line.startswith("vispa_values_total{")]
+    assert sum(float(line.split()[1]) for line in used) == 3 * len(new)
