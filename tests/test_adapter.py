@@ -41,7 +41,8 @@ def test_the_bundled_encoder_stays_what_it_is() -> None:
 
 
 def test_changes_are_added_to_the_weights_they_name() -> None:
-    plain = bundled_encoder()
+    # One of its own: what all share may remember texts, and what it says of them.
+    plain = BundledEncoder()
     module = "encoder.layer.5.output.dense"
     weight = plain._model.get_submodule(module).weight
     change = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)) / 50

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import write_taxonomy
 from safetensors import safe_open
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
@@ -20,7 +21,7 @@ from transformers import MPNetConfig, MPNetModel, PreTrainedTokenizerFast
 from training import adapter, low_rank
 from vispa.errors import InputError, ModelError, VispaError
 from vispa.models import named_encoder
-from vispa.models.encoder import MPNET, TransformerEncoder
+from vispa.models.encoder import MPNET, TransformerEncoder, load_encoder
 from vispa.models.loading import load_model
 from vispa.models.named_encoder import MPNET_SHA256
 from vispa.models.sources import named
@@ -159,6 +160,19 @@ def test_an_encoder_comes_whole_out_of_its_archive(
         load_model("small")
 
 
+@pytest.mark.parametrize("kept", [(), ("config.json",), ("model.safetensors", "tokenizer.json")])
+def test_a_folder_that_is_not_whole_is_made_anew(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: tuple[str, ...]
+) -> None:
+    model = offered(packed(folder), tmp_path, monkeypatch)
+    model.folder.mkdir(parents=True)
+    for file in (*kept, "left.txt"):
+        (model.folder / file).write_bytes(b"cut")
+    assert not model.is_here
+    np.testing.assert_array_equal(encoder_of(model.get()).encode(TEXTS), encoder_of(folder).encode(TEXTS))
+    assert model.is_here and not (model.folder / "left.txt").exists()
+
+
 @pytest.mark.parametrize("left_out", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_an_archive_that_lacks_something_is_refused_and_leaves_nothing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_out: str
@@ -181,25 +195,49 @@ def small_one(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     heads = [LinearHead(values, random.normal(size=shape).astype(np.float32), np.zeros(len(values), np.float32),
                         Calibration(4.0, -2.0)) for _ in range(2)]  # fmt: skip
     factors = {"encoder.layer.3.output.dense": (torch.randn(32, 2), torch.randn(2, 48))}
-    encoder = TransformerEncoder("all-mpnet-base-v2", folder, digest(folder))
-    monkeypatch.setattr(named_encoder, "MPNET_SHA256", encoder.sha256)
-    monkeypatch.setattr(named_encoder, "mpnet_encoder", lambda: encoder)
-    save_adapted(tmp_path / "small.safetensors", factors, heads[0], heads[1], {}, encoder.sha256)
+    sha = digest(folder)
+    monkeypatch.setattr(named_encoder, "MPNET_SHA256", sha)
+    save_adapted(tmp_path / "small.safetensors", factors, heads[0], heads[1], {}, sha)
     monkeypatch.setitem(ADAPTER_FILES, ADAPTED_MPNET, tmp_path / "small.safetensors")
     monkeypatch.setattr(NamedModel, "get", lambda *_: folder)
     return heads[0]
 
 
-def test_the_selector_reads_with_the_adapted_encoder_and_its_heads(small_one: LinearHead) -> None:
+@pytest.mark.parametrize("is_fast", [False, True])
+def test_the_selector_reads_with_the_adapted_encoder_and_its_heads(
+    small_one: LinearHead, monkeypatch: pytest.MonkeyPatch, is_fast: bool
+) -> None:
+    monkeypatch.setattr(named_encoder, "has_fast_bfloat16", lambda: is_fast)
     taxonomy = Taxonomy.built_in()
-    selector = SELECTORS[MPNET].make(taxonomy, SelectorSettings())
+    selector = SELECTORS[MPNET].make(taxonomy, SelectorSettings(device="cpu"))
     assert isinstance(selector, EmbeddingSelector) and isinstance(selector, StanceSelector)
-    assert selector.name == f"embedding:{ADAPTED_MPNET}" and selector.english_only and not selector.compares
-    vectors = load_adapted(ADAPTER_FILES[ADAPTED_MPNET]).encoder.encode(TEXTS)
+    dtype = torch.bfloat16 if is_fast else torch.float32
+    assert selector.name == f"embedding:{ADAPTED_MPNET} ({'bfloat16' if is_fast else 'float32'} on cpu)"
+    assert selector.english_only and not selector.compares
+    encoder = load_adapted(ADAPTER_FILES[ADAPTED_MPNET], "cpu").encoder
+    assert isinstance(encoder, TransformerEncoder) and selector.encoder is encoder
+    assert encoder._model.dtype == dtype
+    vectors = encoder.encode(TEXTS)
     expected = 1 / (1 + np.exp(-(vectors @ small_one.weight.T + small_one.bias)))
     np.testing.assert_allclose(selector.scores(TEXTS), expected, atol=2e-3)
     stances = selector.stances(TEXTS)
     assert stances.shape == (len(TEXTS), len(taxonomy)) and ((stances > 0) & (stances < 1)).all()
+
+
+def test_a_value_of_ones_own_is_scored_by_its_definition(small_one: LinearHead, tmp_path: Path) -> None:
+    taxonomy = Taxonomy.load(write_taxonomy(tmp_path))
+    scores = SELECTORS[MPNET].make(taxonomy, SelectorSettings(device="cpu")).scores(TEXTS)
+    assert scores.shape == (len(TEXTS), len(taxonomy)) and ((scores > 0) & (scores < 1)).all()
+
+
+def test_a_device_that_is_not_there_is_refused(small_one: LinearHead) -> None:
+    with pytest.raises(ModelError, match="device: 'cuda:77' cannot be used"):
+        SELECTORS[MPNET].make(Taxonomy.built_in(), SelectorSettings(device="cuda:77"))
+
+
+def test_its_name_is_no_encoder_for_other_selectors() -> None:
+    with pytest.raises(ModelError, match=r"mpnet is a selector of its own.*--selector mpnet"):
+        load_encoder(MPNET)
 
 
 def test_an_adaptation_for_an_encoder_that_nobody_knows_is_refused(
@@ -215,4 +253,10 @@ def test_what_ships_is_small_and_bound_to_its_encoder() -> None:
     assert file.stat().st_size < 10_000_000
     with safe_open(file, "pt") as opened:
         assert opened.metadata()["encoder_sha256"] == MPNET_SHA256
+    found = adapted.adaptation(file)
+    assert found.relevance.values == found.stance.values == tuple(Taxonomy.built_in())
+    with torch.device("meta"):
+        model = MPNetModel(MPNetConfig())
+    for module, (up, down) in found.factors.items():
+        assert (up @ down).shape == model.get_submodule(module).weight.shape
     assert named_model(MPNET).kind == "encoder" and named_model(MPNET).label + "+values" == ADAPTED_MPNET

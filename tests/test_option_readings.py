@@ -382,5 +382,8 @@ def test_a_reading_named_for_another_reader_leaves_stances_to_embeddings(
     asked = ApiChat("m", base_url="http://127.0.0.1:9/v1")
     other = Vispa(*parts, taxonomy=own.taxonomy, reader=asked, option_reading=named)
     assert isinstance(other.stances, StatementStances)
+    # A model that is read by letters is asked by them, whatever the API is asked by.
+    lettered = Vispa(own.model, *parts[1:], taxonomy=own.taxonomy, reader=asked, option_reading=named)
+    assert lettered.stances.name == "letters:embedded"
     alone = Vispa(*parts, taxonomy=own.taxonomy, option_reading=named)
     assert isinstance(alone.stances, StatementStances if named is None else AskedStances)

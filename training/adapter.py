@@ -25,7 +25,7 @@ from training.readings import learnt_from
 from training.told_values import built_in_names, told_values, without_names
 from vispa.models.encoder import BUNDLED, MPNET, BundledEncoder, FloatArray
 from vispa.models.named_encoder import load_mpnet
-from vispa.selection.adapted import ADAPTER_FILES, save_adapted
+from vispa.selection.adapted import ADAPTER_FILES, SUFFIX, save_adapted
 from vispa.selection.head import LinearHead, fit_calibration, fit_head
 from vispa.selection.labelled import (
     DEVELOPMENT,
@@ -92,7 +92,8 @@ class Plan:
     seed: int = 0
 
 
-#: By what `--encoder` names; the larger one has 50 minutes of one core with bfloat16, the bundled one 40 without.
+#: By what `--encoder` names. On one core the bundled one takes about 40 minutes, the larger one 45 where the processor
+#: is good at bfloat16.
 PLANS = {BUNDLED: Plan(), MPNET: Plan(MPNET, first=6, rank=32, epochs=3, folds_epochs=0.7, half=True)}
 
 
@@ -296,7 +297,7 @@ def main() -> None:
     folds = [unseen(material, others, start, plan, fold) for fold in range(plan.folds if arguments.all_folds else 1)]
     _tell(folds, labels)
     calibration = fit_calibration(folds[0].by_centre, labels[:, folds[0].values])
-    output = arguments.output or ADAPTER_FILES[f"{tower.name}+values"]
+    output = arguments.output or ADAPTER_FILES[tower.name + SUFFIX]
     save_adapted(
         output,
         tower.factors(),

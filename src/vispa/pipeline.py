@@ -89,7 +89,7 @@ class Vispa(AsyncDoors):
             recipe: how to steer, instead of the bank's own recipe; or the word of one: `published` is the
                 paper's, `portable` that of models without a tuned one, `tuned` the bank's own if it was tuned.
             prompts: wording.
-            option_reading: how the model itself is asked for options and stances; by default what suits it.
+            option_reading: how options are read, and stances by the model itself; by default what suits it.
             engine: what runs the model: `transformers`, or `vllm` where that is installed.
 
         Raises:
@@ -209,10 +209,11 @@ class Vispa(AsyncDoors):
     @once_property
     def stances(self) -> StanceReader:
         """Reads where comments stand: the model itself where its letters do or where told how, else embeddings."""
-        # What is named for another reader's options says nothing of how well this model reads stances.
-        named = self._option_reading is not None and self.reader is self.own_reader
+        # What is named for another reader's options says nothing of how this model reads stances.
+        reader = self.own_reader if self.reader is self.own_reader else LocalChat(self.engine)
+        named = self._option_reading is not None and reader is self.own_reader
         asked = named or self.model.option_reading == "letters"
-        return AskedStances(self.own_reader, self.prompts) if asked else StatementStances(self._encode)
+        return AskedStances(reader, self.prompts) if asked else StatementStances(self._encode)
 
     @property
     def parts(self) -> Parts:

@@ -18,6 +18,7 @@ _NOWHERE = "http://127.0.0.1:9"
 
 SERVE: tuple[Case, ...] = (
     refused("serve", "--host", "0.0.0.0", say=("--host", "there is no key", "VISPA_API_KEYS")),
+    refused("serve", "--selector", "mpnet", "--selector-model", "x", say="--selector-model"),
     refused("serve", "--host", "::", say=("--host", "there is no key")),
     refused("serve", "--host", "", "--port", "0", say=("--host",)),
     refused("serve", "--host", "no host\x1b[31m", say=("--host", r"\x1b[31m")),

@@ -130,7 +130,7 @@ def vispa_solver(
     Args:
         model: a named model, `embedded`, a folder or a hub id, loaded when the first sample comes; or a pipeline,
             whose own selector, aggregator, dtype and device then count.
-        selector: `embedding`, `nli` or `nli:MODEL`.
+        selector: `embedding`, `mpnet`, `nli` or `nli:MODEL`.
         aggregator: of Overton responses: `extractive`, or `self` for the model's own writing.
         dtype: of the model.
         device: as in torch.
@@ -173,6 +173,8 @@ def _load(model: str, selector: str, aggregator: str, dtype: str, device: str | 
     from vispa.pipeline import Vispa
 
     kind, _, named = selector.partition(":")
+    if named and "selector_model" in SELECTORS[kind].idle:
+        raise InputError("selector", f"is {selector!r}.", f"{kind} takes no other model; write {kind}.")
     settings = SelectorSettings(named or None, device)
     vispa = Vispa.from_pretrained(
         model, dtype=dtype, device=device, selector=lambda taxonomy: SELECTORS[kind].make(taxonomy, settings)

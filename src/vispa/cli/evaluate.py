@@ -135,7 +135,7 @@ def _bench(
         own.request_options(known),
         personas=personas,
         community=_community(community, own),
-        selectors={kind: partial(_selector, own, kind) for kind in SELECTORS},
+        selectors={kind: partial(_selector, own, kind, progress) for kind in SELECTORS},
         **asdict(own.decoding.sampling),
     )
 
@@ -231,11 +231,13 @@ def _community(text: str | None, setup: Setup) -> Community | None:
     return ModelCommunity({name: partial(load_model, name, **setup.loading.placement) for name in names})
 
 
-def _selector(setup: Setup, kind: str, taxonomy: Taxonomy) -> Selector:
+def _selector(setup: Setup, kind: str, progress: Progress | None, taxonomy: Taxonomy) -> Selector:
     """Another selector than the setup's; the model that was named belongs to the setup's own."""
     chosen = setup.selecting
     named = chosen.selector_model if chosen.selector == kind else None
-    return replace(setup, selecting=replace(chosen, selector=kind, selector_model=named)).make_selector(taxonomy)
+    return replace(setup, selecting=replace(chosen, selector=kind, selector_model=named)).make_selector(
+        taxonomy, progress
+    )
 
 
 # ---------------------------------------------------------------- output

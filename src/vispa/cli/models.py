@@ -38,7 +38,7 @@ def list_models(as_json: o.AsJson = False) -> None:
 
 @app.command("get")
 def get_model(name: Name, as_json: o.AsJson = False) -> None:
-    """Fetch a model and convert it; other commands do this by themselves on first use.
+    """Fetch a model, converted where it needs be; other commands do this by themselves on first use.
 
     Example: `vispa models get smollm2`
     """

@@ -64,7 +64,9 @@ class Selecting:
     ] = "embedding"
     selector_model: Annotated[
         str | None,
-        typer.Option(help="Encoder, NLI or language model of the selector, by name or path; each has its default."),
+        typer.Option(
+            help="Encoder, NLI or language model of the selector, by name or path; each has its own, mpnet no other."
+        ),
         Configurable(),
     ] = None
     taxonomy: Annotated[

@@ -71,7 +71,7 @@ def serve(
         drift_reference=() if drift_reference is None else read_uses(drift_reference),
     )  # fmt: skip
     idle = setup.idle("distributional")
-    refuse_idle(context, {name: why for name, why in idle.items() if name.startswith("api_")})
+    refuse_idle(context, {name: why for name, why in idle.items() if name.startswith(("api_", "selector_"))})
     known = setup.check()
     for value in mixture_option(setup.reading.weights).values:
         _ = known[value]

@@ -178,12 +178,11 @@ class Setup:
             found |= dict.fromkeys(own, "without --aggregator api:MODEL")
         if self.selecting.values is not None:
             found |= dict.fromkeys(("k", "threshold", "diversity"), "with --values, which leaves nothing to select")
-        elif self.selects(mode):
-            kind = SELECTORS.get(self.selecting.selector)
-            if kind is not None and "selector_model" in kind.idle:
-                found["selector_model"] = f"with the {self.selecting.selector} selector"
-        else:
+        elif not self.selects(mode):
             found |= dict.fromkeys(("k", "threshold", "diversity"), "with --weights that name the values")
+        kind = SELECTORS.get(self.selecting.selector)
+        if kind is not None and "selector_model" in kind.idle:
+            found["selector_model"] = f"with the {self.selecting.selector} selector"
         if self.decoding.temperature == 0:
             found["top_p"] = "at --temperature 0, which takes the likeliest token"
         if mode == "distributional" and self.reading.no_passages:

@@ -28,7 +28,7 @@ FloatArray = npt.NDArray[np.float32]
 
 #: Name of the encoder that comes with the package.
 BUNDLED = "all-MiniLM-L6-v2"
-#: Name of a larger one, all-mpnet-base-v2, by which it is fetched (`vispa models list`).
+#: Name under which all-mpnet-base-v2, a larger one, is fetched (`vispa models list`) and selects.
 MPNET = "mpnet"
 #: Of the bundled encoder's weights.
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -57,6 +57,8 @@ def load_encoder(name: str = BUNDLED) -> Encoder:
     Raises:
         ModelError: it cannot be loaded.
     """
+    if name == MPNET:
+        raise ModelError("encoder", f"{name} is a selector of its own.", f"Choose values with it: `--selector {name}`.")
     return bundled_encoder() if name == BUNDLED else SentenceTransformersEncoder(name)
 
 

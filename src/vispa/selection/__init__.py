@@ -18,7 +18,7 @@ class SelectorKind:
 
     Attributes:
         make: a selector that is ready to select.
-        idle: names of settings that change nothing.
+        idle: names of the command line's parameters that change nothing.
         english_only: whether it reads English alone, by the name of its model (None for its default); see
             `vispa.selection.selector.MonolingualSelector`.
     """
@@ -72,12 +72,10 @@ def _nli_english(model: str | None) -> bool:
 
 #: Every kind of selector by its name.
 SELECTORS: Mapping[str, SelectorKind] = {
-    # Sentence embeddings are computed where they are.
+    # Sentence embeddings of the bundled encoder are computed on the processor.
     "embedding": SelectorKind(_embedding, idle=("device", "trust_remote_code"), english_only=_embedding_english),
     # A larger encoder finds values better and takes several times as long.
-    "mpnet": SelectorKind(
-        _mpnet, idle=("selector_model", "device", "trust_remote_code"), english_only=lambda model: True
-    ),
+    "mpnet": SelectorKind(_mpnet, idle=("selector_model", "trust_remote_code"), english_only=lambda model: True),
     "nli": SelectorKind(_nli, english_only=_nli_english),
     "model": SelectorKind(_language_model),
     "both": SelectorKind(_both, english_only=lambda model: True),

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
     import torch
 
-_SUFFIX = "+values"
+#: What the name of an adapted encoder ends with.
+SUFFIX = "+values"
 #: Name of the bundled encoder after its adaptation.
-ADAPTED = f"{BUNDLED}{_SUFFIX}"
+ADAPTED = f"{BUNDLED}{SUFFIX}"
 #: Name of the larger encoder after its own.
-ADAPTED_MPNET = f"all-mpnet-base-v2{_SUFFIX}"
+ADAPTED_MPNET = f"all-mpnet-base-v2{SUFFIX}"
 ADAPTER_FILE = Path(__file__).parent / "adapter.safetensors"
 #: Names of adapted encoders → what ships of them.
 ADAPTER_FILES = {ADAPTED: ADAPTER_FILE, ADAPTED_MPNET: ADAPTER_FILE.with_name("adapter_mpnet.safetensors")}
@@ -45,19 +46,58 @@ class Adapted:
     stance: LinearHead
 
 
-def load_adapted(path: Path = ADAPTER_FILE) -> Adapted:
-    """What the package ships, one in a process; weights that the adaptation leaves alone are its encoder's.
+@dataclass(frozen=True)
+class Adaptation:
+    """What ships of an adapted encoder.
+
+    Attributes:
+        encoder_sha256: of the weights of the encoder that changes.
+        factors: name of a linear module → up [out, rank] and down [rank, in], whose product is added to its weight.
+        relevance: see `Adapted`, as `stance`.
+        stance: see there.
+    """
+
+    encoder_sha256: str
+    factors: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+    relevance: LinearHead
+    stance: LinearHead
+
+
+def load_adapted(path: Path = ADAPTER_FILE, device: str | None = None) -> Adapted:
+    """What the package ships in a file, one for each device in a process.
+
+    Weights that the adaptation of the bundled encoder leaves alone are the bundled encoder's.
+
+    Args:
+        path: of the file.
+        device: that a larger encoder runs on, by default a GPU where there is one; the bundled one stays on the
+            processor.
 
     Raises:
         ModelError: the encoder is not installed, or cannot be fetched.
         VispaError: the file is damaged, or made for other weights.
     """
-    return _loaded(path)
+    return _adapted(path, device)
 
 
-# By the path alone: whether the default is meant or named, it is the same one.
+# Without defaults: whether the default is meant or named, it is the same one.
 @once
-def _loaded(path: Path) -> Adapted:
+def _adapted(path: Path, device: str | None) -> Adapted:
+    found = adaptation(path)
+    encoder = _encoder(found.encoder_sha256, device)
+    if encoder is None:
+        raise VispaError(f"{path} was made for another encoder; install the package anew.")
+    changes = {module: up @ down for module, (up, down) in found.factors.items()}
+    return Adapted(encoder.adapted(encoder.name + SUFFIX, changes), found.relevance, found.stance)
+
+
+@once
+def adaptation(path: Path) -> Adaptation:
+    """What a file holds, without its encoder.
+
+    Raises:
+        VispaError: the file is damaged.
+    """
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
@@ -66,29 +106,26 @@ def _loaded(path: Path) -> Adapted:
             about = file.metadata()
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
         values, calibration = tuple(json.loads(about["values"])), Calibration(**json.loads(about["calibration"]))
-        base = about["encoder_sha256"] if about["format"] == _FORMAT else None
+        base = about["encoder_sha256"] if about["format"] == _FORMAT else ""
         heads = [
             LinearHead(values, tensors[f"{head}.weight"].numpy(), tensors[f"{head}.bias"].numpy(), calibration)
             for head in ("relevance", "stance")
         ]
         ends = (".down", ".up")
         modules = {name.rsplit(".", 1)[0] for name in tensors if name.endswith(ends)}
-        changes = {module: tensors[f"{module}.up"] @ tensors[f"{module}.down"] for module in sorted(modules)}
+        factors = {module: (tensors[f"{module}.up"], tensors[f"{module}.down"]) for module in sorted(modules)}
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise VispaError(f"{path} is damaged ({error}); install the package anew.") from error
-    encoder = _encoder(base)
-    if encoder is None:
-        raise VispaError(f"{path} was made for another encoder; install the package anew.")
-    return Adapted(encoder.adapted(encoder.name + _SUFFIX, changes), *heads)
+    return Adaptation(base, factors, *heads)
 
 
-def _encoder(sha256: str | None) -> TransformerEncoder | None:
+def _encoder(sha256: str, device: str | None) -> TransformerEncoder | None:
     """The encoder with these weights; None where it is none that is known."""
     if sha256 == BUNDLED_SHA256:
         return bundled_encoder()
     from vispa.models.named_encoder import MPNET_SHA256, mpnet_encoder
 
-    return mpnet_encoder() if sha256 == MPNET_SHA256 else None
+    return mpnet_encoder(device) if sha256 == MPNET_SHA256 else None
 
 
 def save_adapted(

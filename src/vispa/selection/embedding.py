@@ -27,19 +27,27 @@ class EmbeddingSelector:
     situations, once, which the user's cache keeps.
     """
 
-    def __init__(self, taxonomy: Taxonomy, encoder: str | Encoder = ADAPTED) -> None:
+    def __init__(self, taxonomy: Taxonomy, encoder: str | Encoder = ADAPTED, *, device: str | None = None) -> None:
         """A selector whose encoder and head are loaded when they are first needed.
 
         Args:
             taxonomy: the V values.
             encoder: a sentence encoder, or its name or path; by default the one that was trained for this.
+            device: that the larger encoder runs on; by default a GPU where there is one.
         """
         self.taxonomy = taxonomy
         self._encoder: Encoder | None = None if isinstance(encoder, str) else encoder
         self._encoder_name = encoder if isinstance(encoder, str) else encoder.name
         self._head: LinearHead | None = None
         self._last = local()
+        self._device = device
         self.name = f"embedding:{self._encoder_name}"
+        if encoder == ADAPTED_MPNET:
+            from vispa.models.named_encoder import arithmetic
+
+            # What runs on a processor in bfloat16 scores a little otherwise than what runs in float32 or on a GPU.
+            place, dtype = arithmetic(device)
+            self.name += f" ({str(dtype).removeprefix('torch.')} on {place.type})"
 
     @property
     def encoder(self) -> Encoder:
@@ -58,7 +66,7 @@ class EmbeddingSelector:
 
     @property
     def english_only(self) -> bool:
-        """See `MonolingualSelector`: the bundled encoder does; of others nothing is known."""
+        """See `MonolingualSelector`: encoders that ship or have a head that ships do; of others nothing is known."""
         return reads_english_only(self._encoder_name)
 
     @property
@@ -98,7 +106,7 @@ class EmbeddingSelector:
     def _adapted(self) -> Adapted | None:
         """The adapted encoder and its heads, where the encoder is one."""
         file = ADAPTER_FILES.get(self._encoder_name)
-        return None if file is None else load_adapted(file)
+        return None if file is None else load_adapted(file, self._device)
 
     @once_property
     def _told(self) -> list[int]:
@@ -127,6 +135,8 @@ def make(taxonomy: Taxonomy, settings: SelectorSettings, *, larger: bool = False
     """An embedding selector with its head; `larger` by the larger encoder, which is fetched if need be."""
     if larger:
         named_model(MPNET).get(settings.progress)
-    selector = EmbeddingSelector(taxonomy, ADAPTED_MPNET if larger else settings.model or ADAPTED)
+        selector = EmbeddingSelector(taxonomy, ADAPTED_MPNET, device=settings.device)
+    else:
+        selector = EmbeddingSelector(taxonomy, settings.model or ADAPTED)
     selector.prepare(settings.progress)
     return selector

@@ -14,8 +14,8 @@ from vispa.taxonomy.languages import ENGLISH
 _logger = logging.getLogger(__name__)
 
 _ADVICE = (
-    "Name a multilingual encoder with --selector-model (in Python, EmbeddingSelector(taxonomy, NAME)), or name the "
-    "values; for a text that is in English, say --language en."
+    "Name a multilingual encoder with --selector embedding --selector-model (in Python, EmbeddingSelector(taxonomy, "
+    "NAME)), or name the values; for a text that is in English, say --language en."
 )
 
 
@@ -49,7 +49,7 @@ def check_english(texts: Iterable[str], language: str | None) -> None:
         raise InputError(
             "language",
             f"is {language}, but the selector reads English alone.",
-            "Name a multilingual encoder with --selector-model, or name the values.",
+            "Name a multilingual encoder with --selector embedding --selector-model, or name the values.",
         )
     for text in texts:
         found = foreign(text)

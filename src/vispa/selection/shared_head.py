@@ -17,7 +17,7 @@ from vispa.files.door import read_bytes
 from vispa.files.folders import cache_folder
 from vispa.models.encoder import Encoder, FloatArray
 from vispa.models.sources.progress import Progress
-from vispa.selection.adapted import ADAPTER_FILES, load_adapted
+from vispa.selection.adapted import ADAPTER_FILES, adaptation
 from vispa.selection.head import Calibration, LinearHead, fit_calibration, fit_head
 from vispa.selection.labelled import DEVELOPMENT, TRAINING, label_matrix, load_situations, target_matrix
 from vispa.taxonomy import Taxonomy
@@ -100,7 +100,7 @@ def centre(vectors: FloatArray) -> FloatArray:
 
 def _reference(encoder: Encoder, calibrated: bool, progress: Progress | None) -> LinearHead:
     if encoder.name in ADAPTER_FILES:
-        return load_adapted(ADAPTER_FILES[encoder.name]).relevance
+        return adaptation(ADAPTER_FILES[encoder.name]).relevance
     return _cached(
         encoder,
         f"built in{', calibrated' if calibrated else ''}: {Taxonomy.built_in().fingerprint}",
@@ -152,7 +152,7 @@ def _path(encoder: str, about: str) -> Path:
     for file in (TRAINING, DEVELOPMENT):
         digest.update(read_bytes(file, "table"))
     if encoder in ADAPTER_FILES:
-        shipped = load_adapted(ADAPTER_FILES[encoder]).relevance
+        shipped = adaptation(ADAPTER_FILES[encoder]).relevance
         digest.update(f"{shipped.calibration}".encode() + shipped.weight.tobytes() + shipped.bias.tobytes())
     return cache_folder() / "heads" / f"{digest.hexdigest()[:40]}.safetensors"
 

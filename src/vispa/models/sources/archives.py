@@ -9,8 +9,14 @@ from pathlib import Path, PurePosixPath
 
 from vispa.errors import ModelError
 
-# What an encoder is loaded from; whatever else the archive holds is left out.
-_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+#: What an encoder is loaded from; whatever else the archive holds is left out.
+ENCODER_FILES = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+)
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -30,9 +36,13 @@ def unpack(archive: Path, folder: Path) -> None:
             with zipfile.ZipFile(archive) as packed:
                 # By its place in the archive: folders within hold files of the same name.
                 inside = {PurePosixPath(name).parts[1:]: name for name in packed.namelist()}
-                for file in _FILES:
+                for file in ENCODER_FILES:
                     with packed.open(inside[(file,)]) as source, (whole / file).open("wb") as target:
                         shutil.copyfileobj(source, target)
         except (KeyError, zipfile.BadZipFile) as error:
-            raise ModelError("model", f"is not in its archive as expected ({error}).", "Try again later.") from error
+            # Its content has been checked: it is the package's description of the archive that is wrong.
+            advice = "Install vispa anew, or do without it (`--selector embedding`)."
+            raise ModelError("model", f"is not in its archive as expected ({error}).", advice) from error
+        # What an interrupted copy or removal has left.
+        shutil.rmtree(folder, ignore_errors=True)
         whole.replace(folder)

