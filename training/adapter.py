@@ -24,7 +24,7 @@ from training.low_rank import Tower, batches
 from training.readings import learnt_from
 from training.told_values import built_in_names, told_values, without_names
 from vispa.models.encoder import BUNDLED, MPNET, BundledEncoder, FloatArray
-from vispa.models.named_encoder import load_mpnet
+from vispa.models.named_encoder import mpnet_encoder
 from vispa.selection.adapted import ADAPTER_FILES, SUFFIX, save_adapted
 from vispa.selection.head import LinearHead, fit_calibration, fit_head
 from vispa.selection.labelled import (
@@ -265,7 +265,7 @@ def unseen(material: Material, others: Material, start: tuple[LinearHead, Linear
 def new_tower(plan: Plan) -> Tower:
     """The plan's encoder, ready to be trained."""
     torch.manual_seed(plan.seed)
-    encoder = BundledEncoder() if plan.encoder == BUNDLED else load_mpnet()
+    encoder = BundledEncoder() if plan.encoder == BUNDLED else mpnet_encoder(torch.device("cpu"), torch.float32)
     return Tower(encoder, plan.first, plan.rank, plan.scale, plan.dropout, half=plan.half)
 
 

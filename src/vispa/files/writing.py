@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -63,6 +64,22 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` that takes its place, and that of what lies there, when the block ends without an error.
+
+    Args:
+        folder: in a folder that is there.
+    """
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        place = Path(temporary) / "whole"
+        place.mkdir()
+        yield place
+        if folder.exists():
+            shutil.rmtree(folder)
+        place.replace(folder)
 
 
 def check_output(path: Path, inputs: Iterable[Path | None] = ()) -> None:

@@ -123,9 +123,9 @@ def _encoder(sha256: str, device: str | None) -> TransformerEncoder | None:
     """The encoder with these weights; None where it is none that is known."""
     if sha256 == BUNDLED_SHA256:
         return bundled_encoder()
-    from vispa.models.named_encoder import MPNET_SHA256, mpnet_encoder
+    from vispa.models.named_encoder import MPNET_SHA256, arithmetic, mpnet_encoder
 
-    return mpnet_encoder(device) if sha256 == MPNET_SHA256 else None
+    return mpnet_encoder(*arithmetic(device)) if sha256 == MPNET_SHA256 else None
 
 
 def save_adapted(

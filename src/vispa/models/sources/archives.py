@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from vispa.errors import ModelError
+from vispa.files.writing import replacing_folder
 
 #: What an encoder is loaded from; whatever else the archive holds is left out.
 ENCODER_FILES = (
@@ -29,9 +29,7 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises:
         ModelError: a file is missing.
     """
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-        whole = Path(temporary) / "whole"
-        whole.mkdir()
+    with replacing_folder(folder) as whole:
         try:
             with zipfile.ZipFile(archive) as packed:
                 # By its place in the archive: folders within hold files of the same name.
@@ -43,6 +41,3 @@ def unpack(archive: Path, folder: Path) -> None:
             # Its content has been checked: it is the package's description of the archive that is wrong.
             advice = "Install vispa anew, or do without it (`--selector embedding`)."
             raise ModelError("model", f"is not in its archive as expected ({error}).", advice) from error
-        # What an interrupted copy or removal has left.
-        shutil.rmtree(folder, ignore_errors=True)
-        whole.replace(folder)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +12,7 @@ from filelock import FileLock
 
 from vispa.errors import ModelError
 from vispa.files.folders import cache_folder
+from vispa.files.writing import replacing_folder
 from vispa.models.quiet import quietly
 from vispa.models.sources.progress import Progress, Steps
 
@@ -92,9 +91,8 @@ def convert(path: Path, target: Path, progress: Progress | None = None) -> None:
     with (
         quietly(),
         _without_bar(),
-        tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary,
+        replacing_folder(target) as place,
     ):
-        place = Path(temporary) / "model"
         try:
             tokenizer = AutoTokenizer.from_pretrained(path.parent, **source)
             steps.reach(1)
@@ -116,9 +114,6 @@ def convert(path: Path, target: Path, progress: Progress | None = None) -> None:
                 "Name a GGUF file of an architecture that transformers reads (Llama, Qwen, Gemma, Mistral, …), or a "
                 "folder with safetensors.",
             ) from error
-        if target.exists():
-            shutil.rmtree(target)
-        place.replace(target)
     steps.reach(3)
 
 
