@@ -13,10 +13,10 @@ from conftest import write_taxonomy
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from training import adapter, low_rank
+from training import adapter, last_heads, low_rank
 from vispa.errors import VispaError
-from vispa.models.encoder import BUNDLED, BundledEncoder, bundled_encoder
-from vispa.selection.adapted import ADAPTED, ADAPTER_FILE, load_adapted
+from vispa.models.encoder import BUNDLED, BundledEncoder, FloatArray, bundled_encoder
+from vispa.selection.adapted import ADAPTED, ADAPTER_FILE, adaptation, load_adapted
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.head import LinearHead, fit_head
 from vispa.selection.labelled import DEVELOPMENT, Labelled, label_matrix, load_situations
@@ -195,3 +195,41 @@ def test_training_learns_the_same_twice_and_its_factors_are_what_was_learned() -
     merged = bundled_encoder().adapted("merged", changes)
     np.testing.assert_allclose(merged.encode(TEXTS), vectors, atol=1e-5)
     assert np.abs(vectors - bundled_encoder().encode(TEXTS)).max() > 1e-4
+
+
+def test_heads_are_fitted_anew_on_an_encoder_that_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelled, others = load_situations(), load_situations(DEVELOPMENT)
+    some = Labelled(labelled.texts[:120], labelled.domains[:120], labelled.stakes[:120])
+    few = Labelled(others.texts[:60], others.domains[:60], others.stakes[:60])
+    monkeypatch.setattr(last_heads, "learnt_from", lambda: some)
+    monkeypatch.setattr(last_heads, "load_situations", lambda _: few)
+    # So few situations tell nothing of some values.
+    monkeypatch.setattr(last_heads, "mean_auc", lambda found, labels: float(found.mean()))
+    monkeypatch.setattr(last_heads, "fitted_last", lambda *given: _taught(some, *given))
+    file = tmp_path / "refitted.safetensors"
+    last_heads.refit(ADAPTER_FILE, file, 3.0)
+    assert capsys.readouterr().out.startswith("before: development")
+    old, new = adaptation(ADAPTER_FILE), adaptation(file)
+    assert new.relevance.calibration == old.relevance.calibration and new.encoder_sha256 == old.encoder_sha256
+    for module, factors in old.factors.items():
+        assert all(map(torch.equal, factors, new.factors[module]))
+    vectors = load_adapted(ADAPTER_FILE).encoder.encode(few.texts)
+    np.testing.assert_allclose(load_adapted(file).encoder.encode(few.texts), vectors, atol=1e-6)
+    # Probabilities hold on what they were calibrated on: the mean is the share at stake.
+    labels = label_matrix(few, new.relevance.values)
+    assert abs(new.relevance.probabilities(vectors).mean() - labels.mean()) < 0.01
+    assert not np.allclose(new.relevance.weight, old.relevance.weight)
+    with safe_open(file, "np") as opened:
+        assert opened.metadata()["heads"] == "fitted last, penalty 3.0" and "plan" in opened.metadata()
+
+
+def _taught(
+    some: Labelled, vectors: FloatArray, targets: FloatArray, sides: FloatArray, penalty: float
+) -> tuple[LinearHead, LinearHead]:
+    """As `fitted_last`, of values that some situation tells something of, on both sides."""
+    targets, sides = targets.copy(), sides.copy()
+    assert len(vectors) == len(some.texts) and penalty == 3
+    targets[:2], sides[:2] = [[0.0], [1.0]], [[0.0], [1.0]]
+    return adapter.fitted_last(vectors, targets, sides, penalty)

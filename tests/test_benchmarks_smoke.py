@@ -6,11 +6,12 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks import published_procedure as published
-from benchmarks import ray_scale, serving, update_speed, vllm_speed
+from benchmarks import ray_scale, second_reader, serving, update_speed, vllm_sizes, vllm_speed
 from benchmarks.measure import Spread, Timer, Times, in_new_process, peak_allocation, peak_resident
 from benchmarks.steering_speed.__main__ import PARTS, main
 from benchmarks.steering_speed.memory import measure_memory
@@ -212,3 +213,52 @@ def test_texts_are_compared_up_to_the_first_token_that_differs(
     one: tuple[int, ...], other: tuple[int, ...], common: int
 ) -> None:
     assert vllm_speed._common_beginning(one, other) == common
+
+
+# ---------------------------------------------------------------- a second reader
+
+
+def test_a_second_reader_is_measured_like_a_selector(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "figures.json"
+    second_reader.main(["--selectors", "embedding", "--limit", "60", "--json", str(file)])
+    rows = [line for line in capsys.readouterr().out.splitlines() if " reader's |" in line]
+    report = json.loads(file.read_text(encoding="utf-8"))
+    assert len(rows) == len(report) == 4
+    for figures in report.values():
+        assert set(figures) == set(second_reader.COLUMNS) and figures["auc_by_value"]["n"] == 60
+    told = {name: one["precision_at_6"]["estimate"] for name, one in report.items()}
+    # Readers agree with each other better than a selector with either.
+    for reader in ("first", "second"):
+        labels = f"the {reader} reader's labels"
+        assert 0.5 < told[f"embedding, {labels}"] < told[f"the other reader, {labels}"] < 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_reader_tells_itself(seed: int) -> None:
+    scale = np.random.default_rng(seed).choice(3, size=(40, 31), p=[0.7, 0.2, 0.1]).astype(float)
+    scores = second_reader.in_random_order(scale, seed)
+    assert np.array_equal(np.floor(scores), scale) and len(np.unique(scores)) == scores.size
+    own = second_reader.told(scores, scale)
+    assert own["auc_by_value"].estimate == own["auc_by_situation"].estimate == 1
+    best = np.minimum((scale > 0).sum(1), 6).mean() / 6
+    assert own["precision_at_6"].estimate == pytest.approx(best)
+
+
+# ---------------------------------------------------------------- vLLM at a model's size
+
+
+@pytest.mark.parametrize(("side", "different"), [("unsteered", 1), ("named", 31), ("distinct", 100), ("measured", 31)])
+def test_sides_have_as_many_steers_as_they_say(side: str, different: int) -> None:
+    found = [vllm_sizes.steers(side, row) for row in range(100)]
+    assert len({repr(one) for one in found}) == different
+    assert all((one is None) is (side == "unsteered") for one in found)
+    assert all(one.whole is (side == "measured") for one in found if one is not None)
+
+
+@pytest.mark.parametrize("size", ["tiny", "smollm2"])
+def test_banks_fit_their_models(size: str, tmp_path: Path) -> None:
+    vllm_sizes.write_config(size, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    bank = vllm_sizes.random_bank(size)
+    assert config["hidden_size"] == bank.width and config["num_hidden_layers"] == len(bank.residual_norm)
+    assert config["architectures"] == ["LlamaForCausalLM"] and len(bank.info.values) == 31

@@ -60,11 +60,13 @@ class Tower:
         name: of the encoder.
         sha256: of its weights.
         parameters: what is trained.
+        device: where it is trained.
     """
 
     def __init__(
-        self, encoder: TransformerEncoder, first: int, rank: int, scale: float, dropout: float, *, half: bool = False
-    ) -> None:
+        self, encoder: TransformerEncoder, first: int, rank: int, scale: float, dropout: float, *,
+        half: bool = False, device: str = "cpu",
+    ) -> None:  # fmt: skip
         """Put low-rank changes into an encoder, which is changed in place.
 
         Args:
@@ -74,7 +76,9 @@ class Tower:
             scale: see `LowRank`.
             dropout: of the layers while they train.
             half: multiply in bfloat16; what is trained stays in float32.
+            device: where it is trained, as in torch.
         """
+        self.device = torch.device(device)
         self._half = half
         self.name, self.sha256 = encoder.name, encoder.sha256
         self._tokenizer, self._model, self._first = encoder._tokenizer, encoder._model, first
@@ -91,12 +95,14 @@ class Tower:
             for module in self._layers[number].modules():
                 if isinstance(module, nn.Dropout):
                     module.p = dropout
+        self._model.to(device)
         self.parameters = [p for change in self._changes.values() for p in (change.up, change.down)]
 
     def factors(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Name of a module of the encoder → up and down, whose product is its change."""
         return {
-            name: (change.scale * change.up.detach(), change.down.detach()) for name, change in self._changes.items()
+            name: (change.scale * change.up.detach().cpu(), change.down.detach().cpu())
+            for name, change in self._changes.items()
         }
 
     def train(self, on: bool) -> None:
@@ -110,7 +116,7 @@ class Tower:
         tokens = self._tokenizer(list(texts), truncation=True, max_length=_LONGEST)["input_ids"]
         out: list[Tensor] = [torch.empty(0)] * len(texts)
         for batch in batches([len(row) for row in tokens]):
-            rows = [torch.tensor(tokens[i]) for i in batch]
+            rows = [torch.tensor(tokens[i], device=self.device) for i in batch]
             ids = nn.utils.rnn.pad_sequence(rows, batch_first=True)
             states = self._run(self._model.embeddings(input_ids=ids), _mask(rows), 0, self._first)
             for row, i in enumerate(batch):
@@ -127,11 +133,11 @@ class Tower:
 
     @torch.no_grad()
     def embeddings(self, states: Sequence[Tensor]) -> Tensor:
-        """Like `upper`, for many texts, without dropout or gradients."""
+        """Like `upper`, for many texts, without dropout or gradients; on the processor."""
         self.train(False)
         out = torch.empty(len(states), self._model.config.hidden_size)
         for batch in batches([len(row) for row in states]):
-            out[torch.from_numpy(batch)] = self.upper([states[i] for i in batch])
+            out[torch.from_numpy(batch)] = self.upper([states[i] for i in batch]).cpu()
         return out
 
     def _run(self, hidden: Tensor, mask: Tensor, first: int, end: int) -> Tensor:
@@ -140,7 +146,7 @@ class Tower:
         if self._model.config.model_type == "mpnet":
             # What its model hands to all layers: how far tokens stand apart.
             options["position_bias"] = self._model.encoder.compute_position_bias(hidden)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
+        with torch.autocast(hidden.device.type, torch.bfloat16, enabled=self._half):
             for layer in self._layers[first:end]:
                 out = layer(hidden, **options)
                 hidden = out[0] if isinstance(out, tuple) else out
@@ -155,4 +161,4 @@ def batches(lengths: Sequence[float] | np.ndarray, size: int = _BATCH) -> Iterat
 
 def _mask(rows: Sequence[Tensor]) -> Tensor:
     lengths = torch.tensor([len(row) for row in rows])
-    return (torch.arange(int(lengths.max()))[None] < lengths[:, None]).float()
+    return (torch.arange(int(lengths.max()))[None] < lengths[:, None]).float().to(rows[0].device)

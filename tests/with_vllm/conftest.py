@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 # One thread, and no binding of this process to a core.
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-# Many engines in one process, each with little room for keys and values.
-os.environ["VISPA_VLLM"] = '{"kv_cache_memory_bytes": 67108864}'
+# Many engines in one process, each with little room for keys and values; on a GPU more is to be said, such as
+# '{"attention_backend": "TRITON_ATTN", "gpu_memory_utilization": 0.1}'.
+_FURTHER = json.loads(os.environ.get("VISPA_TEST_VLLM", "{}"))
+os.environ["VISPA_VLLM"] = json.dumps({"kv_cache_memory_bytes": 67108864} | _FURTHER)
 
 REASON = "needs vLLM, which .ci/vllm installs in an environment of its own"
 

@@ -41,7 +41,7 @@ def small_model(kind: str, tokenizer: PreTrainedTokenizerFast, folder: Path) -> 
         model.get_input_embeddings().weight.data *= 0.05
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return load_model(str(folder), dtype="float32")
+    return load_model(str(folder), dtype="float32", device="cpu")
 
 
 def random_bank(loaded: LoadedModel, recipe: Recipe = RESIDUAL) -> VectorBank:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,24 @@ def test_many_texts_are_answered_alike(model: Path, tmp_path: Path) -> None:
     )
     assert len(theirs) == len(TEXTS) * 2
     same(theirs, ours)
+
+
+def test_sizes_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks import vllm_sizes
+
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    file = tmp_path / "figures.json"
+    vllm_sizes.main(
+        [
+            "tiny", "--rows", "4", "--prompt", "5", "--tokens", "3", "--rounds", "2", "--eager", "--dtype", "float32",
+            "--arguments", os.environ["VISPA_VLLM"], "--json", str(file),
+        ]
+    )  # fmt: skip
+    figures = json.loads(file.read_text())
+    assert {len(seconds) for seconds in figures["seconds"].values()} == {2}
+    shown = capsys.readouterr().out
+    for side in ("named", "distinct", "measured"):
+        assert figures[f"{side} / unsteered"]["lowest"] > 0
+        assert f"{side} / unsteered: " in shown

@@ -189,7 +189,7 @@ def test_the_embedded_model() -> None:
     from vispa.steering.bank_cache import cached_bank
     from vispa.taxonomy import Taxonomy
 
-    loaded = load_model("embedded")
+    loaded = load_model("embedded", device="cpu")
     bank = cached_bank(loaded, Taxonomy.built_in(), estimators=())
     pair = Pair(VllmEngine(loaded, bank), TransformersEngine(loaded, bank))
     prompt = pair.vllm.chat_prompt("Telling my grandmother a comforting lie", "my grandmother")
