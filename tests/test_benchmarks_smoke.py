@@ -223,14 +223,16 @@ def test_a_second_reader_is_measured_like_a_selector(tmp_path: Path, capsys: pyt
     second_reader.main(["--selectors", "embedding", "--limit", "60", "--json", str(file)])
     rows = [line for line in capsys.readouterr().out.splitlines() if " reader's |" in line]
     report = json.loads(file.read_text(encoding="utf-8"))
-    assert len(rows) == len(report) == 4
-    for figures in report.values():
-        assert set(figures) == set(second_reader.COLUMNS) and figures["auc_by_value"]["n"] == 60
-    told = {name: one["precision_at_6"]["estimate"] for name, one in report.items()}
-    # Readers agree with each other better than a selector with either.
+    assert len(rows) == 4 and set(report) == {"the other reader", "embedding"}
     for reader in ("first", "second"):
-        labels = f"the {reader} reader's labels"
-        assert 0.5 < told[f"embedding, {labels}"] < told[f"the other reader, {labels}"] < 1
+        for by_reader in report.values():
+            figures = by_reader[reader]
+            assert set(figures) == set(second_reader.COLUMNS) and figures["auc_by_value"]["n"] == 60
+        # Readers agree with each other better than a selector with either.
+        other, selector = (
+            report[name][reader]["precision_at_6"]["estimate"] for name in ("the other reader", "embedding")
+        )
+        assert 0.5 < selector < other < 1
 
 
 @pytest.mark.parametrize("seed", range(3))
