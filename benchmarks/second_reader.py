@@ -18,20 +18,16 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import selection
 from benchmarks.agreement import matrices
-from benchmarks.selection import TEST, selectors
 from benchmarks.selection_figures import Array, Measured, figures_of
 from training.readings import codes, key, load_readings
 from vispa.evaluation.intervals import Interval
 from vispa.selection.labelled import load_situations
 from vispa.taxonomy import Taxonomy
 
-COLUMNS = {
-    "auc_by_value": "AUC by value",
-    "auc_by_situation": "AUC by situation",
-    "precision_at_6": "precision at 6",
-    "clear_recall_at_6": "clear found at 6",
-}
+# A reader tells no probabilities, and sides are not looked at here.
+COLUMNS = {name: shown for name, shown in selection.COLUMNS.items() if name not in ("ece", "side_right")}
 _READERS = ("first", "second")
 
 
@@ -54,7 +50,7 @@ def run(names: str, limit: int | None) -> dict[str, dict[str, dict[str, Interval
         InputError: a selector's name is unknown.
     """
     taxonomy, readings = Taxonomy.built_in(), load_readings()
-    texts = list(load_situations(TEST).texts[:limit])
+    texts = list(load_situations(selection.TEST).texts[:limit])
     values = list(codes().values())
     said = matrices([readings[key(text)] for text in texts], values)
     scales = {reader: one.astype(float) for reader, one in zip(_READERS, said, strict=True)}
@@ -66,7 +62,7 @@ def run(names: str, limit: int | None) -> dict[str, dict[str, dict[str, Interval
         areas = {name: one for name, one in ties.items() if name.startswith("auc")}
         found["the other reader"][reader] = figures | areas
     order = [list(taxonomy).index(value) for value in values]
-    for name, make in selectors(taxonomy, names).items():
+    for name, make in selection.selectors(taxonomy, names).items():
         scores = make().scores(texts)[:, order]
         found[name] = {reader: told(scores, scales[reader]) for reader in _READERS}
     return found

@@ -102,7 +102,6 @@ def side_of(engine: Any, side: str, size: str, rows: int, prompt: int, tokens: i
     from vllm import SamplingParams
 
     generator = torch.Generator().manual_seed(1)
-    # Beginnings are told apart by their first token alone.
     ids = torch.randint(3, SIZES[size][-1], (rows, prompt), generator=generator).tolist()
     turn = [0]
 

@@ -284,9 +284,7 @@ def main() -> None:
     """Train, calibrate, write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", choices=PLANS, default=BUNDLED)
-    parser.add_argument(
-        "--device", default="cpu", help="as in torch, such as cuda; the bundled encoder has the processor"
-    )
+    parser.add_argument("--device", default="cpu", help="where to train, as in torch, such as cuda")
     parser.add_argument("--output", type=Path, help="by default where the package has it")
     parser.add_argument("--all-folds", action="store_true", help="leave every value out once, not a quarter of them")
     arguments = parser.parse_args()

@@ -28,8 +28,6 @@ from vispa.selection.labelled import (
 )
 from vispa.taxonomy import Taxonomy
 
-_KNOWN = ("format", "encoder_sha256", "values", "calibration")
-
 
 def refit(path: Path, output: Path, penalty: float) -> None:
     """Write a file with the same changes and other heads, and print what they are worth on the development split.
@@ -50,8 +48,7 @@ def refit(path: Path, output: Path, penalty: float) -> None:
         found = head.probabilities(held_out)
         print(f"{name}: development, AUC a value {mean_auc(found, labels):.4f}, clearly {mean_auc(found, clear):.4f}")
     with safe_open(path, "np") as file:
-        about = {name: text for name, text in file.metadata().items() if name not in _KNOWN}
-    about["heads"] = f"fitted last, penalty {penalty}"
+        about = file.metadata() | {"heads": f"fitted last, penalty {penalty}"}
     relevance = replace(relevance, calibration=old.relevance.calibration)
     save_adapted(output, old.factors, relevance, stance, about, old.encoder_sha256)
 
