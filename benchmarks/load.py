@@ -2,11 +2,13 @@
 
     python -m benchmarks.load [--model embedded] [--clients 64] [--seconds 120] [--requests 128] [--k 2] [--tokens 48]
 
-`vispa serve` runs in a process of its own. The offline side answers all requests with one `respond_many`. Then one
-client asks 20 of them, each when it has the answer before; then all clients do so for the time given, in an order of
-their own. All answers are streams. The time to a first token is that from the request to the first piece of a comment.
-Every answer is compared with that of the offline batch. Tokens a second of processor time count the server's process
-alone, so that they can be compared where other programs run too.
+`vispa serve` runs in a process of its own. The offline side answers all requests with one `respond_many`, and some of
+them with one a group of as many as there are clients: a small batch writes fewer tokens a second on any server, and
+clients who wait for an answer never have more in work at once. Then one client asks 20 requests, each when it has the
+answer before; then all clients do so for the time given, in an order of their own. All answers are streams. The time to
+a first token is that from the request to the first piece of a comment. Every answer is compared with that of the
+offline batch. Tokens a second of processor time count the server's process alone, so that they can be compared where
+other programs run too.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.measure import machine_facts
 from vispa.pipeline import Vispa
@@ -35,6 +37,8 @@ from vispa.request import Request
 
 SITUATIONS = Path(__file__).parent / "data" / "unseen_situations.csv"
 _ALONE = 20
+# Groups that are answered one after the other.
+_GROUPS = 4
 _COMMENT, _ANSWER = b"event: comment\n", b"event: response\ndata: "
 
 
@@ -64,14 +68,28 @@ class Offline:
     Attributes:
         texts: of the requests.
         answers: response and comments of each.
-        wall: tokens of comments a second.
-        cpu: likewise, of processor time.
+        speed: of the batch.
     """
 
     texts: tuple[str, ...]
     answers: tuple[tuple[Any, ...], ...]
+    speed: Speed
+
+
+class Speed(NamedTuple):
+    """Tokens of comments.
+
+    Attributes:
+        wall: a second.
+        cpu: a second of processor time.
+    """
+
     wall: float
     cpu: float
+
+    def of(self, other: Speed) -> str:
+        """As shares of another speed."""
+        return f"{self.wall / other.wall:.3f}, {self.cpu / other.cpu:.3f} by processor time"
 
 
 def situations(count: int) -> list[str]:
@@ -84,12 +102,15 @@ def situations(count: int) -> list[str]:
 def offline(vispa: Vispa, texts: Sequence[str], k: int, tokens: int) -> Offline:
     """All answers in one batch, a second time where the first has made what is made once."""
     vispa.respond(texts[0], k=k, max_new_tokens=2)
-    wall, cpu = time.perf_counter(), time.process_time()
-    answers: Any = vispa.respond_many([Request(text, k=k) for text in texts], max_new_tokens=tokens)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    count = sum(comment.tokens for answer in answers for comment in answer.comments)
+    answers, speed = _answered(vispa, [texts], k, tokens)
     said = tuple(_said(answer.model_dump(mode="json")) for answer in answers)
-    return Offline(tuple(texts), said, count / wall, count / cpu)
+    return Offline(tuple(texts), said, speed)
+
+
+def in_groups(vispa: Vispa, texts: Sequence[str], k: int, tokens: int, size: int) -> Speed:
+    """The speed of some batches of so many requests each, one after the other."""
+    groups = [texts[start : start + size] for start in range(0, min(len(texts), _GROUPS * size), size)]
+    return _answered(vispa, groups, k, tokens)[1]
 
 
 @contextmanager
@@ -172,7 +193,9 @@ def main(arguments: Sequence[str] | None = None) -> Seen:
     vispa = Vispa.from_pretrained(given.model)
     known = offline(vispa, situations(given.requests), given.k, given.tokens)
     print(", ".join(f"{name} {fact}" for name, fact in machine_facts(vispa.model.model).items()))
-    print(f"offline: {known.wall:,.0f} tokens a second, {known.cpu:,.0f} of processor time")
+    groups = in_groups(vispa, known.texts, given.k, given.tokens, given.clients)
+    for what, speed in (("all at once", known.speed), (f"{given.clients} at a time", groups)):
+        print(f"offline, {what}: {speed.wall:,.0f} tokens a second, {speed.cpu:,.0f} of processor time")
     fields = {"k": given.k, "sampling": {"max_tokens": given.tokens}}
     with server(given.model, given.clients) as (port, process):
         alone = asyncio.run(clients(port, known, fields, 1, 3600, min(_ALONE, given.requests)))
@@ -180,19 +203,30 @@ def main(arguments: Sequence[str] | None = None) -> Seen:
         seen = asyncio.run(clients(port, known, fields, given.clients, given.seconds, 10**9))
         wall, cpu = time.perf_counter() - started, processor_seconds(process) - before
     median = statistics.median
-    served, busy = seen.tokens / wall, seen.tokens / cpu
+    served = Speed(seen.tokens / wall, seen.tokens / cpu)
     first = median(seen.first) / median(alone.first)
     print(
         f"{given.clients} clients, {wall:.0f} s: {len(seen.first)} answers, {len(seen.lost)} lost, {seen.wrong} wrong"
     )
-    print(f"served: {served:,.0f} tokens a second, {busy:,.0f} of the server's processor time")
-    print(f"served to offline: {served / known.wall:.3f}, {busy / known.cpu:.3f} by processor time")
+    print(f"served: {served.wall:,.0f} tokens a second, {served.cpu:,.0f} of the server's processor time")
+    print(f"served to offline: {served.of(known.speed)}; to {given.clients} at a time: {served.of(groups)}")
     for what, many, one in (("a first token", seen.first, alone.first), ("the whole", seen.whole, alone.whole)):
         print(f"to {what}: {median(many):.3g} s, of one client alone {median(one):.3g} s")
     print(f"to a first token, times that of one client: {first:.3g}")
     for lost in seen.lost[:3]:
         print(f"lost: {lost!r}")
     return seen
+
+
+def _answered(vispa: Vispa, batches: Sequence[Sequence[str]], k: int, tokens: int) -> tuple[list[Any], Speed]:
+    """The answers of batches one after the other, and how quick they were."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    answers: list[Any] = []
+    for texts in batches:
+        answers += vispa.respond_many([Request(text, k=k) for text in texts], max_new_tokens=tokens)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    count = sum(comment.tokens for answer in answers for comment in answer.comments)
+    return answers, Speed(count / wall, count / cpu)
 
 
 def _said(answer: dict[str, Any]) -> tuple[Any, ...]:

@@ -11,7 +11,8 @@ import torch
 from scipy.spatial.distance import jensenshannon
 
 from benchmarks import controlled, stance_shift
-from benchmarks.controlled import Outputs, gold_values
+from benchmarks.controlled import Outputs
+from benchmarks.voices_heard import gold_values, overton_scores, same_length_scores
 from training.judge import Judge
 from training.sources import Scene, load_acts, load_sources
 from vispa.evaluation.intervals import Interval
@@ -105,7 +106,7 @@ def test_overton_scores(sources):
     assert gold_values(scene) == {"power", "karma", "face"}
 
     def scores(*sentences):
-        return controlled.overton_scores(sentences, scene, judge, sources)
+        return overton_scores(sentences, scene, judge, sources)
 
     said = (voices["power"].support[0], voices["karma"].principles[0], voices["honor"].mixed[0], "No such sentence.")
     assert scores(*said) == (2 / 3, 1 / 3, 2 / 4)
@@ -118,7 +119,19 @@ def test_all_gold_comments_of_the_grammar_cover_all(sources):
     judge = Judge(sources)
     for scene in stance_shift.held_out_acts(sources, 32):
         said = [sources.voices[value].reasons(scene.stance(value))[0] for value in gold_values(scene)]
-        assert controlled.overton_scores(said, scene, judge, sources) == (1.0, 1.0, 1.0)
+        assert overton_scores(said, scene, judge, sources) == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_what_says_the_same_of_every_act_is_at_chance(sources, count):
+    # What is said of all acts alike fits its own no better than others; what is said of one alone does.
+    judge, values = Judge(sources), list(sources.voices)[:count]
+    scenes = [Scene(str(number), None, {value: "support"}) for number, value in enumerate(values)]
+    reasons = [sources.voices[value].reasons("support")[0] for value in values]
+    alike = same_length_scores([reasons] * count, scenes, judge)
+    assert alike["same length"] == pytest.approx(min(1.0, 3 / count)) and alike["above chance"] == pytest.approx(0.0)
+    own = same_length_scores([[reason] for reason in reasons], scenes, judge)
+    assert own["same length"].tolist() == [1.0] * count and own["same length, other acts"].tolist() == [0.0] * count
 
 
 def test_every_sentence_of_the_grammar_is_one_sentence(sources):

@@ -368,7 +368,7 @@ def test_the_command_measures_every_task(tmp_path, capsys):
             assert all(one["low"] <= one["estimate"] <= one["high"] and one["n"] <= 2 for one in figures.values())
     head, *rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| domain |", "| work |"))]
     assert [row.split(" | ")[1] for row in rows] == ["chance", "vispa"]
-    assert "–" not in rows[-1] and head.count("|") == rows[-1].count("|") == 9
+    assert "–" not in rows[-1] and head.count("|") == rows[-1].count("|") == 11
     draw(json.loads(file.read_text()), tmp_path / "domains.svg")
     assert "values: accuracy" in (tmp_path / "domains.svg").read_text(encoding="utf-8")
 

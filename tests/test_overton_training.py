@@ -10,11 +10,12 @@ import pytest
 
 from benchmarks.overton_training import __main__ as command
 from benchmarks.overton_training.answers import WAYS, Answer
-from benchmarks.overton_training.figures import difference, grammar_scores, likeness_scores, same_length
+from benchmarks.overton_training.figures import difference, grammar_scores, likeness_scores
 from benchmarks.overton_training.reward import ENOUGH, LONGEST, OvertonReward, Rewarded, means
 from benchmarks.overton_training.section import draw, section
 from benchmarks.overton_training.training import Lesson, Settings, Trained, lessons, trained
 from benchmarks.stance_shift import held_out_acts
+from benchmarks.voices_heard import same_length
 from training.judge import Judge
 from training.sources import Scene, load_sources
 from vispa.errors import ModelError

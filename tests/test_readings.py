@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
 import torch
 
 from vispa.errors import NumericalError
-from vispa.models.loading import LoadedModel
+from vispa.models.loading import LoadedModel, load_model
 from vispa.steering.activations import hooks_on, read_activations
 from vispa.steering.readings import READINGS, content_tokens, sink_free_mean, token_mean
 
@@ -95,3 +96,31 @@ def test_an_activation_that_is_not_finite_names_its_block_among_some(make_model:
     assert torch.isfinite(read_activations(broken, ["A stone."], blocks=(0, 1))["last"]).all()
     with pytest.raises(NumericalError, match="after block 2"):
         read_activations(broken, ["A stone."], blocks=(1, 2, 3))
+
+
+# ---------------------------------------------------------------- a real model
+
+
+@pytest.mark.skipif("VISPA_TEST_SMOLLM2" not in os.environ, reason="VISPA_TEST_SMOLLM2 names no SmolLM2 folder")
+def test_the_sink_of_smollm2() -> None:
+    loaded = load_model(os.environ["VISPA_TEST_SMOLLM2"], dtype="float32")
+    texts = [
+        "I told my brother the truth although it cost me the job.",
+        "The harbour was quiet in the morning.",
+        "Nobody may take what belongs to all of us.",
+        "She laughed.",
+    ]
+    block = len(loaded.blocks) // 2
+    read = read_activations(loaded, texts, readings=("mean", "sink_free_mean"), blocks=(block,))
+    for row, text in enumerate(texts):
+        ids = torch.tensor([loaded.tokenizer(text).input_ids])
+        with torch.inference_mode():
+            # Entry 0 is what goes into the first block.
+            hidden = loaded.model(ids, output_hidden_states=True).hidden_states[block + 1][0]
+        norms = hidden.norm(dim=-1)
+        assert norms[0] > 10 * norms[1:].median()
+        assert torch.allclose(read["sink_free_mean"][row, 0], hidden[1:].mean(0), rtol=1e-3, atol=1e-2)
+    # With it all texts are one; without it they are told apart.
+    likeness = {name: torch.nn.functional.normalize(one[:, 0], dim=-1) for name, one in read.items()}
+    cosines = {name: (one @ one.T)[~torch.eye(len(texts), dtype=torch.bool)] for name, one in likeness.items()}
+    assert cosines["mean"].min() > 0.95 > cosines["sink_free_mean"].max()

@@ -176,11 +176,11 @@ def by_question(scores: Mapping[Identifier, float]) -> dict[str, float]:
 def headlines(
     task: LoadedTask, methods: Sequence[str], bench: Bench, folder: Path, limit: int | None
 ) -> dict[str, Told]:
-    """Method → headline figures of a task, with chance first."""
+    """Method → headline figures of a task and what they are to be read with, chance first."""
     done = run(task, methods, bench, folder, limit=limit).run
     scores = score(done)
     items = load_item_scores(done, scores)
-    names = [figure.name for figure in METRICS[task.task.metric].figures if figure.headline]
+    names = [figure.name for figure in METRICS[task.task.metric].figures if figure.headline or figure.context]
     found = {"chance": chance_figures(task, limit)}
     for method, own in scores.methods.items():
         found[method] = {name: told(own.figures[name]) for name in names if name in own.figures}

@@ -16,6 +16,8 @@ COLUMNS = {
     ("overton", "cosine_beyond_text"): "coverage beyond the text",
     ("overton", "cosine_above_chance"): "coverage above chance",
     ("overton", "cosine_same_length"): "coverage by three sentences",
+    ("overton", "cosine_same_length_shuffled"): "the same, other situations",
+    ("overton", "length_words"): "words",
     ("steerable", "accuracy"): "steerable: accuracy",
     ("survey", "jensen_shannon"): "survey: distance",
     ("values", "accuracy"): "values: accuracy",
@@ -58,15 +60,17 @@ def _answers(tasks: Report) -> str:
         methods = dict.fromkeys(method for own in tasks.values() for method in own[domain])
         for method in sorted(methods, key=lambda one: one != "chance"):
             figures = [tasks[part][domain].get(method, {}).get(figure) for part, figure in columns]
-            rows.append([domain, method, *map(shown, figures)])
+            digits = [0 if figure == "length_words" else 2 for _, figure in columns]
+            rows.append([domain, method, *map(shown, figures, digits)])
     words = (
         f"**Answers** of the model under each method, of {_items(tasks)}. *Coverage*: cosine of the answer to the "
         "explanations of what is at stake, beyond what the situation's own text has of it; above that to explanations "
-        "of other situations; and of three sentences at most of each answer, where one of fewer counts as it is. "
-        "*Accuracy*: share of the answers of a target, or "
-        "of someone who puts a value first, that are the gold ones. *Distance*: Jensen–Shannon, 0 to 0.83, to a "
-        "mixture of values, not of people; less is better. *Chance* always gives the commonest answer, or equal "
-        "shares. Intervals by bootstrap over situations or questions, whose items are drawn together."
+        "of other situations; and of three sentences at most of each answer, where one of fewer counts as it is, "
+        "beside what the same sentences have of other situations' explanations. *Words*: of a whole answer. "
+        "*Accuracy*: share of the answers of a target, or of someone who puts a value first, that are the gold ones. "
+        "*Distance*: Jensen–Shannon, 0 to 0.83, to a mixture of values, not of people; less is better. *Chance* always "
+        "gives the commonest answer, or equal shares. Intervals by bootstrap over situations or questions, whose items "
+        "are drawn together."
     )
     return f"{words}\n\n{table(['domain', 'method', *columns.values()], rows)}"
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.controlled import gold_values, overton_scores
 from benchmarks.overton_training.answers import Answer
 from benchmarks.reports import told
+from benchmarks.voices_heard import BUDGET, SHUFFLES, overton_scores, same_length
 from training.judge import Judge
 from training.sources import Scene, Sources
 from vispa.evaluation.intervals import bootstrap_mean, paired_difference
-from vispa.evaluation.metrics.controlled import beyond_scores, controlled_scores, expected_best, other_places
-from vispa.evaluation.metrics.coverage import Coverage, embedding_likenesses
+from vispa.evaluation.metrics.controlled import beyond_scores, controlled_scores, other_places
+from vispa.evaluation.metrics.coverage import embedding_likenesses
 from vispa.evaluation.metrics.likeness import Cosines
 from vispa.items.item import Item
 from vispa.models.encoder import Encoder
@@ -23,11 +23,6 @@ from vispa.modes.sentences import split_sentences
 FloatArray = npt.NDArray[np.float64]
 #: Figure → scores of N situations.
 Scores = Mapping[str, FloatArray]
-
-#: Sentences of every answer that count where the length is the same, as in evaluation.
-BUDGET = Coverage.budget
-#: Other situations that an answer is held against.
-SHUFFLES = 10
 
 
 def grammar_scores(answers: Sequence[Answer], scenes: Sequence[Scene], sources: Sources) -> dict[str, FloatArray]:
@@ -39,16 +34,6 @@ def grammar_scores(answers: Sequence[Answer], scenes: Sequence[Scene], sources: 
     ]
     columns = ("gold heard", "gold stances heard", "precision", "gold heard, same length")
     return {**dict(zip(columns, np.array(rows).T, strict=True)), **lengths([one.text for one in answers])}
-
-
-def same_length(sentences: Sequence[str], scene: Scene, judge: Judge, budget: int = BUDGET) -> float:
-    """Expected share of an act's gold values in whose voice one of `budget` sentences drawn without return speaks.
-
-    What is repeated word for word counts once.
-    """
-    owners = [judge.judge(sentence).values for sentence in dict.fromkeys(sentences)]
-    table = [[float(value in own) for own in owners] for value in sorted(gold_values(scene))]
-    return float(expected_best(np.array(table).reshape(len(table), len(owners)), budget).mean())
 
 
 def likeness_scores(
