@@ -62,6 +62,18 @@ def curled(visit: Visit) -> Any:
     return json.loads(subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout)
 
 
+def bars_are_as_wide_as_they_say(visit: Visit, *, bars: str, said: str) -> None:
+    """Whether each of some bars takes the share of its place that the text beside it names."""
+    drawn = visit.run(
+        f"[...document.querySelectorAll({json.dumps(bars)})].map((one) => "
+        "one.getBoundingClientRect().width / one.parentElement.getBoundingClientRect().width)"
+    )
+    # A chip's figure has words for screen readers around it.
+    told = [float(one.split("%")[0].split()[-1]) / 100 for one in visit.page.locator(said).all_inner_texts()]
+    assert len(drawn) == len(told) > 1 and min(told) < 0.9
+    assert drawn == pytest.approx(told, abs=0.006)
+
+
 def number(reference: Any) -> int:
     """Of the comment that a reference leads to."""
     return int(reference.inner_text().split()[1].strip(","))
@@ -90,6 +102,7 @@ def overton(visit: Visit) -> None:
     visit.found()
     chips = page.locator(".chip:not(.adder)")
     assert chips.count() == 4 and page.locator(".why mark").count() > 0
+    bars_are_as_wide_as_they_say(visit, bars=".meter > span", said="button.relevance")
     dropped, kept = (chips.nth(place).locator(".name").inner_text() for place in (0, 1))
     chips.nth(0).get_by_role("switch").uncheck()
     page.get_by_label("Add a value").select_option("honor")
@@ -138,6 +151,8 @@ def steerable(visit: Visit) -> None:
     assert answer["target"] == "The right to quiet" == page.get_by_role("combobox", name="Target").input_value()
     assert page.locator(".verdict strong").inner_text() == answer["response"]
     assert page.locator(".fits li").count() == len(answer["comments"]) == 4
+    bars_are_as_wide_as_they_say(visit, bars=".fits .bar > span", said=".fits .amount")
+    bars_are_as_wide_as_they_say(visit, bars=".distribution .bar > span", said=".distribution .amount")
     assert number(page.locator(".fits .reference").first) == answer["chosen"] + 1
 
 

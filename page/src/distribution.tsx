@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { best, mixed } from "./asking";
 import type { Distributional, Value } from "./records";
-import { hueOf, percent } from "./shown";
+import { hueOf, percent, wide } from "./shown";
 
 interface Shares {
   options: string[];
@@ -20,7 +20,7 @@ export function Distribution({ options, shares }: Shares) {
             {option}
           </span>
           <span class="bar" aria-hidden="true">
-            <span class={`option-${place % 8}`} style={{ width: `${((shares[place] ?? 0) * 100).toFixed(2)}%` }} />
+            <span class={`option-${place % 8}`} style={wide(shares[place] ?? 0)} />
           </span>
           <span class="amount">{((shares[place] ?? 0) * 100).toFixed(1)} %</span>
         </li>
@@ -95,7 +95,7 @@ export function Mixture({ answer, values, onWeights }: Given) {
                     key={number}
                     class={`option-${number % 8}`}
                     title={`${answer.options[number]}: ${percent(share)}`}
-                    style={{ width: `${(share * 100).toFixed(2)}%` }}
+                    style={wide(share)}
                   />
                 ))}
               </span>

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { Distribution, Mixture } from "./distribution";
 import type { Answer, Comment, Overton, Steerable, Value } from "./records";
 import type { Run } from "./session";
-import { bring, hueOf, percent } from "./shown";
+import { bring, hueOf, percent, wide } from "./shown";
 import { fullTint, Tokens } from "./tokens";
 
 interface Given {
@@ -282,9 +282,9 @@ function Target({ answer, values }: OutcomeGiven & { answer: Steerable }) {
         {order.map((place) => (
           <li key={place}>
             <Reference comment={place} answer={answer} values={values} />
-            <span>{label(place)}</span>
+            <span class="who">{label(place)}</span>
             <span class="bar" aria-hidden="true">
-              <span style={{ width: percent(answer.fit[place] ?? 0) }} />
+              <span style={wide(answer.fit[place] ?? 0)} />
             </span>
             <span class="amount">{percent(answer.fit[place] ?? 0)}</span>
           </li>

@@ -11,6 +11,11 @@ export function percent(share: number): string {
   return `${Math.round(share * 100)} %`;
 }
 
+/** The style of what is as wide as its share of a bar; CSS takes no space before a percent sign. */
+export function wide(share: number): { width: string } {
+  return { width: `${(share * 100).toFixed(2)}%` };
+}
+
 /** The value that a target names, as the server takes it. */
 export function named(target: string, values: Value[]): Value | undefined {
   const key = (name: string) => name.toLowerCase().replace(/[\s_-]+/g, " ").trim();

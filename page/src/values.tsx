@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import type { Ask } from "./asking";
 import { Icon } from "./icons";
 import type { About, Selection, Span, Value } from "./records";
-import { hueOf, named, percent, points, scaleOf, unitOf } from "./shown";
+import { hueOf, named, percent, points, scaleOf, unitOf, wide } from "./shown";
 
 // Of the sliders, whose range is 0 to 1; what comes nearer to the default than half of it is the default.
 const STEP = 0.01;
@@ -161,7 +161,7 @@ function Chip(given: ChipGiven) {
       </div>
       <div class="row">
         <div class="meter" aria-hidden="true">
-          <span style={{ width: known ? percent(selection.score) : "0" }} />
+          <span style={wide(known ? selection.score : 0)} />
         </div>
         <span class="side">{side}</span>
       </div>
