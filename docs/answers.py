@@ -35,7 +35,8 @@ the following situation"), and refused or spoke of itself as an AI in 1 % (6 %).
 def main() -> None:
     """Ask, and write the page."""
     asked = tomllib.loads((HERE / "answers.toml").read_text(encoding="utf-8"))["answer"]
-    vispa = Vispa.from_pretrained()
+    # In numbers that are the same on every processor.
+    vispa = Vispa.from_pretrained(dtype="float32")
     answers: dict[int, OvertonResponse] = {}
     for written in (False, True):
         mine = [i for i, one in enumerate(asked) if one.get("self", False) is written]

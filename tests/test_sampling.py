@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -94,9 +95,22 @@ def test_a_tiny_temperature_is_greedy(llama: LoadedModel, temperature: float) ->
     assert drawn(llama, rows, Sampling(6, temperature=temperature)) == drawn(llama, rows, Sampling(6))
 
 
-def test_top_p_near_zero_is_greedy(llama: LoadedModel) -> None:
+@pytest.mark.parametrize("top_p", [1e-9, 1e-30, 1e-46, 5e-324])
+def test_top_p_near_zero_is_greedy(top_p: float, llama: LoadedModel) -> None:
     rows = [Row(raw_prompt(llama, text)) for text in TEXTS]
-    assert drawn(llama, rows, Sampling(6, temperature=5.0, top_p=1e-9)) == drawn(llama, rows, Sampling(6))
+    assert drawn(llama, rows, Sampling(6, temperature=5.0, top_p=top_p)) == drawn(llama, rows, Sampling(6))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("draw", [0.0, 0.5, 1 - 2**-24])
+def test_every_share_and_temperature_draws_a_token(dtype: torch.dtype, draw: float) -> None:
+    logits = torch.tensor([[0.0, 3.0, 1.0, -torch.inf]], dtype=dtype)
+    ends = (5e-324, 1e-46, 1e-30, 0.5, 1 - 1e-16)
+    for temperature, top_p in itertools.product((*ends, 1e30, 1e39, 1e308), (*ends, 1.0)):
+        (token,) = drawing.drawn_tokens(logits, [Sampling(1, temperature, top_p)], torch.tensor([draw])).tolist()
+        # At the greatest temperatures all are as likely, and there is no likeliest one.
+        sure = temperature <= 1e-30 or (top_p <= 1e-30 and temperature < 1e30)
+        assert token in ((1,) if sure else (0, 1, 2)), (temperature, top_p)
 
 
 def test_tokens_are_drawn_as_often_as_is_likely() -> None:

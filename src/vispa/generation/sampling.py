@@ -10,8 +10,10 @@ import torch
 
 from vispa.generation.rows import Row, Sampling
 
-# A smaller one is 0 in the arithmetic of the logits, and takes the likeliest token just as this one does.
-_LEAST_TEMPERATURE = 1e-30
+# A smaller temperature or share is 0 in the arithmetic of the logits, and takes the likeliest token as this one does.
+_LEAST = 1e-30
+# A greater temperature may be infinite there; all tokens that are not ruled out are as likely at this one.
+_GREATEST = 1e30
 
 
 def draws(rows: Sequence[Row], sampling: Sampling) -> torch.Tensor:
@@ -33,7 +35,7 @@ def drawn_tokens(logits: torch.Tensor, samplings: Sequence[Sampling], draws: tor
     """
     logits = logits.float()
     temperature, top_p = logits.new_tensor(
-        [(max(sampling.temperature, _LEAST_TEMPERATURE), sampling.top_p) for sampling in samplings]
+        [(min(max(one.temperature, _LEAST), _GREATEST), max(one.top_p, _LEAST)) for one in samplings]
     ).T[..., None]
     # The likeliest one becomes 0 first: others may fall to minus infinity, but none to NaN.
     probabilities = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
