@@ -77,6 +77,9 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         place = Path(temporary) / "whole"
         place.mkdir()
         yield place
+        # Some libraries make files that only their owner may read, as safetensors does; these are ordinary ones.
+        for path in (place, *place.rglob("*")):
+            path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
         if folder.exists():
             shutil.rmtree(folder)
         place.replace(folder)
