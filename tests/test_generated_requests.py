@@ -45,6 +45,10 @@ def schema(served: Apart) -> Any:
     for body in ("ChatBody", "CompletionBody"):
         # Any name may be asked for, but hardly one that is drawn is known.
         described["components"]["schemas"][body]["properties"]["model"] = {"enum": list(MODELS)}
+    # Likewise the value along whose direction a text is read.
+    described["components"]["schemas"]["ReadText"]["properties"]["value"] = {
+        "enum": ["karma", "Benevolence", "no value"]
+    }
     return schemathesis.openapi.from_dict(described)
 
 

@@ -1,7 +1,7 @@
 /** The page. */
 
 import { useCallback, useEffect, useState } from "preact/hooks";
-import type { Ask } from "./asking";
+import { sameRequest, type Ask } from "./asking";
 import { Composer } from "./composer";
 import { copy, Export, History, KeyDialog } from "./dialogs";
 import { Icon, Mark } from "./icons";
@@ -42,6 +42,12 @@ function useServer() {
       clearTimeout(timer);
     };
   }, [tries]);
+  // A key that was taken back, or that only some routes ask for.
+  useEffect(() => {
+    const ask = () => setTries((n) => n + 1);
+    addEventListener(server.LOCKED, ask);
+    return () => removeEventListener(server.LOCKED, ask);
+  }, []);
   return { found, problem, again: useCallback(() => setTries((n) => n + 1), []) };
 }
 
@@ -57,6 +63,8 @@ export function App() {
   const run = runs[ask.mode];
   const running = Object.values(runs).some((one) => one.state === "running");
   const locked = problem?.status === 401;
+  // What was said of a link is of that link alone.
+  useEffect(() => setNote(""), [ask]);
   useEffect(() => {
     if (locked) setOpen("key");
   }, [locked, problem]);
@@ -86,6 +94,7 @@ export function App() {
           values={values}
           running={running}
           problem={choosing.problem}
+          invalid={choosing.invalid}
           change={change}
           onExample={(example) => setAsk((now) => ({ ...now, toward: "", options: "", values: null, weights: null, strengths: {}, ...example }))}
           onAnswer={() => {
@@ -107,7 +116,7 @@ export function App() {
             )}
             <div class="toolbar" id="answers">
               <p class="hint">
-                {run.state === "running" ? "Writing…" : JSON.stringify(run.ask) === JSON.stringify({ ...ask, weights: run.ask.weights }) ? "" : "What you ask has changed: answer again to see it."}
+                {run.state === "running" ? "Writing…" : about && sameRequest(run.ask, ask, about) ? "" : "What you ask has changed: answer again to see it."}
               </p>
               <button
                 type="button"
@@ -126,7 +135,7 @@ export function App() {
               </span>
             </div>
             {run.state !== "failed" && (
-              <Results key={run.ask.mode} run={run} values={values} onWeights={(weights) => change({ weights })} />
+              <Results key={run.ask.mode} run={run} values={values} weights={ask.weights} onWeights={(weights) => change({ weights })} />
             )}
           </>
         )}

@@ -34,6 +34,9 @@ export interface Body {
   recipe?: Recipe;
 }
 
+/** Highest temperature that the page offers. */
+export const HOTTEST = 2;
+
 export const MODES: { mode: Mode; label: string; says: string }[] = [
   { mode: "overton", label: "Overton", says: "One response that reflects all of the values." },
   { mode: "steerable", label: "Steerable", says: "An answer from the view of one value, right, duty or group." },
@@ -86,6 +89,11 @@ export function bodyOf(ask: Ask, about: About): Body {
   }
   if (recipe) body.recipe = recipe;
   return body;
+}
+
+/** Whether two asks are one request; weights that are moved mix what has been answered. */
+export function sameRequest(before: Ask, now: Ask, about: About): boolean {
+  return JSON.stringify(bodyOf(before, about)) === JSON.stringify(bodyOf({ ...now, weights: before.weights }, about));
 }
 
 /** The mixture of the values' distributions, as the server makes it: weights of those that have one, brought to 1. */

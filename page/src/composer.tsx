@@ -1,7 +1,7 @@
 /** Where a situation goes in. */
 
 import { useRef } from "preact/hooks";
-import { MODES, type Ask } from "./asking";
+import { HOTTEST, MODES, type Ask } from "./asking";
 import { EXAMPLES } from "./examples";
 import { Icon } from "./icons";
 import type { About, Mode, Value } from "./records";
@@ -12,6 +12,8 @@ interface Given {
   values: Value[];
   running: boolean;
   problem: string;
+  /** Whether the problem is the text's. */
+  invalid: boolean;
   change(more: Partial<Ask>): void;
   onExample(ask: Partial<Ask>): void;
   onAnswer(): void;
@@ -29,7 +31,9 @@ export function Composer(given: Given) {
         Describe a situation or ask a question. VISPA finds the human values at stake, lets the model speak for each of
         them, and makes one answer of what they say.
       </p>
+      {/* What a field takes is seen to where it changes; the browser's own check would stop a folded setting silently. */}
       <form
+        noValidate
         onSubmit={(event) => {
           event.preventDefault();
           if (!running && !missing) given.onAnswer();
@@ -46,7 +50,7 @@ export function Composer(given: Given) {
           placeholder="Telling my grandmother a comforting lie about her illness"
           value={ask.text}
           aria-describedby={problem ? "situation-problem" : undefined}
-          aria-invalid={problem ? true : undefined}
+          aria-invalid={given.invalid ? true : undefined}
           onInput={(event) => change({ text: event.currentTarget.value, values: null, weights: null })}
           onKeyDown={(event) => {
             if (event.key === "Enter" && (event.metaKey || event.ctrlKey)) event.currentTarget.form?.requestSubmit();
@@ -63,7 +67,16 @@ export function Composer(given: Given) {
           <Settings {...given} />
           <div class="actions">
             {running ? (
-              <button type="button" class="primary" onClick={given.onStop}>
+              <button
+                type="button"
+                class="primary"
+                onClick={(event) => {
+                  // By the end of the click this is the button that asks, and would ask again. And the second click of
+                  // a double click on that one is none on this one.
+                  event.preventDefault();
+                  if (event.detail < 2) given.onStop();
+                }}
+              >
                 <Icon name="stop" /> Stop
               </button>
             ) : (
@@ -180,7 +193,7 @@ function Settings({ ask, about, change }: Given) {
   const numbers = [
     { name: "Values", field: "k", least: 1, most: limits?.values ?? 31, step: 1 },
     { name: "Longest comment, tokens", field: "tokens", least: 1, most: limits?.max_tokens ?? 512, step: 1 },
-    { name: "Temperature", field: "temperature", least: 0, most: 2, step: 0.1 },
+    { name: "Temperature", field: "temperature", least: 0, most: HOTTEST, step: 0.1 },
     { name: "Seed", field: "seed", least: 0, most: Number.MAX_SAFE_INTEGER, step: 1 },
   ] as const;
   return (
@@ -202,7 +215,7 @@ function Settings({ ask, about, change }: Given) {
                 const kept = Number.isFinite(found) ? Math.min(most, Math.max(least, found)) : ask[field];
                 const whole = step < 1 ? kept : Math.round(kept);
                 event.currentTarget.value = String(whole);
-                change({ [field]: whole, ...(field === "k" ? { values: null } : {}) });
+                change({ [field]: whole, ...(field === "k" ? { values: null, weights: null } : {}) });
               }}
             />
           </label>

@@ -1,6 +1,5 @@
 /** Distributions over options, of one answer and of many values. */
 
-import { useState } from "preact/hooks";
 import { best, mixed } from "./asking";
 import type { Distributional, Value } from "./records";
 import { hueOf, percent, wide } from "./shown";
@@ -32,18 +31,19 @@ export function Distribution({ options, shares }: Shares) {
 interface Given {
   answer: Distributional;
   values: Value[];
+  /** The visitor's own weights; null where none was moved. */
+  chosen: Record<string, number> | null;
   onWeights(weights: Record<string, number> | null): void;
 }
 
 /** The values' distributions and their mixture, which follows the weights at once. */
-export function Mixture({ answer, values, onWeights }: Given) {
-  const [raw, setRaw] = useState<number[] | null>(null);
+export function Mixture({ answer, values, chosen, onWeights }: Given) {
+  const raw = chosen && answer.values.map((one) => chosen[one.value] ?? 0);
   const most = Math.max(...answer.weights);
   const given = raw ?? answer.weights.map((one) => one / (most || 1));
   const { weights, distribution } = mixed(answer.by_value, raw ?? answer.weights);
   const move = (place: number, weight: number) => {
     const next = given.map((one, number) => (number === place ? weight : one));
-    setRaw(next);
     onWeights(Object.fromEntries(answer.values.map((one, number) => [one.value, Number((next[number] ?? 0).toFixed(3))])));
   };
   const label = (slug: string) => values.find((one) => one.slug === slug)?.label ?? slug;
@@ -62,18 +62,12 @@ export function Mixture({ answer, values, onWeights }: Given) {
       <div class="section-head">
         <h3>By value</h3>
         {raw && (
-          <button
-            type="button"
-            class="quiet"
-            onClick={() => {
-              setRaw(null);
-              onWeights(null);
-            }}
-          >
+          <button type="button" class="quiet" onClick={() => onWeights(null)}>
             Weights as they came
           </button>
         )}
       </div>
+      {raw?.every((one) => one === 0) && <p class="hint">With every weight at 0 all values count alike.</p>}
       <ul class="by-value">
         {answer.values.map((one, place) => {
           const row = answer.by_value[place] ?? [];

@@ -1,6 +1,6 @@
 /** Links: everything that is asked, in the fragment of the address, which no server sees. */
 
-import { MODES, plainAsk, type Ask } from "./asking";
+import { HOTTEST, MODES, plainAsk, type Ask } from "./asking";
 import type { About } from "./records";
 
 const PREFIX = "#ask=";
@@ -35,18 +35,24 @@ export function checkedAsk(given: unknown, about: About | null): Ask | null {
     mode,
     toward: text(from["toward"]).slice(0, 1000),
     options: text(from["options"]),
-    values: Array.isArray(from["values"]) ? from["values"].filter((one) => typeof one === "string").slice(0, 100) : null,
-    k: whole(from["k"], 1, 100, plain.k),
+    values: strings(from["values"]),
+    k: whole(from["k"], 1, about?.limits.values ?? 100, plain.k),
     strengths: numbers(from["strengths"]) ?? {},
     weights: numbers(from["weights"]),
     tokens: whole(from["tokens"], 1, about?.limits.max_tokens ?? 4096, plain.tokens),
-    temperature: number(from["temperature"], 0, 100, plain.temperature),
+    temperature: number(from["temperature"], 0, HOTTEST, plain.temperature),
     seed: whole(from["seed"], 0, Number.MAX_SAFE_INTEGER, plain.seed),
   };
 }
 
 function text(given: unknown): string {
   return typeof given === "string" ? given.slice(0, LONGEST) : "";
+}
+
+/** A list of nothing names no values: it is none. */
+function strings(given: unknown): string[] | null {
+  const found = Array.isArray(given) ? given.filter((one) => typeof one === "string").slice(0, 100) : [];
+  return found.length ? found : null;
 }
 
 function number(given: unknown, least: number, most: number, plain: number): number {

@@ -10,13 +10,14 @@ import { fullTint, Tokens } from "./tokens";
 interface Given {
   run: Run;
   values: Value[];
+  weights: Record<string, number> | null;
   onWeights(weights: Record<string, number> | null): void;
 }
 
 /** What is pointed at: a comment by its place, or a sentence by its own. */
 type Pointed = { comment: number } | { sentence: number } | null;
 
-export function Results({ run, values, onWeights }: Given) {
+export function Results({ run, values, weights, onWeights }: Given) {
   const [pointed, setPointed] = useState<Pointed>(null);
   const claims = run.answer?.mode === "overton" ? run.answer.claims : [];
   const isLit = (comment: number) =>
@@ -32,7 +33,14 @@ export function Results({ run, values, onWeights }: Given) {
           <p>{SAYS[run.ask.mode]}</p>
         </header>
         {run.answer ? (
-          <Outcome answer={run.answer} values={values} pointed={pointed} onPoint={setPointed} onWeights={onWeights} />
+          <Outcome
+            answer={run.answer}
+            values={values}
+            weights={weights}
+            pointed={pointed}
+            onPoint={setPointed}
+            onWeights={onWeights}
+          />
         ) : (
           <Pending run={run} words="It is made of the comments once they are written." />
         )}
@@ -51,7 +59,8 @@ const SAYS = {
 function Plain({ run }: { run: Run }) {
   const text = run.unsteered?.response ?? run.plain;
   return (
-    <article class="column plain" aria-labelledby="plain-heading">
+    // A long text scrolls in it.
+    <article class="column plain" aria-labelledby="plain-heading" tabIndex={0}>
       <header class="column-head">
         <h2 id="plain-heading">Unsteered</h2>
         <p>What the model says by itself, asked the same.</p>
@@ -59,6 +68,10 @@ function Plain({ run }: { run: Run }) {
       {text ? (
         <p class="text" dir="auto">
           {text}
+        </p>
+      ) : run.unsteeredProblem ? (
+        <p class="hint" role="status">
+          {run.unsteeredProblem}
         </p>
       ) : (
         <Pending run={run} words="" />
@@ -190,6 +203,7 @@ interface OutcomeGiven {
   values: Value[];
   pointed: Pointed;
   onPoint(pointed: Pointed): void;
+  weights: Record<string, number> | null;
   onWeights(weights: Record<string, number> | null): void;
 }
 
@@ -197,7 +211,7 @@ function Outcome(given: OutcomeGiven) {
   const { answer } = given;
   if (answer.mode === "overton") return <Claims {...given} answer={answer} />;
   if (answer.mode === "steerable") return <Target {...given} answer={answer} />;
-  return <Mixture key={answer.text} answer={answer} values={given.values} onWeights={given.onWeights} />;
+  return <Mixture answer={answer} values={given.values} chosen={given.weights} onWeights={given.onWeights} />;
 }
 
 function Claims({ answer, values, pointed, onPoint }: OutcomeGiven & { answer: Overton }) {

@@ -5,6 +5,7 @@ import type { Body } from "./asking";
 import { storedKey } from "./storage";
 
 const LONGEST_WHY = 1500;
+const ABOUT = "/v1/vispa/about";
 
 /** What the server refuses, in its own words. */
 export class Refused extends Error {
@@ -15,7 +16,15 @@ export class Refused extends Error {
   ) {
     super(message);
   }
+
+  /** Whether the same request may be answered a little later. */
+  get passes(): boolean {
+    return [0, 429, 503].includes(this.status);
+  }
 }
+
+/** Told on the window where a key is asked for. */
+export const LOCKED = "vispa-locked";
 
 function headers(): Record<string, string> {
   const key = storedKey();
@@ -37,6 +46,7 @@ async function asked(path: string, body?: unknown, signal?: AbortSignal): Promis
     if (signal?.aborted) throw error;
     throw new Refused(0, "The server cannot be reached.", "unreachable");
   }
+  if (reply.status === 401 && path !== ABOUT) dispatchEvent(new Event(LOCKED));
   if (!reply.ok) throw refused(reply.status, await reply.json().catch(() => null));
   return reply;
 }
@@ -48,7 +58,7 @@ function refused(status: number, data: unknown): Refused {
 }
 
 export async function about(): Promise<{ about: About; values: Value[] }> {
-  const found = (await (await asked("/v1/vispa/about")).json()) as About;
+  const found = (await (await asked(ABOUT)).json()) as About;
   return { about: found, values: (await (await asked("/v1/vispa/values")).json()) as Value[] };
 }
 
@@ -65,6 +75,7 @@ export async function tokens(items: { value: string; text: string }[], signal: A
 
 /** What a stream tells. */
 export interface Heard {
+  opened?(): void;
   selected?(values: Selection[]): void;
   said?(value: string | null, text: string): void;
 }
@@ -82,6 +93,7 @@ export async function unsteered(body: Body, heard: Heard, signal: AbortSignal): 
 
 async function streamed(path: string, body: object, heard: Heard, signal: AbortSignal): Promise<unknown> {
   const reply = await asked(path, { ...body, stream: true }, signal);
+  heard.opened?.();
   let answer: unknown;
   for await (const data of messages(reply)) {
     const event = data as { event?: string; value?: string; text?: string; values?: Selection[]; answer?: unknown };

@@ -15,35 +15,46 @@ export interface Run {
   said: Record<string, string>;
   plain: string;
   unsteered: Unsteered | null;
+  /** Why there is no unsteered text. */
+  unsteeredProblem: string;
   answer: Answer | null;
   tokens: Record<string, Token[]>;
   problem: string;
 }
 
 const PAUSE = 600;
+/** Until what a server had no room for is asked again. */
+const AGAIN = 3000;
 
 export function useFound(ask: Ask, ready: boolean) {
   const [found, setFound] = useState<{ text: string; values: Selection[] }>({ text: "", values: [] });
   const [problem, setProblem] = useState("");
+  const [invalid, setInvalid] = useState(false);
   const [finding, setFinding] = useState(false);
+  const [tries, setTries] = useState(0);
   const text = ask.text;
   useEffect(() => {
     if (!ready || !text.trim()) {
       setFound({ text: "", values: [] });
       setProblem("");
+      setInvalid(false);
       return undefined;
     }
     const control = new AbortController();
-    const timer = setTimeout(() => {
+    let timer = setTimeout(() => {
       setFinding(true);
       server
         .select(text, ask.k, control.signal)
         .then((values) => {
           setFound({ text, values });
           setProblem("");
+          setInvalid(false);
         })
         .catch((error: unknown) => {
-          if (!control.signal.aborted) setProblem(words(error));
+          if (control.signal.aborted) return;
+          setProblem(words(error));
+          setInvalid(error instanceof server.Refused && error.status === 422);
+          if (error instanceof server.Refused && error.passes) timer = setTimeout(() => setTries((n) => n + 1), AGAIN);
         })
         .finally(() => {
           if (!control.signal.aborted) setFinding(false);
@@ -54,8 +65,8 @@ export function useFound(ask: Ask, ready: boolean) {
       control.abort();
       setFinding(false);
     };
-  }, [text, ask.k, ready]);
-  return { found: found.text === text ? found.values : [], finding, problem };
+  }, [text, ask.k, ready, tries]);
+  return { found: found.text === text ? found.values : [], finding, problem, invalid };
 }
 
 export function useRuns(about: About | null) {
@@ -93,22 +104,31 @@ export function useRuns(about: About | null) {
               : { said: { ...run.said, [value]: (run.said[value] ?? "") + text } },
           ),
       };
-      try {
-        const plain = server
+      const plain = () =>
+        server
           .unsteered(body, heard, mine.signal)
           .then((unsteered) => told(() => ({ unsteered })))
-          // The answer itself says what is wrong.
-          .catch(() => undefined);
-        const answer = await server.respond(body, heard, mine.signal);
+          .catch((error: unknown) => error);
+      try {
+        // The answer goes first: a server may have room for one of the two.
+        let beside: Promise<unknown> | undefined;
+        const opened = () => {
+          beside = plain();
+        };
+        const answer = await server.respond(body, { ...heard, opened }, mine.signal);
         told(() => ({ answer, values: answer.values }));
         remember(ask, answer.response);
-        await plain;
+        let problem = await beside;
+        if (problem instanceof server.Refused && problem.passes) problem = await plain();
+        if (problem && !mine.signal.aborted) told(() => ({ unsteeredProblem: words(problem) }));
         told(() => ({ state: "done" }));
         const tokens = await readings(answer.comments, mine.signal);
         told(() => ({ tokens }));
       } catch (error) {
         if (mine.signal.aborted) change(mode, (run) => (run.state === "running" ? { state: "stopped" } : {}));
         else told((run) => (run.answer ? { state: "done" } : { state: "failed", problem: words(error) }));
+        // What runs beside it is for nothing.
+        mine.abort();
       }
     },
     [about, change],
@@ -118,7 +138,8 @@ export function useRuns(about: About | null) {
 
 function begun(ask: Ask): Run {
   return {
-    ask, state: "running", values: [], said: {}, plain: "", unsteered: null, answer: null, tokens: {}, problem: "",
+    ask, state: "running", values: [], said: {}, plain: "", unsteered: null, unsteeredProblem: "", answer: null,
+    tokens: {}, problem: "",
   };
 }
 

@@ -23,7 +23,8 @@ export function Values({ ask, about, values, found, finding, change }: Given) {
   const [wanted, setWanted] = useState("");
   const bySlug = new Map(values.map((one) => [one.slug, one]));
   // Steerable mode: a target that is itself a value speaks alone where nothing else is chosen.
-  const alone = ask.mode === "steerable" && !ask.values ? named(ask.toward, values) : undefined;
+  const target = ask.mode === "steerable" ? named(ask.toward, values) : undefined;
+  const alone = ask.values ? undefined : target;
   const chosen = ask.values ?? (alone ? [alone.slug] : null);
   const added = (chosen ?? []).filter((slug) => !found.some((one) => one.value === slug) && bySlug.has(slug));
   const shown = [...found, ...added.map((value) => ({ value, score: NaN, promotes: null }) as Selection)];
@@ -31,7 +32,8 @@ export function Values({ ask, about, values, found, finding, change }: Given) {
   const on = new Set(chosen ?? found.map((one) => one.value));
   const turn = (slug: string, speaks: boolean) => {
     const next = speaks ? [...on, slug] : [...on].filter((one) => one !== slug);
-    const same = !alone && !added.length && next.length === found.length && found.every((one) => next.includes(one.value));
+    // Where the target is a value, leaving the choice to the server silences all others.
+    const same = !target && !added.length && next.length === found.length && found.every((one) => next.includes(one.value));
     change({ values: same ? null : next, weights: null });
   };
   const left = values.filter((one) => !shown.some(({ value }) => value === one.slug));
@@ -75,7 +77,7 @@ export function Values({ ask, about, values, found, finding, change }: Given) {
             }}
           />
         ))}
-        {left.length > 0 && (
+        {left.length > 0 && !(finding && !found.length) && (
           <li class="chip adder">
             <label for="more-values">Add a value</label>
             <div class="row">
@@ -221,7 +223,8 @@ function Why({ text, spans, label, hue }: { text: string; spans: Span[]; label: 
   }
   parts.push(letters.slice(end).join(""));
   return (
-    <figure class={`why ${hue}`}>
+    // A long text scrolls in it.
+    <figure class={`why ${hue}`} tabIndex={0}>
       <figcaption>
         Why <strong>{label}</strong>: the words that carry its relevance
       </figcaption>

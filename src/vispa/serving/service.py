@@ -188,7 +188,8 @@ class Service:
             Refusal: as much is going on as the settings allow.
         """
         if self.running >= self.settings.concurrency:
-            words = f"{self.running} requests are being answered. Try again in a while."
+            many = "1 request is" if self.running == 1 else f"{self.running} requests are"
+            words = f"{many} being answered. Try again in a while."
             raise Refusal(429, words, retry_seconds=self.retry_seconds)
         started = time.monotonic()
 
