@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from vispa.cli import batch, mixture
+from vispa.cli.main import app
 from vispa.cli.options import Loading
 from vispa.cli.setup import Setup
 from vispa.errors import InputError
@@ -310,3 +311,15 @@ def test_long_texts_are_read_in_a_moment() -> None:
         for known in (YES_NO, ()):
             question_stem(f"x{text}\nAnswer:", known)
     assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize("weights", ["mean", '{"karma": 1}'])
+def test_a_configured_number_of_values_counts_where_values_are_selected(
+    weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISPA_K", "2")
+    asked = ["respond", "Feeding ducks", "--mode", "distributional", "--weights", weights, "--json"]
+    found = CliRunner().invoke(app, [*asked, "--model", "embedded", "--max-new-tokens", "3"])
+    assert found.exit_code == 0, found.output
+    values = [one["value"] for one in json.loads(found.stdout)["values"]]
+    assert len(values) == 2 if weights == "mean" else values == ["karma"]

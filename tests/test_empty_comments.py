@@ -112,6 +112,28 @@ def test_an_empty_comment_has_no_share_in_a_mixture(kind: str) -> None:
     assert answer.distribution[0] == pytest.approx(answer.weights[0] / 3 + answer.weights[2] * 0.9)
 
 
+@pytest.mark.parametrize(
+    "mixture",
+    [
+        Mixture.given({"thrift": 1}),
+        Mixture.given({"thrift": 1, "calm": 0}),
+        Mixture("fitted", {"calm": 1.0}, {"Chad": {"thrift": 1.0}}),
+        Mixture("fitted", {}, {"Peru": {"calm": 1.0}}),
+    ],
+)
+def test_weights_on_values_without_a_reading_alone_are_a_failure(mixture: Mixture) -> None:
+    one = case("Rest.", " ", "Say.")
+    (found,) = read_comments(Reader(), [one], built_in_prompts())
+    assert not isinstance(found, Failure)
+    values = tuple(Selection(value=slug, score=0.0) for slug in SLUGS)
+    answer = mix(replace(one, values=values, country="Chad"), found, mixture)
+    assert isinstance(answer, Failure) and "weight above 0" in answer.reason
+    # Of values that nobody weighed, none counts more than another.
+    for kind in ("mean", "relevance"):
+        equal = mix(replace(one, values=values), found, Mixture(kind))
+        assert not isinstance(equal, Failure) and equal.weights == (0.5, 0.0, 0.5)
+
+
 def test_nothing_said_at_all_is_a_failure(small_taxonomy: Taxonomy) -> None:
     nothing, reader = case("", " ", "\u200b"), Reader()
     prompts = built_in_prompts()

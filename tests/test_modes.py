@@ -331,6 +331,35 @@ def test_impossible_requests_are_refused(fields: dict[str, object], message: str
         checked(Request("Feeding ducks", **fields), Taxonomy.built_in())  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("fields", "weighted", "message"),
+    [
+        ({"values": "honor,benevolence"}, ("karma",), r"^weights: give none of .* above 0: honor, benevolence\."),
+        ({"values": ("Honor",), "passages": False}, ("karma", "power"), "^weights: give none"),
+        ({"k": 3}, ("karma",), "^k: has no effect where weights name the values"),
+        ({"k": "auto"}, ("karma",), "^k: has no effect where weights name the values"),
+        ({"threshold": 0.5}, ("karma",), "^threshold: has no effect where weights name"),
+        ({"diversity": 0.5}, ("karma", "honor"), "^diversity: has no effect where weights name"),
+    ],
+)
+def test_weights_and_what_does_not_go_with_them(
+    fields: dict[str, Any], weighted: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        checked(Request("Feeding ducks", mode="distributional", **fields), Taxonomy.built_in(), weighted)
+
+
+def test_weights_name_the_values_and_need_one_of_those_named() -> None:
+    def asked(weighted: tuple[str, ...], **fields: Any) -> Request:
+        return checked(Request("Feeding ducks", mode="distributional", **fields), Taxonomy.built_in(), weighted)
+
+    assert asked(("karma", "honor")).values == ("karma", "honor")
+    assert asked(("karma",), values="Honor,Karma").values == ("honor", "karma")
+    assert asked((), k=3).k == 3
+    # In the other modes a pipeline's weights say nothing.
+    assert checked(Request("Feeding ducks", k=3), Taxonomy.built_in(), ("karma",)).k == 3
+
+
 def test_a_target_that_is_a_value_needs_no_picking() -> None:
     found = checked(Request("Feeding ducks", mode="steerable", toward="Kindness"), Taxonomy.built_in())
     assert found.values == ("benevolence",)

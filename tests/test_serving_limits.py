@@ -22,10 +22,14 @@ from served import KEY, TEXT, Held, Served, embedded_pipeline, slowed, started, 
 
 from vispa import Vispa
 from vispa.errors import InputError
+from vispa.modes.mixture import Mixture
 from vispa.readers.api import ApiChat
+from vispa.request import Request, Sampling
 from vispa.serving import guard
+from vispa.serving.asking import prepared
 from vispa.serving.keys import Keys
 from vispa.serving.page_routes import FILES, FOLDER, POLICY
+from vispa.serving.schemas import How
 from vispa.serving.server import listening
 from vispa.serving.settings import ServerSettings
 
@@ -132,6 +136,16 @@ CHATS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"model": "vispa:steerable", "vispa": {"mode": "overton"}}, "vispa.mode"),
     ({"vispa": {"mode": "distributional", "options": ["a", "A "]}}, "vispa.options"),
     ({"vispa": {"mode": "distributional", "options": ["a"] * 27}}, "vispa.options"),
+    *(
+        ({"vispa": {"mode": "distributional", "weights": weights, **fields}}, f"vispa.{path}")
+        for weights, fields, path in (
+            ({"karma": 1}, {"values": ["honor", "benevolence"]}, "weights"),
+            ({"karma": 1, "honor": 0}, {"values": ["honor"]}, "weights"),
+            ({"karma": 1}, {"k": 3}, "k"),
+            ({"karma": 1}, {"threshold": 0.5}, "threshold"),
+            ({"karma": 1}, {"diversity": 0.5}, "diversity"),
+        )
+    ),
 )
 
 
@@ -145,6 +159,21 @@ def test_hostile_chats(served: Served) -> None:
             assert found.status_code == 422, (fields, error)
             assert error["param"] is not None and (error["param"] + ".").startswith(path), (path, error)
             assert len(error["message"]) < 2_500 and "pydantic" not in found.text and "Traceback" not in found.text
+
+
+def test_weights_of_a_batch_and_of_the_server_itself(pipeline: Vispa) -> None:
+    asked = [Request(TEXT, mode="distributional", values=("honor",)), Request(TEXT, mode="distributional", k=4)]
+    how = (Sampling(), "own")
+    with pytest.raises(InputError, match=r"^weights: give none .* above 0: honor\."):
+        prepared(pipeline, How(weights={"karma": 1.0}), asked, *how)
+    with pytest.raises(InputError, match=r"^items\.1\.k: has no effect where weights name the values"):
+        prepared(pipeline, How(weights={"karma": 1.0, "honor": 1.0}), asked, *how)
+    # Callers know nothing of what a server weighs where nobody says.
+    weighing = pipeline.variant()
+    weighing.mixture = Mixture.given({"honor": 1.0, "karma": 3.0})
+    found = prepared(weighing, How(), [*asked, Request(TEXT, k=4)], *how).requests
+    assert [(one.values, one.k) for one in found] == [(("honor",), None), ((), None), ((), 4)]
+    assert [one.k for one in prepared(weighing, How(weights="mean"), asked, *how).requests] == [None, 4]
 
 
 #: Bodies that are none, and what is answered.

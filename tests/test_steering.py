@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -308,6 +309,33 @@ def test_residual_magnitude_and_cap(llama: LoadedModel, bank: VectorBank) -> Non
     ):
         _, _, active = states_under(llama, bank, PROMPTS[1], (Steer("thrift", recipe=recipe),))
         assert float(active.amounts[1][0]) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("weight", [1.0, -0.5])
+@pytest.mark.parametrize("amount", [1e3, 1e30, 1e37, 3e38, 1e39, -1e3, -3e38, -1e39])
+@pytest.mark.parametrize("estimator", ["one_versus_others", "mean_difference"])
+def test_a_cap_holds_whatever_the_amount(
+    llama: LoadedModel, bank: VectorBank, estimator: str, amount: float, weight: float
+) -> None:
+    """Up to float32's last number and beyond it, where the length of the uncapped shift is no number."""
+    recipe = Recipe(estimator, (1,), magnitude="coefficient", amount=amount, cap=0.3, minimal_quality=0.0)
+    _, _, active = states_under(llama, bank, PROMPTS[1], (Steer("thrift", weight, recipe),))
+    expected = 0.3 * float(bank.residual_norm[1]) * math.copysign(weight, weight * amount)
+    assert float(active.amounts[1][0]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_cap_that_is_not_reached_changes_no_bit(llama: LoadedModel, bank: VectorBank) -> None:
+    found = [
+        states_under(llama, bank, PROMPTS[1], (Steer("thrift", recipe=coefficient(0.37, cap=cap)),))
+        for cap in (None, 1e9)
+    ]
+    for plain, capped in zip(*(prompt + generated for prompt, generated, _ in found), strict=True):
+        assert torch.equal(plain, capped)
+
+
+def test_an_amount_beyond_all_numbers_without_a_cap_is_refused(llama: LoadedModel, bank: VectorBank) -> None:
+    with pytest.raises(NumericalError, match=r"toward thrift\) after block 1 is not finite"):
+        states_under(llama, bank, PROMPTS[1], (Steer("thrift", recipe=coefficient(1e39, blocks=(1,))),))
 
 
 def test_both_ways_also_pushes_down(llama: LoadedModel, bank: VectorBank) -> None:

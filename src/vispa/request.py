@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Real
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from vispa.errors import InputError, check_choice
 from vispa.files.visible import is_blank
@@ -105,6 +105,12 @@ class Request:
     def __post_init__(self) -> None:
         for name, separator in (("values", ","), ("options", "|")):
             object.__setattr__(self, name, texts(getattr(self, name), separator, name))
+
+
+# The fields that say how values are selected, and what each is where nothing is said.
+_SELECTING: dict[str, Any] = {
+    field.name: field.default for field in fields(Request) if field.name in ("k", "threshold", "diversity")
+}
 
 
 @dataclass(frozen=True)
@@ -226,11 +232,31 @@ def _check_effect(request: Request) -> None:
     for name, modes in MODES_OF.items():
         if name in defaults and request.mode not in modes and given(name):
             raise InputError(name, *without_effect(request.mode, modes))
-    for name in ("k", "threshold", "diversity"):
-        if request.values and given(name):
-            raise InputError(name, "has no effect where values are named.", f"Leave out {name}, or values.")
+    if request.values:
+        check_selects_nothing(request, "values")
     if not request.passages and request.prompt is not None:
         raise InputError("prompt", "has no effect without passages: nothing comments.", "Leave it out.")
+
+
+def check_selects_nothing(request: Request, naming: str) -> None:
+    """Refuse to be told how values are selected where they are named.
+
+    Args:
+        request: what is asked.
+        naming: the field that names them, `values` or `weights`.
+
+    Raises:
+        InputError: names what has no effect.
+    """
+    for name, default in _SELECTING.items():
+        if getattr(request, name) != default:
+            where = "values are named" if naming == "values" else f"{naming} name the values"
+            raise InputError(name, f"has no effect where {where}.", f"Leave out {name}, or {naming}.")
+
+
+def selecting_nothing(request: Request) -> Request:
+    """The request without a word of how values are selected."""
+    return replace(request, **_SELECTING)
 
 
 def without_effect(mode: str, modes: Sequence[str]) -> tuple[str, str]:

@@ -76,7 +76,7 @@ def batch(
         return
     known = setup.check()
     given = {"toward": asking.toward, "options": asking.choices, "passages": reading.passages}
-    shared = {**given, **setup.request_options(known)}
+    shared = {**given, **setup.request_options(known, mode)}
     from vispa.items.asking import checked_requests, item_request
 
     requests = {item.id: item_request(item, shared, own_stances=setup.own_stances) for item in items}

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vispa.evaluation.tasks import LoadedTask, Task
     from vispa.items.workers import Work
     from vispa.models.loading import LoadedModel
+    from vispa.request import Mode
     from vispa.selection.selector import Selector
     from vispa.taxonomy import Taxonomy
 
@@ -101,7 +102,7 @@ def evaluate(
     known = setup.check()
     loaded = load_task(task, data_folder)
     RunFolder(output).check_own()
-    make = partial(_bench, setup, names, community, personas)
+    make = partial(_bench, setup, loaded.task.mode, names, community, personas)
     how: dict[str, Any] = {"limit": limit, "overwrite": overwrite, "max_failures": spreading.max_failures}
     with progress_bars() as progress:
         if spreading.ray is None:
@@ -118,6 +119,7 @@ def evaluate(
 
 def _bench(
     setup: Setup,
+    mode: Mode,
     names: tuple[str, ...],
     community: str | None,
     personas: int,
@@ -132,7 +134,7 @@ def _bench(
     known = own.check()
     return Bench(
         own.load(known, progress, estimators=estimators_of(names)),
-        own.request_options(known),
+        own.request_options(known, mode),
         personas=personas,
         community=_community(community, own),
         selectors={kind: partial(_selector, own, kind, progress) for kind in SELECTORS},

@@ -59,6 +59,8 @@ class Remote:
         given = {"toward": asking.toward, "options": asking.choices, "passages": self.setup.reading.passages}
         if chosen.values is not None:
             return {**given, "values": names_argument(chosen.values)}
+        if not self.setup.selects(asking.checked_mode):
+            return given
         return {**given, "k": chosen.count, "threshold": chosen.threshold, "diversity": chosen.diversity}
 
     def respond(self, text: str, question: str | None) -> Response:

@@ -56,7 +56,7 @@ def respond(
         question=question,
         options=asking.choices,
         passages=setup.reading.passages,
-        **setup.request_options(known),
+        **setup.request_options(known, asking.checked_mode),
     )
     checked(request, known)
     setup.check_readable([text], known, request.mode)

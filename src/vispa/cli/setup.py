@@ -139,12 +139,15 @@ class Setup:
         given, option = self.reading.api_parameters, "--api-parameters"
         return {} if given is None else check_parameters(parse_json(given, option), option)
 
-    def request_options(self, taxonomy: Taxonomy) -> dict[str, Any]:
-        """The fields of `vispa.request.Request` that hold for every text."""
+    def request_options(self, taxonomy: Taxonomy, mode: Mode = "overton") -> dict[str, Any]:
+        """The fields of `vispa.request.Request` that hold for every text, answered in this mode."""
         chosen = self.selecting
         named = chosen.named(taxonomy)
         if named:
             return {"values": named}
+        if not self.selects(mode):
+            # A default of the user's configuration, which holds for calls that select.
+            return {}
         return {"k": chosen.count, "threshold": chosen.threshold, "diversity": chosen.diversity}
 
     def settings(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from vispa.errors import InputError
 from vispa.generation.engine import Engine
 from vispa.modes.base import Parts, with_values
 from vispa.modes.case import NOTHING_SAID, Case
@@ -16,9 +17,15 @@ from vispa.modes.questions import option_prompt, with_options
 from vispa.modes.readings import Reading, read_options, read_steered
 from vispa.readers.base import ChatModel, Failure
 from vispa.records import DistributionalResponse, Mixing
-from vispa.request import LETTERS, OptionReadingName, Request
+from vispa.request import LETTERS, OptionReadingName, Request, check_selects_nothing
 from vispa.steering.recipe import Steer
 from vispa.taxonomy import Taxonomy
+
+#: What a case gets whose values with a weight have no distribution.
+UNWEIGHED = Failure(
+    "None of the values with a weight above 0 has a distribution: their comments are empty or refused, or the mixture "
+    "has no weights for this group. Weigh other values too, steer less, or allow longer comments."
+)
 
 
 class DistributionalMode:
@@ -33,7 +40,14 @@ class DistributionalMode:
     @staticmethod
     def check(request: Request, taxonomy: Taxonomy, weighted: Sequence[str] = ()) -> Request:
         """See `Mode.check`."""
-        return with_values(with_options(request), taxonomy, weighted)
+        if weighted and not request.values:
+            check_selects_nothing(request, "weights")
+        found = with_values(with_options(request), taxonomy, weighted)
+        if weighted and not {taxonomy[name].slug for name in weighted} & set(found.values):
+            named = ", ".join(found.values)
+            advice = "Weigh at least one of them, or leave out weights or values."
+            raise InputError("weights", f"give none of the named values a weight above 0: {named}.", advice)
+        return found
 
     def answer(self, cases: Sequence[Case]) -> list[DistributionalResponse | Failure]:
         """See `Mode.answer`."""
@@ -98,8 +112,8 @@ def _by_case(found: Sequence[Reading | Failure], counts: Sequence[int]) -> list[
     return results
 
 
-def mix(case: Case, by_value: Sequence[Reading | None], mixture: Mixture) -> DistributionalResponse:
-    """One case's record with the mixture of its N values, without provenance.
+def mix(case: Case, by_value: Sequence[Reading | None], mixture: Mixture) -> DistributionalResponse | Failure:
+    """One case's record with the mixture of its N values, without provenance; or why there is none.
 
     Args:
         case: with values, options and group.
@@ -113,6 +127,8 @@ def mix(case: Case, by_value: Sequence[Reading | None], mixture: Mixture) -> Dis
     weights[list(known)] = mixture.weights(
         [values[i] for i in known], [case.values[i].score for i in known], case.country or case.target
     )
+    if not weights.any():
+        return UNWEIGHED
     sharpened = mixture.sharpened(np.stack([one.distribution for one in known.values()]))
     distribution = weights[list(known)] @ sharpened
     shares = dict(zip(known, (tuple(float(p) for p in row) for row in sharpened), strict=True))

@@ -104,15 +104,19 @@ class Mixture:
         return replace(self, shares=rename(self.shares), groups=groups)
 
     def weights(self, values: Sequence[str], relevance: Sequence[float], group: str | None = None) -> FloatArray:
-        """Weights [N] of the values, summing to 1."""
+        """Weights [N] of the values, summing to 1; all 0 where a given or fitted mixture weighs none of them."""
         shares = self.groups.get(group or "", self.shares)
         if self.kind == "relevance":
             raw = np.array(relevance, dtype=np.float64)
-        elif shares:
-            raw = np.array([shares.get(value, 0.0) for value in values])
-        else:
+        elif self.kind == "mean":
             raw = np.ones(len(values))
-        return raw / raw.sum() if raw.sum() > 0 else np.full(len(values), 1 / len(values))
+        else:
+            raw = np.array([shares.get(value, 0.0) for value in values])
+        total = float(raw.sum())
+        if total > 0:
+            return np.divide(raw, total)
+        # All may be equally irrelevant; but weights that somebody chose are not replaced by others.
+        return np.full(len(values), 1 / len(values)) if self.kind == "relevance" else np.zeros(len(values))
 
     def sharpened(self, distributions: FloatArray) -> FloatArray:
         """Distributions [N, O] at the mixture's temperature."""

@@ -15,7 +15,7 @@ from vispa.modes.mixture import Mixture
 from vispa.modes.prompts import Prompts
 from vispa.modes.templates import filled
 from vispa.pipeline import Vispa
-from vispa.request import MODES, Mode, Request, Sampling
+from vispa.request import MODES, Mode, Request, Sampling, selecting_nothing
 from vispa.serving.faults import Refusal
 from vispa.serving.schemas import Asked, How, Message, OpenAIBody, SamplingBody
 from vispa.steering.recipe import Recipe
@@ -62,11 +62,17 @@ def prepared(vispa: Vispa, how: How, requests: Sequence[Request], sampling: Samp
         pipeline = pipeline.variant()
         mixture = Mixture(how.weights) if isinstance(how.weights, str) else Mixture.given(how.weights, "weights")
         pipeline.mixture = mixture.renamed(lambda name: vispa.taxonomy[name].slug)
+    elif pipeline.mixture.values:
+        # The server's own weights name the values; its callers cannot know.
+        requests = [
+            selecting_nothing(one) if one.mode == "distributional" and not one.values else one for one in requests
+        ]
     for number, request in enumerate(requests):
         try:
             checked(request, vispa.taxonomy, pipeline.mixture.values)
         except InputError as error:
-            if len(requests) == 1:
+            # Weights are those of all items together.
+            if len(requests) == 1 or error.field == "weights":
                 raise
             raise InputError(f"items.{number}.{error.field}", error.problem, error.advice) from error
     return Job(pipeline, tuple(requests), sampling)

@@ -40,6 +40,8 @@ class CarriedShifts:
     def __init__(self, rows: int, shifts: Mapping[int, Fading]) -> None:
         self._ages = torch.zeros(rows, 1)
         self._shifts = {block: dict(one) for block, one in shifts.items()}
+        # What each row came with, as the shifts themselves may be far away: asking them would wait for the device.
+        self._came = [frozenset((block, remains) for block, one in shifts.items() for remains in one)] * rows
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -55,12 +57,18 @@ class CarriedShifts:
         return hidden + faded(self._shifts[block], self._ages)
 
     def keep(self, order: Sequence[int]) -> None:
-        """Go on with these rows, in this order."""
+        """Go on with these rows, in this order; what only others came with goes with them."""
         rows = torch.tensor(order)
         self._ages = self._ages[rows]
-        for shifts in self._shifts.values():
+        self._came = [self._came[row] for row in order]
+        # Every step adds up all that is carried: what nobody needs would slow down the others for good.
+        needed = frozenset[tuple[int, float]]().union(*self._came)
+        kept: dict[int, dict[float, torch.Tensor]] = {}
+        for block, shifts in self._shifts.items():
             for remains, shift in shifts.items():
-                shifts[remains] = shift[rows.to(shift.device)]
+                if (block, remains) in needed:
+                    kept.setdefault(block, {})[remains] = shift[rows.to(shift.device)]
+        self._shifts = kept
 
     def join(self, other: CarriedShifts) -> None:
         """Put the rows of another batch after these."""
@@ -76,3 +84,4 @@ class CarriedShifts:
                 if remains in theirs:
                     ours[remains][own:] = theirs[remains].to(ours[remains].device)
         self._ages = torch.cat([self._ages, other._ages])
+        self._came += other._came

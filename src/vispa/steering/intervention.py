@@ -135,7 +135,9 @@ class ActiveSteering:
             amount = torch.where(_gather(spec.calibrated, rows), upward, amount)
         length = direction.norm(dim=-1)
         longest = _gather(spec.longest, rows, torch.inf)
-        amount = amount * (longest / (amount.abs() * length).clamp_min(1e-30)).clamp_max(1.0)
+        # Compared as amounts: the length of a shift may be beyond all numbers where its amount is not.
+        most = longest / length.clamp_min(1e-30)
+        amount = amount.clamp(-most, most)
         used = _gather(spec.used, rows) & ~self._gate(spec, rows, last)
         amount = torch.where(used, amount, 0.0) * self.weights.to(rows.device)
         shift = amount[..., None] * direction

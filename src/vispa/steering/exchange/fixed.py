@@ -81,7 +81,7 @@ def _fixed_shift(shift: BlockShift) -> torch.Tensor:
     undecided = shift.logit / shift.weight_norm
     undecided = torch.where(shift.both_ways, undecided, undecided.clamp_min(0.0))
     amount = torch.where(shift.calibrated, undecided, shift.amount)
-    length = amount.abs() * shift.direction.norm(dim=-1)
-    amount = amount * (shift.longest / length.clamp_min(1e-30)).clamp_max(1.0)
+    most = shift.longest / shift.direction.norm(dim=-1).clamp_min(1e-30)
+    amount = amount.clamp(-most, most)
     vector: torch.Tensor = (amount[:, None] * shift.direction)[0]
     return vector.to("cpu", torch.float32).contiguous()
