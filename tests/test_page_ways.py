@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from served import KEY
 from served_apart import apart
 from test_page import address, browser, curled, exported, linked, settings  # noqa: F401
 from visits import Visit, visiting
@@ -46,6 +47,22 @@ def test_stop_stops(way: str, browser: Any) -> None:  # noqa: F811
         assert page.locator(".results[aria-busy=false]").count() == 1
 
 
+def test_an_answer_is_not_stopped_by_the_one_before(browser: Any, address: str) -> None:  # noqa: F811
+    with visiting(browser, address, linked({"text": "Eating meat", "k": 2, "tokens": 60})) as visit:
+        page = visit.page
+        visit.found()
+        # The readings of the first answer's tokens never come.
+        page.route("**/v1/vispa/tokens", lambda _: None, times=1)
+        answer = page.get_by_role("button", name="Answer", exact=True)
+        answer.click()
+        page.locator(".results[aria-busy=false] .claim").first.wait_for()
+        answer.click()
+        page.locator(".results[aria-busy=true]").wait_for()
+        page.locator(".results[aria-busy=false] .claim").first.wait_for()
+        page.locator(".token").first.wait_for()
+        assert page.locator(".plain .text").inner_text() and page.get_by_text("Stopped.").count() == 0
+
+
 @pytest.mark.parametrize("odd", [{"temperature": 0.75}, {"temperature": 3}, {"k": 60}, {"values": []}])
 def test_a_link_with_odd_settings_is_answered(odd: dict[str, Any], browser: Any, address: str) -> None:  # noqa: F811
     ask = {"text": "Eating meat", "k": 2, "tokens": 8, **odd}
@@ -78,6 +95,7 @@ def test_moved_weights_stay_where_they_are_asked_for(browser: Any, address: str)
         page.get_by_text("Settings").click()
         page.get_by_label("Values", exact=True).fill("4")
         page.get_by_label("Values", exact=True).press("Tab")
+        page.get_by_text("What you ask has changed").wait_for()
         visit.found()
         page.locator(".chip:not(.adder)").nth(3).wait_for()
         visit.answer()
@@ -155,10 +173,18 @@ def test_a_key_that_is_asked_for_late_can_be_given(browser: Any, address: str) -
     with visiting(browser, address, linked({"text": "Eating meat", "k": 2, "tokens": 8})) as visit:
         page = visit.page
         visit.found()
+        visit.answer()
         for route in ("about", "respond"):
             refuse(page, route, 401, 1)
+        page.get_by_label("Situation or question").fill("Eating fish")
+        visit.found()
         page.get_by_role("button", name="Answer", exact=True).click()
-        page.get_by_label("API key").wait_for()
+        page.get_by_label("API key").fill(KEY)
+        page.get_by_role("button", name="Use this key").click()
+        # What was written meanwhile is still there.
+        visit.found()
+        visit.answer()
+        assert page.get_by_label("Situation or question").input_value() == "Eating fish"
         visit.faults = [one for one in visit.faults if "status of 401" not in one]
 
 

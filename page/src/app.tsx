@@ -42,11 +42,11 @@ function useServer() {
       clearTimeout(timer);
     };
   }, [tries]);
-  // A key that was taken back, or that only some routes ask for.
+  // A key may be taken back while the page is open.
   useEffect(() => {
     const ask = () => setTries((n) => n + 1);
-    addEventListener(server.LOCKED, ask);
-    return () => removeEventListener(server.LOCKED, ask);
+    addEventListener(server.KEY_ASKED_FOR, ask);
+    return () => removeEventListener(server.KEY_ASKED_FOR, ask);
   }, []);
   return { found, problem, again: useCallback(() => setTries((n) => n + 1), []) };
 }
@@ -56,11 +56,12 @@ export function App() {
   const about = found?.about ?? null;
   const values = found?.values ?? [];
   const { ask, change, setAsk } = useAsk(about);
-  const choosing = useFound(ask, about !== null);
+  const choosing = useFound(ask, about);
   const { runs, start, stop } = useRuns(about);
   const [open, setOpen] = useState<"" | "export" | "history" | "key">("");
   const [note, setNote] = useState("");
   const run = runs[ask.mode];
+  const same = run !== undefined && about !== null && sameRequest(run.ask, ask, about);
   const running = Object.values(runs).some((one) => one.state === "running");
   const locked = problem?.status === 401;
   // What was said of a link is of that link alone.
@@ -116,7 +117,7 @@ export function App() {
             )}
             <div class="toolbar" id="answers">
               <p class="hint">
-                {run.state === "running" ? "Writing…" : about && sameRequest(run.ask, ask, about) ? "" : "What you ask has changed: answer again to see it."}
+                {run.state === "running" ? "Writing…" : same ? "" : "What you ask has changed: answer again to see it."}
               </p>
               <button
                 type="button"
@@ -135,7 +136,13 @@ export function App() {
               </span>
             </div>
             {run.state !== "failed" && (
-              <Results key={run.ask.mode} run={run} values={values} weights={ask.weights} onWeights={(weights) => change({ weights })} />
+              <Results
+                key={run.ask.mode}
+                run={run}
+                values={values}
+                weights={same ? ask.weights : run.ask.weights}
+                onWeights={(weights) => change({ weights })}
+              />
             )}
           </>
         )}

@@ -91,9 +91,10 @@ export function bodyOf(ask: Ask, about: About): Body {
   return body;
 }
 
-/** Whether two asks are one request; weights that are moved mix what has been answered. */
+/** Whether an answer to one ask is one to another too; weights that are moved mix what has been answered. */
 export function sameRequest(before: Ask, now: Ask, about: About): boolean {
-  return JSON.stringify(bodyOf(before, about)) === JSON.stringify(bodyOf({ ...now, weights: before.weights }, about));
+  const [first, second] = [before, now].map((one) => JSON.stringify(bodyOf({ ...one, weights: null }, about)));
+  return first === second && (before.weights === null || now.weights !== null);
 }
 
 /** The mixture of the values' distributions, as the server makes it: weights of those that have one, brought to 1. */

@@ -38,7 +38,8 @@ interface Given {
 
 /** The values' distributions and their mixture, which follows the weights at once. */
 export function Mixture({ answer, values, chosen, onWeights }: Given) {
-  const raw = chosen && answer.values.map((one) => chosen[one.value] ?? 0);
+  // Weights of other values say nothing of this answer.
+  const raw = chosen && answer.values.every((one) => one.value in chosen) ? answer.values.map((one) => chosen[one.value] ?? 0) : null;
   const most = Math.max(...answer.weights);
   const given = raw ?? answer.weights.map((one) => one / (most || 1));
   const { weights, distribution } = mixed(answer.by_value, raw ?? answer.weights);
@@ -67,7 +68,7 @@ export function Mixture({ answer, values, chosen, onWeights }: Given) {
           </button>
         )}
       </div>
-      {raw?.every((one) => one === 0) && <p class="hint">With every weight at 0 all values count alike.</p>}
+      {raw?.every((one) => one === 0) && <p class="hint">No value has a weight: shown is the plain mean, and the server is asked for its own weights.</p>}
       <ul class="by-value">
         {answer.values.map((one, place) => {
           const row = answer.by_value[place] ?? [];

@@ -65,16 +65,17 @@ function Plain({ run }: { run: Run }) {
         <h2 id="plain-heading">Unsteered</h2>
         <p>What the model says by itself, asked the same.</p>
       </header>
-      {text ? (
+      {text && (
         <p class="text" dir="auto">
           {text}
         </p>
-      ) : run.unsteeredProblem ? (
+      )}
+      {run.unsteeredProblem ? (
         <p class="hint" role="status">
           {run.unsteeredProblem}
         </p>
       ) : (
-        <Pending run={run} words="" />
+        !text && <Pending run={run} words="" />
       )}
       {run.unsteered?.refused && <p class="note">It declines to comment, or speaks of itself as a machine.</p>}
     </article>

@@ -6,6 +6,7 @@ import { storedKey } from "./storage";
 
 const LONGEST_WHY = 1500;
 const ABOUT = "/v1/vispa/about";
+const VALUES = "/v1/vispa/values";
 
 /** What the server refuses, in its own words. */
 export class Refused extends Error {
@@ -18,13 +19,13 @@ export class Refused extends Error {
   }
 
   /** Whether the same request may be answered a little later. */
-  get passes(): boolean {
+  get mayPass(): boolean {
     return [0, 429, 503].includes(this.status);
   }
 }
 
 /** Told on the window where a key is asked for. */
-export const LOCKED = "vispa-locked";
+export const KEY_ASKED_FOR = "vispa-key-asked-for";
 
 function headers(): Record<string, string> {
   const key = storedKey();
@@ -46,7 +47,7 @@ async function asked(path: string, body?: unknown, signal?: AbortSignal): Promis
     if (signal?.aborted) throw error;
     throw new Refused(0, "The server cannot be reached.", "unreachable");
   }
-  if (reply.status === 401 && path !== ABOUT) dispatchEvent(new Event(LOCKED));
+  if (reply.status === 401 && path !== ABOUT && path !== VALUES) dispatchEvent(new Event(KEY_ASKED_FOR));
   if (!reply.ok) throw refused(reply.status, await reply.json().catch(() => null));
   return reply;
 }
@@ -59,7 +60,7 @@ function refused(status: number, data: unknown): Refused {
 
 export async function about(): Promise<{ about: About; values: Value[] }> {
   const found = (await (await asked(ABOUT)).json()) as About;
-  return { about: found, values: (await (await asked("/v1/vispa/values")).json()) as Value[] };
+  return { about: found, values: (await (await asked(VALUES)).json()) as Value[] };
 }
 
 export async function select(text: string, k: number, signal: AbortSignal): Promise<Selection[]> {
@@ -75,7 +76,7 @@ export async function tokens(items: { value: string; text: string }[], signal: A
 
 /** What a stream tells. */
 export interface Heard {
-  opened?(): void;
+  begun?(): void;
   selected?(values: Selection[]): void;
   said?(value: string | null, text: string): void;
 }
@@ -93,7 +94,7 @@ export async function unsteered(body: Body, heard: Heard, signal: AbortSignal): 
 
 async function streamed(path: string, body: object, heard: Heard, signal: AbortSignal): Promise<unknown> {
   const reply = await asked(path, { ...body, stream: true }, signal);
-  heard.opened?.();
+  heard.begun?.();
   let answer: unknown;
   for await (const data of messages(reply)) {
     const event = data as { event?: string; value?: string; text?: string; values?: Selection[]; answer?: unknown };

@@ -26,15 +26,19 @@ const PAUSE = 600;
 /** Until what a server had no room for is asked again. */
 const AGAIN = 3000;
 
-export function useFound(ask: Ask, ready: boolean) {
+export function useFound(ask: Ask, about: About | null) {
   const [found, setFound] = useState<{ text: string; values: Selection[] }>({ text: "", values: [] });
   const [problem, setProblem] = useState("");
   const [invalid, setInvalid] = useState(false);
   const [finding, setFinding] = useState(false);
   const [tries, setTries] = useState(0);
+  // Who asks again by itself does so unseen.
+  const unseen = useRef(false);
   const text = ask.text;
   useEffect(() => {
-    if (!ready || !text.trim()) {
+    const quietly = unseen.current;
+    unseen.current = false;
+    if (!about || !text.trim()) {
       setFound({ text: "", values: [] });
       setProblem("");
       setInvalid(false);
@@ -42,7 +46,7 @@ export function useFound(ask: Ask, ready: boolean) {
     }
     const control = new AbortController();
     let timer = setTimeout(() => {
-      setFinding(true);
+      if (!quietly) setFinding(true);
       server
         .select(text, ask.k, control.signal)
         .then((values) => {
@@ -54,7 +58,12 @@ export function useFound(ask: Ask, ready: boolean) {
           if (control.signal.aborted) return;
           setProblem(words(error));
           setInvalid(error instanceof server.Refused && error.status === 422);
-          if (error instanceof server.Refused && error.passes) timer = setTimeout(() => setTries((n) => n + 1), AGAIN);
+          if (error instanceof server.Refused && error.mayPass) {
+            timer = setTimeout(() => {
+              unseen.current = true;
+              setTries((n) => n + 1);
+            }, AGAIN);
+          }
         })
         .finally(() => {
           if (!control.signal.aborted) setFinding(false);
@@ -65,7 +74,7 @@ export function useFound(ask: Ask, ready: boolean) {
       control.abort();
       setFinding(false);
     };
-  }, [text, ask.k, ready, tries]);
+  }, [text, ask.k, about, tries]);
   return { found: found.text === text ? found.values : [], finding, problem, invalid };
 }
 
@@ -92,7 +101,7 @@ export function useRuns(about: About | null) {
       const told = (more: (run: Run) => Partial<Run>) => {
         if (control.current === mine) change(mode, more);
       };
-      setRuns((all) => ({ ...all, [mode]: begun(ask) }));
+      setRuns((all) => ({ ...all, [mode]: newRun(ask) }));
       history.replaceState(null, "", linkOf(ask));
       const body = bodyOf(ask, about);
       const heard: server.Heard = {
@@ -112,20 +121,29 @@ export function useRuns(about: About | null) {
       try {
         // The answer goes first: a server may have room for one of the two.
         let beside: Promise<unknown> | undefined;
-        const opened = () => {
+        const begun = () => {
           beside = plain();
         };
-        const answer = await server.respond(body, { ...heard, opened }, mine.signal);
+        const respond = () => server.respond(body, { ...heard, begun }, mine.signal);
+        const answer = await respond().catch(async (error: unknown) => {
+          // What keeps its place from it may be the page's own search for values.
+          if (!(error instanceof server.Refused && error.status === 429)) throw error;
+          await pause(AGAIN, mine.signal);
+          return respond();
+        });
         told(() => ({ answer, values: answer.values }));
         remember(ask, answer.response);
         let problem = await beside;
-        if (problem instanceof server.Refused && problem.passes) problem = await plain();
+        if (problem instanceof server.Refused && problem.mayPass) {
+          told(() => ({ plain: "" }));
+          problem = await plain();
+        }
         if (problem && !mine.signal.aborted) told(() => ({ unsteeredProblem: words(problem) }));
         told(() => ({ state: "done" }));
         const tokens = await readings(answer.comments, mine.signal);
         told(() => ({ tokens }));
       } catch (error) {
-        if (mine.signal.aborted) change(mode, (run) => (run.state === "running" ? { state: "stopped" } : {}));
+        if (mine.signal.aborted) told((run) => (run.state === "running" ? { state: "stopped" } : {}));
         else told((run) => (run.answer ? { state: "done" } : { state: "failed", problem: words(error) }));
         // What runs beside it is for nothing.
         mine.abort();
@@ -136,7 +154,15 @@ export function useRuns(about: About | null) {
   return { runs, start, stop };
 }
 
-function begun(ask: Ask): Run {
+/** Some time, or less where what waits is let go of. */
+async function pause(time: number, signal: AbortSignal): Promise<void> {
+  await new Promise((done, fail) => {
+    setTimeout(done, time);
+    signal.addEventListener("abort", fail);
+  });
+}
+
+function newRun(ask: Ask): Run {
   return {
     ask, state: "running", values: [], said: {}, plain: "", unsteered: null, unsteeredProblem: "", answer: null,
     tokens: {}, problem: "",
@@ -161,8 +187,11 @@ export function useAsk(about: About | null) {
     addEventListener("hashchange", follow);
     return () => removeEventListener("hashchange", follow);
   }, [about]);
+  const known = useRef(false);
   useEffect(() => {
-    if (!about) return;
+    // Once: what has been written since is not taken back when the server is asked anew.
+    if (!about || known.current) return;
+    known.current = true;
     const { k, tokens } = plainAsk(about);
     setAsk((now) => askOf(location.hash, about) ?? { ...now, k, tokens });
   }, [about]);
