@@ -1,4 +1,9 @@
-"""Which values an answer lets be heard, exactly: by the corpus grammar, each sentence is of one value's voice."""
+"""Which values an answer lets be heard, exactly: by the corpus grammar, each sentence is of one value's voice.
+
+An act's gold values are those that support or oppose it. One is covered if the response holds a sentence of that
+value's voice; strictly covered if the sentence also argues the value's stance to the act. Precision is the share of the
+response's sentences that speak in the voice of a gold value.
+"""
 
 from __future__ import annotations
 

@@ -323,3 +323,20 @@ def test_a_configured_number_of_values_counts_where_values_are_selected(
     assert found.exit_code == 0, found.output
     values = [one["value"] for one in json.loads(found.stdout)["values"]]
     assert len(values) == 2 if weights == "mean" else values == ["karma"]
+
+
+@pytest.mark.parametrize("command", ["respond", "batch"])
+def test_weights_that_weigh_nothing_are_refused_before_a_model_is_loaded(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("a model is loaded")
+
+    monkeypatch.setattr(Setup, "load", load)
+    items = tmp_path / "items.jsonl"
+    items.write_text('{"id": 1, "text": "Feeding ducks"}\n')
+    what = ["Feeding ducks"] if command == "respond" else [str(items), "-o", str(tmp_path / "out.jsonl")]
+    asked = [command, *what, "--mode", "distributional", "--values", "honor", "--weights", '{"karma": 1}']
+    found = CliRunner().invoke(app, [*asked, "--model", "embedded"])
+    assert isinstance(found.exception, InputError)
+    assert "give none of the named values a weight above 0: honor" in str(found.exception)

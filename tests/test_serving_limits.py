@@ -174,6 +174,9 @@ def test_weights_of_a_batch_and_of_the_server_itself(pipeline: Vispa) -> None:
     found = prepared(weighing, How(), [*asked, Request(TEXT, k=4)], *how).requests
     assert [(one.values, one.k) for one in found] == [(("honor",), None), ((), None), ((), 4)]
     assert [one.k for one in prepared(weighing, How(weights="mean"), asked, *how).requests] == [None, 4]
+    others = [Request(TEXT, mode="distributional", values=("power",))]
+    with pytest.raises(InputError, match=r"^values: have no weight by this server's own weights"):
+        prepared(weighing, How(), others, *how)
 
 
 #: Bodies that are none, and what is answered.

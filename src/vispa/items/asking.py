@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -53,11 +53,11 @@ def item_request(item: Item, shared: Mapping[str, Any] | None = None, *, own_sta
     return Request(situation(item), mode=item.mode, **{**own, **given})
 
 
-def checked_requests(requests: Mapping[Identifier, Request], taxonomy: Taxonomy) -> None:
+def checked_requests(requests: Mapping[Identifier, Request], taxonomy: Taxonomy, weighted: Sequence[str] = ()) -> None:
     """Refuse the first request that cannot be answered, by its item's identifier; see `checked`."""
     for identifier, request in requests.items():
         try:
-            checked(request, taxonomy)
+            checked(request, taxonomy, weighted)
         except InputError as error:
             raise InputError(f"item {identifier!r}: {error.field}", error.problem, error.advice) from error
 

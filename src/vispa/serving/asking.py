@@ -71,6 +71,9 @@ def prepared(vispa: Vispa, how: How, requests: Sequence[Request], sampling: Samp
         try:
             checked(request, vispa.taxonomy, pipeline.mixture.values)
         except InputError as error:
+            if error.field == "weights" and how.weights is None:
+                advice = "Name others, or send weights too, such as `mean`."
+                raise InputError("values", "have no weight by this server's own weights.", advice) from error
             # Weights are those of all items together.
             if len(requests) == 1 or error.field == "weights":
                 raise
