@@ -47,6 +47,20 @@ def test_stop_stops(way: str, browser: Any) -> None:  # noqa: F811
         assert page.locator(".results[aria-busy=false]").count() == 1
 
 
+def test_what_is_set_before_the_server_answers_stays(browser: Any, address: str) -> None:  # noqa: F811
+    with visiting(browser, address) as visit:
+        page, held = visit.page, []
+        page.locator(".model").wait_for()
+        page.route("**/v1/vispa/about", lambda route: held.append(route))
+        page.reload(wait_until="commit")
+        settings(visit, tokens=9, k=2)
+        page.wait_for_timeout(100)
+        held[0].continue_()
+        page.locator(".model").wait_for()
+        assert page.get_by_label("Values", exact=True).input_value() == "2"
+        assert page.get_by_label("Longest comment, tokens", exact=True).input_value() == "9"
+
+
 def test_an_answer_is_not_stopped_by_the_one_before(browser: Any, address: str) -> None:  # noqa: F811
     with visiting(browser, address, linked({"text": "Eating meat", "k": 2, "tokens": 60})) as visit:
         page = visit.page

@@ -193,7 +193,13 @@ export function useAsk(about: About | null) {
     if (!about || known.current) return;
     known.current = true;
     const { k, tokens } = plainAsk(about);
-    setAsk((now) => askOf(location.hash, about) ?? { ...now, k, tokens });
+    const first = plainAsk(null);
+    setAsk((now) => {
+      // What was written before the server answered stays.
+      const untouched = JSON.stringify(now) === JSON.stringify(askOf(location.hash, null));
+      const linked = untouched ? askOf(location.hash, about) : null;
+      return linked ?? { ...now, k: now.k === first.k ? k : now.k, tokens: now.tokens === first.tokens ? tokens : now.tokens };
+    });
   }, [about]);
   const change = useCallback((more: Partial<Ask>) => setAsk((now) => ({ ...now, ...more })), []);
   return { ask, change, setAsk };
