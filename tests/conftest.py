@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from vispa.models.blocks import decoder_blocks
-from vispa.models.loading import LoadedModel
+from vispa.models.loading import LoadedModel, load_model
 from vispa.taxonomy import Taxonomy
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -64,6 +64,14 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Callable[..., LoadedModel]
 @pytest.fixture(scope="session")
 def llama(make_model: Callable[..., LoadedModel]) -> LoadedModel:
     return make_model("llama")
+
+
+@pytest.fixture
+def smollm2() -> LoadedModel:
+    """SmolLM2 in float32, from a folder that the environment names."""
+    if "VISPA_TEST_SMOLLM2" not in os.environ:
+        pytest.skip("VISPA_TEST_SMOLLM2 names no SmolLM2 folder")
+    return load_model(os.environ["VISPA_TEST_SMOLLM2"], dtype="float32")
 
 
 @pytest.fixture(scope="session")

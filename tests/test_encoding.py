@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, cast
@@ -16,7 +15,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from vispa.models.encoding import chat_prompt, continued, raw_prompt
-from vispa.models.loading import LoadedModel, load_model
+from vispa.models.loading import LoadedModel
 
 # ---------------------------------------------------------------- small tokenizers
 
@@ -305,14 +304,13 @@ def test_what_follows_is_text_too() -> None:
 # ---------------------------------------------------------------- a real model
 
 
-@pytest.mark.skipif("VISPA_TEST_SMOLLM2" not in os.environ, reason="VISPA_TEST_SMOLLM2 names no SmolLM2 folder")
-def test_greedy_texts_of_smollm2_are_those_of_transformers() -> None:
+def test_greedy_texts_of_smollm2_are_those_of_transformers(smollm2: LoadedModel) -> None:
     import torch
     from engines import generate
 
     from vispa.generation.rows import Generated, Row, Sampling
 
-    loaded = load_model(os.environ["VISPA_TEST_SMOLLM2"], dtype="float32")
+    loaded = smollm2
     messages = [
         "My sister borrowed my bicycle and lost it. Should she buy me a new one?",
         "Is it wrong to read a letter that was not meant for me?",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
 import torch
 
 from vispa.errors import NumericalError
-from vispa.models.loading import LoadedModel, load_model
+from vispa.models.loading import LoadedModel
 from vispa.steering.activations import hooks_on, read_activations
 from vispa.steering.readings import READINGS, content_tokens, sink_free_mean, token_mean
 
@@ -101,9 +100,8 @@ def test_an_activation_that_is_not_finite_names_its_block_among_some(make_model:
 # ---------------------------------------------------------------- a real model
 
 
-@pytest.mark.skipif("VISPA_TEST_SMOLLM2" not in os.environ, reason="VISPA_TEST_SMOLLM2 names no SmolLM2 folder")
-def test_the_sink_of_smollm2() -> None:
-    loaded = load_model(os.environ["VISPA_TEST_SMOLLM2"], dtype="float32")
+def test_the_sink_of_smollm2(smollm2: LoadedModel) -> None:
+    loaded = smollm2
     texts = [
         "I told my brother the truth although it cost me the job.",
         "The harbour was quiet in the morning.",

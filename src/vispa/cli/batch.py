@@ -14,7 +14,7 @@ import typer
 from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.cli.grouping import grouped
 from vispa.cli.options import AsJson, Asking, Spreading
-from vispa.cli.setup import Setup, mixture_option, refuse_idle
+from vispa.cli.setup import Setup, refuse_idle
 from vispa.errors import VispaError
 from vispa.items.reading import check_item_text, read_items
 
@@ -80,7 +80,7 @@ def batch(
     from vispa.items.asking import checked_requests, item_request
 
     requests = {item.id: item_request(item, shared, own_stances=setup.own_stances) for item in items}
-    checked_requests(requests, known, mixture_option(reading.weights).values)
+    checked_requests(requests, known, setup.mixture.values)
     options = {**setup.settings(), "mode": mode, **given}
     with progress_bars() as progress:
         how["progress"] = progress

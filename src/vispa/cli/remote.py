@@ -11,7 +11,7 @@ import typer
 from vispa.cli.console import names_argument
 from vispa.cli.grouping import options_of
 from vispa.cli.options import Asking, Loading, Running
-from vispa.cli.setup import Setup, mixture_option, refuse_idle
+from vispa.cli.setup import Setup, refuse_idle
 from vispa.errors import InputError
 from vispa.request import Request, check_request
 
@@ -100,7 +100,7 @@ def _how(setup: Setup, asking: Asking) -> dict[str, Any]:
     sampling = setup.decoding.sampling.effective()
     found: dict[str, Any] = {"sampling": {"max_tokens": sampling.pop("max_new_tokens"), **sampling}}
     if asking.mode == "distributional" and setup.reading.weights != "mean":
-        mixture = mixture_option(setup.reading.weights)
+        mixture = setup.mixture
         if mixture.kind == "fitted":
             raise InputError("--weights", "name a fitted mixture, which no server takes.", "Give value → weight.")
         found["weights"] = mixture.shares or mixture.kind

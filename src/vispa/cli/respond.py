@@ -11,7 +11,7 @@ import typer
 from vispa.cli import options as o
 from vispa.cli.console import cell, print_drawn, print_json, print_line, print_text, progress_bars, text_argument
 from vispa.cli.grouping import grouped
-from vispa.cli.setup import Setup, mixture_option, refuse_idle
+from vispa.cli.setup import Setup, refuse_idle
 from vispa.request import check_text
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def respond(
         passages=setup.reading.passages,
         **setup.request_options(known, asking.checked_mode),
     )
-    checked(request, known, mixture_option(setup.reading.weights).values)
+    checked(request, known, setup.mixture.values)
     setup.check_readable([text], known, request.mode)
     with progress_bars() as progress:
         vispa = setup.load(known, progress)

@@ -12,7 +12,7 @@ import typer
 from vispa.cli.console import print_note, progress_bars
 from vispa.cli.grouping import grouped, without
 from vispa.cli.logs import log_to_stderr
-from vispa.cli.setup import Setup, mixture_option, refuse_idle
+from vispa.cli.setup import Setup, refuse_idle
 from vispa.errors import InputError
 from vispa.request import MAX_NEW_TOKENS
 
@@ -73,7 +73,7 @@ def serve(
     idle = setup.idle("distributional")
     refuse_idle(context, {name: why for name, why in idle.items() if name.startswith(("api_", "selector_"))})
     known = setup.check()
-    for value in mixture_option(setup.reading.weights).values:
+    for value in setup.mixture.values:
         _ = known[value]
     place = listening(host, port, settings)
     # A server tells what it does, whether or not --verbose asks for more.

@@ -14,6 +14,7 @@ from vispa.cli.options import DTYPES, POLARITIES, Decoding, Loading, Reading, Ru
 from vispa.errors import InputError, check_choice
 from vispa.files.reading import read_toml
 from vispa.files.visible import is_blank
+from vispa.once import once_property
 from vispa.readers.parameters import LONGEST_TIMEOUT, SHORTEST_TIMEOUT, check_parameters
 from vispa.request import (
     DEFAULT_K,
@@ -125,6 +126,11 @@ class Setup:
         weighed = mode == "distributional" and self.reading.weights not in ("mean", "relevance")
         return self.selecting.values is None and not weighed
 
+    @once_property
+    def mixture(self) -> Any:
+        """The `vispa.modes.mixture.Mixture` of the option `--weights`; its file is read once."""
+        return mixture_option(self.reading.weights)
+
     def loaded_recipe(self) -> Recipe | RecipeName | None:
         """The recipe of the user's file, or its word, if there is one."""
         given = self.steering.recipe
@@ -207,8 +213,7 @@ class Setup:
         prompts = built_in_prompts(self.loading.model)
         if own is not None:
             prompts = prompts.overridden(own)
-        mixture = mixture_option(self.reading.weights)
-        for value in mixture.values:
+        for value in self.mixture.values:
             taxonomy[value]
         reader = self._reader(progress)
         vispa = Vispa.from_pretrained(
@@ -220,7 +225,7 @@ class Setup:
             recipe=self.loaded_recipe(),
             estimators=estimators,
             prompts=prompts,
-            mixture=mixture,
+            mixture=self.mixture,
             reader=reader,
             option_reading=self.reading.option_reading,  # type: ignore[arg-type]
             engine=self.running.engine,

@@ -53,8 +53,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files that only their owner may read; these are ordinary ones.
-        temporary.chmod(0o666 & ~_umask())
+        # mkstemp makes files that only their owner may read.
+        _make_ordinary(temporary)
         temporary.replace(place)
     except Exception as error:
         cause = _system_error(error)
@@ -77,9 +77,8 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         place = Path(temporary) / "whole"
         place.mkdir()
         yield place
-        # Some libraries make files that only their owner may read, as safetensors does; these are ordinary ones.
-        for path in (place, *place.rglob("*")):
-            path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
+        # So do some libraries, such as safetensors.
+        _make_ordinary(place, *place.rglob("*"))
         if folder.exists():
             shutil.rmtree(folder)
         place.replace(folder)
@@ -184,7 +183,9 @@ def _system_error(error: Exception) -> OSError | None:
     return None if found is None else OSError(int(found[1]), os.strerror(int(found[1])))
 
 
-def _umask() -> int:
+def _make_ordinary(*paths: Path) -> None:
+    """Let others do with files and folders what the user lets them do."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    for path in paths:
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)

@@ -1,4 +1,4 @@
-"""The smallest shift that reaches a probe's target confidence."""
+"""How far shifts go: just to a probe's target confidence, and no farther than a cap."""
 
 from __future__ import annotations
 
@@ -25,3 +25,17 @@ def signed_shift(
     """
     projection = torch.einsum("bh,bmh->bm", hidden, direction)
     return (logit - bias) / weight_norm - projection
+
+
+def capped(amount: torch.Tensor, length: torch.Tensor, longest: torch.Tensor) -> torch.Tensor:
+    """Amounts of which shifts come out no longer than a cap; those that do anyway stay as they are to the bit.
+
+    Compared as amounts: the length of a shift may be beyond all numbers where its amount is not.
+
+    Args:
+        amount: multiples of directions, of either sign.
+        length: of the directions, of the same shape.
+        longest: shift, of the same shape; infinite where there is no cap.
+    """
+    most = longest / length.clamp_min(1e-30)
+    return amount.clamp(-most, most)

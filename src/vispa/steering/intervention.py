@@ -12,7 +12,7 @@ from vispa.errors import NumericalError
 from vispa.models.encoding import Prompt
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import hooks_on
-from vispa.steering.calibration import signed_shift
+from vispa.steering.calibration import capped, signed_shift
 from vispa.steering.carried import Fading, faded
 from vispa.steering.plan import BlockShift, SteeringPlan
 from vispa.steering.recipe import Steer
@@ -134,10 +134,7 @@ class ActiveSteering:
             upward = torch.where(_gather(spec.both_ways, rows), measured, measured.clamp_min(0.0))
             amount = torch.where(_gather(spec.calibrated, rows), upward, amount)
         length = direction.norm(dim=-1)
-        longest = _gather(spec.longest, rows, torch.inf)
-        # Compared as amounts: the length of a shift may be beyond all numbers where its amount is not.
-        most = longest / length.clamp_min(1e-30)
-        amount = amount.clamp(-most, most)
+        amount = capped(amount, length, _gather(spec.longest, rows, torch.inf))
         used = _gather(spec.used, rows) & ~self._gate(spec, rows, last)
         amount = torch.where(used, amount, 0.0) * self.weights.to(rows.device)
         shift = amount[..., None] * direction

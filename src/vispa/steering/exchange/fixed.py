@@ -23,6 +23,7 @@ import torch
 
 from vispa.errors import InputError, NumericalError
 from vispa.steering.bank import VectorBank
+from vispa.steering.calibration import capped
 from vispa.steering.plan import BlockShift
 
 #: `recipe`, or a factor on the vectors as they were fitted.
@@ -81,7 +82,6 @@ def _fixed_shift(shift: BlockShift) -> torch.Tensor:
     undecided = shift.logit / shift.weight_norm
     undecided = torch.where(shift.both_ways, undecided, undecided.clamp_min(0.0))
     amount = torch.where(shift.calibrated, undecided, shift.amount)
-    most = shift.longest / shift.direction.norm(dim=-1).clamp_min(1e-30)
-    amount = amount.clamp(-most, most)
+    amount = capped(amount, shift.direction.norm(dim=-1), shift.longest)
     vector: torch.Tensor = (amount[:, None] * shift.direction)[0]
     return vector.to("cpu", torch.float32).contiguous()
