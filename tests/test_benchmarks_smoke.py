@@ -152,20 +152,32 @@ def test_a_model_that_cannot_be_fetched_is_skipped_with_a_line(
     assert capsys.readouterr().out.startswith("not measured: model: smollm2 cannot be fetched.")
 
 
+@pytest.mark.parametrize(
+    ("engine", "variable", "script", "package"),
+    [
+        ("llama.cpp", "LLAMA_CPP", "yardstick_llama_cpp.py", "xllamacpp"),
+        ("vLLM", "VLLM", "yardstick_vllm.py", "vllm"),
+    ],
+)
 def test_another_engine_runs_in_its_own_interpreter(
-    setting: Setting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, engine: str, variable: str, script: str,
+    package: str,
+) -> None:  # fmt: skip
     stand_in = tmp_path / "python"
-    stand_in.write_text(f"#!{sys.executable}\n{STAND_IN}", encoding="utf-8")
+    stand_in.write_text(f"#!{sys.executable}\n{STAND_IN.replace('SCRIPT', script)}", encoding="utf-8")
     stand_in.chmod(0o755)
-    monkeypatch.setenv("LLAMA_CPP_MODEL", "model.gguf")
+    # An interpreter of its own that has no such package, whatever the tests' has.
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n', encoding="utf-8")
+    bare.chmod(0o755)
+    monkeypatch.setenv(f"{variable}_MODEL", "a model")
     for interpreter, line in (
-        (str(stand_in), "llama.cpp (model.gguf): 2 (2..2) s, 8 tokens/s"),
-        (sys.executable, "llama.cpp: does not run here (ModuleNotFoundError: No module named 'xllamacpp')"),
-        (str(tmp_path / "none"), "llama.cpp: does not run here ("),
-        ("", "llama.cpp: not measured: set LLAMA_CPP_PYTHON to its interpreter"),
+        (str(stand_in), f"{engine} (a model): 2 (2..2) s, 8 tokens/s"),
+        (str(bare), f"{engine}: does not run here (ModuleNotFoundError: No module named '{package}')"),
+        (str(tmp_path / "none"), f"{engine}: does not run here ("),
+        ("", f"{engine}: not measured: set {variable}_PYTHON to its interpreter"),
     ):
-        monkeypatch.setenv("LLAMA_CPP_PYTHON", interpreter)
+        monkeypatch.setenv(f"{variable}_PYTHON", interpreter)
         lines = PARTS["g"](setting, Timer(3, CPU)).lines
         assert any(found.startswith(line) for found in lines), lines
 
@@ -173,8 +185,9 @@ def test_another_engine_runs_in_its_own_interpreter(
 STAND_IN = """
 import json, sys
 job = json.load(sys.stdin)
-assert sys.argv[1].endswith("yardstick_llama_cpp.py"), sys.argv
-assert len(job["prompts"]) == 4 and job["new_tokens"] == 4 and job["model"] == "model.gguf", job
+assert sys.argv[1].endswith("SCRIPT"), sys.argv
+assert len(job["prompts"]) == 4 and job["new_tokens"] == 4 and job["model"] == "a model", job
+assert job["dtype"] == "float32", job
 print("a word of the engine's own")
 print([2.0] * job["rounds"])
 """

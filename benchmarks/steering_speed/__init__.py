@@ -9,7 +9,8 @@ d  the memory that steering adds
 e  many distinct vectors in one batch against none
 f  one vector for all rows: against other steering libraries, where they are installed
 g  unsteered: against llama.cpp, where `LLAMA_CPP_PYTHON` names an interpreter with the package
-   `xllamacpp` and `LLAMA_CPP_MODEL` the same model as a GGUF file (whose numbers may be coarser)
+   `xllamacpp` and `LLAMA_CPP_MODEL` the same model as a GGUF file (whose numbers may be coarser), and
+   against vLLM, where `VLLM_PYTHON` names an interpreter that has it and `VLLM_MODEL` the model's folder
 
 `smollm2` is a real model, fetched unless it is in the cache; its parts take minutes a round (c half an hour).
 No side stops early: the model has no end-of-sequence token here, so every row gets all its tokens.

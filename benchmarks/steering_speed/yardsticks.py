@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,7 +19,10 @@ from vispa.generation.transformers import TransformersEngine
 from vispa.taxonomy import Taxonomy
 
 #: Engine → its script, the variable with its interpreter, and the variable with its model file.
-YARDSTICKS = {"llama.cpp": ("yardstick_llama_cpp.py", "LLAMA_CPP_PYTHON", "LLAMA_CPP_MODEL")}
+YARDSTICKS = {
+    "llama.cpp": ("yardstick_llama_cpp.py", "LLAMA_CPP_PYTHON", "LLAMA_CPP_MODEL"),
+    "vLLM": ("yardstick_vllm.py", "VLLM_PYTHON", "VLLM_MODEL"),
+}
 
 
 def compare_yardsticks(setting: Setting, timer: Timer) -> Part:
@@ -33,9 +35,16 @@ def compare_yardsticks(setting: Setting, timer: Timer) -> Part:
     tokens = len(rows) * sizes.new_tokens
     part.add_times(times, tokens)
     missing: dict[str, str] = {}
+    job = {
+        "prompts": [list(row.prompt.ids) for row in rows],
+        "new_tokens": sizes.new_tokens,
+        "rounds": timer.rounds,
+        "threads": torch.get_num_threads(),
+        "dtype": str(setting.loaded.model.dtype).removeprefix("torch."),
+    }
     for name, (script, interpreter, model) in YARDSTICKS.items():
         try:
-            seconds = _seconds(script, interpreter, model, [row.prompt.ids for row in rows], sizes.new_tokens, timer)
+            seconds = _seconds(script, interpreter, model, job)
         except _Missing as error:
             missing[name] = str(error)
             continue
@@ -52,23 +61,15 @@ class _Missing(Exception):
     """Why an engine is not measured."""
 
 
-def _seconds(
-    script: str, interpreter: str, model: str, prompts: Sequence[Sequence[int]], new_tokens: int, timer: Timer
-) -> list[float]:
+def _seconds(script: str, interpreter: str, model: str, job: dict[str, object]) -> list[float]:
     """Seconds of every round of another engine, in a process of its own.
 
     Raises:
         _Missing: the environment does not name it, or it does not run here.
     """
     if not (os.environ.get(interpreter) and os.environ.get(model)):
-        raise _Missing(f"not measured: set {interpreter} to its interpreter and {model} to its model file")
-    job = {
-        "model": os.environ[model],
-        "prompts": [list(ids) for ids in prompts],
-        "new_tokens": new_tokens,
-        "rounds": timer.rounds,
-        "threads": torch.get_num_threads(),
-    }
+        raise _Missing(f"not measured: set {interpreter} to its interpreter and {model} to its model")
+    job = {"model": os.environ[model], **job}
     command = [os.environ[interpreter], str(Path(__file__).parent / script)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     try:
