@@ -33,6 +33,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.stance_shift import (
     SAMPLING,
@@ -41,6 +42,7 @@ from benchmarks.stance_shift import (
     drawn_values,
     held_out_acts,
     option_table,
+    options_read,
     stance_prompts,
 )
 from benchmarks.voices_heard import gold_values, overton_scores, same_length_scores
@@ -54,6 +56,7 @@ from vispa.modes.case import Case
 from vispa.modes.commenting import commented, marked
 from vispa.modes.mixture import Example, fit_mixture, jensen_shannon
 from vispa.modes.questions import lettered
+from vispa.modes.readings import Reading
 from vispa.modes.repeats import bundled_encode
 from vispa.modes.templates import filled
 from vispa.pipeline import Vispa
@@ -62,6 +65,7 @@ from vispa.records import Claim, Comment, OvertonResponse, Selection
 from vispa.request import DEFAULT_K, STANCE_OPTIONS, Request
 
 Figures = dict[str, dict[str, Interval]]
+BoolArray = npt.NDArray[np.bool_]
 #: The six values that a reader found most at stake in each held-out act, without seeing what the grammar says.
 READ = Path(__file__).parent / "data" / "read_acts.csv"
 
@@ -97,13 +101,15 @@ def sentences_of(text: str) -> list[str]:
     return [sentence for sentence in _SENTENCE_END.split(text.strip()) if sentence]
 
 
-def target_accuracy(tables: FloatArray) -> FloatArray:
+def target_accuracy(tables: FloatArray, undecided: BoolArray | None = None) -> FloatArray:
     """[E] share of an act's three targets whose likeliest option is the gold one.
 
     Args:
         tables: [E, 3, 3], the options' probabilities for the supporting, opposing and undecided target.
+        undecided: [E, 3], answers that count as wrong, as VISPA refuses them.
     """
-    return np.asarray((tables.argmax(-1) == np.arange(len(STANCES))).mean(1), dtype=np.float64)
+    right = tables.argmax(-1) == np.arange(len(STANCES))
+    return np.asarray((right if undecided is None else right & ~undecided).mean(1), dtype=np.float64)
 
 
 def distances(predicted: FloatArray, gold: FloatArray) -> FloatArray:
@@ -183,27 +189,50 @@ class Outputs:
 
     @cached_property
     def read(self) -> FloatArray:
-        """[E, V, 3] stances of the steered comments as the unsteered model reads them."""
-        table = np.array([[[one.stance[stance] for stance in STANCES] for one in row] for row in self.comments])
-        return np.asarray(table / table.sum(-1, keepdims=True))
+        """[E, V, 3] stances of the steered comments as the unsteered model reads them, disputed ones too."""
+        return self._table(self._comments_read)
 
     @cached_property
     def own(self) -> FloatArray:
-        """[E, V, 3] options of the steered model itself."""
-        prompts = stance_prompts(self.vispa, [text for text in self.texts for _ in self.values])
-        table = option_table(self.vispa, prompts, self.vispa.bank, self.values * len(self.texts))
-        return table.reshape(len(self.texts), len(self.values), len(STANCES))
+        """[E, V, 3] options of the steered model itself, disputed ones too."""
+        return self._table(self._own_options)
 
     @cached_property
     def named(self) -> FloatArray:
-        """[E, V, 3] options of the unsteered model, asked for the named value's stance."""
+        """[E, V, 3] options of the unsteered model, asked for the named value's stance, disputed ones too."""
+        return self._table(self._named)
+
+    @cached_property
+    def undecided(self) -> dict[str, BoolArray]:
+        """[E, V] for each table that reads values: which answers change with the order of the options."""
+        shape = len(self.texts), len(self.values)
+        readings = {"read": self._comments_read, "own": self._own_options, "named": self._named}
+        return {name: np.array([one.disputed for one in found]).reshape(shape) for name, found in readings.items()}
+
+    def _table(self, found: Sequence[Reading]) -> FloatArray:
+        table = np.stack([one.distribution for one in found])
+        return table.reshape(len(self.texts), len(self.values), len(STANCES))
+
+    @cached_property
+    def _comments_read(self) -> list[Reading]:
+        texts = [text for text in self.texts for _ in self.values]
+        comments = [comment.text for row in self.comments for comment in row]
+        return options_read(self.vispa, stance_prompts(self.vispa, texts, comments))
+
+    @cached_property
+    def _own_options(self) -> list[Reading]:
+        prompts = stance_prompts(self.vispa, [text for text in self.texts for _ in self.values])
+        return options_read(self.vispa, prompts, self.vispa.bank, self.values * len(self.texts))
+
+    @cached_property
+    def _named(self) -> list[Reading]:
         wording, options = self.sources.phrases.choice["named"][0], lettered(STANCE_OPTIONS)
         prompts = [
             wording.format(situation=text, value=self.sources.labels[value], options=options)
             for text in self.texts
             for value in self.values
         ]
-        return option_table(self.vispa, prompts).reshape(len(self.texts), len(self.values), len(STANCES))
+        return options_read(self.vispa, prompts)
 
     @cached_property
     def vanilla(self) -> FloatArray:
@@ -309,17 +338,27 @@ def overton(outputs: Outputs) -> Figures:
 
 
 def steerable(outputs: Outputs) -> Figures:
-    """Accuracy of every method, balanced over the three stances."""
+    """Accuracy of every method, balanced over the three stances; an answer that is not read is wrong."""
     targets = [[outputs.values.index(v) for v in row] for row in drawn_values(outputs.scenes, outputs.values)]
     places = np.array(targets)
     acts = np.arange(len(places))[:, None]
-    tables = {
-        "vanilla (one third by construction: it knows no target)": np.repeat(outputs.vanilla[:, None], 3, axis=1),
-        "prompting, value named in the question": outputs.named[acts, places],
-        "VISPA, steered comment read": outputs.read[acts, places],
-        "VISPA, steered model's own options": outputs.own[acts, places],
+    figures = {
+        "vanilla (one third by construction: it knows no target)": {
+            "accuracy": bootstrap_mean(target_accuracy(np.repeat(outputs.vanilla[:, None], 3, axis=1)))
+        }
     }
-    return {name: {"accuracy": bootstrap_mean(target_accuracy(table))} for name, table in tables.items()}
+    tables = {
+        "prompting, value named in the question": (outputs.named, "named"),
+        "VISPA, steered comment read": (outputs.read, "read"),
+        "VISPA, steered model's own options": (outputs.own, "own"),
+    }
+    for name, (table, kind) in tables.items():
+        undecided = outputs.undecided[kind][acts, places]
+        figures[name] = {
+            "accuracy": bootstrap_mean(target_accuracy(table[acts, places], undecided)),
+            "not read": bootstrap_mean(undecided.mean(1)),
+        }
+    return figures
 
 
 def distributional(outputs: Outputs, count: int = POPULATIONS) -> tuple[Figures, Figures]:

@@ -30,9 +30,11 @@ from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoding import chat_prompt
 from vispa.modes.case import Case
 from vispa.modes.questions import option_prompt
+from vispa.modes.readings import Reading, read_steered
 from vispa.modes.templates import filled
 from vispa.pipeline import Vispa
-from vispa.request import STANCE_OPTIONS
+from vispa.readers.base import Failure
+from vispa.request import STANCE_OPTIONS, OptionReadingName
 from vispa.steering.bank import VectorBank
 from vispa.steering.recipe import Steer
 
@@ -98,24 +100,39 @@ def stance_prompts(vispa: Vispa, texts: Sequence[str], passages: Sequence[str] |
     ]
 
 
+def options_read(
+    vispa: Vispa,
+    prompts: Sequence[str],
+    bank: VectorBank | None = None,
+    values: Sequence[str] | None = None,
+    reading: OptionReadingName | None = None,
+) -> list[Reading]:
+    """How the model answers stance questions by its option reading, as the product reads it.
+
+    Args:
+        vispa: whose model, recipe and wording.
+        prompts: N questions with the options Support, Oppose and Either.
+        bank: of the vectors that steer; unsteered without.
+        values: of each question, the value that it is steered toward.
+        reading: of the options; the model's own by default.
+
+    Raises:
+        RuntimeError: a question has no answer.
+    """
+    engine = vispa.engine if bank is None else TransformersEngine(vispa.model, bank, vispa.recipe)
+    steers = [()] * len(prompts) if bank is None or values is None else [(Steer(value),) for value in values]
+    found = read_steered(engine, reading, steers, prompts, [STANCE_OPTIONS] * len(prompts), vispa.prompts)
+    for one in found:
+        if isinstance(one, Failure):
+            raise RuntimeError(one.reason)
+    return [one for one in found if isinstance(one, Reading)]
+
+
 def option_table(
     vispa: Vispa, prompts: Sequence[str], bank: VectorBank | None = None, values: Sequence[str] | None = None
 ) -> FloatArray:
-    """Probabilities [N, 3] of Support, Oppose and Either, steered with the bank toward each prompt's value."""
-    counts = [len(STANCE_OPTIONS)] * len(prompts)
-    if bank is None or values is None:
-        return _distributions(
-            vispa.engine.options([Row(vispa.engine.raw_prompt(prompt)) for prompt in prompts], counts)
-        )
-    engine = TransformersEngine(vispa.model, bank, vispa.recipe)
-    rows = [Row(engine.raw_prompt(p), (Steer(value),)) for p, value in zip(prompts, values, strict=True)]
-    return _distributions(engine.options(rows, counts))
-
-
-def _distributions(masses: Sequence[FloatArray]) -> FloatArray:
-    table = np.stack(masses)
-    shares: FloatArray = table / table.sum(axis=-1, keepdims=True)
-    return shares
+    """Probabilities [N, 3] of Support, Oppose and Either, of disputed answers too; see `options_read`."""
+    return np.stack([one.distribution for one in options_read(vispa, prompts, bank, values)])
 
 
 def sided(vispa: Vispa, scenes: Sequence[Scene]) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from benchmarks import controlled, stance_shift
+from benchmarks import controlled, orders, stance_shift
 from benchmarks.controlled import Outputs
 from benchmarks.voices_heard import gold_values, overton_scores, same_length_scores
 from training.judge import Judge
@@ -234,6 +234,34 @@ def test_controlled_benchmark_runs(outputs, sources, vispa, tmp_path, monkeypatc
     assert report["steerable"][vanilla]["accuracy"]["estimate"] == pytest.approx(1 / 3)
     printed = capsys.readouterr().out
     assert "Overton" in printed and "VISPA" in printed
+
+
+def test_answers_that_change_with_the_order_count_as_wrong(outputs):
+    figures = controlled.steerable(outputs)
+    for name, row in figures.items():
+        assert name.startswith("vanilla") or row["accuracy"].estimate + row["not read"].estimate <= 1
+    decided = np.array([[[0.2, 0.5, 0.3], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7]]])
+    assert controlled.target_accuracy(decided).tolist() == pytest.approx([2 / 3])
+    assert controlled.target_accuracy(decided, np.array([[True, True, False]])).tolist() == pytest.approx([1 / 3])
+
+
+def test_option_readings_are_compared_over_orders(vispa, sources, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(orders.Vispa, "embedded", staticmethod(lambda: vispa))
+    monkeypatch.setattr(stance_shift, "SAMPLING", stance_shift.Sampling(8))
+    file = tmp_path / "figures.json"
+    orders.main(["--limit", "3", "--json", str(file)])
+    report = json.loads(file.read_text(encoding="utf-8"))
+    scenes = stance_shift.held_out_acts(sources, 3)
+    texts = [scene.text for scene in scenes for _ in range(3)]
+    values = [value for row in stance_shift.drawn_values(scenes, tuple(vispa.taxonomy)) for value in row]
+    cyclic = stance_shift.options_read(vispa, stance_shift.stance_prompts(vispa, texts), vispa.bank, values, "cyclic")
+    own, right = report["the steered model's own"], np.arange(9) % 3
+    likeliest = np.array([one.distribution.argmax() for one in cyclic])
+    disputed = np.array([one.disputed for one in cyclic])
+    assert own["cyclic, not read"]["estimate"] == pytest.approx(disputed.mean())
+    assert own["cyclic"]["estimate"] == pytest.approx(((likeliest == right) & ~disputed).mean())
+    assert own["cyclic, the likeliest of those too"]["estimate"] == pytest.approx((likeliest == right).mean())
+    assert "3 held-out acts" in capsys.readouterr().out
 
 
 def test_too_few_acts_are_refused():

@@ -20,7 +20,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(job["threads"])
     # Of this distribution's own modules alone: a plug-in might change what is measured.
     os.environ["VLLM_PLUGINS"] = ""
-    from vllm import LLM, SamplingParams  # type: ignore[import-not-found]
+    from vllm import LLM, SamplingParams
 
     rows, longest = len(job["prompts"]), max(map(len, job["prompts"])) + job["new_tokens"]
     engine = LLM(

@@ -208,11 +208,11 @@ class Vispa(AsyncDoors):
 
     @once_property
     def stances(self) -> StanceReader:
-        """Reads where comments stand: the model itself where its letters do or where told how, else embeddings."""
+        """Reads where comments stand: the model itself if it is read by letters or told how, else embeddings."""
         # What is named for another reader's options says nothing of how this model reads stances.
         reader = self.own_reader if self.reader is self.own_reader else LocalChat(self.engine)
         named = self._option_reading is not None and reader is self.own_reader
-        asked = named or self.model.option_reading == "letters"
+        asked = named or self.model.option_reading != "words"
         return AskedStances(reader, self.prompts) if asked else StatementStances(self._encode)
 
     @property

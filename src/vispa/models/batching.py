@@ -48,7 +48,7 @@ DECODING = Budget(tokens=16384, rows=256)
 LOGITS_PER_TOKEN = 4096
 #: Of pairs that a classifier judges.
 CLASSIFYING = Budget(tokens=8192, rows=256)
-#: Of texts that a sentence encoder embeds.
+#: Of texts that are given to a sentence encoder together.
 ENCODING = Budget(rows=64)
 # Of texts that are read in one pass and not continued: on a CPU larger batches outgrow its caches, on a GPU smaller
 # ones leave it idle.
@@ -57,7 +57,7 @@ _READING_ELSEWHERE = Budget(tokens=8192)
 
 
 def reading_budget(device: torch.device) -> Budget:
-    """The budget of texts that a language model reads and does not continue, on a kind of device."""
+    """The budget of texts that a model reads and does not continue, on a kind of device."""
     return _READING.get(device.type, _READING_ELSEWHERE)
 
 

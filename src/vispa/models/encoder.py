@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from vispa.errors import ModelError
 from vispa.files.visible import first_line
-from vispa.models.batching import ENCODING, token_batches
+from vispa.models.batching import ENCODING, reading_budget, token_batches
 from vispa.models.gathering import Gathering
 from vispa.models.quiet import quietly
 from vispa.models.remembering import Remembering
@@ -33,6 +33,8 @@ MPNET = "mpnet"
 #: Of the bundled encoder's weights.
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MAX_TOKENS = 256
+# How many texts' token ids are held at once.
+_WINDOW = 4096
 # Of a server: a small model says the same sentences often, and a text is asked for again while its answer is made.
 _REMEMBERED = 512
 
@@ -160,24 +162,36 @@ class TransformerEncoder:
         return self._encoded(texts, progress) if progress is not None or not texts else self._gathered(texts)
 
     def _encoded(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
-        import torch
-
         out = np.empty((len(texts), self._model.config.hidden_size), dtype=np.float32)
-        # By characters: tokens are counted only when a batch is made.
-        for batch in token_batches([len(text) for text in texts], ENCODING):
-            rows = [texts[i] for i in batch]
-            with self._tokenizing:
-                tokens = self._tokenizer(
-                    rows, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt"
-                ).to(self._model.device)
-            with torch.inference_mode():
-                hidden = self._model(**tokens).last_hidden_state.float()
-                mask = tokens["attention_mask"][..., None].to(hidden.dtype)
-                pooled = (hidden * mask).sum(1) / mask.sum(1)
-                out[batch] = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
-            if progress is not None:
-                progress(len(batch))
+        # A window's token ids are held at once, so that its batches are of like length in tokens: padding costs as
+        # much as text does.
+        for start in range(0, len(texts), _WINDOW):
+            ids = self._token_ids(texts[start : start + _WINDOW])
+            for batch in token_batches([len(row) for row in ids], reading_budget(self._model.device)):
+                out[[start + place for place in batch]] = self._vectors([ids[place] for place in batch])
+                if progress is not None:
+                    progress(len(batch))
         return out
+
+    def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        with self._tokenizing:
+            found = self._tokenizer(list(texts), truncation=True, max_length=_MAX_TOKENS)
+        return list(found["input_ids"])
+
+    def _vectors(self, rows: Sequence[Sequence[int]]) -> FloatArray:
+        """Unit vectors, [B, D], of token ids that are read in one pass."""
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
+        given = [torch.tensor(row) for row in rows]
+        ids = pad_sequence(given, batch_first=True, padding_value=int(self._tokenizer.pad_token_id))
+        mask = pad_sequence([torch.ones_like(row) for row in given], batch_first=True)
+        ids, mask = ids.to(self._model.device), mask.to(self._model.device)
+        with torch.inference_mode():
+            hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+            counted = mask[..., None].to(hidden.dtype)
+            pooled = (hidden * counted).sum(1) / counted.sum(1)
+            return np.asarray(torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy())
 
 
 class BundledEncoder(TransformerEncoder):

@@ -31,8 +31,8 @@ EMBEDDED_PATH = Path(__file__).parent / "embedded"
 
 #: See `LEAST_OPTION_MASS`: the embedded model was trained on three options, and gives C its share where there are two.
 EMBEDDED_LEAST_OPTION_MASS = 0.25
-#: It was trained to answer with a letter, in one order of the options.
-EMBEDDED_OPTION_READING: OptionReadingName = "letters"
+#: It was trained to answer with a letter, mostly in one order: read in one order alone, answers follow the order.
+EMBEDDED_OPTION_READING: OptionReadingName = "cyclic"
 
 _ADVICE = "Name a folder with config.json, tokenizer and *.safetensors, a hub id that can be reached, or `embedded`."
 
