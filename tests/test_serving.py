@@ -135,6 +135,7 @@ def test_recipes_by_name_and_by_field(client: openai.OpenAI, pipeline: Vispa) ->
         ({"estimator": "../bank"}, "vispa.recipe.estimator"),
         ({"amount": "much"}, "vispa.recipe.amount"),
         ({"estimator": "mean", "magnitude": "kl", "amount": 0.5}, "vispa.recipe.magnitude"),
+        ({"estimator": "mean", "blocks": [2], "magnitude": "calibrated"}, "vispa.recipe.magnitude"),
     ):
         with pytest.raises(openai.UnprocessableEntityError) as refused:
             comment(wrong)

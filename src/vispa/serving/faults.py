@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Literal
 
 from fastapi import FastAPI, Request
@@ -26,6 +27,7 @@ from vispa.files.validation import path_in
 from vispa.live.calls import StoppedError
 from vispa.readers.base import Failure, Unreached
 from vispa.serving.settings import RETRY_SECONDS
+from vispa.steering.recipe import Recipe
 
 _logger = logging.getLogger(__name__)
 
@@ -60,6 +62,8 @@ _KINDS: tuple[tuple[type[VispaError], int, str], ...] = (
     (VispaError, 422, "no_answer"),
 )
 _OF_SAMPLING = ("temperature", "seed")
+# Some of these are found out only when a plan is made.
+_OF_RECIPE = frozenset(field.name for field in fields(Recipe))
 
 
 class Fault(BaseModel):
@@ -217,4 +221,6 @@ def _invalid(errors: Sequence[Mapping[str, Any]], body: Any) -> Refusal:
 def _in_body(field: str) -> str:
     if field in _OF_SAMPLING:
         return f"sampling.{field}"
+    if field.partition(".")[0] in _OF_RECIPE:
+        return f"recipe.{field}"
     return _NAMES.get(field, field)
