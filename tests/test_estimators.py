@@ -19,6 +19,7 @@ from vispa.steering.estimators.one_versus_others import OneVersusOthers
 from vispa.steering.estimators.probe import Probe
 from vispa.steering.estimators.probe_mean_difference import ProbeMeanDifference
 from vispa.steering.estimators.projection import Projection
+from vispa.steering.estimators.quality import split
 from vispa.steering.fitting import fit_bank
 from vispa.steering.logistic import fit_logistic
 from vispa.taxonomy import Taxonomy
@@ -97,6 +98,20 @@ def test_probe_mean_difference_has_the_ones_direction_and_the_others_length() ->
     found, probe, mean = (e.fit(*sides).vectors for e in (ProbeMeanDifference(), Probe(), MeanDifference()))
     torch.testing.assert_close(found / found.norm(dim=-1, keepdim=True), probe, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found.norm(dim=-1), mean.norm(dim=-1), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("pairs", [2, 3, 4])
+def test_quality_of_few_pairs_is_held_out(pairs: int) -> None:
+    """Noise is told apart as often as by chance, and the sides are not said to lie far apart."""
+    generator = torch.Generator().manual_seed(pairs)
+    above, below = ([torch.randn(pairs, 1, 16, generator=generator) for _ in range(200)] for _ in range(2))
+    found = MeanDifference().fit(above, below)
+    assert found.quality.mean().item() == pytest.approx(0.5, abs=0.06)
+    assert found.separation.abs().max() < 100
+    for labels in (torch.ones(pairs), torch.tensor([1.0, 0.0] * pairs)):
+        train, test = split(labels, 0)
+        assert not set(train.tolist()) & set(test.tolist())
+        assert set(labels[test].tolist()) == set(labels[train].tolist()) == set(labels.tolist())
 
 
 def test_quality_is_near_chance_without_a_difference_and_one_with_a_large_one() -> None:

@@ -24,8 +24,13 @@ from vispa.taxonomy import Taxonomy
 WIDTH, BLOCKS, HEADS = 32, 2, 2
 
 
-def write_gguf(path: Path, architecture: str = "llama", seed: int = 0) -> dict[str, np.ndarray]:
-    """A random Llama with a byte vocabulary as a GGUF file; the tensors as they were written."""
+def write_gguf(
+    path: Path, architecture: str = "llama", seed: int = 0, without: str | None = None
+) -> dict[str, np.ndarray]:
+    """A random Llama with a byte vocabulary as a GGUF file; the tensors as they were written.
+
+    Tensors whose names begin with `without` are not.
+    """
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     pair = letters[0] + letters[1]
     tokens = ["<unk>", "<s>", "</s>", *letters, pair]
@@ -45,7 +50,8 @@ def write_gguf(path: Path, architecture: str = "llama", seed: int = 0) -> dict[s
             f"blk.{block}.attn_norm.weight": (WIDTH,),
             f"blk.{block}.ffn_norm.weight": (WIDTH,),
         }
-    arrays = {name: random.normal(0, 0.2, shape).astype(np.float32) for name, shape in tensors.items()}
+    kept = {name: shape for name, shape in tensors.items() if without is None or not name.startswith(without)}
+    arrays = {name: random.normal(0, 0.2, shape).astype(np.float32) for name, shape in kept.items()}
     writer = gguf.GGUFWriter(str(path), architecture)
     writer.add_block_count(BLOCKS)
     writer.add_context_length(128)
@@ -132,6 +138,17 @@ def test_what_is_no_gguf_file_is_refused_and_leaves_nothing(tmp_path: Path, cach
     (tmp_path / "bad.gguf").write_bytes(data)
     with pytest.raises(ModelError, match=r"bad\.gguf cannot be read as GGUF"):
         model_folder(str(tmp_path / "bad.gguf"))
+    assert [path for path in (cache / "models").iterdir() if path.suffix != ".lock"] == []
+
+
+@pytest.mark.parametrize("without", ["blk.1.", "blk.0.ffn_up", "output_norm", "token_embd"])
+def test_a_gguf_file_that_lacks_weights_is_refused_and_leaves_nothing(
+    without: str, tmp_path: Path, cache: Path
+) -> None:
+    """One part of several, or a file that was cut: what is missing would be drawn at random."""
+    write_gguf(tmp_path / "part.gguf", without=without)
+    with pytest.raises(ModelError, match=r"part\.gguf"):
+        model_folder(str(tmp_path / "part.gguf"))
     assert [path for path in (cache / "models").iterdir() if path.suffix != ".lock"] == []
 
 

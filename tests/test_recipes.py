@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import write_taxonomy
 from random_banks import COEFFICIENT, VALUES, WIDTH, random_bank
 
 from vispa.cli.setup import recipe_file
@@ -206,6 +207,27 @@ def test_values_without_an_imported_vector_are_not_steered(
     nothing = with_vectors(bank, "ours", {"calm": {3: torch.ones(WIDTH)}})
     with pytest.raises(InputError, match="nothing would be steered"):
         vispa(llama, nothing, small_taxonomy, recipe)
+
+
+@pytest.mark.parametrize("words", [["calm"], ["calm", "rest"]])
+def test_values_that_nothing_tells_apart_are_refused_rather_than_left_unsteered(
+    llama: LoadedModel, tmp_path: Path, words: list[str]
+) -> None:
+    """One value, or several with the same sentences."""
+    folder = write_taxonomy(tmp_path)
+    pairs = (folder / "pairs" / "calm.csv").read_text()
+    entries = [f'[{name}]\nlabel = "{name}"\nfamily = "test"\ndefinition = "The value of {name}."\n' for name in words]
+    (folder / "values.toml").write_text("\n".join(entries))
+    for file in (folder / "pairs").iterdir():
+        file.unlink()
+    for name in words:
+        (folder / "pairs" / f"{name}.csv").write_text(pairs)
+    own = fit_bank(llama, Taxonomy.load(folder))
+    beside = Recipe("one_versus_others", (1, 2), magnitude="residual", amount=0.2, minimal_quality=0.0)
+    with pytest.raises(InputError, match="has no direction at the recipe's blocks"):
+        own.check_steers(beside)
+    assert not any(own.steers(name, beside) for name in words)
+    own.check_steers(replace(beside, estimator="mean_difference"))
 
 
 def test_a_random_bank_is_refused_alike(make_model: Callable[..., LoadedModel]) -> None:

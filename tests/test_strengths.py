@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -258,9 +259,43 @@ def test_what_was_measured_is_kept_with_its_directions(
     path = bank_path(llama, small_taxonomy)
     path.parent.mkdir(parents=True)
     replace(bank, entries={"probe": bank.entries["probe"]}).save(path)
-    measured = measured_bank(llama, bank, KL, prompts=[raw_prompt(llama, "A walk")])
+    measured = measured_bank(llama, bank, KL)
     kept = VectorBank.load(path)
     assert kept.entries.keys() == bank.entries.keys() and kept.strengths == measured.strengths
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("moved", ["vectors", "prompts"])
+def test_strengths_of_other_directions_or_prompts_are_not_kept(
+    llama: LoadedModel, small_taxonomy: Taxonomy, bank: VectorBank, moved: str
+) -> None:
+    path = bank_path(llama, small_taxonomy)
+    path.parent.mkdir(parents=True)
+    bank.save(path)
+    prompts = [raw_prompt(llama, "A walk")] if moved == "prompts" else None
+    if moved == "vectors":
+        entry = bank.entry(KL.estimator)
+        directions = replace(entry.directions, vectors=-entry.directions.vectors)
+        bank = replace(bank, entries={**bank.entries, KL.estimator: replace(entry, directions=directions)})
+    measured = measured_bank(llama, bank, KL, prompts=prompts)
+    assert measured.strengths and not VectorBank.load(path).strengths
+    if prompts:
+        others = measured_bank(llama, measured, KL, prompts=[raw_prompt(llama, "Rain on the roof all night")])
+        assert others.strengths != measured.strengths
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("changed", [{"half_life": 1.0}, {"scope": "generated"}])
+def test_a_strength_is_of_all_that_it_was_measured_with(
+    llama: LoadedModel, bank: VectorBank, changed: dict[str, Any]
+) -> None:
+    other = replace(KL, **changed)
+    prompts = [raw_prompt(llama, "A walk")]
+    measured = measured_bank(llama, bank, other, prompts=prompts)
+    assert measured.unmeasured(KL) and not measured.unmeasured(other)
+    found = measured_bank(llama, measured, KL, prompts=prompts)
+    values = bank.info.values
+    assert [found.amount(v, KL) for v in values] != [found.amount(v, other) for v in values]
 
 
 @pytest.mark.usefixtures("cache")

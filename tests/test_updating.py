@@ -222,6 +222,21 @@ def test_refined_directions_stay_where_values_did_and_begin_anew_elsewhere(llama
     assert found.bank.tuning is not None and found.bank.tuning["taken_over"]["changed_since"] == ["thrift"]
 
 
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_tuned_amount_stays_where_a_new_value_begins_as_a_copy(llama: LoadedModel, folder: Path, copies: int) -> None:
+    recipe = Recipe(
+        "mean_difference", blocks=(1,), magnitude="coefficient", amount=1.0, amounts={"calm": 0.05}, minimal_quality=0.0
+    )
+    keep_tuned(cached_bank(llama, Taxonomy.load(folder)).with_tuned(recipe, {"chosen": "by hand"}))
+    names = [f"copy{number}" for number in range(copies)]
+    with (folder / "values.toml").open("a") as file:
+        for name in names:
+            file.write(f'\n[{name}]\nlabel = "{name}"\nfamily = "test"\ndefinition = "The value of {name}."\n')
+            (folder / "pairs" / f"{name}.csv").write_text((folder / "pairs" / "calm.csv").read_text())
+    found = update_bank(llama, Taxonomy.load(folder))
+    assert dict(found.bank.recipe.amounts) == dict.fromkeys(["calm", *names], 0.05)
+
+
 def test_imported_vectors_are_lost_where_values_changed(
     llama: LoadedModel, folder: Path, own_vectors: Callable[[VectorBank], VectorBank]
 ) -> None:

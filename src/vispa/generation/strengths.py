@@ -122,7 +122,8 @@ def measured_bank(
         loaded: the model.
         bank: its directions.
         recipe: the bank's own by default; one whose magnitude is not measured needs nothing.
-        prompts: to measure on; by default everyday ones.
+        prompts: to measure on; by default everyday ones. On others all is measured, and not kept in the cache, where
+            it would stand for what everyday ones give.
         progress: told of progress.
 
     Raises:
@@ -131,9 +132,12 @@ def measured_bank(
     """
     recipe = recipe or bank.recipe
     missing = bank.unmeasured(recipe)
+    if prompts is not None and recipe.rule.measured:
+        missing = bank.info.values
     if not missing:
         return bank
     recipe.check_steers()
+    own_prompts = prompts is not None
     if prompts is None:
         prompts = [chat_prompt(loaded, message) for message in everyday_prompts()]
     found = measure_strengths(loaded, bank, recipe, prompts, values=missing, progress=progress)
@@ -141,5 +145,6 @@ def measured_bank(
         nearest = ", ".join(f"{value} ({found.divergences[value]:.2g} nats)" for value in found.unreached)
         _logger.warning("At no fraction of the residual norm do next tokens move as far as asked: %s.", nearest)
     measured = bank.with_strengths(recipe, found.fractions)
-    keep_strengths(measured)
+    if not own_prompts:
+        keep_strengths(measured)
     return measured

@@ -121,10 +121,12 @@ def keep_strengths(bank: VectorBank) -> None:
         if cached is None:
             # A damaged file is left to `cached_bank`.
             return None
-        # What was measured goes with the directions that it was measured with.
         cached = replace(cached, entries={**bank.entries, **cached.entries})
         for recipe, fractions in bank.strengths.items():
-            cached = cached.with_strengths(recipe, fractions)
+            # What was measured goes with the directions that it was measured with.
+            own, kept = (one.entry(recipe.estimator).directions.vectors for one in (bank, cached))
+            if torch.equal(own, kept):
+                cached = cached.with_strengths(recipe, fractions)
         return cached
 
     _change(bank, added)

@@ -73,8 +73,9 @@ def steered_blocks(bank: Fitted, key: Key) -> tuple[int, ...]:
             raise InputError("amounts", f"{name!r} is not a value of the bank.", f"It has {known}.")
     entry, row = bank.entry(recipe.estimator), bank.row(value)
     quality = entry.directions.quality[row]
-    # Imported vectors are zero at the blocks and values that the file did not have.
-    there = entry.directions.vectors[row].any(-1) | (not entry.imported)
+    # Zero where an imported file had none, and where nothing tells a value from others: there are none, or they have
+    # the same sentences.
+    there = entry.directions.vectors[row].any(-1)
     blocks = recipe.chosen_blocks(len(bank.residual_norm))
     kept = [block for block in blocks if bool(there[block]) and float(quality[block]) >= recipe.minimal_quality]
     if recipe.best is not None:
@@ -92,7 +93,15 @@ def check_steers(bank: Fitted, recipe: Recipe) -> None:
     recipe.check_steers()
     if not any(steered_blocks(bank, (value, recipe)) for value in bank.info.values):
         blocks = list(recipe.chosen_blocks(len(bank.residual_norm)))
-        best = float(bank.entry(recipe.estimator).directions.quality[:, blocks].max())
+        directions = bank.entry(recipe.estimator).directions
+        if not directions.vectors[:, blocks].any():
+            raise InputError(
+                "estimator",
+                f"{recipe.estimator} has no direction at the recipe's blocks: nothing would be steered.",
+                "Name other blocks or another estimator. Where nothing tells the values apart, because there is one "
+                "or they share their sentences, mean_difference and probe still tell a value from its opposite.",
+            )
+        best = float(directions.quality[:, blocks].max())
         raise InputError(
             "minimal_quality",
             f"is {recipe.minimal_quality}, but no direction of {recipe.estimator} at the recipe's blocks is better "

@@ -190,7 +190,7 @@ class Recipe:
         """
         return replace(
             self, blocks=self.chosen_blocks(count), depth=DEPTH, amount=self.amount_for(value), amounts={}, table=None,
-            both_ways=False, half_life=None,
+            both_ways=False,
         )  # fmt: skip
 
     def amount_for(self, value: str) -> float:

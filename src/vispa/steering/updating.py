@@ -154,8 +154,9 @@ def taken_over(
     bank = replace(fresh, entries=entries)
     if earlier.tuning is None or earlier.recipe.estimator not in entries:
         return bank, lost
-    now = {before: slug for slug, before in same.items()}
-    amounts = {now[value]: amount for value, amount in earlier.recipe.amounts.items() if value in now}
+    # A value may have begun as a copy of another, which then has two that did not change.
+    own = earlier.recipe.amounts
+    amounts = {slug: own[before] for slug, before in same.items() if before in own}
     record = {
         **earlier.tuning,
         "taken_over": {"taxonomy": earlier.info.taxonomy_fingerprint, "changed_since": list(without)},

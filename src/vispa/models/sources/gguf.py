@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -81,10 +82,12 @@ def convert(path: Path, target: Path, progress: Progress | None = None) -> None:
     """Write weights and tokenizer of a GGUF file to a folder, whole or not at all.
 
     Raises:
-        ModelError: no GGUF file, or of an architecture that transformers cannot read.
+        ModelError: no GGUF file, one of an architecture that transformers cannot read, or one that lacks weights.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    from vispa.models.checking import check_weights
 
     steps = Steps("converting", 3, progress)
     source = {"gguf_file": path.name, "local_files_only": True}
@@ -96,15 +99,21 @@ def convert(path: Path, target: Path, progress: Progress | None = None) -> None:
         try:
             tokenizer = AutoTokenizer.from_pretrained(path.parent, **source)
             steps.reach(1)
-            model = AutoModelForCausalLM.from_pretrained(
+            made: Any = AutoModelForCausalLM.from_pretrained(
                 path.parent,
                 **source,
                 dtype=torch.bfloat16,
                 quantization_config=GgufConfig(gguf_file=path.name, dequantize=True),
+                output_loading_info=True,
             )
+            # What a file lacks, as one part of several does, is made up by transformers.
+            model, report = made
+            check_weights(path.name, model, report)
             steps.reach(2)
             tokenizer.save_pretrained(place)
             model.save_pretrained(place)
+        except ModelError:
+            raise
         except Exception as error:
             # transformers and gguf raise many kinds of errors here; all mean that this file cannot serve.
             why = " ".join(str(error).split())[:300]

@@ -12,14 +12,19 @@ from vispa.steering.estimators.base import HELD_OUT, Directions, States
 def split(labels: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Indices of the 70 % to fit on and of the 30 % held out, with the classes' shares kept.
 
-    With too few sentences for a split, both are all of them.
+    At least one of each class is held out; of a single sentence, both are all of them.
     """
     from sklearn.model_selection import train_test_split
 
     numbers = torch.arange(len(labels)).numpy()
-    if len(labels) < 4:
+    classes = len(set(labels.tolist()))
+    if len(labels) < 2 * classes:
         return torch.from_numpy(numbers), torch.from_numpy(numbers)
-    train, test = train_test_split(numbers, test_size=HELD_OUT, random_state=seed, stratify=labels.numpy())
+    # As a number of sentences where the share would be none, or all of a class.
+    few = len(labels) < 4
+    train, test = train_test_split(
+        numbers, test_size=classes if few else HELD_OUT, random_state=seed, stratify=labels.numpy()
+    )
     return torch.from_numpy(train), torch.from_numpy(test)
 
 
@@ -45,6 +50,10 @@ def with_quality(
 
 
 def separation_of(above: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
-    """Difference of means over the pooled standard deviation, over the last axis."""
+    """Difference of means over the pooled standard deviation, over the last axis.
+
+    0 where the sides do not spread, as single sentences do not: they say nothing of how far apart the sides lie.
+    """
     spread = ((above.var(-1, correction=0) + below.var(-1, correction=0)) / 2).sqrt()
-    return (above.mean(-1) - below.mean(-1)) / spread.clamp_min(1e-12)
+    found = (above.mean(-1) - below.mean(-1)) / spread.clamp_min(1e-12)
+    return torch.where(spread > 0, found, torch.zeros_like(found))
