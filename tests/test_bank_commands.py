@@ -25,13 +25,13 @@ from vispa.cli.fit import fit
 from vispa.errors import BankError, InputError, ModelError
 from vispa.models.loading import LoadedModel, load_model
 from vispa.steering.bank import VectorBank
-from vispa.steering.bank_cache import bank_path
+from vispa.steering.bank_cache import bank_path, cached_bank
 from vispa.steering.estimators.one_versus_others import OneVersusOthers
 from vispa.steering.exchange.fixed import fixed_vectors
 from vispa.steering.exchange.gguf import import_gguf
 from vispa.steering.exchange.plain import import_vectors
 from vispa.steering.fitting import fit_bank
-from vispa.steering.recipe import Recipe
+from vispa.steering.recipe import Recipe, portable_recipe
 from vispa.steering.sealing import read_sealed, write_sealed
 from vispa.taxonomy import Taxonomy
 
@@ -235,6 +235,42 @@ def test_export_and_import_vectors(cache: Path, tmp_path: Path) -> None:
     assert "'greed' is not in" in run("import", file, "--into", "aaa", "--value", "greed", "--force", code=2)
 
 
+@pytest.mark.parametrize("other", ["c" * 64, "a" * 63 + "b"])
+def test_vectors_of_another_model_are_taken_in_only_when_asked_for(cache: Path, tmp_path: Path, other: str) -> None:
+    keep(random_bank(), cache)
+    target = keep(random_bank(seed=1, model="other", model_fingerprint=other, taxonomy_fingerprint="d" * 64), cache)
+    file = tmp_path / "vectors.safetensors"
+    run("export", cache / f"{'a' * 20}-{'b' * 20}.safetensors", file)
+    before = target.read_bytes()
+    said = run("import", file, "--into", target, code=2)
+    assert "another model" in said and "--other-model" in said and target.read_bytes() == before
+    run("import", file, "--into", target, "--other-model")
+    assert "imported" in VectorBank.load(target).entries
+
+
+@pytest.mark.parametrize("suffix", ["gguf", "safetensors"])
+def test_an_export_says_what_the_file_cannot_hold(cache: Path, tmp_path: Path, suffix: str) -> None:
+    fading = replace(COEFFICIENT, half_life=16.0, scope="generated")
+    keep(random_bank(fading), cache)
+    file = tmp_path / f"calm.{suffix}"
+    found = json.loads(run("export", "aaa", file, "--values", "calm", "--json"))
+    assert found["not_in_the_file"] == {"half_life": 16.0, "scope": "generated"}
+    shown = CliRunner().invoke(app, ["export", "aaa", str(file), "--values", "calm"])
+    assert "half_life = 16.0" in shown.stderr and "scope = generated" in shown.stderr
+
+
+def test_a_recipe_that_somebody_chose_for_a_bank_is_kept_when_it_is_imported(
+    cache: Path, tmp_path: Path, llama: LoadedModel, small_taxonomy: Taxonomy
+) -> None:
+    file = tmp_path / "shared.safetensors"
+    own = Recipe("mean_difference", (1,), magnitude="coefficient", amount=2.0)
+    for recipe, expected in ((own, own), (portable_recipe(), portable_recipe())):
+        fit_bank(llama, small_taxonomy, recipe=recipe).save(file)
+        run("import", file, "--force")
+        assert cached_bank(llama, small_taxonomy).recipe == expected
+        assert (VectorBank.load(bank_path(llama, small_taxonomy)).tuning is None) is (recipe == portable_recipe())
+
+
 def test_export_does_not_overwrite_the_bank(cache: Path) -> None:
     path = keep(random_bank(), cache)
     whole = path.read_bytes()
@@ -408,3 +444,24 @@ def test_configured_values_decide_between_several_banks(
     assert "was not fitted on the values of" in str(refused)
     CliRunner().invoke(main.app, ["bank", "remove", "embedded", "--yes"])
     assert not second.exists()
+
+
+def test_banks_are_fitted_for_the_polarity_that_is_asked_for(tmp_path: Path, llama: LoadedModel) -> None:
+    """Others than the bank of the values' own polarity, which another command would not take."""
+    folder, values = tmp_path / "model", write_taxonomy(tmp_path)
+    llama.model.save_pretrained(folder)
+    llama.tokenizer.save_pretrained(folder)
+    text = (values / "values.toml").read_text()
+    (values / "values.toml").write_text(text.replace("[thrift]\n", '[thrift]\npolarity = "avoid"\n'))
+    taxonomy = Taxonomy.load(values)
+    found = {}
+    for polarity in ("own", "paper"):
+        arguments = ["fit", str(folder), "--taxonomy", str(values), "--polarity", polarity, "--json"]
+        result = CliRunner().invoke(main.app, arguments)
+        assert result.exit_code == 0, result.output
+        found[polarity] = json.loads(result.stdout)["taxonomy_fingerprint"]
+        assert found[polarity] == taxonomy.with_polarity(polarity).fingerprint
+    assert found["own"] != found["paper"]
+    for command in ("fit", "tune"):
+        result = CliRunner().invoke(main.app, [command, "embedded", "--polarity", "up"])
+        assert isinstance(result.exception, InputError) and "--polarity" in str(result.exception)

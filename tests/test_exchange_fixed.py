@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from random_banks import CALIBRATED, COEFFICIENT, RESIDUAL, random_bank
 from vispa.errors import InputError, NumericalError
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import hooks_on
-from vispa.steering.exchange.fixed import fixed_vectors
+from vispa.steering.exchange.fixed import fixed_vectors, untold
 from vispa.steering.intervention import steering
 from vispa.steering.recipe import Recipe, Steer
 
@@ -54,10 +55,23 @@ def test_probe_that_learned_nothing_has_no_vector() -> None:
     bank = random_bank(CALIBRATED)
     directions = bank.entries["probe"].directions
     directions.weight_norm[0, 2] = 0.0
-    directions.vectors[0, 2] = 0.0
     with pytest.raises(NumericalError, match="toward calm at block 2 is not finite"):
         fixed_vectors(bank, "calm")
     assert list(fixed_vectors(bank, "calm", blocks=(1, 3))) == [1, 3]
+    directions.vectors[0, 2] = 0.0
+    assert list(fixed_vectors(bank, "calm")) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        (COEFFICIENT, {}),
+        (replace(COEFFICIENT, half_life=16.0, subject_share=0.5), {"half_life": 16.0, "subject_share": 0.5}),
+        (replace(CALIBRATED, scope="generated", gate=0.9), {"scope": "generated", "gate": 0.9}),
+    ],
+)
+def test_what_a_file_cannot_hold_of_a_recipe_is_told(recipe: Recipe, said: dict[str, Any]) -> None:
+    assert untold(recipe) == {**untold(COEFFICIENT), **untold(CALIBRATED), **said} == said
 
 
 def test_cap_cuts_the_magnitude() -> None:

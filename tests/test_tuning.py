@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import time
+from dataclasses import replace
 
 import pytest
+import torch
 
 from vispa.cli.main import app
 from vispa.errors import InputError
@@ -22,6 +24,7 @@ from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
 from vispa.tuning.search import REFINED, Search
 from vispa.tuning.situations import development_situations
+from vispa.tuning.standing import with_standing, without_standing
 from vispa.tuning.trials import Bench
 from vispa.tuning.tune import tune
 
@@ -96,21 +99,55 @@ def test_a_budget_of_nothing_is_refused(loaded, taxonomy, minutes):
         tune(loaded, taxonomy, minutes=minutes)
 
 
-def test_the_command_keeps_what_it_found_and_writes_recipe_table_and_figure(tmp_path, monkeypatch, loaded, taxonomy):
+# Hardly steers, by refined directions, which a search would replace; the portable recipe is better.
+_WEAK = Recipe(REFINED, blocks=(0,), magnitude="coefficient", amount=0.001, minimal_quality=0.0)
+
+
+@pytest.mark.parametrize("standing", ["good", "weak"])
+def test_the_command_keeps_what_is_better_and_writes_recipe_table_and_figure(
+    tmp_path, monkeypatch, loaded, taxonomy, standing
+):
     from typer.testing import CliRunner
 
     bank = cached_bank(loaded, taxonomy)
+    if standing == "weak":
+        entry = bank.entries["one_versus_others_sink_free"]
+        bank = replace(bank, entries={**bank.entries, REFINED: replace(entry, imported=True)})
+        bank = bank.with_tuned(_WEAK, {"chosen": "by hand"})
     monkeypatch.setenv("VISPA_CACHE", str(tmp_path / "cache"))
     bank.save(bank_path(loaded, taxonomy))
+    before = bank_path(loaded, taxonomy).read_bytes()
     folder = tmp_path / "tuning"
     result = CliRunner().invoke(app, ["tune", "embedded", "--minutes", "0.001", "-o", str(folder), "--json"])
     assert result.exit_code == 0, result.output
     summary = json.loads(result.stdout)
     assert {"recipe", "reasons", "frontier", "chosen"} <= summary.keys()
+    assert summary["is_new"] is (standing == "weak")
     recipe = Recipe.from_mapping(read_toml(folder / "recipe.toml"), "recipe.toml")
-    assert recipe == portable_recipe()  # no time for another
+    assert recipe == (portable_recipe() if standing == "weak" else bank.recipe)  # no time for another
     kept = cached_bank(loaded, taxonomy)
-    assert kept.recipe == recipe and kept.tuning["reasons"] == summary["reasons"]
+    assert kept.recipe == recipe and set(kept.entries) == set(bank.entries)
+    if standing == "weak":
+        assert kept.tuning["reasons"] == summary["reasons"]
+    else:
+        assert bank_path(loaded, taxonomy).read_bytes() == before
+        assert "The recipe that the model has stays." in summary["reasons"]
     rows = list(csv.DictReader((folder / "frontier.csv").open(encoding="utf-8")))
     assert len(rows) == len(summary["frontier"]) and rows[-1]["round"] == "finalists"
+    assert {row["recipe"].split(",")[0] for row in rows} >= {"one_versus_others_sink_free"}
     assert (folder / "frontier.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_refined_directions_of_before_stay_until_they_are_beaten(loaded, taxonomy):
+    bank = cached_bank(loaded, taxonomy)
+    entry = bank.entries["one_versus_others_sink_free"]
+    bank = replace(bank, entries={**bank.entries, REFINED: replace(entry, imported=True)}, recipe=_WEAK)
+    measured = replace(_WEAK, magnitude="kl", amount=0.3)
+    bank = bank.with_strengths(measured, dict.fromkeys(bank.info.values, 0.05))
+    aside, standing = with_standing(bank)
+    zeros = replace(entry, directions=replace(entry.directions, vectors=torch.zeros_like(entry.directions.vectors)))
+    searched = replace(aside, entries={**aside.entries, REFINED: zeros})
+    assert searched.steers("karma", standing) and not searched.steers("karma", _WEAK)
+    assert not aside.unmeasured(replace(measured, estimator=standing.estimator))
+    assert set(without_standing(aside).entries) == set(bank.entries)
+    assert without_standing(aside).strengths == bank.strengths

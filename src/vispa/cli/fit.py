@@ -8,7 +8,7 @@ import typer
 
 from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.cli.grouping import grouped, only, without
-from vispa.cli.options import AsJson, Loading, ModelArgument, Running, Selecting
+from vispa.cli.options import AsJson, Loading, ModelArgument, Running, Selecting, Steering
 from vispa.errors import InputError
 from vispa.request import DEFAULT_MODEL
 
@@ -36,6 +36,7 @@ def fit(
     *,
     selecting: Annotated[Selecting, only("taxonomy")],
     loading: Annotated[Loading, without("model")],
+    steering: Annotated[Steering, only("polarity")],
     running: Running,
     as_json: AsJson = False,
 ) -> None:
@@ -57,7 +58,7 @@ def fit(
     from vispa.steering.updating import update_bank
 
     check_engine(running.engine, "--engine")
-    values = selecting.loaded_taxonomy()
+    values = steering.pointing(selecting.loaded_taxonomy())
     base = None if earlier is None else find_bank(earlier)
     updated = None
     with progress_bars() as progress:

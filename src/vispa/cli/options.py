@@ -200,6 +200,15 @@ class Steering:
         Configurable(path_unless=RECIPES),
     ] = None
 
+    def pointing(self, taxonomy: Taxonomy) -> Taxonomy:
+        """The values with the poles that they are steered toward.
+
+        Raises:
+            InputError: a polarity that is none.
+        """
+        check_choice("--polarity", self.polarity, POLARITIES)
+        return taxonomy.with_polarity(self.polarity)  # type: ignore[arg-type]
+
     @property
     def recipe_file(self) -> Path | None:
         """The file of the recipe; None where there is none, or one that goes by a word."""

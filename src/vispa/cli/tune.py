@@ -9,7 +9,7 @@ import typer
 
 from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.cli.grouping import grouped, only, without
-from vispa.cli.options import AsJson, Decoding, Loading, ModelArgument, Selecting
+from vispa.cli.options import AsJson, Decoding, Loading, ModelArgument, Selecting, Steering
 from vispa.errors import InputError
 from vispa.files.drawing import require_matplotlib
 from vispa.files.writing import check_writable
@@ -30,16 +30,17 @@ def tune(
     ] = None,
     selecting: Annotated[Selecting, only("taxonomy")],
     loading: Annotated[Loading, without("model")],
+    steering: Annotated[Steering, only("polarity")],
     decoding: Annotated[Decoding, only("seed")],
     as_json: AsJson = False,
 ) -> None:
-    """Find how a model is best steered, and keep it as its recipe: directions, blocks, strengths.
+    """Find how a model is best steered, and keep it as its recipe, unless the one that it has is better.
 
     Other commands then steer this model so by themselves. Example: `vispa tune ./my-llama --minutes 60 -o tuning`
     """
     if not 0 < minutes < float("inf"):
         raise InputError("--minutes", f"is {minutes}.", "Give a number above 0.")
-    known = selecting.loaded_taxonomy()
+    known = steering.pointing(selecting.loaded_taxonomy())
     if output is not None:
         check_writable(output)
         require_matplotlib()
@@ -69,5 +70,6 @@ def _summary(found: Tuned) -> dict[str, Any]:
         "model_fingerprint": found.bank.info.model_fingerprint,
         "taxonomy_fingerprint": found.bank.info.taxonomy_fingerprint,
         "recipe": vars(found.bank.recipe),
-        **(found.bank.tuning or {}),
+        "is_new": found.is_new,
+        **found.record,
     }

@@ -142,6 +142,16 @@ def default_recipe(loaded: LoadedModel) -> Recipe:
     return portable_recipe() if shipped is None else fitted_recipe(shipped)
 
 
+def package_recipes(model_fingerprint: str) -> tuple[Recipe, ...]:
+    """The recipes that this package advises for a model; others were chosen by somebody.
+
+    Args:
+        model_fingerprint: of the model's weights.
+    """
+    shipped = shipped_recipe(model_fingerprint)
+    return (Recipe(), portable_recipe(), embedded_recipe(), *(() if shipped is None else (shipped,)))
+
+
 def fitted_recipe(recipe: Recipe) -> Recipe:
     """The recipe where its directions can be fitted on pairs; else the portable one."""
     return recipe if recipe.estimator in FITTED else portable_recipe()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vispa.errors import InputError
+from vispa.generation.strengths import measured_bank
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoder import load_encoder
 from vispa.models.loading import LoadedModel
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import cached_bank, keep_tuned
 from vispa.steering.fitting import Progress
+from vispa.steering.named_recipes import is_tuned
 from vispa.steering.recipe import portable_recipe
 from vispa.study.expression import asked_situations
 from vispa.study.known import tuning_pairs
@@ -20,6 +22,7 @@ from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
 from vispa.tuning.search import ESTIMATOR, Search, describe
 from vispa.tuning.situations import development_situations
+from vispa.tuning.standing import with_standing, without_standing
 from vispa.tuning.trials import Bench, Trial
 
 #: A good recipe for a model of 135 million parameters, on two cores.
@@ -36,13 +39,17 @@ class Tuned:
     """What tuning found.
 
     Attributes:
-        bank: with the recipe, the directions that it needs and the record of the search.
+        bank: with the recipe and the directions that it needs; that of before where its recipe stays.
+        record: how the recipe was found, as JSON can say it.
+        is_new: another recipe than the model had is kept.
         chosen: the best recipe with its figures on situations that no earlier round saw.
         trials: everything that was tried, as (round, trial).
         reasons: what was decided and why, in words.
     """
 
     bank: VectorBank
+    record: dict[str, Any]
+    is_new: bool
     chosen: Trial
     trials: tuple[tuple[str, Trial], ...]
     reasons: tuple[str, ...]
@@ -60,9 +67,9 @@ def tune(
 
     Blocks are screened one by one, then runs of them at several strengths, each round on fewer candidates and other
     situations. The best directions are refined on the model's own best comments (`vispa.tuning.refining`). What the
-    rounds chose is compared with the portable recipe on situations that none of them saw, and the best is kept. A
-    judge that learned from one half of the contrastive pairs says what comments express; see
-    `vispa.study.expression` for the measures.
+    rounds chose is compared with the recipe that the model has, and the portable one, on situations that none of them
+    saw, and the best is kept: nothing changes where that is the recipe of before. A judge that learned from one half of
+    the contrastive pairs says what comments express; see `vispa.study.expression` for the measures.
 
     Args:
         loaded: the model.
@@ -79,15 +86,21 @@ def tune(
         raise InputError("minutes", f"are {minutes}.", "Give a number above 0.")
     started = time.monotonic()
     judge = ValueJudge(load_encoder(), tuning_pairs(taxonomy))
-    bank = cached_bank(loaded, taxonomy, estimators=(ESTIMATOR,), progress=progress)
+    before = cached_bank(loaded, taxonomy, estimators=(ESTIMATOR,), progress=progress)
+    bank, standing = with_standing(measured_bank(loaded, before, progress=progress))
     situations = asked_situations(loaded, development_situations())
     bench = Bench(TransformersEngine(loaded, bank), judge, situations, taxonomy, tuple(bank.info.values), TOKENS)
     search = Search(bench, started + 60 * minutes * _SEARCHING, seed, progress)
-    chosen = search.run((portable_recipe(),))
-    found = bench.engine.bank or bank
-    tuned = found.with_tuned(chosen.recipe, _record(search, chosen, minutes))
-    keep_tuned(tuned)
-    return Tuned(tuned, chosen, tuple(search.trials), tuple(search.reasons))
+    chosen = search.run((standing, portable_recipe()))
+    is_new = chosen.recipe != standing or not is_tuned(before)
+    if not is_new:
+        chosen = replace(chosen, recipe=before.recipe)
+        search.reasons.append("The recipe that the model has stays.")
+    record = _record(search, chosen, minutes)
+    if is_new:
+        before = without_standing(bench.engine.bank or bank).with_tuned(chosen.recipe, record)
+        keep_tuned(before)
+    return Tuned(before, record, is_new, chosen, tuple(search.trials), tuple(search.reasons))
 
 
 def _record(search: Search, chosen: Trial, minutes: float) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def export(
     estimator: Annotated[str | None, typer.Option(help="Whose directions; by default the recipe's.")] = None,
     blocks: Annotated[str | None, typer.Option(help="Such as 10-25 or 3,5,7; by default the recipe's.")] = None,
     scale: Annotated[
-        str, typer.Option(help="recipe: coefficient 1 is the recipe's magnitude; or a factor on the fitted vectors.")
+        str, typer.Option(help="recipe: coefficient 1 is the recipe's whole shift; or a factor on the fitted vectors.")
     ] = "recipe",
     as_json: AsJson = False,
 ) -> None:
@@ -42,6 +42,7 @@ def export(
     numbers = None if blocks is None else blocks_option(blocks)
     if output.suffix == ".gguf" and len(chosen) != 1:
         raise InputError("--values", "must name one value for a control vector.", "Write one file a value.")
+    from vispa.steering.exchange.fixed import untold
     from vispa.steering.exchange.gguf import export_gguf
     from vispa.steering.exchange.plain import export_vectors
 
@@ -58,14 +59,19 @@ def export(
         )
     layers = {slug: list(by_block) for slug, by_block in written.items()}
     calibrated = factor == "recipe" and loaded.recipe.magnitude == "calibrated"
+    left = untold(loaded.recipe)
     if as_json:
-        print_json({"path": str(output), "layers": layers, "scale": factor, "typical_magnitude": calibrated})
+        typical = {"scale": factor, "typical_magnitude": calibrated}
+        print_json({"path": str(output), "layers": layers, **typical, "not_in_the_file": left})
         return
     for slug, by_block in layers.items():
         print_line(f"{slug}: blocks {', '.join(map(str, by_block))}")
     print_line(f"{output}")
     if calibrated:
         print_note("the bank measures each prompt; the file has the shift of a prompt at probability 0.5")
+    if left:
+        said = ", ".join(f"{name} = {setting}" for name, setting in left.items())
+        print_note(f"other programs add the vectors whole at every token; the file cannot say the recipe's {said}")
 
 
 def blocks_option(text: str) -> tuple[int, ...]:

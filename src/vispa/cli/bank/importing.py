@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from vispa.cli.bank.finding import OfBank, OfTaxonomy, is_shipped
-from vispa.cli.console import print_json, print_line
+from vispa.cli.console import print_json, print_line, print_note
 from vispa.cli.options import AsJson
 from vispa.errors import BankError, InputError
 from vispa.files.locking import changing
+from vispa.files.reading import shortened
 
 
 def import_bank(
@@ -22,6 +23,9 @@ def import_bank(
     value: Annotated[str | None, typer.Option(help="Which value a GGUF control vector is of.")] = None,
     name: Annotated[str, typer.Option(help="Estimator name that the vectors go by in the bank.")] = "imported",
     force: Annotated[bool, typer.Option(help="Replace what has that name already.")] = False,
+    other_model: Annotated[
+        bool, typer.Option(help="Take vectors of another model too, such as the one that this one was tuned from.")
+    ] = False,
     taxonomy: OfTaxonomy = None,
     as_json: AsJson = False,
 ) -> None:
@@ -36,7 +40,7 @@ def import_bank(
         path = _take_bank(file, force)
         added: dict[str, list[int]] = {}
     else:
-        path, added = _take_vectors(file, OfBank(into, taxonomy).path(context), value, name, force)
+        path, added = _take_vectors(file, OfBank(into, taxonomy).path(context), value, name, force, other_model)
     if as_json:
         print_json({"path": str(path), "layers": added, "estimator": name if into is not None else None})
         return
@@ -48,9 +52,13 @@ def import_bank(
 def _take_bank(file: Path, force: bool) -> Path:
     """Copy a bank to where the model and taxonomy it was fitted for look for it."""
     from vispa.steering.bank import VectorBank, bank_file
+    from vispa.steering.fitting import package_recipes
     from vispa.steering.soundness import bank_problems
 
     bank = VectorBank.load(file)
+    if bank.tuning is None and bank.recipe not in package_recipes(bank.info.model_fingerprint):
+        # Somebody chose it for this bank: it is no advice of this package that a newer release replaces.
+        bank = replace(bank, tuning={"imported": file.name})
     if problems := bank_problems(bank):
         raise BankError(str(file), f"is not sound: {problems[0]}.", "See `vispa bank verify`.")
     path = bank_file(bank.info.model_fingerprint, bank.info.taxonomy_fingerprint)
@@ -62,7 +70,7 @@ def _take_bank(file: Path, force: bool) -> Path:
 
 
 def _take_vectors(
-    file: Path, path: Path, value: str | None, name: str, force: bool
+    file: Path, path: Path, value: str | None, name: str, force: bool, other_model: bool
 ) -> tuple[Path, dict[str, list[int]]]:
     """Add vectors of other programs to a bank, as an estimator's."""
     from vispa.steering.bank import VectorBank, bank_file
@@ -73,9 +81,14 @@ def _take_vectors(
     if file.suffix == ".gguf":
         if value is None:
             raise InputError("--value", "is missing.", "Say which value the control vector is of.")
-        vectors = {value: import_gguf(file).directions}
+        control = import_gguf(file)
+        # Only a kind of model, or a name that means nothing elsewhere.
+        if control.model_hint:
+            print_note(f"{file} says of its model: {shortened(control.model_hint)}")
+        vectors, model, of = {value: control.directions}, "", ""
     else:
-        vectors = import_vectors(file).vectors
+        read = import_vectors(file)
+        vectors, model, of = read.vectors, read.model, read.model_fingerprint
         if value is not None:
             if value not in vectors:
                 raise InputError("--value", f"{value!r} is not in {file}.", f"It has {', '.join(vectors)}.")
@@ -87,6 +100,12 @@ def _take_vectors(
     with changing(path):
         is_new = shipped is not None and not path.is_file()
         bank = replace(shipped, tuning=None) if shipped is not None and is_new else VectorBank.load(path)
+        if of not in ("", bank.info.model_fingerprint) and not other_model:
+            raise InputError(
+                str(file),
+                f"has vectors of another model, {model}, whose activations mean other things.",
+                "Take them with --other-model where this model was tuned from that one.",
+            )
         if name in bank.entries and not force:
             raise InputError("--name", f"{name!r} is in the bank already.", "Choose another one, or use --force.")
         with_vectors(bank, name, vectors).save(path)

@@ -1,7 +1,7 @@
 """The fixed vectors that stand for a recipe in programs that know none.
 
-What a file can hold is a fixed vector a block. With `scale="recipe"` that is what the recipe adds,
-so that coefficient 1 steers as the bank does:
+What a file can hold is a fixed vector a block. With `scale="recipe"` that is what the recipe adds
+where it adds all of its shift, so that coefficient 1 steers as the bank does there:
 
 - magnitude `coefficient`: the amount times the fitted vector;
 - magnitude `residual`: a vector as long as the amount times the block's typical residual norm;
@@ -9,6 +9,8 @@ so that coefficient 1 steers as the bank does:
   of a prompt on which the probe is undecided (P = 0.5): ε = s0 / ‖w‖ along the unit direction, cut
   to the recipe's cap. Prompts that express the value less would get more from the bank, others
   less: treat coefficient 1 as a place to start from.
+
+Where and when a recipe adds less or nothing no file can say; see `untold`.
 
 A number as scale gives the fitted vectors times that number, whatever the recipe's magnitude.
 """
@@ -25,9 +27,29 @@ from vispa.errors import InputError, NumericalError
 from vispa.steering.bank import VectorBank
 from vispa.steering.calibration import capped
 from vispa.steering.plan import BlockShift
+from vispa.steering.recipe import Recipe
 
 #: `recipe`, or a factor on the vectors as they were fitted.
 Scale = float | Literal["recipe"]
+# Of a recipe: at which tokens, and to which prompts, how much of the shift is added.
+_OF_PLACES = ("scope", "subject_share", "half_life", "gate")
+
+
+def untold(recipe: Recipe) -> dict[str, str | float]:
+    """What a recipe says of places, which fixed vectors cannot: other programs add them whole, at every token.
+
+    Args:
+        recipe: of the bank that vectors are taken from.
+
+    Returns:
+        Field → value, of those that are not as by default.
+
+    Example:
+        >>> untold(Recipe(half_life=16.0))
+        {'half_life': 16.0}
+    """
+    plain = Recipe()
+    return {name: getattr(recipe, name) for name in _OF_PLACES if getattr(recipe, name) != getattr(plain, name)}
 
 
 def fixed_vectors(

@@ -23,7 +23,7 @@ from vispa.files.names import check_name
 from vispa.files.writing import replacing
 from vispa.steering.bank import VectorBank
 from vispa.steering.exchange.checking import check_file, check_widths
-from vispa.steering.exchange.fixed import Scale, fixed_vectors
+from vispa.steering.exchange.fixed import Scale, fixed_vectors, untold
 
 _FORMAT = "vispa-vectors-1"
 # Longer numbers than any model has blocks are as wrong as letters.
@@ -36,6 +36,7 @@ class SteeringVectors:
 
     Attributes:
         model: name of the model that the vectors were fitted on.
+        model_fingerprint: of that model's weights (`vispa.models.fingerprint`).
         estimator: how they were fitted.
         vectors: value → block number → float32 [H].
         coefficients: value → block number → factor at which the recipe's magnitude is reached;
@@ -43,6 +44,7 @@ class SteeringVectors:
     """
 
     model: str
+    model_fingerprint: str
     estimator: str
     vectors: dict[str, dict[int, torch.Tensor]]
     coefficients: dict[str, dict[int, float]]
@@ -88,6 +90,8 @@ def export_vectors(
         "model": bank.info.model,
         "model_fingerprint": bank.info.model_fingerprint,
         "estimator": estimator or bank.recipe.estimator,
+        # What coefficients do not say.
+        "recipe": untold(bank.recipe),
         "values": list(vectors),
         "layers": {slug: list(by_block) for slug, by_block in vectors.items()},
         "coefficients": {
@@ -103,8 +107,8 @@ def export_vectors(
 def import_vectors(path: Path) -> SteeringVectors:
     """Read a safetensors file with tensors named `{value}.layer_{n}`.
 
-    A file without this package's metadata is read too; its model and estimator are then unknown
-    (empty), and its coefficients too.
+    A file without this package's metadata is read too; its model with its fingerprint and its estimator are then
+    unknown (empty), and its coefficients too.
 
     Raises:
         InputError: a missing or damaged file, or one with other tensors or with values that have no
@@ -135,13 +139,15 @@ def import_vectors(path: Path) -> SteeringVectors:
             for slug, by_block in about.get("coefficients", {}).items()
         }
         order = [str(slug) for slug in about.get("values", ())]
-        model, estimator = str(about.get("model", "")), str(about.get("estimator", ""))
+        model, fingerprint, estimator = (
+            str(about.get(name, "")) for name in ("model", "model_fingerprint", "estimator")
+        )
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise InputError(str(path), f"has metadata that cannot be used ({error}).", advice) from error
     # safetensors keeps tensors by size and name; the values' own order is in the metadata.
     ranked = sorted(vectors, key=lambda slug: (order.index(slug) if slug in order else len(order), slug))
     ordered = {slug: dict(sorted(vectors[slug].items())) for slug in ranked}
-    return SteeringVectors(model, estimator, ordered, coefficients)
+    return SteeringVectors(model, fingerprint, estimator, ordered, coefficients)
 
 
 def _separated(bank: VectorBank, slug: str, estimator: str | None) -> bool:
