@@ -54,7 +54,8 @@ from vispa.generation.rows import Row, Sampling
 from vispa.models.encoding import chat_prompt
 from vispa.modes.case import Case
 from vispa.modes.commenting import commented, marked
-from vispa.modes.mixture import Example, fit_mixture, jensen_shannon
+from vispa.modes.mixture import jensen_shannon
+from vispa.modes.mixture_fitting import Example, fit_mixture
 from vispa.modes.questions import lettered
 from vispa.modes.readings import Reading
 from vispa.modes.repeats import bundled_encode

@@ -24,7 +24,8 @@ from vispa.models.loading import LoadedModel
 from vispa.modes.base import Parts, with_values
 from vispa.modes.case import Case
 from vispa.modes.checking import checked
-from vispa.modes.mixture import Example, Mixture, at_temperature, fit_mixture, jensen_shannon
+from vispa.modes.mixture import Mixture, at_temperature, jensen_shannon
+from vispa.modes.mixture_fitting import Example, fit_mixture
 from vispa.modes.overton.extractive import ExtractiveAggregator
 from vispa.modes.overton.support import supported_claims
 from vispa.modes.overton.written import WrittenAggregator
@@ -284,6 +285,77 @@ def test_fit_reaches_the_optimum_of_a_grid() -> None:
         for w in np.linspace(0, 1, 501)
     ]
     assert fitted.report["distance"] <= min(grid) + 1e-5
+
+
+@pytest.mark.parametrize("countries", [1, 10])
+def test_examples_of_one_question_are_held_out_together(countries: int) -> None:
+    """Noise that is the same for all countries of a question is not learnt from the others."""
+    rng = np.random.default_rng(1)
+    examples, alone = [], []
+    for number in range(12):
+        by_value, gold = rng.dirichlet(np.full(4, 0.5), size=12), rng.dirichlet(np.full(4, 0.5))
+        examples += [Example(by_value, gold, question=f"question {number}") for _ in range(countries)]
+        alone.append(Example(by_value, gold))
+    values = [f"v{i}" for i in range(12)]
+    expected = fit_mixture(alone, values, seed=4).report
+    found = fit_mixture(examples, values, seed=4).report
+    assert found["cross_validated_distance"] > found["distance"] + 0.02
+    if countries == 1:
+        assert found == expected
+
+
+@pytest.mark.parametrize("calibrate", [False, True])
+def test_a_report_is_of_the_weights_that_are_used(calibrate: bool) -> None:
+    """Groups that their own weights fit exactly are at no distance, held out neither."""
+    rng = np.random.default_rng(2)
+    truths = {"north": np.array([1.0, 0.0, 0.0]), "south": np.array([0.0, 0.0, 1.0])}
+    examples = []
+    for number in range(24):
+        group, by_value = ("north", "south")[number % 2], rng.dirichlet(np.ones(3), size=3)
+        examples.append(Example(by_value, truths[group] @ by_value, group))
+    together = fit_mixture(examples, ["a", "b", "c"]).report
+    found = fit_mixture(examples, ["a", "b", "c"], per_group=True, calibrate=calibrate)
+    assert together["distance"] > 0.1
+    if not calibrate:
+        assert found.report["distance"] < 0.01 and found.report["cross_validated_distance"] < 0.01
+    own = [found.weights(["a", "b", "c"], [], e.group) @ found.sharpened(e.by_value) for e in examples]
+    by_hand = np.mean([float(jensenshannon(mixed, e.gold)) for mixed, e in zip(own, examples, strict=True)])
+    assert found.report["distance"] == pytest.approx(by_hand, abs=1e-6)
+
+
+@pytest.mark.parametrize("values", [3, 8])
+def test_weights_that_came_to_nothing_are_none(values: int) -> None:
+    """Otherwise their values would be steered, written and counted all the same."""
+    rng = np.random.default_rng(values)
+    names = [f"v{i}" for i in range(values)]
+    tables = [rng.dirichlet(np.ones(3), size=values) for _ in range(20)]
+    fitted = fit_mixture(
+        [Example(table, table[1], f"g{n % 2}") for n, table in enumerate(tables)], names, per_group=True
+    )
+    assert fitted.values == ("v1",)
+    for shares in (fitted.shares, *fitted.groups.values()):
+        assert {name for name, share in shares.items() if share} == {"v1"} and sum(shares.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("questions", "groups", "per_group", "field"),
+    [
+        (["a", "b", "a"], [None] * 3, False, "examples: are 3"),
+        (["a", "a", "b", "b", "b", "a"], [None] * 6, False, "questions: are 2"),
+        ([None] * 6, ["n", "n", "s", "s", "w", None], True, "groups: have fewer than 5"),
+        ([None] * 6, [None] * 6, True, "groups: have fewer than 5"),
+    ],
+)
+def test_too_few_questions_or_members_of_groups_are_refused(
+    questions: list[str | None], groups: list[str | None], per_group: bool, field: str
+) -> None:
+    rng = np.random.default_rng(0)
+    examples = [
+        Example(rng.dirichlet(np.ones(2), size=2), rng.dirichlet(np.ones(2)), group, question)
+        for question, group in zip(questions, groups, strict=True)
+    ]
+    with pytest.raises(InputError, match=field):
+        fit_mixture(examples, ["a", "b"], per_group=per_group)
 
 
 def test_calibration_finds_the_temperature() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vispa.cli.console import print_json, print_line, progress_bars
+from vispa.cli.console import print_json, print_line, print_note, progress_bars
 from vispa.cli.grouping import grouped, without
 from vispa.cli.options import AsJson
 from vispa.cli.setup import Setup, refuse_idle
@@ -24,6 +24,10 @@ _WITHOUT_EFFECT = (
     "k", "threshold", "diversity", "selector", "selector_model", "polarity", "prompts", "weights", "temperature",
     "top_p",
 )  # fmt: skip
+
+
+# So many values of a group are shown.
+_HEAVIEST = 3
 
 
 @grouped
@@ -58,27 +62,42 @@ def mixture(
     shared = {"passages": setup.reading.passages, "values": named}
     from vispa.items.asking import checked_requests, item_request
     from vispa.items.mixing import mixture_examples
-    from vispa.modes.mixture import check_folds, fit_mixture
+    from vispa.modes.mixture_fitting import check_examples, fit_mixture, large_groups
 
-    check_folds(len(items), folds)
+    check_examples([item.text for item in items], folds)
     requests = {item.id: item_request(item, shared, own_stances=setup.own_stances) for item in items}
+    if per_group:
+        _ = large_groups([requests[item.id].country for item in items], folds)
     checked_requests(requests, known)
     with progress_bars() as progress:
         vispa = setup.load(known, progress)
         examples = mixture_examples(vispa, items, requests, named, sampling, progress)
     fitted = fit_mixture(examples, named, per_group=per_group, calibrate=calibrate, folds=folds, seed=sampling.seed)
     fitted.save(output)
-    summary = {"output": str(output), "weights": fitted.shares, "temperature": fitted.temperature, **fitted.report}
+    small = sorted({one.group for one in examples if one.group and one.group not in fitted.groups}) if per_group else []
+    groups = {"groups": fitted.groups, "without_weights_of_their_own": small}
+    summary = {
+        "output": str(output),
+        "weights": fitted.shares,
+        **groups,
+        "temperature": fitted.temperature,
+        **fitted.report,
+    }
     if as_json:
         print_json(summary)
     else:
         _print(fitted)
+        if small:
+            print_note(f"{len(small)} groups have fewer than {folds} items and the weights of all: {', '.join(small)}")
 
 
 def _print(fitted: Mixture) -> None:
     for value, share in sorted(fitted.shares.items(), key=lambda pair: -pair[1]):
         if share >= 0.005:
             print_line(f"{share:6.1%}  {value}")
+    for group, shares in fitted.groups.items():
+        heaviest = sorted(shares.items(), key=lambda pair: -pair[1])[:_HEAVIEST]
+        print_line(f"{group}: " + ", ".join(f"{share:.0%} {value}" for value, share in heaviest if share >= 0.005))
     print_line("  ".join(f"{name.replace('_', ' ')}: {figure:.4g}" for name, figure in fitted.report.items()))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from vispa.errors import VispaError
 from vispa.files.append_log import Identifier
 from vispa.items.item import Item
-from vispa.modes.mixture import Example
+from vispa.modes.mixture_fitting import Example
 from vispa.readers.base import Failure
 from vispa.request import Request, Sampling
 
@@ -58,6 +58,6 @@ def mixture_examples(
             # A refusal has no view of its own: with the mean of the others in its place, its weight changes nothing.
             others = np.mean([share for share in shares.values() if share], axis=0)
             by_value = np.array([shares[value] or others for value in values])
-            examples.append(Example(by_value, np.array(item.gold_distribution), request.country))
+            examples.append(Example(by_value, np.array(item.gold_distribution), request.country, item.text))
         progress("reading options", len(chunk), len(items))
     return examples

@@ -1,4 +1,4 @@
-"""Weights with which the values' distributions are mixed: equal, by relevance, given, or fitted."""
+"""Weights with which the values' distributions are mixed: equal, by relevance, given, or fitted (`mixture_fitting`)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from vispa.errors import InputError
 from vispa.files.reading import read_json
 from vispa.files.validation import FileModel, validated
 from vispa.files.writing import replacing
-from vispa.request import MAX_WEIGHT_SUM, check_seed
+from vispa.request import MAX_WEIGHT_SUM
 
 FloatArray = npt.NDArray[np.float64]
 
 _FORMAT = "vispa-mixture-1"
-# The largest and smallest temperature that is tried.
-_TEMPERATURES = (0.2, 5.0)
 
 
 def _usable(shares: dict[str, float]) -> dict[str, float]:
@@ -176,136 +174,3 @@ def jensen_shannon(first: FloatArray, second: FloatArray) -> FloatArray:
         return total
 
     return np.sqrt(np.maximum(0.0, (half(first) + half(second)) / 2))
-
-
-@dataclass(frozen=True)
-class Example:
-    """A question with the values' distributions and the population's.
-
-    Attributes:
-        by_value: [N, O].
-        gold: [O].
-        group: of the population, or None.
-    """
-
-    by_value: FloatArray
-    gold: FloatArray
-    group: str | None = None
-
-
-def check_folds(examples: int, folds: int) -> None:
-    """Refuse fewer examples than parts of the cross-validation, or fewer than two parts."""
-    if folds < 2 or examples < folds:
-        raise InputError("examples", f"are {examples:,}.", f"Give at least {max(2, folds):,}, or fewer folds.")
-
-
-def fit_mixture(
-    examples: Sequence[Example],
-    values: Sequence[str],
-    *,
-    per_group: bool = False,
-    calibrate: bool = False,
-    folds: int = 5,
-    seed: int = 0,
-) -> Mixture:
-    """The convex mixture with the least mean Jensen–Shannon distance to the population.
-
-    The report holds the distance on the examples themselves, the cross-validated one, and that of
-    the plain mean.
-
-    Args:
-        examples: development questions, all with the same N values.
-        values: slugs of the values.
-        per_group: also fit each group of at least `folds` examples on its own.
-        calibrate: fit a temperature together with the weights.
-        folds: of the cross-validation.
-        seed: of its split.
-
-    Raises:
-        InputError: fewer examples than folds, or shapes that differ.
-    """
-    check_folds(len(examples), folds)
-    check_seed(seed)
-    for number, example in enumerate(examples):
-        if example.by_value.shape != (len(values), len(example.gold)):
-            raise InputError(f"example {number}", f"has the shape {example.by_value.shape}.", "Give [values, options].")
-    by_value, gold = _padded(examples)
-    weights, temperature = _fit(by_value, gold, calibrate)
-    groups = {}
-    if per_group:
-        for group in sorted({example.group for example in examples if example.group}):
-            mine = [i for i, example in enumerate(examples) if example.group == group]
-            if len(mine) >= folds:
-                group_weights = _fit(by_value[mine], gold[mine], False, temperature)[0]
-                groups[group] = dict(zip(values, map(float, group_weights), strict=True))
-    equal = np.full(len(values), 1 / len(values))
-    report = {
-        "examples": float(len(examples)),
-        "distance": float(_distances(by_value, gold, weights, temperature).mean()),
-        "cross_validated_distance": float(_held_out(by_value, gold, calibrate, folds, seed).mean()),
-        "distance_of_the_mean": float(_distances(by_value, gold, equal, 1.0).mean()),
-    }
-    return Mixture("fitted", dict(zip(values, map(float, weights), strict=True)), groups, temperature, report)
-
-
-def _held_out(by_value: FloatArray, gold: FloatArray, calibrate: bool, folds: int, seed: int) -> FloatArray:
-    """Distances [E] of examples under what was fitted on the other folds."""
-    order = np.random.default_rng(seed).permutation(len(gold))
-    found = np.empty(len(gold))
-    for part in np.array_split(order, folds):
-        rest = np.setdiff1d(order, part)
-        weights, temperature = _fit(by_value[rest], gold[rest], calibrate)
-        found[part] = _distances(by_value[part], gold[part], weights, temperature)
-    return found
-
-
-def _padded(examples: Sequence[Example]) -> tuple[FloatArray, FloatArray]:
-    """Distributions [E, N, O] and gold [E, O], with zeros for options that an example lacks."""
-    most = max(len(example.gold) for example in examples)
-    by_value = np.zeros((len(examples), len(examples[0].by_value), most))
-    gold = np.zeros((len(examples), most))
-    for number, example in enumerate(examples):
-        by_value[number, :, : len(example.gold)] = example.by_value
-        gold[number, : len(example.gold)] = example.gold / example.gold.sum()
-    return by_value, gold
-
-
-def _distances(by_value: FloatArray, gold: FloatArray, weights: FloatArray, temperature: float) -> FloatArray:
-    mixed = np.einsum("n,eno->eo", weights, at_temperature(by_value, temperature))
-    return jensen_shannon(mixed, gold)
-
-
-def _fit(by_value: FloatArray, gold: FloatArray, calibrate: bool, temperature: float = 1.0) -> tuple[FloatArray, float]:
-    """Weights on the simplex and temperature, by sequential quadratic programming from equal weights."""
-    from scipy.optimize import minimize, minimize_scalar
-
-    count = by_value.shape[1]
-
-    def solve(at: float) -> tuple[float, FloatArray]:
-        sharpened = at_temperature(by_value, at)
-
-        def loss(weights: FloatArray) -> tuple[float, FloatArray]:
-            mixed = np.einsum("n,eno->eo", weights, sharpened)
-            distance = np.maximum(jensen_shannon(mixed, gold), 1e-9)
-            # d JSD² / d mixed = ½ log(mixed / middle); the square root halves it again over the distance.
-            safe = np.where(mixed > 0, mixed, 1.0)
-            slope = np.where(mixed > 0, np.log(safe / ((safe + gold) / 2)) / 2, 0.0) / (2 * distance[:, None])
-            return float(distance.mean()), np.einsum("eo,eno->n", slope, sharpened) / len(gold)
-
-        found = minimize(
-            loss,
-            np.full(count, 1 / count),
-            jac=True,
-            method="SLSQP",
-            bounds=[(0.0, 1.0)] * count,
-            constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)},
-            options={"maxiter": 500, "ftol": 1e-10},
-        )
-        weights = np.clip(found.x, 0, None)
-        return float(found.fun), weights / weights.sum()
-
-    if calibrate:
-        low, high = np.log(_TEMPERATURES)
-        searched = minimize_scalar(lambda t: solve(float(np.exp(t)))[0], bounds=(low, high), method="bounded")
-        temperature = float(np.exp(searched.x))
-    return solve(temperature)[1], temperature
