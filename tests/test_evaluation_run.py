@@ -6,8 +6,11 @@ import json
 import random
 import types
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,15 +28,19 @@ from vispa.evaluation.methods.community_models import ModelCommunity
 from vispa.evaluation.methods.personas import read_personas
 from vispa.evaluation.methods.prompting import Prompting
 from vispa.evaluation.methods.vanilla import Vanilla
-from vispa.evaluation.runner import run
+from vispa.evaluation.runner import _bench_settings, run
 from vispa.evaluation.runs.folder import MethodAnswer, RunFolder
 from vispa.evaluation.tasks import load_task
-from vispa.generation.rows import Generated
+from vispa.generation.rows import Generated, Sampling
+from vispa.generation.transformers import TransformersEngine
+from vispa.items.answering import batch_settings
 from vispa.items.asking import item_request
 from vispa.items.item import Item
 from vispa.modes.checking import checked
 from vispa.pipeline import Vispa
+from vispa.readers.api import ApiChat
 from vispa.readers.base import Failure
+from vispa.readers.local import LocalChat
 from vispa.steering.fitting import fit_bank
 from vispa.steering.recipe import Recipe
 
@@ -168,11 +175,36 @@ def test_moe_overton_is_a_members_comment_and_modplural_has_them_all(bench, tmp_
         assert picked.comments[0] in every.comments and picked.tokens == every.tokens
 
 
+@pytest.mark.parametrize("kind", ["local", "api", "own"])
+def test_readers_of_one_name_are_told_apart_in_settings(bench, make_model, monkeypatch, kind):
+    """Other weights in a folder, or a name at another address: what was begun with one is not gone on from."""
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+
+    def settings(number: int) -> list[dict[str, Any]]:
+        vispa = copy(bench.vispa)
+        if kind == "local":
+            vispa.reader = LocalChat(TransformersEngine(make_model("llama", seed=number)))
+        elif kind == "api":
+            vispa.reader = ApiChat("m", base_url=f"http://user:secret@127.0.0.1:{number}/v1")
+        else:
+            vispa.reader = SimpleNamespace(name="mine", option_reading="letters")
+        return [_bench_settings(replace(bench, vispa=vispa)), batch_settings(vispa, {}, Sampling(8))]
+
+    first, second, again = settings(1), settings(2), settings(1)
+    assert "secret" not in json.dumps(first) and first == again
+    assert all((one == other) is (kind == "own") for one, other in zip(first, second, strict=True))
+
+
+def test_community_models_of_one_name_are_told_apart_in_settings(make_model):
+    found = [ModelCommunity({"x": lambda seed=seed: make_model("llama", seed=seed)}).settings for seed in (1, 2, 1)]
+    assert found[0] == found[2] != found[1]
+
+
 def test_distributional_voices_are_averaged(bench, tmp_path):
     found = items(tmp_path, "distributional")
     single = []
     for name in "xy":
-        alone = ModelCommunity({name: bench.community._load[name]})
+        alone = ModelCommunity({name: lambda model=bench.community._models[name]: model})
         single.append(make_methods(["modplural"], replace(bench, community=alone))[0].answer(found))
     both = make_methods(["modplural"], bench)[0].answer(found)
     for first, second, mean in zip(*single, both, strict=True):

@@ -70,6 +70,8 @@ def test_plain_formats(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "   "}\n', "line 1: has no text"),
         ("a.jsonl", '{"text": "a", "id": [1]}\n', r"field id: is \[1\]"),
         ("a.jsonl", '{"text": "a", "id": 1}\n{"text": "b", "id": 1}\n', "holds the id 1 twice"),
+        ("a.jsonl", '{"text": "a", "id": 2}\n{"text": "b"}\n', r"a\.jsonl line 2: has no id and is called 2 by its"),
+        ("a.jsonl", '{"text": "a"}\n{"text": "b", "id": 1}\n', r"a\.jsonl line 1: has no id and is called 1 by its"),
         ("a.csv", "name\nx\n", "has the columns name"),
         ("a.txt", " \n\n", "holds no item"),
     ],

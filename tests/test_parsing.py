@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from vispa.cli.setup import recipe_file
 from vispa.errors import InputError
 from vispa.files.reading import json_entries, read_toml
-from vispa.items.reading import check_unique
+from vispa.items.reading import Layout, check_unique, read_items
 from vispa.modes.prompts import built_in_prompts
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -98,3 +98,32 @@ def test_identifiers_are_unique_unless_two_are_equal_and_of_one_type(found: list
             check_unique(found, Path("a.json"))
     else:
         check_unique(found, Path("a.json"))
+
+
+@pytest.mark.parametrize(
+    ("label", "options", "place"),
+    [
+        ("B", ("yes", "no"), 1),
+        ("no", ("yes", "no"), 1),
+        ("B. no", ("yes", "no"), 1),
+        # Options that are letters themselves.
+        ("A", ("B", "A", "O"), 1),
+        ("C", ("C", "B", "A"), 0),
+        ("b", ("A", "B"), 1),
+        # A letter of one option with the text of another.
+        ("A. A little", ("A lot", "A little"), None),
+        ("(A) no", ("yes", "no"), None),
+        ("A. yes, certainly", ("yes", "no"), 0),
+    ],
+)
+def test_a_label_is_an_options_text_before_it_is_a_letter(
+    tmp_path: Path, label: str, options: tuple[str, ...], place: int | None
+) -> None:
+    item = {"id": 1, "text": "x", "options": list(options), "label": label}
+    (tmp_path / "a.json").write_text(json.dumps([item]))
+    names = {name: (name,) for name in ("id", "text", "options", "label")}
+    if place is None:
+        with pytest.raises(InputError, match="field label: is"):
+            read_items(tmp_path / "a.json", "steerable", Layout(names))
+    else:
+        assert read_items(tmp_path / "a.json", "steerable", Layout(names))[0].label == place

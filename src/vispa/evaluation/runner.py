@@ -20,6 +20,7 @@ from vispa.evaluation.tasks import LoadedTask
 from vispa.files.append_log import AnswerLog
 from vispa.items.chunks import Answering, FailureLimit, answer_unfinished, answered_each
 from vispa.items.item import Item
+from vispa.readers.base import source_of
 from vispa.versions import versions
 
 #: Items answered together. Part of a run's settings: the same items meet in the same chunk after a
@@ -248,6 +249,7 @@ def _bench_settings(bench: Bench) -> dict[str, Any]:
         "bank": vispa.bank.fingerprint,
         "taxonomy": vispa.taxonomy.fingerprint,
         "reader": vispa.reader.name,
+        "reader_source": source_of(vispa.reader),
         "option_reading": [vispa.reader.option_reading, vispa.own_reader.option_reading],
         "stances": vispa.stances.name,
         "aggregator": vispa.aggregator.name,

@@ -23,6 +23,7 @@ class Engine(Protocol):
         kind: its name in `vispa.generation.engines.ENGINES`.
         device: kind of device that the model runs on.
         name: of the model, as the caller asked for it.
+        fingerprint: of the model's weights (`vispa.models.fingerprint`).
         option_reading: how this model is best asked which option it favours (`vispa.readers.option_readings`).
         least_option_mass: what the letters of options must hold together for this model to be weighed by them.
     """
@@ -39,6 +40,11 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
         """See the class."""
         ...
 

@@ -57,6 +57,11 @@ class HeldEngine(ABC):
         return self.loaded.name
 
     @property
+    def fingerprint(self) -> str:
+        """See `Engine`."""
+        return self.loaded.fingerprint
+
+    @property
     def option_reading(self) -> OptionReadingName:
         """See `Engine`."""
         return self.loaded.option_reading

@@ -77,6 +77,11 @@ class ScheduledEngine:
         return self._engine.name
 
     @property
+    def fingerprint(self) -> str:
+        """See `Engine`."""
+        return self._engine.fingerprint
+
+    @property
     def option_reading(self) -> OptionReadingName:
         """See `Engine`."""
         return self._engine.option_reading

@@ -19,7 +19,7 @@ from vispa.files.writing import check_output, replacing
 from vispa.items.chunks import Answering, FailureLimit, answer_unfinished, answered_each
 from vispa.items.item import Item
 from vispa.items.lines import record_line
-from vispa.readers.base import Failure
+from vispa.readers.base import Failure, source_of
 from vispa.records import Response
 from vispa.request import Request, Sampling
 from vispa.versions import versions
@@ -175,6 +175,7 @@ def batch_settings(vispa: Vispa, options: Mapping[str, Any], sampling: Sampling)
         | {"blocks": list(recipe.chosen_blocks(len(vispa.model.blocks))), "depth": list(recipe.depth)},
         "prompts": asdict(vispa.prompts),
         "mixture": asdict(vispa.mixture),
+        "reader": [vispa.reader.name, source_of(vispa.reader)],
         "option_reading": [vispa.reader.option_reading, vispa.own_reader.option_reading],
         "stances": vispa.stances.name,
         "versions": versions(vispa.engine.kind),

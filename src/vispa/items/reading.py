@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from vispa.errors import InputError
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 #: What to do about an item that cannot be used.
 ITEM_ADVICE = "Repair the item or leave it out."
+# A letter and a text, as options are listed.
+_MARKED = re.compile(r"\s*\(?[A-Za-z][.):]\s*(?P<text>.+)")
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,16 @@ def read_items(
         InputError: unreadable, not UTF-8, malformed (with the line), an item without text or with
             a field that cannot be used, no item at all, or an identifier that occurs twice.
     """
-    items = []
+    items, unnamed = [], {}
     for entry in _entries(path, layout):
         place, item = _item(entry, mode, layout)
         check(item, place)
         items.append(item)
+        if not _has_id(entry, layout):
+            unnamed[item.id] = place
     if not items:
         raise InputError(str(path), "holds no item.", "Give at least one situation.")
-    check_unique((item.id for item in items), path)
+    check_unique((item.id for item in items), path, unnamed)
     return items
 
 
@@ -101,8 +107,15 @@ def check_gold(items: Iterable[Item]) -> None:
             raise InputError(f"item {item.id!r}", "has no gold_distribution over its options.", "Give one share each.")
 
 
-def check_unique(identifiers: Iterable[Identifier], path: Path) -> None:
+def check_unique(
+    identifiers: Iterable[Identifier], path: Path, unnamed: Mapping[Identifier, str] = MappingProxyType({})
+) -> None:
     """Refuse an identifier that occurs twice; the number 1 and the text "1" are different ones.
+
+    Args:
+        identifiers: of all items.
+        path: of their file.
+        unnamed: of the items that have none of their own and are called by their number, with their places.
 
     Raises:
         InputError: names the file and the identifier.
@@ -110,6 +123,12 @@ def check_unique(identifiers: Iterable[Identifier], path: Path) -> None:
     seen: set[tuple[bool, Identifier]] = set()
     for identifier in identifiers:
         key = (isinstance(identifier, str), identifier)
+        if key in seen and identifier in unnamed:
+            raise InputError(
+                unnamed[identifier],
+                f"has no id and is called {identifier!r} by its place, which is another item's id.",
+                "Give every item an id of its own, or none.",
+            )
         if key in seen:
             raise InputError(str(path), f"holds the id {identifier!r} twice.", "Give every item an id of its own.")
         seen.add(key)
@@ -168,6 +187,11 @@ def _item(entry: Entry, mode: Mode, layout: Layout) -> tuple[str, Item]:
     return place, validated(Item, {"mode": mode, **given}, place, names=names, advice=ITEM_ADVICE)
 
 
+def _has_id(entry: Entry, layout: Layout) -> bool:
+    table = _table(entry, layout)
+    return any(not _says_nothing(table.get(name)) for name in layout.names["id"])
+
+
 def _table(entry: Entry, layout: Layout) -> Mapping[str, Any]:
     if isinstance(entry.value, str) and layout.numbered:
         return {layout.names["text"][0]: entry.value}
@@ -197,11 +221,18 @@ def _missing(place: str, field: str, layout: Layout) -> InputError:
 
 
 def _label(label: object, options: object, place: str) -> int:
+    """The place of the option that a label names, by its own text first: options may be letters themselves."""
     from vispa.modes.answers import read_letter
 
     texts = [option for option in options if isinstance(option, str)] if isinstance(options, list | tuple) else []
     readable = isinstance(label, str) and 0 < len(texts) <= len(LETTERS)
-    position = read_letter(str(label), len(texts), texts) if readable else None
+    own = [number for number, text in enumerate(texts) if text.strip() == str(label).strip()]
+    position = own[0] if len(own) == 1 else read_letter(str(label), len(texts), texts) if readable else None
+    marked = _MARKED.fullmatch(str(label))
+    # `A. A little` where A is another option.
+    if marked and position is not None and not own:
+        others = texts[:position] + texts[position + 1 :]
+        position = None if marked["text"].strip() in others else position
     if position is None:
         raise InputError(place, f"is {label!r}.", "Write the letter or the text of one of the options.")
     return position

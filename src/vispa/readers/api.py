@@ -134,6 +134,11 @@ class ApiChat:
             api_key=self._key, base_url=address, timeout=timeout, max_retries=0, http_client=http_client()
         )
 
+    @property
+    def source(self) -> str:
+        """See `source_of`: the address of the API, without what is secret in it."""
+        return self.place
+
     def __repr__(self) -> str:
         return f"ApiChat({self.model!r}, base_url={self.place!r})"
 

@@ -114,3 +114,15 @@ class ChatModel(Protocol):
             InputError: the model does not tell.
         """
         ...
+
+
+def source_of(reader: ChatModel) -> str:
+    """Which of all models that go by its name a reader is, where it says so.
+
+    Settings of a run hold it, so that a run is not gone on from with another model: a folder may hold other weights
+    today, and a name at another address be another model.
+
+    Args:
+        reader: of comments; one of a caller's own need not have a `source`.
+    """
+    return str(getattr(reader, "source", ""))

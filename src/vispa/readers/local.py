@@ -42,6 +42,11 @@ class LocalChat:
         if self.option_reading == "letters" != engine.option_reading:
             _say_letters(self.name)
 
+    @property
+    def source(self) -> str:
+        """See `source_of`: the fingerprint of the model's weights."""
+        return self.engine.fingerprint
+
     def write(
         self, prompts: Sequence[str], *, max_new_tokens: int = 300, progress: Progress | None = None
     ) -> list[str | Failure]:

@@ -25,22 +25,25 @@ class ModelCommunity:
     and read from files (`FileCommunity`).
 
     Args:
-        load: name → the model; called when its comments are first needed.
+        load: name → the model; called at once, since what is under a name may change and a run is of its weights.
+
+    Raises:
+        ModelError: one that cannot be loaded.
     """
 
     def __init__(self, load: Mapping[str, Callable[[], LoadedModel]]) -> None:
         check_count(len(load), "community")
-        self._load = dict(load)
-        self._models: dict[str, LoadedModel] = {}
+        self._models = {name: read() for name, read in load.items()}
         self._known: dict[tuple[tuple[bool, Identifier], str, Sampling], list[Voice] | Failure] = {}
-        self.settings: dict[str, Any] = {"models": list(load)}
+        fingerprints = {name: model.fingerprint for name, model in self._models.items()}
+        self.settings: dict[str, Any] = {"models": list(load), "fingerprints": fingerprints}
 
     def comments(self, items: Sequence[Item], prompts: Prompts, sampling: Sampling) -> list[list[Voice] | Failure]:
         """See `Community.comments`; comments are kept, so that MoE and ModPlural share them."""
         requests = [comment_request(item, prompts) for item in items]
         keys = [(item_key(item), request, sampling) for item, request in zip(items, requests, strict=True)]
         if any(key not in self._known for key in keys):
-            said = [self._said(name, requests, sampling) for name in self._load]
+            said = [self._said(name, requests, sampling) for name in self._models]
             for key, *voices in zip(keys, *said, strict=True):
                 spoken = [voice for voice in voices if isinstance(voice, Voice)]
                 failed = next((voice for voice in voices if isinstance(voice, Failure)), None)
@@ -48,10 +51,7 @@ class ModelCommunity:
         return [self._known[key] for key in keys]
 
     def _said(self, name: str, requests: Sequence[str], sampling: Sampling) -> list[Voice | Failure]:
-        if name not in self._models:
-            self._models[name] = self._load[name]()
-        model = self._models[name]
-        engine = TransformersEngine(model)
+        engine = TransformersEngine(self._models[name])
         rows = [Row(engine.chat_prompt(request)) for request in requests]
         return [
             Failure(f"The community model {name} gave no comment: {Unfinished().reason}")
