@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,32 @@ def test_matplotlib_loads_when_something_is_drawn() -> None:
     code = "import sys, vispa.files.drawing; print('matplotlib' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+# Groups whose names matplotlib's own fonts cannot draw, or which it says it cannot write.
+FOREIGN = ["日本", "ไทย", "عربي", "עברית", "বাংলা", "한국", "\U0001f600", "தமிழ்"]
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_names_in_other_scripts_are_written_without_a_warning(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "one.svg"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with drawing(path, 2, 1.5) as figure:
+            axis = figure.subplots()
+            axis.barh([0], [1], label=name)
+            axis.set_yticks([0], [name])
+            axis.legend()
+    assert not caught
+    assert path.read_text("utf-8").count(f">{name}<") == 2
+
+
+def test_other_warnings_are_heard(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    with pytest.warns(UserWarning, match="Glyph"), drawing(tmp_path / "one.png", 2, 1.5) as figure:
+        figure.suptitle("日本")
+    with pytest.warns(UserWarning, match="layout"), drawing(tmp_path / "one.svg", 0.2, 0.2) as figure:
+        figure.subplots().set_ylabel("a name that is much too long for it")
+    with pytest.warns(UserWarning, match="Glyph 7"):
+        warnings.warn("Glyph 7 missing from the list", UserWarning, stacklevel=1)

@@ -25,6 +25,7 @@ from vispa.errors import InputError
 from vispa.evaluation import scoring
 from vispa.evaluation.comparison import compare_runs
 from vispa.evaluation.diagnostics import Thresholds, check_folder, value_use
+from vispa.evaluation.intervals import bootstrap_mean
 from vispa.evaluation.metrics import coverage
 from vispa.evaluation.metrics.distribution import LARGEST_DISTANCE, jensen_shannon_distances
 from vispa.evaluation.report import inline_svg, report_folder
@@ -574,6 +575,243 @@ def test_comparison_says_what_is_missing(survey, name, message):
     with pytest.raises(InputError, match=message) as caught:
         compare_runs(survey, twin)
     assert str(twin) in str(caught.value)
+
+
+def chance_runs(folder: Path, first: dict, second: dict) -> tuple[Path, Path]:
+    """Two runs over five situations, scored by embeddings, each against chance in its own way."""
+    items = [{**COVERAGE_ITEMS[place % 4], "id": place, "text": f"Case {place}"} for place in range(5)]
+    task = write_task(folder / "data", items, "overton", "coverage")
+    answers = [record(place, response=f"Trust matters. Case {place}.") for place in range(5)]
+    runs = tuple(write_run(folder / name, task, {"vispa": answers}) for name in ("a", "b"))
+    for run, options in zip(runs, (first, second), strict=True):
+        score(run, **options)
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ({"shuffles": 2}, {"shuffles": 3}, r"--shuffles 3, .*/a by 2"),
+        ({}, {"shuffles": 1}, r"--shuffles 1, .*/a by 4"),
+        ({"shuffles": 2}, {"shuffles": 2, "seed": 1}, r"drawn by seed 1, .*/a by seed 0"),
+    ],
+)
+def test_comparison_refuses_chance_that_was_measured_in_another_way(tmp_path, first, second, message):
+    runs = chance_runs(tmp_path, first, second)
+    for pair in (runs, runs[::-1]):
+        with pytest.raises(InputError) as caught:
+            compare_runs(*pair)
+        assert str(pair[1]) in str(caught.value)
+    with pytest.raises(InputError, match=message):
+        compare_runs(*runs)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "has_chance"),
+    [
+        ({"shuffles": 2}, {"shuffles": 2}, True),
+        # There are four others: more than that, and in another order, are the same four.
+        ({}, {"shuffles": 7}, True),
+        ({}, {"seed": 3}, True),
+        ({"shuffles": 0}, {"shuffles": 3}, False),
+        ({"shuffles": 0}, {"shuffles": 0, "seed": 3}, False),
+        ({"judge": "none"}, {"judge": "none", "seed": 3}, False),
+    ],
+)
+def test_comparison_of_the_same_chance_or_of_none(tmp_path, first, second, has_chance):
+    found = compare_runs(*chance_runs(tmp_path, first, second)).methods["vispa"].differences
+    assert ("cosine_above_chance" in found) == has_chance
+    assert all(one.difference == pytest.approx(0, abs=1e-12) for one in found.values())
+
+
+# ---------------------------------------------------------------- items of one text
+
+
+def shared_items(metric: str) -> list[dict]:
+    """24 items on four questions."""
+    items = [{"id": place, "text": f"Question {place % 4}", "attribute": "ab"[place // 12]} for place in range(24)]
+    if metric == "agreement":
+        return [{**item, "vrd": "Honesty", "label": STANCES[item["id"] % 3]} for item in items]
+    if metric == "coverage":
+        return [{**item, "explanations": [f"Reason {item['id'] % 4}."]} for item in items]
+    return [{**item, "options": ["yes", "no"], "gold_distribution": [1.0, 0.0]} for item in items]
+
+
+@pytest.fixture(params=["agreement", "coverage", "distribution", "most-likely"])
+def shared(request, tmp_path):
+    """Two runs over items that share texts; the answers, and so the scores, depend on the text alone."""
+    metric = request.param
+    mode = {"agreement": "steerable", "coverage": "overton"}.get(metric, "distributional")
+    task = write_task(tmp_path / "data", shared_items(metric), mode, metric, STANCES if mode == "steerable" else None)
+
+    def answers(right: set[int]) -> list[dict]:
+        given = []
+        for place in range(24):
+            letter = (
+                "ABC"[(place + (place % 4 not in right)) % 3] if metric == "agreement" else "BA"[place % 4 in right]
+            )
+            given.append(record(place, answer=letter, response=f"Reason {place % 4 if place % 4 in right else 9}."))
+        return given
+
+    kinds = {"first": {0}, "second": {0, 1, 2}}, {"first": {0, 1, 2, 3}, "second": {0, 1}}
+    return [
+        write_run(tmp_path / name, task, {method: answers(right) for method, right in kind.items()})
+        for name, kind in zip("ab", kinds, strict=True)
+    ]
+
+
+def test_figures_draw_items_of_one_text_together(shared):
+    scores = score(shared[0])
+    for one in scores["methods"].values():
+        figures = {**one["figures"], **{f"d {name}": d for name, d in one["differences"].items()}}
+        assert figures
+        for name, figure in figures.items():
+            # Fewer items have gold and answer other than Either, and they may be of fewer texts.
+            assert figure["clusters"] == 4 or name.startswith("binary_"), name
+            assert figure["n"] == 24 or name.startswith("binary_"), name
+        assert {(f["n"], f["clusters"]) for group in one["groups"].values() for f in group.values()} == {(12, 4)}
+    name = {"agreement": "accuracy", "coverage": "cosine_mean"}.get(scores["metric"], "most_likely")
+    run = read_run(shared[0])
+    # Each question's items score the same, so the interval is that of four items.
+    four = [load_item_scores(run, load_scores(run))["second"][name][place] for place in range(4)]
+    found, expected = scores["methods"]["second"]["figures"][name], bootstrap_mean(four)
+    assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
+    # Of four questions no difference is beyond one pattern of signs in eight.
+    assert all(d["p_value"] >= 1 / 8 for d in scores["methods"]["second"]["differences"].values())
+
+
+def test_comparison_draws_items_of_one_text_together_whatever_scored_them(shared):
+    for run in shared:
+        score(run)
+    found = compare_runs(*shared)
+    for method in found.methods.values():
+        assert method.differences
+        assert all((d.n, d.clusters) == (24, 4) and d.p_value >= 1 / 8 for d in method.differences.values())
+    without_clusters(shared[1])
+    assert compare_runs(*shared) == found
+
+
+def without_clusters(run: Path) -> None:
+    """The run's figures as an older release wrote them."""
+    path = run / "scores.json"
+    path.write_text(re.sub(r',\s*"clusters": \d+', "", path.read_text()))
+    assert "clusters" not in path.read_text()
+
+
+def test_report_says_that_items_of_one_text_are_drawn_together(shared):
+    run = shared[0]
+    score(run)
+    check_folder(run)
+
+    def text() -> str:
+        return re.sub(r"\s+", " ", parse(report_folder(run)).text)
+
+    assert "result over texts (2,000 resamples). Items of one text are drawn together (24 items, 4 texts)." in text()
+    assert "sign-flip test, in which items of one text change sign together, and not" in text()
+    assert "bootstrap intervals over texts." in text() and "over items" not in text()
+    assert "intervals over texts; a group of one text has none" in text()
+    without_clusters(run)
+    assert "Each of the 24 items was drawn by itself, though they have 4 texts: intervals are too narrow." in text()
+    assert "over texts" not in text()
+
+
+@pytest.mark.parametrize("name", ["survey", "stances", "overton"])
+def test_report_of_texts_of_their_own_says_what_it_said(name, request):
+    run = request.getfixturevalue(name)
+    score(run)
+    text = re.sub(r"\s+", " ", parse(report_folder(run)).text)
+    assert "bootstrap interval of each result over items (2,000 resamples). Differences are" in text
+    assert "drawn together" not in text and "sign together" not in text and "by itself" not in text
+    without_clusters(run)
+    assert re.sub(r"\s+", " ", parse(report_folder(run)).text) == text
+
+
+def test_figures_of_one_text_have_no_interval(tmp_path):
+    items = [{**item, "text": "One question"} for item in SURVEY_ITEMS]
+    task = write_task(tmp_path / "data", items, "distributional", "distribution")
+    run = write_run(tmp_path / "run", task, {"m": [record(item["id"], answer="A") for item in items]})
+    score(run)
+    drawn = draw_run(read_run(run), load_scores(read_run(run)), run / "figures")
+    assert "(one text)" in drawn[0].alternative
+    assert "no interval" in parse(report_folder(run)).text
+
+
+# ---------------------------------------------------------------- the command
+
+
+LONG = "vispa:one_versus_others_last+embedding"
+
+
+def printed(*arguments: str | Path, columns: int = 80, terminal: bool = False) -> str:
+    """What `vispa compare` prints at a width, in a pipe or in a terminal."""
+    import typer
+
+    app = typer.Typer()
+    app.command()(compare_command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(columns))
+        patch.setenv("TERM", "xterm")
+        if terminal:
+            patch.setattr("vispa.cli.compare.shows_styles", lambda: True)
+        found = CliRunner().invoke(app, list(map(str, arguments)))
+    assert found.exit_code == 0, found.output
+    return found.output
+
+
+@pytest.fixture
+def long_names(tmp_path):
+    """Two scored Overton runs whose methods have the longest names there are."""
+    items = [{**item, "id": place} for place, item in enumerate(COVERAGE_ITEMS)]
+    task = write_task(tmp_path / "data", items, "overton", "coverage")
+    methods = {LONG: "Trust matters.", "vispa:unsupervised_mean+nli": "Time."}
+    runs = []
+    for name, more in (("a", ""), ("b", " Rest matters. Kindness matters.")):
+        answers = {m: [record(place, response=t + more) for place in range(4)] for m, t in methods.items()}
+        runs.append(write_run(tmp_path / name, task, answers))
+        score(runs[-1])
+    return runs
+
+
+def numbers(runs: list[Path]) -> list[list[str]]:
+    """The numbers of each row, as JSON has them."""
+    methods = json.loads(printed(*runs, "--json"))["methods"]
+    rows = [d for one in methods.values() for d in one["differences"].values()]
+    texts = [[f"{d[name]:+.4f}" for name in ("difference", "low", "high")] + [f"{d['p_value']:.4f}"] for d in rows]
+    return [[difference, low, "to", high, p] for difference, low, high, p in texts]
+
+
+@pytest.mark.parametrize("columns", [20, 60, 80, 200])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_command_cuts_no_number_and_no_name(long_names, columns, terminal):
+    text = printed(*long_names, columns=columns, terminal=terminal)
+    assert "…" not in text and "p" in text.splitlines()[1].split()
+    found = [match.split() for match in re.findall(r"[+-]\d\.\d{4} +[+-]\d\.\d{4} to [+-]\d\.\d{4} +\d\.\d{4}", text)]
+    assert found == numbers(long_names)
+    if not terminal:
+        assert text.count(f"{LONG}  cosine") > 5
+        assert all(name in text for name in ("cosine_same_length_shuffled", "length_sentences"))
+    elif columns == 80:
+        assert max(map(len, text.splitlines()[1:4])) <= 80
+
+
+def test_folded_names_are_whole(long_names):
+    lines = printed(*long_names, columns=80, terminal=True).splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("vispa"))
+    stop = next(place for place, line in enumerate(lines) if place > start and re.search(r"\d\.\d{4}$", line))
+    column = lines[1].index("figure")
+    assert "".join(line[:column].strip() for line in lines[start:stop]) == LONG
+    assert "".join(line[column:].split()[0] for line in lines[start:stop] if line[column:].split())
+
+
+def test_the_command_says_what_is_drawn(shared):
+    for run in shared:
+        score(run)
+    assert "Items of one text are drawn together (24 items, 4 texts)." in printed(*shared)
+
+
+def test_the_command_says_nothing_of_texts_of_their_own(survey):
+    score(survey)
+    assert "together" not in printed(survey, survey)
 
 
 def test_the_command_prints_and_gives_json(survey):

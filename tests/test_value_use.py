@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -112,6 +115,31 @@ def test_the_level_of_a_reference_is_that_of_later_windows_of_it() -> None:
     later = [uses_matrix(answers(100, 10 + seed), VALUES).sum(0) for seed in range(200)]
     above = float((distances(reference.sum(0), np.array(later)) > level).mean())
     assert 0.0 < above < 0.13
+
+
+def test_values_used_as_often_stand_by_their_slugs() -> None:
+    uses = [[Used(value, 0.5) for value in order] for order in ("hgfb", "bfgh", "a", "zb", "ah")]
+    assert list(over_time(uses).shares) == ["b", "h", "a", "f", "g", "z"]
+    assert over_time(uses[::-1]).shares == over_time(uses).shares == {
+        "b": 0.6, "h": 0.6, "a": 0.4, "f": 0.4, "g": 0.4, "z": 0.2,
+    }  # fmt: skip
+
+
+def test_their_order_is_the_same_in_every_process() -> None:
+    code = (
+        "from vispa.study.value_use import *; print(list(over_time([[Used(s, 1) for s in 'qwertyuiop']] * 2).shares))"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert told == {f"{sorted('qwertyuiop')}\n"}
 
 
 def test_small_windows_and_levels_are_refused() -> None:

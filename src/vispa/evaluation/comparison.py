@@ -1,4 +1,7 @@
-"""Comparing two runs over the same items: differences with intervals, and items that flipped."""
+"""Comparing two runs over the same items: differences with intervals, and items that flipped.
+
+Both runs have the same items, so a text that several of them share is known whatever release scored the runs.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 from pydantic import Field
 
 from vispa.errors import InputError
+from vispa.evaluation.clusters import texts_of
 from vispa.evaluation.intervals import PairedDifference, paired_difference
 from vispa.evaluation.metrics import METRICS
 from vispa.evaluation.runs.run import Run, read_run
@@ -62,8 +66,9 @@ def compare_runs(
 ) -> RunComparison:
     """How a second run differs from a first one, method by method.
 
-    Scores are joined by the items' identifiers. A positive difference is a higher figure in the
-    second run, which is worse for a figure of which lower is better.
+    Scores are joined by the items' identifiers, and intervals draw items of one text together. A
+    positive difference is a higher figure in the second run, which is worse for a figure of which
+    lower is better.
 
     Args:
         first: folder of a scored run.
@@ -73,7 +78,7 @@ def compare_runs(
         seed: of bootstrap and permutations.
 
     Raises:
-        InputError: runs of different tasks, items or judges; no common method; a run that is not
+        InputError: runs of different tasks, items, judges, budgets or chance; no common method; a run that is not
             scored, or of which settings, records or scores are damaged or were changed since.
     """
     check_seed(seed)
@@ -105,8 +110,11 @@ def compare_runs(
 def _compare(
     run: Run, before: dict[str, dict[Identifier, float]], after: dict[str, dict[Identifier, float]], seed: int
 ) -> MethodComparison:
+    clusters = dict(zip(run.ids, texts_of(run.items), strict=True))
     differences = {
-        figure: paired_difference(after[figure], before[figure], seed=seed) for figure in before if figure in after
+        figure: paired_difference(after[figure], before[figure], clusters=clusters, seed=seed)
+        for figure in before
+        if figure in after
     }
     flipping = next(
         (one.name for one in METRICS[run.task.metric].figures if one.flips and one.name in differences), None
@@ -142,4 +150,29 @@ def _check_same(first: Path, second: Path, scores: tuple[RunScores, RunScores]) 
             str(second),
             f"counts {other.budget} sentences of each answer in figures of the same length, {first} {one.budget}.",
             "Score both with the same budget in the task.",
+        )
+    _check_chance(first, second, scores)
+
+
+def _check_chance(first: Path, second: Path, scores: tuple[RunScores, RunScores]) -> None:
+    """Refuse figures above chance where chance was measured in two ways; without other situations there are none.
+
+    Raises:
+        InputError: another number of other situations, or others of the same number.
+    """
+    one, other = scores
+    if not one.shuffles or not other.shuffles:
+        return
+    if one.shuffles != other.shuffles:
+        raise InputError(
+            str(second),
+            f"was scored against chance by --shuffles {other.shuffles}, {first} by {one.shuffles}.",
+            "Score both with the same number of other situations.",
+        )
+    # Where every other situation is met the seed chooses none of them.
+    if one.seed != other.seed and one.shuffles < one.items - 1:
+        raise InputError(
+            str(second),
+            f"was scored against other situations drawn by seed {other.seed}, {first} by seed {one.seed}.",
+            "Score both with the same seed.",
         )

@@ -2,7 +2,7 @@
 
 Nothing is generated here, so scoring can be redone at any time. Every item of the run counts
 under every method: one that failed, is missing or cannot be read is as wrong as can be, and the
-counts say how many these are.
+counts say how many these are. Intervals draw items of one text together.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vispa.errors import InputError
+from vispa.evaluation.clusters import texts_of
 from vispa.evaluation.groups import group_positions
 from vispa.evaluation.intervals import Interval, PairedDifference, bootstrap_mean, paired_difference, scores_by_id
 from vispa.evaluation.metrics import METRICS, check_judge
@@ -207,19 +208,20 @@ def _counts(run: Run, method: str) -> Counts:
 def _differences(
     run: Run, scores: Mapping[str, FloatArray], baseline: Mapping[str, FloatArray], seed: int
 ) -> dict[str, PairedDifference]:
-    return {
-        name: paired_difference(scores_by_id(run.ids, values), scores_by_id(run.ids, baseline[name]), seed=seed)
-        for name, values in scores.items()
-    }
+    clusters = dict(zip(run.ids, texts_of(run.items), strict=True))
+    pairs = {name: [scores_by_id(run.ids, one[name]) for one in (scores, baseline)] for name in scores}
+    return {name: paired_difference(*pair, clusters=clusters, seed=seed) for name, pair in pairs.items()}
 
 
 def _groups(run: Run, scores: Mapping[str, FloatArray], seed: int) -> dict[str, dict[str, Interval]]:
     positions = group_positions([item.attribute for item in run.items], run.task.groups)
-    return {
-        group: {name: bootstrap_mean(values[places], seed=seed) for name, values in scores.items()}
-        for group, places in positions.items()
-        if scores
-    }
+    found = {}
+    for group, places in positions.items() if scores else ():
+        clusters = texts_of([run.items[place] for place in places])
+        found[group] = {
+            name: bootstrap_mean(values[places], clusters=clusters, seed=seed) for name, values in scores.items()
+        }
+    return found
 
 
 def _write_item_scores(run: Run, by_method: Mapping[str, Mapping[str, FloatArray]]) -> str:

@@ -7,6 +7,7 @@ from the user; none of them is read as a formula.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,8 @@ _METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
 }
+# How matplotlib begins to say that its own fonts lack a character, or the way a script is written.
+_NO_FONT = r"Glyph .* missing from|Matplotlib currently does not support"
 
 
 def require_matplotlib() -> None:
@@ -75,7 +78,10 @@ def drawing(path: Path, width: float, height: float, settings: Mapping[str, Any]
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         _show_hidden_characters(figure)
-        with replacing(path) as temporary:
+        with replacing(path) as temporary, warnings.catch_warnings():
+            # Matplotlib only measures the text of an SVG: who reads the file has fonts of his own.
+            if suffix == "svg":
+                warnings.filterwarnings("ignore", _NO_FONT, UserWarning)
             figure.savefig(temporary, format=suffix, dpi=150, metadata=_METADATA[suffix])
 
 

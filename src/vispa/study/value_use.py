@@ -104,7 +104,7 @@ class UseOverTime:
 
     Attributes:
         answers: number of answers.
-        shares: value → share of the answers that use it, the most used first.
+        shares: value → share of the answers that use it, the most used first, and those used as often by their slugs.
         halves: how far the second half's lies from the first's; None where the halves are too small.
     """
 
@@ -116,9 +116,11 @@ class UseOverTime:
 def over_time(answers: Sequence[Uses]) -> UseOverTime:
     """Which values answers use, and whether that moves from the first half of them to the second."""
     counts = Counter(value for uses in answers for value in {one.value for one in uses})
+    # Values used as often stand by their slugs: a set's order would differ from one process to the next.
+    order = sorted(counts, key=lambda value: (-counts[value], value))
     middle = len(answers) // 2
     halves = drift(answers[:middle], answers[middle:]) if middle >= LEAST else None
-    return UseOverTime(len(answers), {value: count / len(answers) for value, count in counts.most_common()}, halves)
+    return UseOverTime(len(answers), {value: counts[value] / len(answers) for value in order}, halves)
 
 
 def read_uses(path: Path) -> list[tuple[Used, ...]]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from vispa.errors import InputError
 from vispa.evaluation.answers import answer_position
+from vispa.evaluation.clusters import texts_of
 from vispa.evaluation.intervals import Interval, bootstrap_mean, bootstrap_statistic
 from vispa.evaluation.metrics.base import Figure, FloatArray, Metric, Progress, Records, Scored, Scoring
 from vispa.items.item import Item
@@ -115,8 +116,14 @@ def without_either(gold: IntArray, predicted: IntArray) -> tuple[IntArray, IntAr
         gold: [N] positions in `STANCES`.
         predicted: [N] the same, or `UNREADABLE`.
     """
-    kept = (gold != _EITHER) & (predicted != _EITHER)
+    kept = _is_binary(gold, predicted)
     return gold[kept], predicted[kept]
+
+
+def _is_binary(gold: IntArray, predicted: IntArray) -> npt.NDArray[np.bool_]:
+    """Whether neither gold nor answer is Either, [N]."""
+    is_binary: npt.NDArray[np.bool_] = (gold != _EITHER) & (predicted != _EITHER)
+    return is_binary
 
 
 def _as_numbers(
@@ -200,12 +207,13 @@ class Agreement(Metric):
         self, items: Sequence[Item], records: Records, scores: Mapping[str, FloatArray], seed: int
     ) -> dict[str, Interval]:
         """Accuracy and F1; where all items ask for a stance also without Either."""
-        gold, predicted = _gold(items), _chosen(items, records)
-        figures = _intervals(gold, predicted, max(len(item.options) for item in items), seed)
+        gold, predicted, texts = _gold(items), _chosen(items, records), texts_of(items)
+        figures = _intervals(gold, predicted, texts, max(len(item.options) for item in items), seed)
         if all(item.options == STANCES for item in items):
-            binary_gold, binary_predicted = without_either(gold, predicted)
-            if len(binary_gold):
-                binary = _intervals(binary_gold, binary_predicted, len(STANCES) - 1, seed)
+            kept = _is_binary(gold, predicted)
+            if kept.any():
+                texts = [text for text, is_kept in zip(texts, kept, strict=True) if is_kept]
+                binary = _intervals(gold[kept], predicted[kept], texts, len(STANCES) - 1, seed)
                 figures |= {f"binary_{name}": figure for name, figure in binary.items()}
         return figures
 
@@ -223,7 +231,10 @@ def _chosen(items: Sequence[Item], records: Records) -> IntArray:
     return np.array([UNREADABLE if position is None else position for position in positions], dtype=np.int64)
 
 
-def _intervals(gold: IntArray, predicted: IntArray, labels: int, seed: int) -> dict[str, Interval]:
+def _intervals(
+    gold: IntArray, predicted: IntArray, texts: Sequence[str], labels: int, seed: int
+) -> dict[str, Interval]:
+    """Figures of N items; those of one text are drawn together."""
     # All figures depend on how often each pair of gold and answer occurs; every name draws the
     # same resamples, so each of them is worked out once.
     known: dict[bytes, AgreementFigures] = {}
@@ -238,6 +249,6 @@ def _intervals(gold: IntArray, predicted: IntArray, labels: int, seed: int) -> d
         return lambda truth, answers: float(getattr(figures(truth, answers), name))
 
     names = ("balanced_accuracy", "macro_f1", "micro_f1")
-    return {"accuracy": bootstrap_mean((gold == predicted).astype(float), seed=seed)} | {
-        name: bootstrap_statistic(statistic(name), gold, predicted, seed=seed) for name in names
+    return {"accuracy": bootstrap_mean((gold == predicted).astype(float), clusters=texts, seed=seed)} | {
+        name: bootstrap_statistic(statistic(name), gold, predicted, clusters=texts, seed=seed) for name in names
     }

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.evaluation.answers import answer_position
+from vispa.evaluation.clusters import texts_of
 from vispa.evaluation.intervals import Interval, bootstrap_mean
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.items.item import Item
@@ -191,13 +192,15 @@ class Metric(ABC):
     ) -> dict[str, Interval]:
         """One method's figures: name → figure with its interval; by default the means of its scores.
 
+        Intervals draw items of one text together.
+
         Args:
             items: N items.
             records: the method's answer to each.
             scores: figure → score of each item, [N].
             seed: of the bootstrap.
         """
-        return {name: bootstrap_mean(values, seed=seed) for name, values in scores.items()}
+        return {name: bootstrap_mean(values, clusters=texts_of(items), seed=seed) for name, values in scores.items()}
 
     def checks(
         self, items: Sequence[Item], figures: Mapping[str, Interval], limits: Mapping[str, float]

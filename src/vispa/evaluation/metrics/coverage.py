@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from vispa.errors import InputError
+from vispa.evaluation.clusters import texts_of
 from vispa.evaluation.intervals import Interval, bootstrap_statistic
 from vispa.evaluation.metrics.base import (
     Check,
@@ -255,7 +256,7 @@ class Coverage(Metric):
         for name in ("entailment", "cosine"):
             if f"{name}_mean" in scores:
                 figures[f"{name}_deviation"] = bootstrap_statistic(
-                    lambda sample: float(sample.std()), scores[f"{name}_mean"], seed=seed
+                    lambda sample: float(sample.std()), scores[f"{name}_mean"], clusters=texts_of(items), seed=seed
                 )
         return {one.name: figures[one.name] for one in self.figures if one.name in figures}
 

@@ -115,9 +115,9 @@ def _interval(
     thin: bool = False,
     hollow: bool = False,
 ) -> None:
-    """A point in the style of method `number`, with its interval unless that is of one item."""
+    """A point in the style of method `number`, with its interval unless that is of one item or text."""
     color, marker = _style(number)
-    if interval.n > 1:
+    if interval.drawn > 1:
         width = 0.8 if thin or hollow else 1.8
         axis.plot([interval.low, interval.high], [place, place], color=color, lw=width, clip_on=False)
     face = "white" if hollow else color

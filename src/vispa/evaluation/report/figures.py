@@ -10,7 +10,7 @@ from vispa.evaluation.intervals import Interval
 from vispa.evaluation.metrics import METRICS, Figure
 from vispa.evaluation.report.drawings import draw_groups, draw_methods, draw_reliability, draw_values
 from vispa.evaluation.report.reliability import Reliability, reliability
-from vispa.evaluation.report.words import readable
+from vispa.evaluation.report.words import drawn_over, readable
 from vispa.evaluation.runs.run import Run
 from vispa.evaluation.scoring import RunScores
 from vispa.records import Record
@@ -90,7 +90,8 @@ def _methods(scores: RunScores, path: Path) -> DrawnFigure | None:
         for figure in headlines
         if (having := {m: one for m, one in scores.methods.items() if figure.name in one.figures})
     )
-    caption = f"Points are the results in the table, bars their {_CONFIDENCE} bootstrap intervals over items."
+    over = drawn_over(next(figure for one in scores.methods.values() for figure in one.figures.values()))
+    caption = f"Points are the results in the table, bars their {_CONFIDENCE} bootstrap intervals over {over}s."
     if any(figure.chance in one.figures for figure in headlines for one in scores.methods.values()):
         caption += " Hollow points are the same answers against other situations: what chance gives."
     return DrawnFigure(path=path, title="Results by method", caption=caption, alternative=alternative)
@@ -120,9 +121,11 @@ def _groups(scores: RunScores, path: Path) -> DrawnFigure | None:
         return None
     draw_groups(scores, groups, headline, path)
     which = "" if groups == every else f" Drawn are the {len(groups)} of {len(every)} groups with most items."
+    drawn = {drawn_over(by_group[group][headline.name]) for group in groups}
+    over = "text" if "text" in drawn else "item"
     caption = (
         f"Groups with their number of items, sorted by {list(scores.methods)[-1]}. Bars are {_CONFIDENCE} bootstrap "
-        f"intervals over items; a group of one item has none.{which}"
+        f"intervals over {over}s; a group of one {over} has none.{which}"
     )
     title = headline.drawn_as
     alternative = f"{title} of {len(groups)} groups; the numbers are in the table."
@@ -143,8 +146,8 @@ def _values(run: Run, path: Path) -> DrawnFigure | None:
 
 
 def _said(interval: Interval) -> str:
-    if interval.n == 1:
-        return f"{interval.estimate:.3f} (one item)"
+    if interval.drawn == 1:
+        return f"{interval.estimate:.3f} (one {'item' if interval.n == 1 else 'text'})"
     return f"{interval.estimate:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 from pydantic import RootModel
 
+from vispa.evaluation.clusters import texts_of
 from vispa.evaluation.diagnostics import SIGNATURES_FILE, Signature
 from vispa.evaluation.metrics import METRICS, judge_in_words
 from vispa.evaluation.report import words as report_words
@@ -41,6 +42,7 @@ _FILTERS = {
     "group_label": report_words.group_label,
     "readable": report_words.readable,
     "counted": report_words.counted,
+    "drawn_over": report_words.drawn_over,
 }
 
 
@@ -78,6 +80,7 @@ def write_report(run: Run, scores: RunScores, signatures: Sequence[Signature] | 
     environment.filters |= _FILTERS
     drawn = draw_run(run, scores, run.folder / "figures")
     machine = run.folder / "environment.json"
+    interval = next((figure for one in scores.methods.values() for figure in one.figures.values()), None)
     page = environment.from_string(read_text(_TEMPLATE, "settings")).render(
         scores=scores,
         facts=_facts(run, scores),
@@ -86,7 +89,8 @@ def write_report(run: Run, scores: RunScores, signatures: Sequence[Signature] | 
         summary=_summary(scores),
         outdated=scores.outdated,
         compared=_compared(scores),
-        interval=next((figure for one in scores.methods.values() for figure in one.figures.values()), None),
+        interval=interval,
+        together=report_words.drawn_together(interval, len(set(texts_of(run.items)))) if interval else "",
         same_gold=_same_gold(run),
         same_gold_advice=METRICS[scores.metric].same_gold_advice,
         groups=groups_by_size(scores),

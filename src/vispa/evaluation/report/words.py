@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vispa.evaluation import metrics
+from vispa.evaluation.intervals import Interval, PairedDifference
 from vispa.evaluation.metrics import CheckWords, figure_of
 from vispa.files.reading import read_toml
 
@@ -101,6 +102,28 @@ def check_figure(name: str, value: float) -> str:
 def counted(count: int, noun: str) -> str:
     """`1 comment`, `6 comments`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def drawn_over(one: Interval | PairedDifference) -> str:
+    """What an interval was made by drawing: `text` where items of one text were drawn together, else `item`."""
+    return "item" if one.drawn == one.n else "text"
+
+
+def drawn_together(one: Interval | PairedDifference, texts: int) -> str:
+    """How an interval treats items that share a text, as a sentence; nothing where none do.
+
+    Args:
+        one: over all items.
+        texts: number of the items' texts.
+    """
+    if one.n == texts:
+        return ""
+    if one.clusters is None:
+        return (
+            f"Each of the {counted(one.n, 'item')} was drawn by itself, though they have {counted(texts, 'text')}: "
+            "intervals are too narrow. Score the run anew."
+        )
+    return f"Items of one text are drawn together ({counted(one.n, 'item')}, {counted(one.clusters, 'text')})."
 
 
 def length_control(budget: int, shuffles: int | None) -> str:
