@@ -14,6 +14,7 @@ import torch
 from random_banks import BLOCKS, VALUES, WIDTH, random_bank
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tokenizers import pre_tokenizers, processors
 
 from vispa.errors import BankError, InputError
 from vispa.files import caching
@@ -24,6 +25,7 @@ from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import bank_path, cached_bank
 from vispa.steering.estimators import ESTIMATORS
 from vispa.steering.exchange.merging import with_vectors
+from vispa.steering.fitting import fit_bank
 from vispa.steering.sealing import read_sealed, write_sealed
 from vispa.taxonomy import Taxonomy
 
@@ -240,6 +242,29 @@ def test_a_bank_of_an_older_release_is_fitted_anew(
     assert bank.entries["probe"].directions.vectors.any()
     assert bank.entries["ours"].imported
     assert "no checksum vouches for the imported vectors that are kept: ours" in caplog.text
+
+
+@pytest.mark.parametrize("changed", ["start token", "spaces"])
+def test_what_another_tokenizer_read_is_not_used(
+    llama: LoadedModel, small_taxonomy: Taxonomy, path: Path, fits: list[list[str]], changed: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """The weights are the same, the activations are not: neither the bank nor what is kept of single values counts."""
+    cached_bank(llama, small_taxonomy, force=True)
+    fits.clear()
+    raw = type(llama.tokenizer.backend_tokenizer).from_str(llama.tokenizer.backend_tokenizer.to_str())
+    if changed == "start token":
+        raw.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    else:
+        raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+    other = replace(llama, tokenizer=type(llama.tokenizer)(tokenizer_object=raw, padding_side="left", **names))
+    assert other.fingerprint == llama.fingerprint and other.tokenization.digest != llama.tokenization.digest
+    found = cached_bank(other, small_taxonomy)
+    assert fits and "another tokenizer" in caplog.text
+    expected = fit_bank(other, small_taxonomy)
+    for name, entry in expected.entries.items():
+        assert torch.equal(found.entries[name].directions.vectors, entry.directions.vectors)
 
 
 @pytest.mark.parametrize("where", ["cache", "cache/banks"])

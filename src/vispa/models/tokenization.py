@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from threading import Lock
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
 Span = tuple[int, int]
 
 _PROBES = ("a", "1", ".", " a")
+# What tokenizers do differently: spaces, line ends, capitals, numbers, marks, accents, other scripts, signs of two
+# parts, and words of every length.
+_SAMPLE = (
+    "A person's choice, 1,234.50 times  over!\n\tIt isn't (always) what \u201cthey\u201d said.",
+    "na\u00efve caf\u00e9 e\u0301 \u00c4rger stra\u00dfe",
+    "\u0437\u0430\u0447\u0435\u043c \u4f60\u597d \u0939\u093f \u0645\u0631 \U0001f642",
+    "responsibility internationalisation unquestionably kindness",
+)
 
 
 class Tokenization:
@@ -37,6 +47,15 @@ class Tokenization:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
         self._lock = Lock()
+
+    @once_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the token ids of a few texts, with what the tokenizer puts around them by itself.
+
+        Activations hang on it as they do on the weights; the chat template is no part of it.
+        """
+        ids = [self._ids(text, add_special_tokens=True) for text in _SAMPLE]
+        return hashlib.sha256(json.dumps(ids).encode()).hexdigest()
 
     @once_property
     def scaffold(self) -> Scaffold | None:

@@ -124,7 +124,7 @@ class ApiChat:
         self.model = model
         self.option_reading: OptionReadingName = option_reading or "cyclic"
         self.name = f"{model} {json.dumps(own, ensure_ascii=False)}" if own else model
-        self.place = shown_place(address)
+        self.source = self.place = shown_place(address)  #: Without what is secret in it; see `source_of`.
         self._key_variable, self._key = key_variable, key_of(key_variable)
         self._timeout, self._retries, self._concurrency = timeout, retries, concurrency
         self._backoff, self._own = backoff, own
@@ -133,11 +133,6 @@ class ApiChat:
         self._client = openai.OpenAI(
             api_key=self._key, base_url=address, timeout=timeout, max_retries=0, http_client=http_client()
         )
-
-    @property
-    def source(self) -> str:
-        """See `source_of`: the address of the API, without what is secret in it."""
-        return self.place
 
     def __repr__(self) -> str:
         return f"ApiChat({self.model!r}, base_url={self.place!r})"

@@ -252,7 +252,8 @@ class VectorBank:
         }
         tuning = None if self.tuning is None else dict(self.tuning)
         # Left out where it is not known, as banks of older releases have it: their fingerprints stay.
-        info = {name: part for name, part in asdict(self.info).items() if name != "sentences" or part}
+        unknown = ("sentences", "tokenizer")
+        info = {name: part for name, part in asdict(self.info).items() if name not in unknown or part}
         return {
             "format": FORMAT,
             "info": info,

@@ -195,6 +195,8 @@ def _found(path: Path, loaded: LoadedModel, taxonomy: Taxonomy, shipped: VectorB
     except VispaError as error:
         # A file that somebody renamed: nothing in it is of this model.
         return Salvage(None, f"is of another model or taxonomy ({error})", {}, tuple(found.entries))
+    if found.bank.info.tokenizer not in ("", loaded.tokenization.digest):
+        return Salvage(None, "was read by another tokenizer of the model", {}, tuple(found.entries))
     return _up_to_date(found, shipped)
 
 

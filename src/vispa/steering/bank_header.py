@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
@@ -53,6 +53,7 @@ class InfoHeader(FileModel):
     values: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_once)]
     versions: dict[str, str]
     sentences: tuple[Digest, ...] = ()
+    tokenizer: Digest | Literal[""] = ""
 
     @model_validator(mode="after")
     def _one_each(self) -> InfoHeader:

@@ -44,6 +44,7 @@ class BankInfo:
         values: their slugs.
         versions: of the libraries.
         sentences: fingerprint of each value's sentences, in the order of `values`; empty in banks of older releases.
+        tokenizer: what read them (`Tokenization.digest`); empty in banks of older releases.
     """
 
     model: str
@@ -52,6 +53,7 @@ class BankInfo:
     values: tuple[str, ...]
     versions: dict[str, str]
     sentences: tuple[str, ...] = ()
+    tokenizer: str = ""
 
 
 def entry_from(name: str, about: EntryHeader, tensors: Mapping[str, torch.Tensor], place: str) -> Entry:

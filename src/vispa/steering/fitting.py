@@ -87,6 +87,7 @@ def fit_bank(
         tuple(taxonomy),
         versions(source.engine),
         tuple(sentences.values()),
+        loaded.tokenization.digest,
     )
     return VectorBank(info, entries, lengths.median(0).values, recipe or default_recipe(loaded))
 

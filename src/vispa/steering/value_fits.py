@@ -64,6 +64,7 @@ class ValueFits:
         about = {
             "format": FORMAT,
             "model": self._loaded.fingerprint,
+            "tokenizer": self._loaded.tokenization.digest,
             "sentences": sentences,
             **self._facts,
         }
