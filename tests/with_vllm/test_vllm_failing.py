@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from vispa.generation.rows import Row, Sampling
 from vispa.generation.vllm.asked import ARGUMENT, FAILED, Asked
 from vispa.generation.vllm.scheduler import VllmScheduler
 from vispa.generation.vllm.steps import Steps
+from vispa.models.encoding import Prompt
 from vispa.steering.recipe import Steer
 
 WRITTEN = Sampling(8)
@@ -137,3 +139,43 @@ def test_what_failed_travels_with_a_pass_that_ends_later(late: bool) -> None:
     assert found is inner and steered._steps.failed == {}
     steered._steps.failed = {"b": "of the next step"}
     assert getattr(found.get_output() if late else found, FAILED) == {"a": "why"}
+
+
+def handed_on(pair: Pair, arguments: Sequence[object], ids: Sequence[int]) -> list[Any]:
+    """The outputs of requests that came by another front, which neither checks nor salts them."""
+    from vllm import SamplingParams
+    from vllm.inputs import tokens_input
+    from vllm.v1.engine.input_processor import InputProcessor
+
+    engine, found = pair.vllm.running.engine, dict[str, Any]()
+    process = InputProcessor.process_inputs.__wrapped__
+    for place, argument in enumerate(arguments):
+        extra = {} if argument is None else {"extra_args": {ARGUMENT: argument}}
+        params = SamplingParams(temperature=0, max_tokens=8, detokenize=False, ignore_eos=True, **extra)
+        name = f"handed-on-{place}"
+        request = process(engine.input_processor, name, tokens_input(list(ids)), params, ("generate",))
+        engine.add_request(name, request, params)
+    while engine.has_unfinished_requests():
+        found |= {output.request_id: output.outputs[0] for output in engine.step() if output.finished}
+    return [found[f"handed-on-{place}"] for place in range(len(arguments))]
+
+
+@pytest.mark.parametrize("length", [5, 40, 2 * CHUNK + 9])
+def test_what_no_front_has_checked_is_not_obeyed(
+    pair: Pair, length: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("vllm"), "propagate", True)
+    ids = (pair.vllm.raw_prompt("Some text of many words. ").ids * 40)[:length]
+    raw: list[object] = [
+        f"{VALUES[0]}:3", "nonsense", "", 7, ["a"], {}, {"steers": [[VALUES[0], 1.0, None]]},
+        Asked((Steer(VALUES[0]),)).as_argument() | {"steers": 5},
+    ]  # fmt: skip
+    (plain,) = pair.transformers.generate([Row(Prompt("", tuple(ids)))], WRITTEN)
+    found = handed_on(pair, [None, *raw, None], ids)
+    assert [(one.finish_reason, list(one.token_ids)) for one in found[1:-1]] == [("error", [])] * len(raw)
+    told = {record.message for record in caplog.records if "is not answered" in record.message}
+    assert len(told) == len(raw) and sum("was not checked by the front" in one for one in told) == 5
+    # Neither beside them nor after them is anything of theirs read.
+    for one in (found[0], found[-1], *handed_on(pair, [None], ids)):
+        assert tuple(one.token_ids)[: len(plain.ids)] == plain.ids
+    pair.agree(pair.rows_of(GOOD), WRITTEN)

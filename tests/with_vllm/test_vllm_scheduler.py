@@ -85,3 +85,21 @@ def test_what_is_unfinished_at_the_end_is_said(pair: Pair) -> None:
     with pytest.raises(ClosedError):
         ticket.result(60)
     assert not pair.vllm.running.engine.has_unfinished_requests()
+
+
+def test_what_was_measured_for_who_left_is_forgotten(pair: Pair) -> None:
+    running, recipe = pair.vllm.running, CALIBRATED
+    (row,) = pair.rows_of([(Steer(VALUES[0], recipe=recipe),)], "Somebody leaves.")
+    for steps in (0, 1, 2, 1, 2):
+        names = [
+            running.begin(row.prompt.ids, pair.vllm._params(row, max_tokens=20), lambda _: None) for _ in range(4)
+        ]  # fmt: skip
+        for _ in range(steps):
+            running.step()
+        running.cancel(names)
+        pair.agree(pair.rows_of(mixed(recipe)[:4]))
+    # Whoever is interrupted while what was measured is looked at asks no more either.
+    with pytest.raises(ZeroDivisionError):
+        pair.vllm.generate(pair.rows_of(mixed(recipe)[:4]), TOKENS, lambda _: 1 // 0)
+    pair.agree([row])
+    assert not running._told and not running._awaited

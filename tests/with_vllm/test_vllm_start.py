@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +21,8 @@ from vispa.generation.vllm.asked import ARGUMENT, Asked, asked, recipe_text
 from vispa.generation.vllm.engine import VllmEngine
 from vispa.generation.vllm.plugin import register
 from vispa.generation.vllm.settings import Settings, settings_of
+from vispa.generation.vllm.starting import _check_weights
+from vispa.generation.vllm.worker import SteeredWorker
 from vispa.steering.bank import VectorBank
 from vispa.steering.estimators.base import Directions
 from vispa.steering.recipe import Steer
@@ -65,6 +70,83 @@ def test_a_bank_of_another_shape_is_refused(tokenizer: PreTrainedTokenizerFast, 
     bank = VectorBank(bank.info, entries, bank.residual_norm[:3].clone(), bank.recipe)
     with pytest.raises(ModelError, match="of a model of 3 blocks"):
         VllmEngine(loaded, bank)
+
+
+def parallel(**how: Any) -> Any:
+    """Ways of running a model, as a worker's configuration says them; one of another vLLM may lack some."""
+    config = SimpleNamespace(pipeline_parallel_size=1, prefill_context_parallel_size=1, **how)
+    compilation = SimpleNamespace(pass_config=SimpleNamespace(enable_sp=False), mode=0, cudagraph_mode=0)
+    return SimpleNamespace(parallel_config=config, compilation_config=compilation)
+
+
+def check_ways(config: Any, *, checked: bool = False) -> None:
+    steered = object.__new__(SteeredWorker)
+    steered._config, steered._settings = config, Settings("a", checked=checked)
+    steered._check_ways()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"enable_dbo": True},
+        {"enable_dbo": True, "use_ubatching": True},
+        {"enable_dbo": False, "use_ubatching": True},
+        {"use_ubatching": True},
+    ],
+)
+def test_micro_batches_are_refused(how: dict[str, Any]) -> None:
+    with pytest.raises(RuntimeError, match="micro-batches"):
+        check_ways(parallel(**how))
+
+
+@pytest.mark.parametrize("how", [{}, {"enable_dbo": False}, {"enable_dbo": False, "use_ubatching": False}])
+def test_whole_batches_are_taken(how: dict[str, Any]) -> None:
+    check_ways(parallel(**how))
+
+
+@pytest.mark.parametrize(("size", "refused"), [(0, False), (1, False), (2, True), (4, True)])
+def test_micro_batches_as_vllm_says_them(size: int, refused: bool) -> None:
+    from vllm.config import ParallelConfig
+
+    config = parallel()
+    config.parallel_config = ParallelConfig(ubatch_size=size)
+    with pytest.raises(RuntimeError, match="micro-batches") if refused else nullcontext():
+        check_ways(config)
+
+
+@pytest.mark.parametrize(("told", "checked", "refused"), [("1", False, True), ("1", True, False), ("0", False, False)])
+def test_another_front_end_is_refused(monkeypatch: pytest.MonkeyPatch, told: str, checked: bool, refused: bool) -> None:
+    """It hands requests on unchecked; but where this package starts vLLM, no server is in front."""
+    monkeypatch.setenv("VLLM_USE_RUST_FRONTEND", told)
+    with pytest.raises(RuntimeError, match="front end of Rust") if refused else nullcontext():
+        check_ways(parallel(), checked=checked)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"is_quantized": True}, {}),
+        ({}, {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}),
+        ({"is_quantized": True}, {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}),
+    ],
+)
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_models_that_are_quantised_as_they_are_loaded_are_refused(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, attributes: Any, said: Any, on_disk: bool
+) -> None:
+    """Files that hold quantised weights are what vLLM reads too."""
+    loaded = small_model("llama", tokenizer, tmp_path)
+    _check_weights(loaded)
+    vars(loaded.model).update(attributes)
+    vars(loaded.model.config).update(said)
+    if on_disk:
+        file = tmp_path / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"quantization_config": {"quant_method": "fp8"}}))
+        _check_weights(loaded)
+        return
+    for start in (_check_weights, lambda loaded: VllmEngine(loaded, random_bank(loaded))):
+        with pytest.raises(ModelError, match=r"quantization: .* is quantised as it is loaded"):
+            start(loaded)
 
 
 def outputs_of(pair: Pair, argument: object, ids: list[int]) -> Any:
@@ -142,8 +224,6 @@ def test_vllm_takes_the_bank_as_an_option() -> None:
 
 
 def test_what_a_request_says_survives_the_way() -> None:
-    import json
-
     one = Asked((Steer("karma", -0.5, CALIBRATED), Steer("honor")), True, (3, 9), 40, 7, whole=True)
     assert asked(json.loads(json.dumps(one.as_argument()))) == one
     assert recipe_text(RESIDUAL) != recipe_text(CALIBRATED)

@@ -91,6 +91,24 @@ def asked(argument: object) -> Asked:
     return replace(Asked(**argument), steers=steers, subject=(int(first), int(last)))
 
 
+def checked(argument: object) -> Asked:
+    """What an argument says that reached a worker, which takes what the front has checked and nothing else.
+
+    Names in a text are what a client writes. A front that hands them on has set no salt, and what they steer would be
+    found in the prefix cache by whoever comes next.
+
+    Raises:
+        InputError: it is a text, or cannot be read.
+    """
+    if not isinstance(argument, Mapping):
+        problem = "was not checked by the front of vllm, which did not load this package."
+        raise InputError(ARGUMENT, problem, "Serve with vLLM's own server in Python, and with its plug-ins.")
+    try:
+        return asked(argument)
+    except (TypeError, ValueError) as error:
+        raise InputError(ARGUMENT, f"is {argument!r}.", _FORM) from error
+
+
 @lru_cache(maxsize=4096)
 def _named(text: str) -> tuple[Steer, ...]:
     found = []

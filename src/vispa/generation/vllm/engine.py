@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vispa.errors import EngineError, NumericalError
+from vispa.errors import ContextError, EngineError, NumericalError
 from vispa.generation.held import HeldEngine, check_options
 from vispa.generation.letters import Masses
 from vispa.generation.rows import Generated, Row, Sampling
@@ -16,7 +16,7 @@ from vispa.generation.running import Writing
 from vispa.generation.sampling import row_seed
 from vispa.generation.vllm.asked import ARGUMENT, Asked
 from vispa.generation.vllm.running import Running
-from vispa.generation.vllm.starting import started
+from vispa.generation.vllm.starting import ARGUMENTS_VARIABLE, started
 from vispa.generation.vllm.steps import UNMEASURED
 from vispa.generation.vllm.tables import remains_of
 from vispa.generation.vllm.vocabulary import Vocabulary
@@ -82,9 +82,8 @@ class VllmEngine(HeldEngine):
         plan = self.plan(rows)
         writings = [Writing(row, sampling) for row in rows]
         begun = [self.begun(writing) for writing in writings]
-        outputs = self.running.run(
-            [(one.row.prompt.ids, given) for one, given in zip(writings, begun, strict=True)], progress
-        )
+        asked = [(one.row.prompt.ids, given) for one, given in zip(writings, begun, strict=True)]
+        outputs = self._outputs(asked, progress)
         for writing, params, output in zip(writings, begun, outputs, strict=True):
             self.advance(writing, params, output)
         return [self.generated(writing, plan) for writing in writings]
@@ -94,6 +93,8 @@ class VllmEngine(HeldEngine):
         check_options(counts)
         self._check(rows, 1)
         self.plan(rows)
+        for row in rows:
+            self._check_length(len(row.prompt.ids), 1)
         asked, owners = [], []
         for place, (row, number) in enumerate(zip(rows, counts, strict=True)):
             tokens = [token for own in self._letters[:number] for token in own]
@@ -102,7 +103,7 @@ class VllmEngine(HeldEngine):
                 asked.append((row.prompt.ids, params))
                 owners.append(place)
         likely: list[dict[int, float]] = [{} for _ in rows]
-        for place, (_, params), output in zip(owners, asked, self.running.run(asked), strict=True):
+        for place, (_, params), output in zip(owners, asked, self._outputs(asked), strict=True):
             self._shift(rows[place], params, output)
             likely[place] |= {token: one.logprob for token, one in output.outputs[0].logprobs[0].items()}
         return [
@@ -115,12 +116,14 @@ class VllmEngine(HeldEngine):
         # vLLM goes on by a token after what it reads.
         tokens = self._continued(rows, continuations, beyond=1)
         self.plan(rows)
+        for (row, _), own in tokens.items():
+            self._check_length(len(row.prompt.ids), len(own) + 1)
         asked = [
             ((*row.prompt.ids, *own), self._params(row, prompt=len(row.prompt.ids), max_tokens=1, prompt_logprobs=0))
             for (row, _), own in tokens.items()
         ]
         means = {}
-        for (key, own), (_, params), output in zip(tokens.items(), asked, self.running.run(asked), strict=True):
+        for (key, own), (_, params), output in zip(tokens.items(), asked, self._outputs(asked), strict=True):
             self._shift(key[0], params, output)
             told = output.prompt_logprobs[-len(own) :]
             means[key] = float(np.mean([one[token].logprob for one, token in zip(told, own, strict=True)]))
@@ -146,8 +149,13 @@ class VllmEngine(HeldEngine):
         return plan
 
     def begun(self, writing: Writing) -> Any:
-        """`vllm.SamplingParams` of a row that is to be written."""
+        """`vllm.SamplingParams` of a row that is to be written.
+
+        Raises:
+            ContextError: prompt and text are longer than what vLLM was started for.
+        """
         row, sampling = writing.row, writing.sampling
+        self._check_length(len(row.prompt.ids), sampling.max_new_tokens)
         given: dict[str, Any] = (
             {} if sampling.is_greedy else {"seed": row_seed(row, sampling.seed), "top_p": sampling.top_p}
         )
@@ -176,11 +184,39 @@ class VllmEngine(HeldEngine):
         from vllm import SamplingParams
 
         given = {"temperature": temperature, "detokenize": False, "ignore_eos": True, **named}
-        if row.steers:
-            steers = tuple(self._named(steer) for steer in row.steers)
-            asked = Asked(steers, row.orthogonal, row.prompt.subject, prompt, next(self.running.numbers))
+        if acting := self._acting(row.steers):
+            steers = tuple(self._named(steer) for steer in acting)
+            number = None if self._vocabulary.is_fixed(acting) else next(self.running.numbers)
+            asked = Asked(steers, row.orthogonal, row.prompt.subject, prompt, number)
             given["extra_args"] = {ARGUMENT: asked.as_argument()}
         return SamplingParams(stop_token_ids=sorted(self._ends), **given)
+
+    def _acting(self, steers: Sequence[Steer]) -> list[Steer]:
+        """Those that do something here: vLLM refuses others, which `Generated.left_out` tells of."""
+        return [steer for steer in steers if self._vocabulary.acts(steer)]
+
+    def _check_length(self, tokens: int, new_tokens: int) -> None:
+        """Refuse what vLLM would end early: it may be started for less than the model's context (`max_model_len`).
+
+        Raises:
+            ContextError: prompt and text are longer.
+        """
+        limit = self.running.longest
+        if tokens + new_tokens > limit:
+            raise ContextError(
+                f"The text has {tokens:,} tokens as a prompt, which with {new_tokens:,} for the answer is more than "
+                f"the {limit:,} that vllm was started for. Give a shorter text, fewer max-new-tokens, or a higher "
+                f"max_model_len in {ARGUMENTS_VARIABLE}."
+            )
+
+    def _outputs(
+        self, asked: Sequence[tuple[Sequence[int], Any]], progress: Callable[[int], None] | None = None
+    ) -> Iterator[Any]:
+        """What vLLM gives for prompts, in their order; measures that nobody asks for meanwhile are forgotten."""
+        try:
+            yield from self.running.run(asked, progress)
+        finally:
+            self.running.forget(params for _, params in asked)
 
     def _named(self, steer: Steer) -> Steer:
         """A steer that says its recipe where that is not the one which the workers take."""
@@ -203,11 +239,13 @@ class VllmEngine(HeldEngine):
         return shift
 
     def _measured(self, row: Row, params: Any) -> dict[int, float]:
-        if self._vocabulary.is_fixed(row.steers):
+        acting = self._acting(row.steers)
+        if self._vocabulary.is_fixed(acting):
             return self._vocabulary.fixed_amounts(row.steers, row.orthogonal)
         amounts, problem = self.running.amounts(params.extra_args[ARGUMENT]["number"])
         if problem is not None:
             raise NumericalError(problem)
-        if amounts.keys() != self._vocabulary.plan(row.steers).steered_blocks(row.steers):
+        plan = self._vocabulary.plan(row.steers)
+        if amounts.keys() != plan.steered_blocks(acting):
             raise EngineError(f"A row is not steered: {UNMEASURED}")
-        return amounts
+        return {block: amounts.get(block, 0.0) for block in sorted(plan.steered_blocks(row.steers))}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from functools import wraps
 from typing import Any
 
 from vispa.errors import InputError, NumericalError
-from vispa.generation.vllm.asked import ARGUMENT, FAILED, asked
+from vispa.generation.vllm.admission import admitted, check_beams
+from vispa.generation.vllm.asked import ARGUMENT, FAILED
 from vispa.generation.vllm.settings import BANK_VARIABLE, settings_of
-from vispa.generation.vllm.tables import remains_of
 
 # Under the name of vLLM's own: in its processes nobody else has a place to show messages.
 _logger = logging.getLogger("vllm.vispa")
@@ -20,6 +19,10 @@ _logger = logging.getLogger("vllm.vispa")
 def register() -> None:
     """Put vispa beside vLLM, once in a process; nothing changes where no bank is named, and no request names values."""
     from vllm.engine.arg_utils import EngineArgs
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+    from vllm.entrypoints.speech_to_text.transcription.protocol import TranscriptionRequest
+    from vllm.entrypoints.speech_to_text.translation.protocol import TranslationRequest
     from vllm.v1.core.kv_cache_manager import KVCacheManager
     from vllm.v1.core.sched.scheduler import Scheduler
     from vllm.v1.engine.input_processor import InputProcessor
@@ -27,6 +30,8 @@ def register() -> None:
 
     _around(WorkerBase, "__init__", _beginning_worker)
     _around(InputProcessor, "process_inputs", _checking_inputs)
+    for request in (CompletionRequest, ChatCompletionRequest, TranscriptionRequest, TranslationRequest):
+        _around(request, "to_beam_search_params", _refusing_beams)
     _around(KVCacheManager, "allocate_slots", _keeping_whole)
     _around(Scheduler, "update_from_output", _failing_alone)
     _around(EngineArgs, "add_cli_args", _adding_argument, staticmethod)
@@ -93,32 +98,14 @@ def _checking_inputs(process: Callable[..., Any]) -> Callable[..., Any]:
         argument = (getattr(params, "extra_args", None) or {}).get(ARGUMENT)
         if argument is None:
             return request
-        settings = settings_of(self.vllm_config)
+        ids = request.prompt_token_ids or []
+        length = len(ids or getattr(request, "prompt_embeds", None) or [])
         try:
-            if settings is None:
-                raise InputError(
-                    ARGUMENT, "is asked for without a bank.", f"Name its file with --vispa-bank, or in {BANK_VARIABLE}."
-                )
-            vocabulary = settings.vocabulary()
-            given = asked(argument)
-            remains_of(given.steers, vocabulary.default)
-            fixed = vocabulary.is_fixed(given.steers)
-            given = replace(given, whole=given.reading or not fixed)
-            if fixed:
-                # Refused here: in a worker, one that is not finite would end what all are served by.
-                vocabulary.fixed_amounts(given.steers, given.orthogonal, self.vllm_config.model_config.dtype)
-            setting, limit = _longest_whole(self.vllm_config.scheduler_config)
-            ids = request.prompt_token_ids or []
-            if given.whole and len(ids) > limit:
-                problem = f"measures a prompt of {len(ids)} tokens, and one pass takes {limit}."
-                raise InputError(ARGUMENT, problem, f"Give a shorter one, or raise {setting}.")
+            given, salt = admitted(argument, ids, length, self.vllm_config)
         except (InputError, NumericalError) as error:
-            from vllm.exceptions import VLLMValidationError
-
-            # What vLLM's server answers with 400.
-            raise VLLMValidationError(str(error), parameter=ARGUMENT) from error
+            raise _refusal(error) from error
         params.extra_args = {**params.extra_args, ARGUMENT: given.as_argument()}
-        if (salt := given.salt(vocabulary.default, ids)) is not None:
+        if salt is not None:
             request.cache_salt = salt if request.cache_salt is None else f"{request.cache_salt}:{salt}"
         if given.whole:
             # All of it is read in a pass of its own kind: over what is cached, its last token alone may count as one
@@ -129,12 +116,24 @@ def _checking_inputs(process: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-def _longest_whole(config: Any) -> tuple[str, int]:
-    """The most tokens of one prompt that a pass takes, and the setting that says so."""
-    longest = int(getattr(config, "long_prefill_token_threshold", 0) or 0)
-    if 0 < longest < config.max_num_batched_tokens:
-        return "long_prefill_token_threshold", longest
-    return "max_num_batched_tokens", config.max_num_batched_tokens
+def _refusing_beams(convert: Callable[..., Any]) -> Callable[..., Any]:
+    """A beam search would be answered unsteered: its beams are requests that know nothing of `vllm_xargs`."""
+
+    def converted(self: Any, *arguments: Any, **named: Any) -> Any:
+        try:
+            check_beams(self)
+        except InputError as error:
+            raise _refusal(error) from error
+        return convert(self, *arguments, **named)
+
+    return converted
+
+
+def _refusal(error: InputError | NumericalError) -> Any:
+    """What vLLM's server answers with 400."""
+    from vllm.exceptions import VLLMValidationError
+
+    return VLLMValidationError(str(error), parameter=ARGUMENT)
 
 
 def _keeping_whole(allocate: Callable[..., Any]) -> Callable[..., Any]:

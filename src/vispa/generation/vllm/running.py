@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from itertools import count
 from threading import RLock, local
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from vispa.errors import TextError
+from vispa.generation.vllm.asked import ARGUMENT
 from vispa.steering.recipe import Recipe
 
 #: Told of what vLLM has written so far, or to its end.
@@ -27,11 +28,14 @@ class Running:
 
     def __init__(self, engine: Any, recipe: Recipe | None) -> None:
         self.engine, self.recipe = engine, recipe
+        #: Most tokens of a prompt and its text; beyond, vLLM cuts texts off without a word.
+        self.longest = int(engine.vllm_config.model_config.max_model_len)
         self.device = str(engine.vllm_config.device_config.device_type)  #: Kind of device that it runs on.
         self.numbers = count(1)  #: Of requests whose amounts are asked for.
         self._lock, self._names = RLock(), count()
         self._threads, self._here = torch.get_num_threads(), local()
-        self._listeners: dict[str, tuple[str, Told]] = {}  # By the name given; with vLLM's own.
+        self._listeners: dict[str, tuple[str, Told, int | None]] = {}  # By the name given; with vLLM's own, and number.
+        self._awaited: set[int] = set()  # Numbers of requests that somebody will ask about.
         self._told: dict[int, tuple[dict[int, float], str | None]] = {}
 
     def begin(self, ids: Sequence[int], params: Any, told: Told) -> str:
@@ -57,7 +61,10 @@ class Running:
                 inner = self.engine.add_request(name, tokens_input(list(ids)), params)
             except VLLMClientError as error:
                 raise TextError(str(error)) from error
-            self._listeners[name] = inner, told
+            number = _number(params)
+            if number is not None:
+                self._awaited.add(number)
+            self._listeners[name] = inner, told, number
             return name
 
     def step(self) -> None:
@@ -84,8 +91,24 @@ class Running:
     def cancel(self, names: Collection[str]) -> None:
         """What was begun under these names ends; nobody is told of it any more."""
         with self._lock:
-            found = [self._listeners.pop(name)[0] for name in names if name in self._listeners]
-            self.engine.abort_request(found, internal=True)
+            found = [self._listeners.pop(name) for name in names if name in self._listeners]
+            self.engine.abort_request([inner for inner, _, _ in found], internal=True)
+            self._forget(number for _, _, number in found)
+
+    def forget(self, asked: Iterable[Any]) -> None:
+        """Nobody asks any more what was measured for these.
+
+        Args:
+            asked: `vllm.SamplingParams` of requests that were begun, or were not.
+        """
+        with self._lock:
+            self._forget(map(_number, asked))
+
+    def _forget(self, numbers: Iterable[int | None]) -> None:
+        for number in numbers:
+            if number is not None:
+                self._awaited.discard(number)
+                self._told.pop(number, None)
 
     def run(self, asked: Sequence[tuple[Sequence[int], Any]], ended: Callable[[int], None] | None = None) -> list[Any]:
         """What vLLM gives for prompts to their end, in their order; they run together, and with what runs already.
@@ -123,5 +146,18 @@ class Running:
         with self._lock:
             if number not in self._told:
                 told = self.engine.collective_rpc("vispa_told")[0]
-                self._told.update((one, (dict(amounts), problem)) for one, amounts, problem in told)
+                # Of cancelled requests too, whose passes were under way.
+                self._told.update(
+                    (one, (dict(amounts), problem)) for one, amounts, problem in told if one in self._awaited
+                )
+            self._awaited.discard(number)
             return self._told.pop(number, ({}, None))
+
+
+def _number(params: Any) -> int | None:
+    """Under which what is measured for a request is told."""
+    argument = (getattr(params, "extra_args", None) or {}).get(ARGUMENT)
+    if not isinstance(argument, dict) or argument.get("reading"):
+        return None
+    number: int | None = argument.get("number")
+    return number

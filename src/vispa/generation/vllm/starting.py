@@ -33,8 +33,9 @@ def started(loaded: LoadedModel, bank: VectorBank | None, recipe: Recipe | None)
 
     Raises:
         InputError: vLLM is not installed, or an argument of its engine cannot be.
-        ModelError: vLLM cannot run the model, or steering does not reach it.
+        ModelError: vLLM cannot run the model, or not with the weights that were loaded; or steering does not reach it.
     """
+    _check_weights(loaded)
     try:
         from vllm import EngineArgs, LLMEngine
         from vllm.platforms import current_platform
@@ -62,6 +63,29 @@ def started(loaded: LoadedModel, bank: VectorBank | None, recipe: Recipe | None)
         advice = f"See vLLM's messages above; {ARGUMENTS_VARIABLE} takes arguments of its engine as JSON."
         raise ModelError("engine", f"vllm cannot serve {loaded.name}: {first_line(error)}.", advice) from error
     return engine
+
+
+def _check_weights(loaded: LoadedModel) -> None:
+    """Refuse a model that was quantised as it was loaded: vLLM reads the weights of its files, which are others.
+
+    Raises:
+        ModelError: it was.
+    """
+    model = loaded.model
+    if not (getattr(model, "is_quantized", False) or getattr(model.config, "quantization_config", None)):
+        return
+    if not _is_quantised_on_disk(loaded):
+        problem = f"{loaded.name} is quantised as it is loaded, and vllm would run its files' weights as they are."
+        raise ModelError("quantization", problem, "Leave it out, or use engine transformers.")
+
+
+def _is_quantised_on_disk(loaded: LoadedModel) -> bool:
+    """Whether its files hold quantised weights themselves, which vLLM then reads as they are."""
+    try:
+        found, _ = type(loaded.model.config).get_config_dict(loaded.model.name_or_path or "", local_files_only=True)
+    except (OSError, ValueError):
+        return False
+    return bool(found.get("quantization_config"))
 
 
 def _arguments(loaded: LoadedModel, *, processor: bool) -> dict[str, Any]:

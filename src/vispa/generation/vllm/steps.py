@@ -90,6 +90,7 @@ class Steps:
         self._measured: ActiveSteering | None = None
         self.readout = Readout()
         self.told: list[tuple[int, dict[int, float], str | None]] = []  #: Number, amounts, problem; of who asked.
+        self._refused: dict[str, str] = {}  # Request → why it is not steered at all; of the pass that comes.
         self.failed: dict[str, str] = {}  #: Request → why it could not be steered in the last pass.
         self.last_places: dict[str, int] = {}  #: Request → the place of its last token in the pass.
 
@@ -115,6 +116,10 @@ class Steps:
         if fresh:
             self._write_fixed(list(fresh.values()))
 
+    def refuse(self, name: str, problem: str) -> None:
+        """A request begins whose steering cannot be read; it fails with the pass that comes."""
+        self._refused[name] = problem
+
     def hold(self, name: str, rows: Rows) -> None:
         """A request with rows that were written for it alone."""
         self._held[name] = Held(Asked(), rows)
@@ -123,7 +128,7 @@ class Steps:
         """The pass is over: what was measured in it is told, and not measured again."""
         self.told += [(one.asked.number, one.amounts, one.problem) for _, one, _ in self._measuring if one.asked.number]
         del self.told[:-_MOST_TOLD]
-        self.failed = {}
+        self.failed, self._refused = self._refused, {}
         for name, one, _ in self._measuring:
             if one.problem is not None or one.amounts.keys() != self._wanted(one.asked):
                 self.failed[name] = one.problem or UNMEASURED

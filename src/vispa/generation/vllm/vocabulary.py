@@ -33,6 +33,7 @@ class Vocabulary:
         self._plan = SteeringPlan.empty()
         self._lock = Lock()
         self._amounts = lru_cache(maxsize=4096)(self._fixed_amounts)
+        self._acting = lru_cache(maxsize=4096)(self._acts)
 
     def plan(self, steers: Iterable[Steer]) -> SteeringPlan:
         """A plan that covers these steers, and perhaps others.
@@ -59,6 +60,20 @@ class Vocabulary:
         keys = [plan.keys.index((steer.value, steer.recipe or self.default)) for steer in steers]
         measured = (spec.calibrated[keys] | spec.gate_logit[keys].isfinite() for spec in plan.blocks.values())
         return not any(bool(one.any()) for one in measured)
+
+    def acts(self, steer: Steer) -> bool:
+        """Whether a steer, with a weight that is not 0, shifts any prompt at any block.
+
+        Raises:
+            InputError: as in `plan`.
+        """
+        return self._acting(steer.value, steer.recipe or self.default)
+
+    def _acts(self, value: str, recipe: Recipe) -> bool:
+        steers = [Steer(value, recipe=recipe)]
+        if not self.plan(steers).steered_blocks(steers):
+            return False
+        return not self.is_fixed(steers) or any(self.fixed_amounts(steers, orthogonal=False).values())
 
     def fixed_amounts(
         self, steers: Sequence[Steer], orthogonal: bool, dtype: torch.dtype = torch.float32

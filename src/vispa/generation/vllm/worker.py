@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 
-from vispa.errors import BankError
-from vispa.generation.vllm.asked import ARGUMENT, FAILED, Asked, asked
+from vispa.errors import BankError, InputError
+from vispa.generation.vllm.asked import ARGUMENT, FAILED, Asked, checked
 from vispa.generation.vllm.hooks import OPERATION, install
 from vispa.generation.vllm.runners import follow
 from vispa.generation.vllm.self_test import check_shifts
@@ -21,6 +22,9 @@ from vispa.models.blocks import decoder_blocks, residual_width
 from vispa.steering.readings import Reading
 
 _logger = logging.getLogger(__name__)
+
+# Environment variable by which vLLM's server has a front end that is not Python's.
+_RUST_FRONT = "VLLM_USE_RUST_FRONTEND"
 
 # Rows of each table beside those that requests at work may need.
 _SPARE = 512
@@ -64,8 +68,11 @@ class SteeredWorker:
         ways = {
             "pipeline parallel": parallel.pipeline_parallel_size > 1,
             "parallel in the prompt": getattr(parallel, "prefill_context_parallel_size", 1) > 1,
-            "micro-batches": bool(getattr(parallel, "enable_dbo", False)),
+            # Of two, or of any number.
+            "micro-batches": bool(getattr(parallel, "enable_dbo", False) or getattr(parallel, "use_ubatching", False)),
             "sequence parallel": bool(getattr(compilation.pass_config, "enable_sp", False)),
+            # Where this package starts vLLM, it is the front itself.
+            "behind a front end of Rust, which checks no steers": not self._settings.checked and _has_rust_front(),
         }
         if found := [way for way, used in ways.items() if used]:
             raise RuntimeError(f"vispa steers no model that runs {' and '.join(found)}")
@@ -122,8 +129,7 @@ class SteeredWorker:
     @torch.inference_mode()
     def execute(self, scheduler_output: Any, *arguments: Any, **named: Any) -> Any:
         """One step of the worker."""
-        new = ((one.req_id, _asked(one.sampling_params)) for one in scheduler_output.scheduled_new_reqs)
-        self._steps.begin(scheduler_output.finished_req_ids, [one for one in new if one[1] is not None])  # type: ignore[misc]
+        self._begin(scheduler_output)
         self._looks = self._steps.looks(scheduler_output.num_scheduled_tokens)
         try:
             found = self._execute(scheduler_output, *arguments, **named)
@@ -131,6 +137,18 @@ class SteeredWorker:
             self._looks = False
             self._steps.end()
         return self._with_failed(found)
+
+    def _begin(self, scheduler_output: Any) -> None:
+        new: list[tuple[str, Asked]] = []
+        for one in scheduler_output.scheduled_new_reqs:
+            argument = (getattr(one.sampling_params, "extra_args", None) or {}).get(ARGUMENT)
+            if argument is None:
+                continue
+            try:
+                new.append((one.req_id, checked(argument)))
+            except InputError as error:
+                self._steps.refuse(one.req_id, str(error))
+        self._steps.begin(scheduler_output.finished_req_ids, new)
 
     @torch.inference_mode()
     def sample(self, *arguments: Any, **named: Any) -> Any:
@@ -176,6 +194,5 @@ def _marked(get: Callable[[], Any], failed: dict[str, str]) -> Any:
     return output
 
 
-def _asked(params: Any) -> Asked | None:
-    argument = (getattr(params, "extra_args", None) or {}).get(ARGUMENT)
-    return None if argument is None else asked(argument)
+def _has_rust_front() -> bool:
+    return os.environ.get(_RUST_FRONT, "") not in ("", "0")
