@@ -245,6 +245,7 @@ def _bench_settings(bench: Bench) -> dict[str, Any]:
         "model_fingerprint": vispa.model.fingerprint,
         "dtype": str(vispa.model.model.dtype),
         "engine": vispa.engine.kind,
+        **vispa.engine.settings,
         "device": vispa.engine.device,
         "bank": vispa.bank.fingerprint,
         "taxonomy": vispa.taxonomy.fingerprint,

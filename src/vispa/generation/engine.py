@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ class Engine(Protocol):
         device: kind of device that the model runs on.
         name: of the model, as the caller asked for it.
         fingerprint: of the model's weights (`vispa.models.fingerprint`).
+        settings: what else may change its texts, as JSON can say it; the same settings are needed to go on with a run.
         option_reading: how this model is best asked which option it favours (`vispa.readers.option_readings`).
         least_option_mass: what the letters of options must hold together for this model to be weighed by them.
     """
@@ -45,6 +46,11 @@ class Engine(Protocol):
 
     @property
     def fingerprint(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
         """See the class."""
         ...
 

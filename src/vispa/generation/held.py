@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,11 @@ class HeldEngine(ABC):
     def fingerprint(self) -> str:
         """See `Engine`."""
         return self.loaded.fingerprint
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """See `Engine`; none, unless an engine has some of its own."""
+        return {}
 
     @property
     def option_reading(self) -> OptionReadingName:

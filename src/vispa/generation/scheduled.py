@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
 from functools import partial
@@ -80,6 +80,11 @@ class ScheduledEngine:
     def fingerprint(self) -> str:
         """See `Engine`."""
         return self._engine.fingerprint
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """See `Engine`."""
+        return self._engine.settings
 
     @property
     def option_reading(self) -> OptionReadingName:

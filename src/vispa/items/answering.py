@@ -178,6 +178,7 @@ def batch_settings(vispa: Vispa, options: Mapping[str, Any], sampling: Sampling)
         "reader": [vispa.reader.name, source_of(vispa.reader)],
         "option_reading": [vispa.reader.option_reading, vispa.own_reader.option_reading],
         "stances": vispa.stances.name,
+        **vispa.engine.settings,
         "versions": versions(vispa.engine.kind),
     }
 

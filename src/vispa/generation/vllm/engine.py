@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from vispa.generation.running import Writing
 from vispa.generation.sampling import row_seed
 from vispa.generation.vllm.asked import ARGUMENT, Asked
 from vispa.generation.vllm.running import Running
-from vispa.generation.vllm.starting import ARGUMENTS_VARIABLE, started
+from vispa.generation.vllm.starting import ARGUMENTS_VARIABLE, arguments_that_count, started
 from vispa.generation.vllm.steps import UNMEASURED
 from vispa.generation.vllm.tables import remains_of
 from vispa.generation.vllm.vocabulary import Vocabulary
@@ -73,6 +73,11 @@ class VllmEngine(HeldEngine):
     def device(self) -> str:
         """See `Engine`."""
         return self.running.device
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """See `Engine`: the caller's own arguments of vLLM's engine, such as another type of its numbers."""
+        return {"engine_arguments": arguments_that_count()}
 
     def generate(
         self, rows: Sequence[Row], sampling: Sampling, progress: Callable[[int], None] | None = None

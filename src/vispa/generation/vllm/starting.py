@@ -21,6 +21,8 @@ ARGUMENTS_VARIABLE = "VISPA_VLLM"
 
 # Room for keys and values on a processor, in bytes; elsewhere vLLM takes what is left.
 _KEYS_AND_VALUES = 1 << 30
+# How much room there is, and what is logged, change no text.
+_OF_THE_MACHINE = ("gpu_memory_utilization", "kv_cache_memory_bytes", "disable_log_stats")
 
 
 def started(loaded: LoadedModel, bank: VectorBank | None, recipe: Recipe | None) -> Any:
@@ -98,9 +100,22 @@ def _arguments(loaded: LoadedModel, *, processor: bool) -> dict[str, Any]:
     }  # fmt: skip
     if processor and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
         own["kv_cache_memory_bytes"] = _KEYS_AND_VALUES
+    return own | _given()
+
+
+def arguments_that_count() -> dict[str, Any]:
+    """What of the caller's own arguments may change a text: a run is not gone on from with others.
+
+    Raises:
+        InputError: they are no JSON object.
+    """
+    return {name: one for name, one in sorted(_given().items()) if name not in _OF_THE_MACHINE}
+
+
+def _given() -> dict[str, Any]:
     given = os.environ.get(ARGUMENTS_VARIABLE, "")
     try:
-        return own | (json.loads(given) if given else {})
+        return {} | (json.loads(given) if given else {})
     except (ValueError, TypeError) as error:
         problem = f"is no JSON object ({first_line(error)})."
         raise InputError(ARGUMENTS_VARIABLE, problem, 'Give one such as {"max_model_len": 4096}.') from error
