@@ -231,7 +231,9 @@ def test_controlled_benchmark_runs(outputs, sources, vispa, tmp_path, monkeypatc
     report = json.loads(file.read_text(encoding="utf-8"))
     assert set(report) == {"acts", "overton", "steerable", "distributional", "recovery"}
     vanilla = next(name for name in report["steerable"] if name.startswith("vanilla"))
-    assert report["steerable"][vanilla]["accuracy"]["estimate"] == pytest.approx(1 / 3)
+    row = report["steerable"][vanilla]
+    # Of three targets one is right, whatever it says; unless it cannot be read.
+    assert row["accuracy"]["estimate"] == pytest.approx((1 - row["not read"]["estimate"]) / 3)
     printed = capsys.readouterr().out
     assert "Overton" in printed and "VISPA" in printed
 

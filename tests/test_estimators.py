@@ -100,6 +100,12 @@ def test_probe_mean_difference_has_the_ones_direction_and_the_others_length() ->
     torch.testing.assert_close(found.norm(dim=-1), mean.norm(dim=-1), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("labels", [[1.0], [1.0, 0.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 0.0]])
+def test_a_class_of_one_sentence_is_learnt_from_and_told(labels: list[float]) -> None:
+    train, test = split(torch.tensor(labels), 0)
+    assert train.tolist() == test.tolist() == list(range(len(labels)))
+
+
 @pytest.mark.parametrize("pairs", [2, 3, 4])
 def test_quality_of_few_pairs_is_held_out(pairs: int) -> None:
     """Noise is told apart as often as by chance, and the sides are not said to lie far apart."""

@@ -20,7 +20,7 @@ from transformers import MPNetConfig, MPNetModel, PreTrainedTokenizerFast
 
 from training import adapter, low_rank
 from vispa.errors import InputError, ModelError, VispaError
-from vispa.models import named_encoder
+from vispa.models import encoder, named_encoder
 from vispa.models.encoder import MPNET, TransformerEncoder, load_encoder
 from vispa.models.loading import load_model
 from vispa.models.named_encoder import MPNET_SHA256
@@ -75,6 +75,16 @@ def test_texts_are_read_as_sentence_transformers_reads_them(folder: Path, dtype:
     found = TransformerEncoder("small", folder, digest(folder), dtype=dtype).encode(TEXTS)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6 if dtype == torch.float32 else 2e-2)
+
+
+@pytest.mark.parametrize("window", [1, 3, 5])
+def test_many_texts_are_read_window_by_window(folder: Path, monkeypatch: pytest.MonkeyPatch, window: int) -> None:
+    texts = [f"{TEXTS[number % len(TEXTS)]} {'again ' * (number * 7 % 11)}" for number in range(11)]
+    expected = encoder_of(folder).encode(texts)
+    monkeypatch.setattr(encoder, "_WINDOW", window)
+    told: list[int] = []
+    np.testing.assert_allclose(encoder_of(folder).encode(texts, told.append), expected, atol=1e-5)
+    assert sum(told) == len(texts)
 
 
 def test_weights_other_than_expected_are_refused(folder: Path) -> None:

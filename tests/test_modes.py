@@ -343,7 +343,7 @@ def test_weights_that_came_to_nothing_are_none(values: int) -> None:
         (["a", "b", "a"], [None] * 3, False, "examples: are 3"),
         (["a", "a", "b", "b", "b", "a"], [None] * 6, False, "questions: are 2"),
         ([None] * 6, ["n", "n", "s", "s", "w", None], True, "groups: have fewer than 5"),
-        ([None] * 6, [None] * 6, True, "groups: have fewer than 5"),
+        ([None] * 6, [None] * 6, True, "groups: are none"),
     ],
 )
 def test_too_few_questions_or_members_of_groups_are_refused(

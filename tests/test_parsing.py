@@ -109,15 +109,19 @@ def test_identifiers_are_unique_unless_two_are_equal_and_of_one_type(found: list
         # Options that are letters themselves.
         ("A", ("B", "A", "O"), 1),
         ("C", ("C", "B", "A"), 0),
-        ("b", ("A", "B"), 1),
+        ("b", ("B", "A", "O"), 0),
+        ("B.", ("A", "O", "B"), 2),
+        ("2", ("1", "2", "3"), 1),
+        (2, ("1", "2", "3"), None),
         # A letter of one option with the text of another.
         ("A. A little", ("A lot", "A little"), None),
+        ("A) a little.", ("A lot", "A little"), None),
         ("(A) no", ("yes", "no"), None),
         ("A. yes, certainly", ("yes", "no"), 0),
     ],
 )
 def test_a_label_is_an_options_text_before_it_is_a_letter(
-    tmp_path: Path, label: str, options: tuple[str, ...], place: int | None
+    tmp_path: Path, label: str | int, options: tuple[str, ...], place: int | None
 ) -> None:
     item = {"id": 1, "text": "x", "options": list(options), "label": label}
     (tmp_path / "a.json").write_text(json.dumps([item]))

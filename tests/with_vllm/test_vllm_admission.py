@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from vispa.errors import ContextError, InputError, TextError
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.transformers import TransformersEngine
-from vispa.generation.vllm.admission import admitted, longest_whole
+from vispa.generation.vllm.admission import admitted, longest_whole, prompt_length
 from vispa.generation.vllm.asked import ARGUMENT
 from vispa.generation.vllm.engine import VllmEngine
 from vispa.generation.vllm.plugin import register
@@ -96,6 +96,14 @@ def test_beams_that_are_to_be_steered_are_refused(kind: str, steers: object) -> 
 def test_plain_beams_are_searched(kind: str, arguments: dict[str, Any] | None) -> None:
     register()
     assert beams(kind, arguments).beam_width == 2
+
+
+@pytest.mark.parametrize(
+    ("ids", "embeddings", "length"),
+    [([1, 2], None, 2), ([], None, 0), (None, None, 0), (None, torch.ones(3, 8), 3), ([], torch.ones(1, 8), 1)],
+)
+def test_prompts_are_as_long_as_their_ids_or_embeddings(ids: Any, embeddings: Any, length: int) -> None:
+    assert prompt_length(SimpleNamespace(prompt_token_ids=ids, prompt_embeds=embeddings)) == length
 
 
 # ---------------------------------------------------------------- values without a direction

@@ -67,7 +67,8 @@ def mixture(
     check_examples([item.text for item in items], folds)
     requests = {item.id: item_request(item, shared, own_stances=setup.own_stances) for item in items}
     if per_group:
-        _ = large_groups([requests[item.id].country for item in items], folds)
+        # Before a model is loaded for nothing.
+        large_groups([requests[item.id].country for item in items], folds)
     checked_requests(requests, known)
     with progress_bars() as progress:
         vispa = setup.load(known, progress)
@@ -88,7 +89,7 @@ def mixture(
     else:
         _print(fitted)
         if small:
-            print_note(f"{len(small)} groups have fewer than {folds} items and the weights of all: {', '.join(small)}")
+            print_note(f"with fewer than {folds} items, these have the weights of all: {', '.join(small)}")
 
 
 def _print(fitted: Mixture) -> None:

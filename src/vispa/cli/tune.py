@@ -34,7 +34,7 @@ def tune(
     decoding: Annotated[Decoding, only("seed")],
     as_json: AsJson = False,
 ) -> None:
-    """Find how a model is best steered, and keep it as its recipe, unless the one that it has is better.
+    """Find how a model is best steered, and keep it as its recipe, if it is better than the one that it has.
 
     Other commands then steer this model so by themselves. Example: `vispa tune ./my-llama --minutes 60 -o tuning`
     """

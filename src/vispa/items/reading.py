@@ -222,17 +222,22 @@ def _missing(place: str, field: str, layout: Layout) -> InputError:
 
 def _label(label: object, options: object, place: str) -> int:
     """The place of the option that a label names, by its own text first: options may be letters themselves."""
-    from vispa.modes.answers import read_letter
+    from vispa.modes.answers import plain, read_letter
 
     texts = [option for option in options if isinstance(option, str)] if isinstance(options, list | tuple) else []
     readable = isinstance(label, str) and 0 < len(texts) <= len(LETTERS)
-    own = [number for number, text in enumerate(texts) if text.strip() == str(label).strip()]
-    position = own[0] if len(own) == 1 else read_letter(str(label), len(texts), texts) if readable else None
+    own = [number for number, text in enumerate(texts) if plain(text) == plain(str(label))]
+    if not readable:
+        position = None
+    elif len(own) == 1:
+        position = own[0]
+    else:
+        position = read_letter(str(label), len(texts), texts)
     marked = _MARKED.fullmatch(str(label))
     # `A. A little` where A is another option.
     if marked and position is not None and not own:
         others = texts[:position] + texts[position + 1 :]
-        position = None if marked["text"].strip() in others else position
+        position = None if plain(marked["text"]) in map(plain, others) else position
     if position is None:
         raise InputError(place, f"is {label!r}.", "Write the letter or the text of one of the options.")
     return position

@@ -104,13 +104,14 @@ def _led(text: str, letters: str, options: Sequence[str]) -> set[str] | None:
 
 def _option(text: str, options: Sequence[str]) -> int | None:
     """The one option whose text this is."""
-    given = _plain(text)
+    given = plain(text)
     for same in (lambda option: option == given, lambda option: f"{option}s" == given):
-        found = [position for position, option in enumerate(options) if same(_plain(option))]
+        found = [position for position, option in enumerate(options) if same(plain(option))]
         if found:
             return found[0] if len(found) == 1 else None
     return None
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """An answer or option without what may stand around it, in one case."""
     return " ".join(text.strip(_WRAPPING).casefold().split())

@@ -68,6 +68,8 @@ def large_groups(groups: Sequence[str | None], least: int) -> dict[str, IntArray
         if group:
             places.setdefault(group, []).append(place)
     found = {group: np.array(places[group]) for group in sorted(places) if len(places[group]) >= least}
+    if not places:
+        raise InputError("groups", "are none: nothing says whose answers these are.", "Fit all of them together.")
     if not found:
         raise InputError("groups", f"have fewer than {least} examples each.", "Give more, or fit all of them together.")
     return found

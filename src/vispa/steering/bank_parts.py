@@ -14,6 +14,8 @@ from vispa.steering.readings import Reading
 
 #: Name of the entry with refined directions (`vispa tune`), which fitting cannot bring back.
 REFINED = "refined"
+#: What a model's refined directions are called while tuning makes others.
+EARLIER = "refined_earlier"
 
 
 @dataclass(frozen=True)

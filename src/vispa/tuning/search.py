@@ -42,7 +42,7 @@ _BESIDE_WORDS = 0.5
 _EPOCHS, _EXAMPLES = 4, 8
 _REFINED_STRENGTHS = (0.9, 1.15, 1.4, 1.7)
 # Harmonic means that so few situations do not tell apart.
-_ALIKE = 0.02
+ALIKE = 0.02
 # Which of the situations each round is measured on; what is refined is measured on others than it was refined on.
 _SCREENED, _RUN, _WEIGHED, _LEARNT, _FINAL = slice(0, 2), slice(2, 5), slice(5, 9), slice(13, 29), slice(29, 37)
 
@@ -223,7 +223,7 @@ class Search:
 def _best(trials: Sequence[Trial]) -> Trial | None:
     """Of the trials whose harmonic mean is the highest, or as good as that, the one that expresses most."""
     highest = max((one.score for one in trials), default=0.0)
-    alike = [one for one in trials if one.score >= highest - _ALIKE]
+    alike = [one for one in trials if one.score >= highest - ALIKE]
     return max(alike, key=lambda one: (one.figures["expression"], one.score), default=None)
 
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vispa.steering.bank import VectorBank
-from vispa.steering.bank_parts import REFINED
+from vispa.steering.bank_parts import EARLIER, REFINED
 from vispa.steering.recipe import Recipe
-
-#: What a model's refined directions are called while tuning makes others.
-EARLIER = "refined_earlier"
 
 
 def with_standing(bank: VectorBank) -> tuple[VectorBank, Recipe]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from vispa.errors import InputError
@@ -20,7 +20,7 @@ from vispa.study.expression import asked_situations
 from vispa.study.known import tuning_pairs
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
-from vispa.tuning.search import ESTIMATOR, Search, describe
+from vispa.tuning.search import ALIKE, ESTIMATOR, Search, describe
 from vispa.tuning.situations import development_situations
 from vispa.tuning.standing import with_standing, without_standing
 from vispa.tuning.trials import Bench, Trial
@@ -68,8 +68,9 @@ def tune(
     Blocks are screened one by one, then runs of them at several strengths, each round on fewer candidates and other
     situations. The best directions are refined on the model's own best comments (`vispa.tuning.refining`). What the
     rounds chose is compared with the recipe that the model has, and the portable one, on situations that none of them
-    saw, and the best is kept: nothing changes where that is the recipe of before. A judge that learned from one half of
-    the contrastive pairs says what comments express; see `vispa.study.expression` for the measures.
+    saw, and the best is kept: nothing changes where none is clearly better than the recipe of before. A judge that
+    learned from one half of the contrastive pairs says what comments express; see `vispa.study.expression` for the
+    measures.
 
     Args:
         loaded: the model.
@@ -92,10 +93,11 @@ def tune(
     bench = Bench(TransformersEngine(loaded, bank), judge, situations, taxonomy, tuple(bank.info.values), TOKENS)
     search = Search(bench, started + 60 * minutes * _SEARCHING, seed, progress)
     chosen = search.run((standing, portable_recipe()))
-    is_new = chosen.recipe != standing or not is_tuned(before)
+    had = next(one for stage, one in search.trials if stage == "finalists" and one.recipe == standing)
+    is_new = not is_tuned(before) or chosen.score > had.score + ALIKE
     if not is_new:
-        chosen = replace(chosen, recipe=before.recipe)
-        search.reasons.append("The recipe that the model has stays.")
+        chosen = had
+        search.reasons.append(f"The recipe that the model has stays: none is better by more than {ALIKE}.")
     record = _record(search, chosen, minutes)
     if is_new:
         before = without_standing(bench.engine.bank or bank).with_tuned(chosen.recipe, record)

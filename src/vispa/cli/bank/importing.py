@@ -24,7 +24,10 @@ def import_bank(
     name: Annotated[str, typer.Option(help="Estimator name that the vectors go by in the bank.")] = "imported",
     force: Annotated[bool, typer.Option(help="Replace what has that name already.")] = False,
     other_model: Annotated[
-        bool, typer.Option(help="Take vectors of another model too, such as the one that this one was tuned from.")
+        bool,
+        typer.Option(
+            help="Take vectors whose file names another model too, such as the one that this one was tuned from."
+        ),
     ] = False,
     taxonomy: OfTaxonomy = None,
     as_json: AsJson = False,
@@ -37,6 +40,8 @@ def import_bank(
         # A value can only be said of vectors; without this check a whole bank would be taken in instead.
         if file.suffix == ".gguf" or value is not None:
             raise InputError("--into", "is missing.", "Name the bank that takes the vectors in.")
+        if other_model:
+            raise InputError("--other-model", "has no effect on a whole bank.", "Leave it out, or add --into BANK.")
         path = _take_bank(file, force)
         added: dict[str, list[int]] = {}
     else:

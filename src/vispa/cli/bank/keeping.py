@@ -72,7 +72,9 @@ def show(context: typer.Context, bank: OfBank, *, as_json: AsJson = False) -> No
         fractions = one["fractions"].values()
         recipe = f"{one['recipe']['estimator']}, {one['recipe']['magnitude']} {one['recipe']['amount']:g}"
         print_line(f"  strengths   {recipe}: {min(fractions):g} to {max(fractions):g} ({len(fractions)} values)")
-    print_line(f"  tuned       {'no' if loaded.tuning is None else 'yes; how: --json'}")
+    tuned = loaded.tuning or {}
+    by = f"no; the recipe came with {tuned['imported']}" if "imported" in tuned else "yes; how: --json"
+    print_line(f"  tuned       {by if tuned else 'no'}")
     print_line("  mean held-out accuracy by block, from 0:")
     width_of_names = max((len(name) for name in quality), default=0)
     for name, row in quality.items():

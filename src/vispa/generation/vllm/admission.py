@@ -55,6 +55,18 @@ def admitted(argument: object, ids: Sequence[int], length: int, config: Any) -> 
     return given, given.salt(vocabulary.default, ids)
 
 
+def prompt_length(request: Any) -> int:
+    """Tokens of a prompt, which may be given as ids or as embeddings, a tensor [T, H].
+
+    Args:
+        request: of vLLM's engine.
+    """
+    embeddings = getattr(request, "prompt_embeds", None)
+    ids = request.prompt_token_ids or ()
+    # A tensor is neither true nor false.
+    return len(ids) if len(ids) or embeddings is None else len(embeddings)
+
+
 def longest_whole(config: Any) -> tuple[str, int]:
     """The setting that says how many tokens of one prompt a pass takes at most, and so many.
 

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any
 
 from vispa.errors import InputError, NumericalError
-from vispa.generation.vllm.admission import admitted, check_beams
+from vispa.generation.vllm.admission import admitted, check_beams, prompt_length
 from vispa.generation.vllm.asked import ARGUMENT, FAILED
 from vispa.generation.vllm.settings import BANK_VARIABLE, settings_of
 
@@ -99,7 +99,7 @@ def _checking_inputs(process: Callable[..., Any]) -> Callable[..., Any]:
         if argument is None:
             return request
         ids = request.prompt_token_ids or []
-        length = len(ids or getattr(request, "prompt_embeds", None) or [])
+        length = prompt_length(request)
         try:
             given, salt = admitted(argument, ids, length, self.vllm_config)
         except (InputError, NumericalError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -12,18 +13,18 @@ from vispa.steering.estimators.base import HELD_OUT, Directions, States
 def split(labels: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Indices of the 70 % to fit on and of the 30 % held out, with the classes' shares kept.
 
-    At least one of each class is held out; of a single sentence, both are all of them.
+    At least one of each class is held out; with a single one of a class, both are all of them.
     """
     from sklearn.model_selection import train_test_split
 
     numbers = torch.arange(len(labels)).numpy()
-    classes = len(set(labels.tolist()))
-    if len(labels) < 2 * classes:
+    counts = Counter(labels.tolist())
+    if min(counts.values()) < 2:
         return torch.from_numpy(numbers), torch.from_numpy(numbers)
     # As a number of sentences where the share would be none, or all of a class.
     few = len(labels) < 4
     train, test = train_test_split(
-        numbers, test_size=classes if few else HELD_OUT, random_state=seed, stratify=labels.numpy()
+        numbers, test_size=len(counts) if few else HELD_OUT, random_state=seed, stratify=labels.numpy()
     )
     return torch.from_numpy(train), torch.from_numpy(test)
 

@@ -10,7 +10,7 @@ import torch
 from vispa.errors import InputError
 from vispa.files.names import check_name
 from vispa.steering.bank import VectorBank
-from vispa.steering.bank_parts import REFINED, Entry
+from vispa.steering.bank_parts import EARLIER, REFINED, Entry
 from vispa.steering.estimators import FITTED
 from vispa.steering.estimators.base import Directions
 
@@ -35,7 +35,7 @@ def with_vectors(bank: VectorBank, name: str, vectors: Mapping[str, Mapping[int,
     check_name("name", name)
     if name in FITTED:
         raise InputError("name", f"{name!r} is what fitted directions are called.", "Choose another name.")
-    if name == REFINED:
+    if name in (REFINED, EARLIER):
         # What ships under this name would take their place.
         raise InputError("name", f"{name!r} is what tuned directions are called.", "Choose another name.")
     blocks, width = len(bank.residual_norm), bank.width
