@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from vispa.cli import compare, console, inspect, main, respond
 from vispa.errors import InputError, OutputError
+from vispa.evaluation.intervals import PairedDifference
 from vispa.files.visible import is_blank, visible_line, visible_text
 from vispa.request import check_text
 
@@ -130,7 +131,7 @@ def answer(mode: str, text: str) -> Said:
 
 
 def comparison(text: str) -> SimpleNamespace:
-    difference = SimpleNamespace(difference=0.0, low=0.0, high=0.0, p_value=1.0)
+    difference = PairedDifference(difference=0.0, low=0.0, high=0.0, confidence=0.95, p_value=1.0, n=2)
     method = SimpleNamespace(differences={text: difference}, flipped_by=text, gained=(text,), lost=())
     return SimpleNamespace(
         task=text,

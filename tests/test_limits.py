@@ -291,7 +291,7 @@ def test_eval_refuses_options_without_effect(
 
 def test_mixture_and_select_refuse_options_without_effect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     row = {"question": "Is it fair?", "options": ["Yes", "No"], "gold_distribution": [0.5, 0.5]}
-    (tmp_path / "a.json").write_text(json.dumps([row] * 5))
+    (tmp_path / "a.json").write_text(json.dumps([{**row, "question": f"Is it fair{'?' * n}"} for n in range(5)]))
     files = (str(tmp_path / "a.json"), "-o", str(tmp_path / "out.json"))
     for arguments in (("--aggregator", "self"), ("--max-new-tokens", "9")):
         found = call(mixture.mixture, monkeypatch, *files, "--no-passages", *arguments)

@@ -314,7 +314,7 @@ def test_the_steered_model_is_read_in_every_order_with_its_own_steers() -> None:
 
 
 def test_the_model_knows_how_it_is_read(llama: LoadedModel, tmp_path: Path) -> None:
-    assert load_model("embedded").option_reading == "letters"
+    assert load_model("embedded").option_reading == "cyclic"
     llama.model.save_pretrained(tmp_path)
     llama.tokenizer.save_pretrained(tmp_path)
     loaded = load_model(str(tmp_path))
@@ -367,9 +367,9 @@ def test_a_comment_on_both_sides_or_on_none_has_no_stance() -> None:
 def test_who_reads_stances_is_recorded() -> None:
     vispa = Vispa.embedded()
     answer = vispa.respond("Lying to my boss", k=1, max_new_tokens=4)
-    assert answer.provenance.stances == "letters:embedded" and answer.provenance.option_reading is None
+    assert answer.provenance.stances == "cyclic:embedded" and answer.provenance.option_reading is None
     asked = vispa.respond("Lying to my boss", mode="distributional", k=1, max_new_tokens=4)
-    assert asked.provenance.option_reading == "letters"
+    assert asked.provenance.option_reading == "cyclic"
 
 
 @pytest.mark.parametrize("named", [None, "words", "letters"])
@@ -384,6 +384,6 @@ def test_a_reading_named_for_another_reader_leaves_stances_to_embeddings(
     assert isinstance(other.stances, StatementStances)
     # A model that is read by letters is asked by them, whatever the API is asked by.
     lettered = Vispa(own.model, *parts[1:], taxonomy=own.taxonomy, reader=asked, option_reading=named)
-    assert lettered.stances.name == "letters:embedded"
+    assert lettered.stances.name == "cyclic:embedded"
     alone = Vispa(*parts, taxonomy=own.taxonomy, option_reading=named)
     assert isinstance(alone.stances, StatementStances if named is None else AskedStances)
