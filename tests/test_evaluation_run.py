@@ -649,6 +649,15 @@ def test_eval_runs_scores_and_reports(command, tmp_path, monkeypatch):
     assert {"versions", "platform", "cores", "device"} <= set(environment)
 
 
+@pytest.mark.parametrize(("texts", "said"), [(3, ""), (2, "Items of one text are drawn together (3 items, 2 texts).")])
+def test_eval_says_which_items_are_drawn_together(command, tmp_path, echo, texts, said):
+    asked = rows("distributional", 3)
+    asked = [{**row, "text": asked[number % texts]["text"]} for number, row in enumerate(asked)]
+    task = write_task(tmp_path, "distributional", asked)
+    shown = command("eval", "--task", str(task), "-o", str(tmp_path / "run"), "--methods", "echo").splitlines()
+    assert [line for line in shown if "drawn together" in line] == ([said] if said else [])
+
+
 def test_eval_ends_with_a_fault_until_every_item_is_answered(command, tmp_path, echo):
     task = write_task(tmp_path, "overton", rows("overton", 3))
     options = ("eval", "--task", str(task), "-o", str(tmp_path / "run"), "--methods", "echo", "--no-score")

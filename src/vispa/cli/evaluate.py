@@ -272,7 +272,7 @@ def _print_summary(summary: RunSummary, scores: RunScores | None, *, as_json: bo
         print_line(f"{name}: {summary.seconds[name]:.1f} s, {summary.tokens[name]:,} tokens{failed}")
     print_line(f"{items} items, {summary.answered} answers now: {output}")
     if scores is not None:
-        _print_scores(scores)
+        _print_scores(scores, len({item.text for item in summary.run.items}))
         print_line(f"{report}")
 
 
@@ -284,9 +284,14 @@ def _figures(scores: RunScores) -> dict[str, dict[str, Any]]:
     }
 
 
-def _print_scores(scores: RunScores) -> None:
-    """Figures with their intervals, the headline first; a line for each method."""
-    from vispa.evaluation.report.words import figure_label, length_control
+def _print_scores(scores: RunScores, texts: int) -> None:
+    """Figures with their intervals, the headline first; a line for each method.
+
+    Args:
+        scores: of a run.
+        texts: how many texts its items have.
+    """
+    from vispa.evaluation.report.words import drawn_together, figure_label, length_control
 
     names = dict.fromkeys(name for of in scores.methods.values() for name in of.figures)
     lines = [
@@ -297,6 +302,11 @@ def _print_scores(scores: RunScores) -> None:
     ]
     if scores.budget is not None:
         print_line(length_control(scores.budget, scores.shuffles))
+    every = (one for of in scores.methods.values() for one in of.figures.values())
+    # Some figures are of fewer items.
+    whole = max(every, key=lambda one: one.n, default=None)
+    if whole is not None and (together := drawn_together(whole, texts)):
+        print_line(together)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print_line("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
