@@ -42,6 +42,7 @@ from benchmarks.stance_shift import (
     FloatArray,
     drawn_values,
     held_out_acts,
+    named_prompts,
     option_table,
     options_read,
     stance_prompts,
@@ -57,14 +58,13 @@ from vispa.modes.case import Case
 from vispa.modes.commenting import commented, marked
 from vispa.modes.mixture import jensen_shannon
 from vispa.modes.mixture_fitting import Example, fit_mixture
-from vispa.modes.questions import lettered
 from vispa.modes.readings import Reading
 from vispa.modes.repeats import bundled_encode
 from vispa.modes.templates import filled
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
 from vispa.records import Claim, Comment, OvertonResponse, Selection
-from vispa.request import DEFAULT_K, STANCE_OPTIONS, Request
+from vispa.request import DEFAULT_K, Request
 
 Figures = dict[str, dict[str, Interval]]
 BoolArray = npt.NDArray[np.bool_]
@@ -228,12 +228,8 @@ class Outputs:
 
     @cached_property
     def _named(self) -> list[Reading]:
-        wording, options = self.sources.phrases.choice["named"][0], lettered(STANCE_OPTIONS)
-        prompts = [
-            wording.format(situation=text, value=self.sources.labels[value], options=options)
-            for text in self.texts
-            for value in self.values
-        ]
+        texts = [text for text in self.texts for _ in self.values]
+        prompts = named_prompts(self.sources, texts, self.values * len(self.texts))
         return options_read(self.vispa, prompts)
 
     @cached_property
@@ -353,28 +349,22 @@ def steerable(outputs: Outputs) -> Figures:
     targets = [[outputs.values.index(v) for v in row] for row in drawn_values(outputs.scenes, outputs.values)]
     places = np.array(targets)
     acts = np.arange(len(places))[:, None]
-    figures = {
-        "vanilla (at most one third: it knows no target)": {
-            "accuracy": bootstrap_mean(
-                target_accuracy(
-                    np.repeat(outputs.vanilla[:, None], 3, axis=1), np.repeat(outputs.vanilla_undecided[:, None], 3, 1)
-                )
-            ),
-            "not read": bootstrap_mean(outputs.vanilla_undecided.astype(float)),
-        }
+    undecided = {kind: marks[acts, places] for kind, marks in outputs.undecided.items()}
+    # It is asked once, whatever the target.
+    vanilla, unread = (np.repeat(one[:, None], 3, axis=1) for one in (outputs.vanilla, outputs.vanilla_undecided))
+    rows = {
+        "vanilla (at most one third: it knows no target)": (vanilla, unread),
+        "prompting, value named in the question": (outputs.named[acts, places], undecided["named"]),
+        "VISPA, steered comment read": (outputs.read[acts, places], undecided["read"]),
+        "VISPA, steered model's own options": (outputs.own[acts, places], undecided["own"]),
     }
-    tables = {
-        "prompting, value named in the question": (outputs.named, "named"),
-        "VISPA, steered comment read": (outputs.read, "read"),
-        "VISPA, steered model's own options": (outputs.own, "own"),
-    }
-    for name, (table, kind) in tables.items():
-        undecided = outputs.undecided[kind][acts, places]
-        figures[name] = {
-            "accuracy": bootstrap_mean(target_accuracy(table[acts, places], undecided)),
-            "not read": bootstrap_mean(undecided.mean(1)),
+    return {
+        name: {
+            "accuracy": bootstrap_mean(target_accuracy(table, marks)),
+            "not read": bootstrap_mean(marks.mean(1)),
         }
-    return figures
+        for name, (table, marks) in rows.items()
+    }
 
 
 def distributional(outputs: Outputs, count: int = POPULATIONS) -> tuple[Figures, Figures]:

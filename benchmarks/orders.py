@@ -19,10 +19,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.stance_shift import STANCES, drawn_values, held_out_acts, options_read, stance_prompts, written_comments
+from benchmarks.stance_shift import (
+    STANCES,
+    drawn_values,
+    held_out_acts,
+    named_prompts,
+    options_read,
+    stance_prompts,
+    written_comments,
+)
 from training.sources import Scene, Sources, load_sources
 from vispa.evaluation.intervals import Interval, bootstrap_mean
-from vispa.modes.questions import lettered
 from vispa.pipeline import Vispa
 from vispa.readers.option_readings import OptionQuestion, Reading
 from vispa.readers.option_readings.cyclic import cyclic_orders, over_orders, put_in
@@ -44,19 +51,11 @@ def measure(vispa: Vispa, sources: Sources, scenes: Sequence[Scene]) -> dict[str
     """
     texts = [scene.text for scene in scenes for _ in STANCES]
     values = [value for row in drawn_values(scenes, tuple(vispa.taxonomy)) for value in row]
-    named = sources.phrases.choice["named"][0]
-    listed = lettered(STANCE_OPTIONS)
     comments = written_comments(vispa, texts, vispa.bank, values)
     return {
         "a steered comment's stance": figures(vispa, stance_prompts(vispa, texts, comments)),
         "the steered model's own": figures(vispa, stance_prompts(vispa, texts), values),
-        "a named value's, unsteered": figures(
-            vispa,
-            [
-                named.format(situation=text, value=sources.labels[value], options=listed)
-                for text, value in zip(texts, values, strict=True)
-            ],
-        ),
+        "a named value's, unsteered": figures(vispa, named_prompts(sources, texts, values)),
     }
 
 

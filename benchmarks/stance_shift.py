@@ -29,7 +29,7 @@ from vispa.generation.rows import Row, Sampling
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoding import chat_prompt
 from vispa.modes.case import Case
-from vispa.modes.questions import option_prompt
+from vispa.modes.questions import lettered, option_prompt
 from vispa.modes.readings import Reading, read_steered
 from vispa.modes.templates import filled
 from vispa.pipeline import Vispa
@@ -97,6 +97,15 @@ def stance_prompts(vispa: Vispa, texts: Sequence[str], passages: Sequence[str] |
     comments: Sequence[str | None] = passages or [None] * len(texts)
     return [
         option_prompt(Case(text, ()), vispa.prompts, comment) for text, comment in zip(texts, comments, strict=True)
+    ]
+
+
+def named_prompts(sources: Sources, texts: Sequence[str], values: Sequence[str]) -> list[str]:
+    """Questions for the stance to each text of the value that is named for it."""
+    wording, options = sources.phrases.choice["named"][0], lettered(STANCE_OPTIONS)
+    return [
+        wording.format(situation=text, value=sources.labels[value], options=options)
+        for text, value in zip(texts, values, strict=True)
     ]
 
 
