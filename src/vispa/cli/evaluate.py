@@ -272,7 +272,9 @@ def _print_summary(summary: RunSummary, scores: RunScores | None, *, as_json: bo
         print_line(f"{name}: {summary.seconds[name]:.1f} s, {summary.tokens[name]:,} tokens{failed}")
     print_line(f"{items} items, {summary.answered} answers now: {output}")
     if scores is not None:
-        _print_scores(scores, len({item.text for item in summary.run.items}))
+        from vispa.evaluation.clusters import texts_of
+
+        _print_scores(scores, len(set(texts_of(summary.run.items))))
         print_line(f"{report}")
 
 

@@ -48,8 +48,7 @@ def untold(recipe: Recipe) -> dict[str, str | float]:
         >>> untold(Recipe(half_life=16.0))
         {'half_life': 16.0}
     """
-    plain = Recipe()
-    return {name: getattr(recipe, name) for name in _OF_PLACES if getattr(recipe, name) != getattr(plain, name)}
+    return {name: setting for name, setting in recipe.as_mapping().items() if name in _OF_PLACES}
 
 
 def fixed_vectors(
