@@ -354,6 +354,28 @@ def test_the_worthiest_sentences_that_can_stand_alone_are_chosen(worths: dict[st
     assert " ".join(salient_sentences(0, TEXT, by_letter(worths))) == said
 
 
+@pytest.mark.parametrize(
+    "first", ["This is a balance.", "These are hard.", "It asks for calm.", "In this case we wait."]
+)
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        ("It takes time. Kindness helps.", "Kindness helps."),
+        ("Kindness helps. Debts are paid.", "Kindness helps. Debts are paid."),
+        ("Kindness helps. That is all.", "Kindness helps. That is all."),
+        ("It takes time. However, it helps.", None),
+    ],
+)
+def test_what_begins_by_pointing_at_the_text_is_quoted_only_where_nothing_stands_alone(
+    first: str, rest: str, said: str | None
+) -> None:
+    def for_what_points(_: int, sentences: Sequence[str]) -> Sequence[float]:
+        return [float(points_back(one)) for one in sentences]
+
+    found = " ".join(salient_sentences(0, f"{first} {rest}", for_what_points))
+    assert found == (said or f"{first} It takes time.")
+
+
 def test_short_comments_are_whole_and_nothing_is_said_twice() -> None:
     def unasked(number: int, sentences: Sequence[str]) -> Sequence[float]:
         raise AssertionError(sentences)

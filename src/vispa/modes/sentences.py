@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from vispa.files.reading import read_toml
 
 if TYPE_CHECKING:
     from nupunkt import PunktSentenceTokenizer
 
 # The splitter's time grows with the square of some texts (a run of exclamation marks), so it never sees more at once.
 _WINDOW = 1024
+_ABBREVIATIONS = Path(__file__).parent / "abbreviations.toml"
 _LINES = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 # Ends of sentences without a space behind them, which the splitter, an English one, does not know.
 _UNSPACED_ENDS = re.compile(r"[。！？]+[」』）”’]*")
@@ -77,6 +82,14 @@ def _ends(text: str) -> list[int]:
 
 @cache
 def _splitter() -> PunktSentenceTokenizer:
-    import nupunkt
+    """The splitter with the abbreviations of ordinary English, beside those with a sign or figure within ("u.s")."""
+    from nupunkt import PunktSentenceTokenizer, load
 
-    return nupunkt.load("default")
+    # A copy: other users of the library in this process share what it loads.
+    known = deepcopy(load("default").parameters)
+    words = {word for word in known.abbrev_types if word.isalpha() and len(word) > 1}
+    ours = read_toml(_ABBREVIATIONS)
+    known.abbrev_types = (known.abbrev_types - words) | {*ours["known"].split()}
+    often = PunktSentenceTokenizer.BREAK_RATE_MIN_COUNT
+    known.abbrev_break_rates.update(dict.fromkeys(ours["ending"].split(), (often, often)))
+    return PunktSentenceTokenizer(known, include_common_abbrevs=False)

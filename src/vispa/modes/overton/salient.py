@@ -155,13 +155,13 @@ def points_back(sentence: str) -> bool:
 def _standing(sentences: Sequence[str]) -> list[tuple[int, ...]]:
     """The sentences that say something alone, and pairs of which the second points at the first.
 
-    The first sentence of a comment may point at the text that is commented; it counts where it leads a pair, and alone
-    where nothing else does.
+    The first sentence of a comment may point at the text that is commented; it counts with the one after it, and only
+    where no sentence says something alone.
     """
     pointing = [points_back(sentence) for sentence in sentences]
     alone = [(i,) for i in range(len(sentences)) if not pointing[i]]
-    pairs = [(i - 1, i) for i in range(1, len(sentences)) if pointing[i] and not (pointing[i - 1] and i > 1)]
-    return [*alone, *pairs] or [(0,)]
+    pairs = [(i - 1, i) for i in range(1, len(sentences)) if pointing[i] and not pointing[i - 1]]
+    return [*alone, *pairs] or [tuple(range(min(len(sentences), SENTENCES_PER_VALUE)))]
 
 
 def _without_repetition(sentences: Sequence[str]) -> list[str]:
