@@ -354,9 +354,7 @@ def test_the_worthiest_sentences_that_can_stand_alone_are_chosen(worths: dict[st
     assert " ".join(salient_sentences(0, TEXT, by_letter(worths))) == said
 
 
-@pytest.mark.parametrize(
-    "first", ["This is a balance.", "These are hard.", "It asks for calm.", "In this case we wait."]
-)
+@pytest.mark.parametrize("first", ["This is a balance.", "These are hard.", "It asks for calm.", "However, we wait."])
 @pytest.mark.parametrize(
     ("rest", "said"),
     [
@@ -374,6 +372,15 @@ def test_what_begins_by_pointing_at_the_text_is_quoted_only_where_nothing_stands
 
     found = " ".join(salient_sentences(0, f"{first} {rest}", for_what_points))
     assert found == (said or f"{first} It takes time.")
+
+
+@pytest.mark.parametrize("first", ["In this case we wait.", "In these matters, ask.", "In that event we go."])
+def test_a_first_sentence_that_says_that_it_speaks_of_the_text_stands_alone(first: str) -> None:
+    def for_the_first(_: int, sentences: Sequence[str]) -> Sequence[float]:
+        return [1.0, *[0.0] * (len(sentences) - 1)]
+
+    found = salient_sentences(0, f"{first} Kindness helps. {first} Debts are paid.", for_the_first)
+    assert found == [first, "Kindness helps."]
 
 
 def test_short_comments_are_whole_and_nothing_is_said_twice() -> None:

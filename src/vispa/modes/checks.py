@@ -43,6 +43,7 @@ class CommentChecks:
     readable: float
     pointing: frozenset[str]
     pointing_phrases: tuple[str, ...]
+    pointing_at_text: tuple[str, ...]
     refusals: RefusalPatterns
     chatter: ChatterPatterns
 
@@ -56,6 +57,7 @@ def comment_checks() -> CommentChecks:
         readable=table["readable"],
         pointing=frozenset(table["pointing"].split()),
         pointing_phrases=tuple(table["pointing_phrases"]),
+        pointing_at_text=tuple(table["pointing_at_text"]),
         refusals=RefusalPatterns(**table["refusals"]),
         chatter=ChatterPatterns(**table["chatter"]),
     )

@@ -146,19 +146,31 @@ def _in_order(text: str) -> list[str]:
 
 def points_back(sentence: str) -> bool:
     """Whether a sentence begins with a word that points at what was said before; they stand in `comments.toml`."""
-    checks = comment_checks()
-    plain = " ".join(_in_order(sentence.replace("’", "'").split("'")[0]))
-    first = plain.split(" ", 1)[0]
-    return first in checks.pointing or any(f"{plain} ".startswith(f"{one} ") for one in checks.pointing_phrases)
+    checks, plain = comment_checks(), _beginning(sentence)
+    return plain.split(" ", 1)[0] in checks.pointing or _begins(plain, checks.pointing_phrases)
+
+
+def _points_at_text(sentence: str) -> bool:
+    return _begins(_beginning(sentence), comment_checks().pointing_at_text)
+
+
+def _beginning(sentence: str) -> str:
+    """The words of a sentence up to its first apostrophe, in lower case."""
+    return " ".join(_in_order(sentence.replace("’", "'").split("'")[0]))
+
+
+def _begins(plain: str, phrases: Sequence[str]) -> bool:
+    return any(f"{plain} ".startswith(f"{one} ") for one in phrases)
 
 
 def _standing(sentences: Sequence[str]) -> list[tuple[int, ...]]:
     """The sentences that say something alone, and pairs of which the second points at the first.
 
-    The first sentence of a comment may point at the text that is commented; it counts with the one after it, and only
-    where no sentence says something alone.
+    The first sentence of a comment may point at the text that is commented. Where it says so ("In this situation") it
+    stands alone; else ("This is hard") it counts with the one after it, and only where nothing stands alone.
     """
     pointing = [points_back(sentence) for sentence in sentences]
+    pointing[0] = pointing[0] and not _points_at_text(sentences[0])
     alone = [(i,) for i in range(len(sentences)) if not pointing[i]]
     pairs = [(i - 1, i) for i in range(1, len(sentences)) if pointing[i] and not pointing[i - 1]]
     return [*alone, *pairs] or [tuple(range(min(len(sentences), SENTENCES_PER_VALUE)))]
