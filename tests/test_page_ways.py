@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -157,9 +158,13 @@ def test_a_server_with_room_for_one_answers(browser: Any) -> None:  # noqa: F811
         visit.faults = [one for one in visit.faults if "status of 429" not in one]
 
 
-def refuse(page: Any, route: str, status: int, times: int) -> None:
+def refuse(page: Any, route: str, status: int, times: int, headers: dict[str, str] | None = None) -> None:
     error = {"message": "Not now.", "type": "invalid_request_error", "code": "x"}
-    page.route(f"**/v1/vispa/{route}", lambda one: one.fulfill(status=status, json={"error": error}), times=times)
+
+    def answer(one: Any) -> None:
+        one.fulfill(status=status, json={"error": error}, headers=headers)
+
+    page.route(f"**/v1/vispa/{route}", answer, times=times)
 
 
 def test_values_are_looked_for_again_where_there_was_no_room(browser: Any, address: str) -> None:  # noqa: F811
@@ -171,6 +176,28 @@ def test_values_are_looked_for_again_where_there_was_no_room(browser: Any, addre
         assert page.get_by_label("Situation or question").get_attribute("aria-invalid") is None
         visit.found()
         assert page.get_by_text("Not now.").count() == 0 and asked(visit, "/select") == 2
+        visit.faults = [one for one in visit.faults if "status of 429" not in one]
+
+
+@pytest.mark.parametrize(
+    ("headers", "least", "most"), [({"Retry-After": "1"}, 0.9, 2.5), ({"Retry-After": "soon"}, 2.9, 6)]
+)
+def test_the_page_comes_again_when_the_server_says(
+    browser: Any,  # noqa: F811
+    address: str,  # noqa: F811
+    headers: dict[str, str],
+    least: float,
+    most: float,
+) -> None:
+    with visiting(browser, address) as visit:
+        page = visit.page
+        moments: list[float] = []
+        page.on("request", lambda one: one.url.endswith("/select") and moments.append(time.monotonic()))
+        refuse(page, "select", 429, 1, headers)
+        page.get_by_label("Situation or question").fill("Eating meat")
+        visit.found()
+        first, second = moments
+        assert least < second - first < most
         visit.faults = [one for one in visit.faults if "status of 429" not in one]
 
 

@@ -14,8 +14,6 @@ import { bring, parameters } from "./shown";
 import { applyTheme, storedKey, storedTheme, type Theme } from "./storage";
 import { Values } from "./values";
 
-const AGAIN = 2000;
-
 /** The served model, asked for until it is there. */
 function useServer() {
   const [found, setFound] = useState<{ about: About; values: Value[] } | null>(null);
@@ -35,7 +33,7 @@ function useServer() {
         if (gone) return;
         const refused = error instanceof server.Refused ? error : new server.Refused(0, words(error), "");
         setProblem({ status: refused.status, code: refused.code, message: refused.message });
-        if (refused.status !== 401 && refused.status !== 403) timer = setTimeout(() => setTries((n) => n + 1), AGAIN);
+        if (refused.status !== 401 && refused.status !== 403) timer = setTimeout(() => setTries((n) => n + 1), refused.pause);
       });
     return () => {
       gone = true;

@@ -7,6 +7,9 @@ import { storedKey } from "./storage";
 const LONGEST_WHY = 1500;
 const ABOUT = "/v1/vispa/about";
 const VALUES = "/v1/vispa/values";
+// Where the server does not say when to come again; and the longest that it is believed, in milliseconds.
+const AGAIN = 3000;
+const LONGEST_PAUSE = 60_000;
 
 /** What the server refuses, in its own words. */
 export class Refused extends Error {
@@ -14,6 +17,8 @@ export class Refused extends Error {
     readonly status: number,
     message: string,
     readonly code: string,
+    /** Milliseconds after which to ask again. */
+    readonly pause: number = AGAIN,
   ) {
     super(message);
   }
@@ -48,14 +53,15 @@ async function asked(path: string, body?: unknown, signal?: AbortSignal): Promis
     throw new Refused(0, "The server cannot be reached.", "unreachable");
   }
   if (reply.status === 401 && path !== ABOUT && path !== VALUES) dispatchEvent(new Event(KEY_ASKED_FOR));
-  if (!reply.ok) throw refused(reply.status, await reply.json().catch(() => null));
+  if (!reply.ok) throw refused(reply.status, await reply.json().catch(() => null), reply.headers.get("Retry-After"));
   return reply;
 }
 
-function refused(status: number, data: unknown): Refused {
+function refused(status: number, data: unknown, after: string | null = null): Refused {
   const error = (data as { error?: { message?: unknown; code?: unknown } } | null)?.error;
   const message = typeof error?.message === "string" ? error.message : `The server answers with status ${status}.`;
-  return new Refused(status, message, typeof error?.code === "string" ? error.code : "");
+  const pause = after && /^\d+$/.test(after) ? Math.min(Number(after) * 1000, LONGEST_PAUSE) : AGAIN;
+  return new Refused(status, message, typeof error?.code === "string" ? error.code : "", pause);
 }
 
 export async function about(): Promise<{ about: About; values: Value[] }> {

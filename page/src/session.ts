@@ -23,8 +23,6 @@ export interface Run {
 }
 
 const PAUSE = 600;
-/** Until what a server had no room for is asked again. */
-const AGAIN = 3000;
 
 export function useFound(ask: Ask, about: About | null) {
   const [found, setFound] = useState<{ text: string; values: Selection[] }>({ text: "", values: [] });
@@ -62,7 +60,7 @@ export function useFound(ask: Ask, about: About | null) {
             timer = setTimeout(() => {
               unseen.current = true;
               setTries((n) => n + 1);
-            }, AGAIN);
+            }, error.pause);
           }
         })
         .finally(() => {
@@ -128,7 +126,7 @@ export function useRuns(about: About | null) {
         const answer = await respond().catch(async (error: unknown) => {
           // What keeps its place from it may be the page's own search for values.
           if (!(error instanceof server.Refused && error.status === 429)) throw error;
-          await pause(AGAIN, mine.signal);
+          await pause(error.pause, mine.signal);
           return respond();
         });
         told(() => ({ answer, values: answer.values }));
