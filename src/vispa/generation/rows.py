@@ -16,7 +16,7 @@ class Row:
     """One prompt with its steers.
 
     Sampled, a row draws random numbers of its own, made from the seeds, its prompt and its values:
-    the same row gives the same text whatever else is in the batch.
+    the same row gives the same text whatever else is in the batch, but for near ties in numbers coarser than float32.
 
     Attributes:
         prompt: what the model continues.
