@@ -244,7 +244,8 @@ def test_vectors_of_another_model_are_taken_in_only_when_asked_for(cache: Path, 
     before = target.read_bytes()
     said = run("import", file, "--into", target, code=2)
     assert "another model" in said and "--other-model" in said and target.read_bytes() == before
-    assert "has no effect on a whole bank" in run("import", target, "--other-model", code=2)
+    for idle in (["--other-model"], ["--name", "mine"], ["--taxonomy", tmp_path]):
+        assert f"{idle[0]}: has no effect on a whole bank" in run("import", target, *idle, code=2)
     run("import", file, "--into", target, "--other-model")
     assert "imported" in VectorBank.load(target).entries
 

@@ -10,10 +10,14 @@ import typer
 
 from vispa.cli.bank.finding import OfBank, OfTaxonomy, is_shipped
 from vispa.cli.console import print_json, print_line, print_note
+from vispa.cli.defaults import is_configured
 from vispa.cli.options import AsJson
 from vispa.errors import BankError, InputError
 from vispa.files.locking import changing
 from vispa.files.reading import shortened
+
+# Of vectors that are given no other.
+_NAME = "imported"
 
 
 def import_bank(
@@ -21,7 +25,9 @@ def import_bank(
     file: Annotated[Path, typer.Argument(help="A bank, a GGUF control vector, or a safetensors file of vectors.")],
     into: Annotated[str | None, typer.Option(help="Bank that takes the vectors in.")] = None,
     value: Annotated[str | None, typer.Option(help="Which value a GGUF control vector is of.")] = None,
-    name: Annotated[str, typer.Option(help="Estimator name that the vectors go by in the bank.")] = "imported",
+    name: Annotated[
+        str | None, typer.Option(help="Estimator name that the vectors go by in the bank, by default imported.")
+    ] = None,
     force: Annotated[bool, typer.Option(help="Replace what has that name already.")] = False,
     other_model: Annotated[
         bool,
@@ -40,11 +46,15 @@ def import_bank(
         # A value can only be said of vectors; without this check a whole bank would be taken in instead.
         if file.suffix == ".gguf" or value is not None:
             raise InputError("--into", "is missing.", "Name the bank that takes the vectors in.")
-        if other_model:
-            raise InputError("--other-model", "has no effect on a whole bank.", "Leave it out, or add --into BANK.")
+        # A taxonomy that is configured is meant for all calls.
+        taxonomy = None if is_configured(context, "taxonomy") else taxonomy
+        given = {"--other-model": other_model, "--name": name is not None, "--taxonomy": taxonomy is not None}
+        for option in (option for option, is_given in given.items() if is_given):
+            raise InputError(option, "has no effect on a whole bank.", "Leave it out, or add --into BANK.")
         path = _take_bank(file, force)
         added: dict[str, list[int]] = {}
     else:
+        name = name or _NAME
         path, added = _take_vectors(file, OfBank(into, taxonomy).path(context), value, name, force, other_model)
     if as_json:
         print_json({"path": str(path), "layers": added, "estimator": name if into is not None else None})
