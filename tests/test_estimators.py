@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import read_activations
 from vispa.steering.bank import VectorBank
+from vispa.steering.estimators import ESTIMATORS
 from vispa.steering.estimators.mean_difference import MeanDifference
 from vispa.steering.estimators.one_versus_others import OneVersusOthers
 from vispa.steering.estimators.probe import Probe
@@ -190,3 +191,11 @@ def test_a_bank_is_fitted_on_all_pairs(llama, small_taxonomy, tmp_path) -> None:
     vectors = [bank.entry("mean_difference").directions.vectors for bank in (whole, part)]
     torch.testing.assert_close(vectors[0][1:], vectors[1][1:])
     assert not torch.allclose(vectors[0][0], vectors[1][0])
+
+
+@pytest.mark.parametrize(
+    "name", ["one_versus_others", "one_versus_others_last", "one_versus_others_sink_free", "probe"]
+)
+def test_lengths_of_the_residual_stream_do_not_hang_on_the_estimators(llama, small_taxonomy, bank, name: str) -> None:
+    (one,) = (estimator for estimator in ESTIMATORS if estimator.name == name)
+    torch.testing.assert_close(fit_bank(llama, small_taxonomy, estimators=[one]).residual_norm, bank.residual_norm)

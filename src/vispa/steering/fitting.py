@@ -23,6 +23,8 @@ from vispa.versions import versions
 #: Called with the name of a stage, the number of things just done, and how many there are.
 Progress = Callable[[str, int, int], None]
 
+# Where a bank takes the residual stream's lengths from, whatever its estimators read.
+_LENGTHS: Reading = "last"
 # What every estimator gives of a value; others may lack.
 _NEEDED = tuple(one.name for one in fields(Directions))[:3]
 
@@ -57,8 +59,8 @@ def fit_bank(
     source = TransformersActivations(loaded) if fits is None else fits.source
     sentences = {slug: taxonomy.sentences_fingerprint(slug) for slug in taxonomy}
     kept = {slug: fits.get(digest) if fits is not None else {} for slug, digest in sentences.items()}
-    readings: tuple[Reading, ...] = tuple(sorted({estimator.reading for estimator in estimators}))
-    norms = f"residual_norm.{readings[0]}"
+    readings: tuple[Reading, ...] = tuple(sorted({_LENGTHS, *(estimator.reading for estimator in estimators)}))
+    norms = f"residual_norm.{_LENGTHS}"
     missing = [slug for slug, fit in kept.items() if norms not in fit or not all(_has(fit, one) for one in estimators)]
     total = sum(len(side) for slug in missing for side in taxonomy.sentences(slug))
 
