@@ -47,6 +47,19 @@ def test_batches_are_as_large_as_the_budget_lets_them_be() -> None:
     assert list(token_batches([2, 9, 2, 1], Budget(tokens=9), longest_first=True)) == [[1], [0, 2, 3]]
 
 
+@pytest.mark.parametrize("longest_first", [False, True])
+@pytest.mark.parametrize("budget", [Budget(64), Budget(64, 3), Budget(rows=5), Budget(1), Budget()])
+def test_rows_of_other_lengths_are_apart_where_none_may_be_padded(budget: Budget, longest_first: bool) -> None:
+    lengths = [int(length) for length in np.random.default_rng(1).integers(1, 20, 200)]
+    found = list(token_batches(lengths, budget, longest_first=longest_first, unpadded=True))
+    assert sorted(place for batch in found for place in batch) == list(range(200))
+    for batch in found:
+        assert len({lengths[place] for place in batch}) == 1
+        assert len(batch) == 1 or budget.holds(len(batch), lengths[batch[0]])
+    if budget == Budget():
+        assert len(found) == len(set(lengths))
+
+
 def test_no_row_makes_no_batch() -> None:
     assert list(token_batches([], Budget(tokens=12, rows=2))) == []
 

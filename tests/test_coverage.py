@@ -23,7 +23,7 @@ from vispa.files import caching
 from vispa.models.batching import Budget
 from vispa.models.nli import CACHE_FILE, NliJudge
 from vispa.models.nli_labels import nli_labels
-from vispa.modes.sentences import split_sentences
+from vispa.models.sentences import split_sentences
 
 RESPONSES = [
     "Keep the promise. Others rely on it! It may cost you an evening, though.",

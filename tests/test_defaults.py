@@ -94,6 +94,38 @@ def test_every_key_reaches_the_command(write: Any, monkeypatch: pytest.MonkeyPat
     assert defaults().keys() == set(KEYS)
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("./mine", "{file}/mine"),
+        ("../mine/model.gguf", "{file}/../mine/model.gguf"),
+        (".hidden/model", "{file}/.hidden/model"),
+        ("/models/mine", "/models/mine"),
+        ("~/mine", "{home}/mine"),
+        ("of/hub", "of/hub"),
+        ("smollm2", "smollm2"),
+        ("api:./mine", "api:./mine"),
+    ],
+)
+@pytest.mark.parametrize("key", ["model", "selector_model", "aggregator"])
+def test_paths_of_models_are_meant_from_the_files_folder(
+    key: str, given: str, meant: str, write: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    path = write(f"{key} = {json.dumps(given)}\n")
+    assert defaults()[key].value == meant.format(file=path.parent, home=tmp_path / "home")
+    # In the environment a path is meant from where the command runs.
+    monkeypatch.setenv(f"VISPA_{key.upper()}", "./other")
+    assert defaults()[key].value == "./other"
+
+
+@pytest.mark.parametrize("key", ["model", "selector_model", "aggregator", "taxonomy", "recipe", "cache"])
+def test_a_home_that_nobody_knows_is_refused(key: str, write: Any) -> None:
+    path = write(f'{key} = "~nobody-of-that-name/mine"\n')
+    with pytest.raises(InputError, match=f"{path}: {key} is '~nobody-of-that-name/mine'.* Write the whole path"):
+        defaults()
+
+
 def test_the_users_own_file_is_read_without_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platformdirs.user_config_dir", lambda name: str(tmp_path / name))
     assert setup_of(monkeypatch, "respond", "Feeding ducks").loading.model == "smollm2"

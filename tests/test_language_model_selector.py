@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,19 @@ def test_a_text_has_one_vector_alone_and_in_a_batch(llama: LoadedModel) -> None:
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
     for vector, text in zip(together, TEXTS, strict=True):
         np.testing.assert_allclose(encoder.encode([text])[0], vector, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("count", [3, 20, 60])
+def test_in_16_bits_too_a_vector_is_the_same_alone_and_in_a_batch(
+    make_model: Callable[..., LoadedModel], dtype: torch.dtype, count: int
+) -> None:
+    loaded = make_model("llama")
+    loaded.model.to(dtype)
+    encoder = ActivationEncoder(loaded)
+    texts = [f"{TEXTS[number % len(TEXTS)]} {'again ' * (number * 7 % 31)}{number}" for number in range(count)]
+    alone = np.concatenate([encoder.encode([text]) for text in texts])
+    np.testing.assert_array_equal(encoder.encode(texts), alone)
 
 
 def test_both_stand_side_by_side(llama: LoadedModel) -> None:

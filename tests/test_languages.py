@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -23,7 +25,9 @@ from vispa.errors import InputError, LanguageError, TaxonomyError, VispaError
 from vispa.evaluation.translations import translated_situations
 from vispa.models import languages
 from vispa.models.languages import Foreign, foreign
+from vispa.modes.mixture import Mixture
 from vispa.readers.base import Failure
+from vispa.request import Mode
 from vispa.selection import SELECTORS
 from vispa.selection import languages as readable
 from vispa.selection.choosing import Chooser
@@ -115,7 +119,7 @@ def test_english_is_not_refused() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "7", "🦆", "?!", "Ω", "ｌｙｉｎｇ ｔｏ ｍｙ ｂｏｓｓ", "𝓛𝔂𝓲𝓷𝓰 𝓽𝓸 𝓶𝔂 𝓫𝓸𝓼𝓼", "Joie de vivre", "Mein Kampf",
+        "", "7", "🦆", "?!", "№", "ｌｙｉｎｇ ｔｏ ｍｙ ｂｏｓｓ", "𝓛𝔂𝓲𝓷𝓰 𝓽𝓸 𝓶𝔂 𝓫𝓸𝓼𝓼", "Joie de vivre", "Mein Kampf",
         "My neighbour says 妈妈 to her cat", "She shouted: Das darf doch nicht wahr sein! and left with the keys",
     ],
 )  # fmt: skip
@@ -126,7 +130,9 @@ def test_short_and_mixed_texts_count_as_english(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "language"),
     [
-        (GERMAN, "de"), (GERMAN.upper(), "de"), ("堕胎", "zh"), ("أكذب على أمي", "ar"),
+        (GERMAN, "de"), (GERMAN.upper(), "de"), ("堕胎", "zh"),
+        ("愛", "zh"), ("あ", "ja"), ("माँ", "ne"), ("я", "bg"),
+        ("أكذب على أمي", "ar"),
         ("Можно ли солгать больной бабушке, чтобы её утешить?", "ru"),
         ("Mag ik tegen mijn oma liegen?", "nl"), ("Okłamać moją chorą babcię", "pl"), (GERMAN * 400, "de"),
     ],
@@ -159,6 +165,24 @@ def test_a_selector_that_reads_english_alone_refuses_the_rest() -> None:
     other = Chooser(EmbeddingSelector(Taxonomy.built_in("de")))
     with pytest.raises(InputError, match="language: is de, but the selector reads English alone"):
         other.select([Request(TEXT)])
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "weighs", "is_refused"),
+    [
+        ((), "overton", False, True),
+        (("honor", "karma"), "distributional", True, True),
+        (("honor", "karma"), "distributional", False, False),
+        (("honor", "karma"), "overton", True, False),
+    ],
+)
+def test_a_text_that_scores_weigh_is_refused_too(
+    values: tuple[str, ...], mode: Mode, weighs: bool, is_refused: bool
+) -> None:
+    chooser, request = Chooser(EmbeddingSelector(Taxonomy.built_in())), Request(GERMAN, values, mode=mode)
+    with pytest.raises(LanguageError, match="not in English") if is_refused else nullcontext():
+        chooser.check(request, weighs=weighs)
+    chooser.check(replace(request, text=TEXT), weighs=weighs)
 
 
 def test_another_encoder_is_asked_about_any_language() -> None:
@@ -198,6 +222,23 @@ def test_of_many_texts_only_the_foreign_one_has_no_answer(pipeline: Vispa) -> No
     assert not isinstance(first, Failure) and not isinstance(third, Failure)
     with pytest.raises(LanguageError):
         pipeline.respond(GERMAN)
+
+
+def test_named_values_that_weigh_by_relevance_are_refused_at_every_door(
+    pipeline: Vispa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "mixture", Mixture("relevance"))
+    requests = [Request(text, values=("karma", "honor"), mode="distributional") for text in (TEXT, GERMAN)]
+    first, second = pipeline.respond_many(requests, max_new_tokens=4)
+    assert not isinstance(first, Failure)
+    assert isinstance(second, Failure) and second.reason.startswith("text: is not in English")
+    with pytest.raises(LanguageError):
+        pipeline.respond_one(requests[1])
+    found = started(lambda: pipeline)
+    body = {"text": GERMAN, "mode": "distributional", "values": ["karma", "honor"]}
+    reply = httpx2.post(f"{found.url}/v1/vispa/respond", json=body, timeout=60)
+    found.stop()
+    assert reply.status_code == 422 and reply.json()["error"]["param"] == "text"
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +281,29 @@ def test_respond_refuses_before_the_model_is_loaded(monkeypatch: pytest.MonkeyPa
     for arguments in (("respond", GERMAN), ("respond", TEXT, "--language", "fr")):
         code, words = run(*arguments)
         assert code == 2 and "English alone" in words
+
+
+@pytest.mark.parametrize(
+    ("more", "is_refused"),
+    [
+        (("--mode", "distributional", "--weights", "relevance"), True),
+        (("--mode", "distributional", "--weights", "mean"), False),
+        (("--mode", "distributional", "--weights", '{"karma": 1}'), False),
+        (("--mode", "overton"), False),
+    ],
+)
+def test_named_values_that_scores_weigh_are_refused_too(
+    more: tuple[str, ...], is_refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise VispaError("loaded")
+
+    monkeypatch.setattr("vispa.cli.setup.Setup.load", load)
+    code, words = run("respond", GERMAN, "--values", "honor,karma", *more)
+    assert (code, "not in English" in words, words == "loaded") == (
+        (2, True, False) if is_refused else (1, False, True)
+    )
+    assert run("respond", TEXT, "--values", "honor,karma", *more) == (1, "loaded")
 
 
 def test_values_by_their_names_in_a_language() -> None:

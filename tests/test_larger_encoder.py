@@ -77,6 +77,16 @@ def test_texts_are_read_as_sentence_transformers_reads_them(folder: Path, dtype:
     np.testing.assert_allclose(found, expected, atol=1e-6 if dtype == torch.float32 else 2e-2)
 
 
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+@pytest.mark.parametrize("count", [5, 60, 150])
+def test_rounded_vectors_are_the_same_to_the_byte_alone_and_in_a_batch(folder: Path, name: str, count: int) -> None:
+    small = TransformerEncoder("small", folder, digest(folder), dtype=getattr(torch, name))
+    texts = [f"{TEXTS[number % len(TEXTS)]} {'again ' * (number * 7 % 31)}{number}" for number in range(count)]
+    alone = np.concatenate([small.encode([text]) for text in texts])
+    np.testing.assert_array_equal(small.encode(texts), alone)
+    np.testing.assert_array_equal(small.encode(texts, lambda count: None), alone)
+
+
 @pytest.mark.parametrize("window", [1, 3, 5])
 def test_many_texts_are_read_window_by_window(folder: Path, monkeypatch: pytest.MonkeyPatch, window: int) -> None:
     texts = [f"{TEXTS[number % len(TEXTS)]} {'again ' * (number * 7 % 11)}" for number in range(11)]

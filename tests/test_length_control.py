@@ -38,7 +38,7 @@ from vispa.evaluation.report.drawings import _keep_to_scale
 from vispa.evaluation.scoring import score_folder
 from vispa.evaluation.tasks import load_task
 from vispa.models.encoder import load_encoder
-from vispa.modes.sentences import split_sentences
+from vispa.models.sentences import split_sentences
 
 NUMBERS = st.floats(0, 1, width=32)
 TABLES = st.integers(1, 7).flatmap(

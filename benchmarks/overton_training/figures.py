@@ -18,7 +18,7 @@ from vispa.evaluation.metrics.coverage import embedding_likenesses
 from vispa.evaluation.metrics.likeness import Cosines
 from vispa.items.item import Item
 from vispa.models.encoder import Encoder
-from vispa.modes.sentences import split_sentences
+from vispa.models.sentences import split_sentences
 
 FloatArray = npt.NDArray[np.float64]
 #: Figure → scores of N situations.

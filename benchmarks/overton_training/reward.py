@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.models.encoder import Encoder
-from vispa.modes.sentences import split_sentences
+from vispa.models.sentences import split_sentences
 from vispa.taxonomy import Taxonomy
 
 FloatArray = npt.NDArray[np.float64]

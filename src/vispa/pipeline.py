@@ -290,7 +290,7 @@ class Vispa(AsyncDoors):
 
     def respond_one(self, request: Request, **sampling: Unpack[SamplingFields]) -> Response:
         """The answer to one request; see `respond`."""
-        self.chooser.check(checked(request, self.taxonomy, self.mixture.values))
+        self.chooser.check(checked(request, self.taxonomy, self.mixture.values), weighs=self.mixture.by_score)
         (answer,) = self.respond_many([request], **sampling)
         if isinstance(answer, Failure):
             raise VispaError(answer.reason)
@@ -321,7 +321,7 @@ class Vispa(AsyncDoors):
     ) -> list[Response | Failure]:
         clock = Clock()
         with clock("select"):
-            selections = self.chooser.select(requests)
+            selections = self.chooser.select(requests, weighs=self.mixture.by_score)
         with clock("comment"):
             how = (self.engine, self.prompts, sampling, self._encode, self.stances)
             cases = commented(requests, selections, *how, progress and partial(progress, "commenting"))

@@ -33,6 +33,9 @@ _PATHS: dict[str, tuple[str, ...]] = {"cache": ()} | {
     for name, one in _CONFIGURABLE.items()
     if (words := one.configurable.path_unless if one.configurable else ()) or Path in get_args(one.type)
 }
+# Keys that name a model, which may be a file or folder: one that begins like a path is meant from there too.
+_MODELS = ("model", "selector_model", "aggregator")
+_LIKE_PATHS = (".", "/", "~")
 _NUMBERS = {name: one.type for name, one in _CONFIGURABLE.items() if one.type in (int, float)}
 
 
@@ -114,10 +117,19 @@ def _of_commands(command: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _from_file(path: Path) -> dict[str, Any]:
     table = _checked(read_toml(path), str(path))
-    for key, words in _PATHS.items():
-        if key in table and table[key] not in words:
-            table[key] = str(path.absolute().parent / Path(table[key]).expanduser())
+    for key, given in table.items():
+        is_path = given not in _PATHS[key] if key in _PATHS else key in _MODELS and given.startswith(_LIKE_PATHS)
+        if is_path:
+            table[key] = _from_folder_of(path, key, given)
     return table
+
+
+def _from_folder_of(file: Path, key: str, given: str) -> str:
+    try:
+        return str(file.absolute().parent / Path(given).expanduser())
+    except RuntimeError as error:
+        problem = f"{key} is {given!r}, and where that home is, is not known."
+        raise InputError(str(file), problem, "Write the whole path.") from error
 
 
 def _from_environment() -> dict[str, Any]:

@@ -117,9 +117,9 @@ class _WatchedChooser(Chooser):
         # Made once for all calls.
         return self._chooser._similarity
 
-    def select(self, requests: Sequence[Request]) -> list[tuple[Selection, ...]]:
+    def select(self, requests: Sequence[Request], *, weighs: bool = False) -> list[tuple[Selection, ...]]:
         self._call.check()
-        found = super().select(requests)
+        found = super().select(requests, weighs=weighs)
         for request, values in zip(requests, found, strict=True):
             self._call.choose(request, [one.value for one in values])
             self._call.tell(Selected(values=values))

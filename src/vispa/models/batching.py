@@ -61,13 +61,16 @@ def reading_budget(device: torch.device) -> Budget:
     return _READING.get(device.type, _READING_ELSEWHERE)
 
 
-def token_batches(lengths: Sequence[int], budget: Budget, *, longest_first: bool = False) -> Iterator[list[int]]:
+def token_batches(
+    lengths: Sequence[int], budget: Budget, *, longest_first: bool = False, unpadded: bool = False
+) -> Iterator[list[int]]:
     """Positions of N rows in batches of similar length; rows of one length keep their order.
 
     Args:
         lengths: tokens of each row, or any other measure of what a row costs, [N].
         budget: of a batch.
         longest_first: begin with the longest rows, so that memory that does not suffice shows at the start.
+        unpadded: only rows of one length share a batch, so that none is padded.
 
     Example:
         >>> list(token_batches([3, 1, 2, 9], Budget(tokens=6)))
@@ -77,7 +80,8 @@ def token_batches(lengths: Sequence[int], budget: Budget, *, longest_first: bool
     batch: list[int] = []
     for place in order:
         width = lengths[batch[0] if longest_first and batch else place]
-        if batch and not budget.holds(len(batch) + 1, width):
+        is_padded = bool(batch) and lengths[place] != lengths[batch[0]]
+        if batch and (not budget.holds(len(batch) + 1, width) or (unpadded and is_padded)):
             yield batch
             batch = []
         batch.append(place)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy, deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,20 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
         """Vectors of length 1, [N, D]."""
         ...
+
+
+@runtime_checkable
+class BoundedEncoder(Encoder, Protocol):
+    """An encoder that says which texts it reads to their end; it cuts longer ones."""
+
+    def reads_whole(self, texts: Sequence[str]) -> Sequence[bool]:
+        """Whether each of N texts is short enough to be read to its end."""
+        ...
+
+
+def reads_whole(encoder: Encoder, texts: Sequence[str]) -> Sequence[bool]:
+    """Whether an encoder reads each of N texts to its end; of one that says nothing of it, that it does."""
+    return encoder.reads_whole(texts) if isinstance(encoder, BoundedEncoder) else [True] * len(texts)
 
 
 def load_encoder(name: str = BUNDLED) -> Encoder:
@@ -161,21 +176,32 @@ class TransformerEncoder:
         # Many texts, of which progress is told, are nobody's request.
         return self._encoded(texts, progress) if progress is not None or not texts else self._gathered(texts)
 
+    def reads_whole(self, texts: Sequence[str]) -> Sequence[bool]:
+        """See `BoundedEncoder.reads_whole`."""
+        return [len(ids) <= _MAX_TOKENS for ids in self._token_ids(texts, cut=False)]
+
     def _encoded(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
         out = np.empty((len(texts), self._model.config.hidden_size), dtype=np.float32)
         # A window's token ids are held at once, so that its batches are of like length in tokens: padding costs as
         # much as text does.
         for start in range(0, len(texts), _WINDOW):
             ids = self._token_ids(texts[start : start + _WINDOW])
-            for batch in token_batches([len(row) for row in ids], reading_budget(self._model.device)):
+            lengths, budget = [len(row) for row in ids], reading_budget(self._model.device)
+            for batch in token_batches(lengths, budget, unpadded=self._rounds):
                 out[[start + place for place in batch]] = self._vectors([ids[place] for place in batch])
                 if progress is not None:
                     progress(len(batch))
         return out
 
-    def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+    @property
+    def _rounds(self) -> bool:
+        """Whether numbers are kept in fewer bits than float32: with padding, what is rounded differs."""
+        return bool(self._model.dtype.itemsize < 4)
+
+    def _token_ids(self, texts: Sequence[str], *, cut: bool = True) -> list[list[int]]:
+        how = {"truncation": True, "max_length": _MAX_TOKENS} if cut else {"truncation": False, "verbose": False}
         with self._tokenizing:
-            found = self._tokenizer(list(texts), truncation=True, max_length=_MAX_TOKENS)
+            found = self._tokenizer(list(texts), **how) if texts else {"input_ids": []}
         return list(found["input_ids"])
 
     def _vectors(self, rows: Sequence[Sequence[int]]) -> FloatArray:
@@ -213,9 +239,12 @@ class SentenceTransformersEncoder:
                 f"{name} needs the sentence-transformers library.",
                 "Install vispa[sentence-transformers].",
             ) from error
+        from vispa.models.pretrained import expanded
+
+        path = expanded(name, "encoder")
         try:
             with quietly():
-                self._model = SentenceTransformer(name)
+                self._model = SentenceTransformer(path)
         except Exception as error:
             raise ModelError(
                 "encoder", f"{name} cannot be loaded: {first_line(error)}.", "Check the name or path."
@@ -236,6 +265,18 @@ class SentenceTransformersEncoder:
         if progress is not None:
             progress(len(texts))
         return np.asarray(vectors, dtype=np.float32)
+
+    def reads_whole(self, texts: Sequence[str]) -> Sequence[bool]:
+        """See `BoundedEncoder.reads_whole`; a model without transformer may read texts of any length."""
+        model = self._model
+        longest = model.max_seq_length
+        if longest is None or math.isinf(longest) or not texts:
+            return [True] * len(texts)
+        # Some models put words of their own before every text.
+        before = model.prompts.get(model.default_prompt_name or "") or ""
+        with self._lock:
+            found = model.tokenizer([before + text for text in texts], truncation=False, verbose=False)["input_ids"]
+        return [len(ids) <= longest for ids in found]
 
 
 def _shared(encode: Callable[[Sequence[str]], FloatArray], remembered: int = 0) -> Gathering:

@@ -57,7 +57,7 @@ def foreign(text: str) -> Foreign | None:
     text = unicodedata.normalize("NFKC", text[:_READ])
     letters = [sign for sign in text if sign.isalpha()]
     latin = sum(sign.isascii() or unicodedata.name(sign, "").startswith("LATIN") for sign in letters)
-    if len(letters) > 1 and latin < len(letters) / 2:
+    if latin < len(letters) / 2:
         return Foreign(_likeliest(text)[0], sure=True)
     words = [word for word in text.lower().split() if any(map(str.isalpha, word))]
     english = sum(word.strip(".,;:!?\"'()") in _ENGLISH_WORDS for word in words)

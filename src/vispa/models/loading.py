@@ -19,7 +19,7 @@ from vispa.models.blocks import decoder_blocks, residual_width
 from vispa.models.checking import check_config, check_tokens, check_vocabulary, check_weights
 from vispa.models.fingerprint import model_fingerprint
 from vispa.models.placement import DeviceMap, Quantization, check_dtype, chosen_dtype, placement, use_threads
-from vispa.models.pretrained import Checkpoint
+from vispa.models.pretrained import Checkpoint, expanded
 from vispa.models.sources import model_folder
 from vispa.models.sources.progress import Progress
 from vispa.models.tokenization import Tokenization
@@ -145,6 +145,7 @@ def load_model(
     check_dtype(dtype)
     if threads is not None:
         use_threads(threads)
+    name = expanded(name)
     is_embedded = name == EMBEDDED
     path = str(EMBEDDED_PATH if is_embedded else model_folder(name, progress) or name)
     options = {"trust_remote_code": trust_remote_code, "local_files_only": is_embedded}

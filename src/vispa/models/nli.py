@@ -28,7 +28,7 @@ from vispa.models.checking import check_weights
 from vispa.models.fingerprint import model_fingerprint
 from vispa.models.nli_labels import nli_labels
 from vispa.models.placement import usable_device
-from vispa.models.pretrained import Checkpoint
+from vispa.models.pretrained import Checkpoint, expanded
 from vispa.once import once_property
 
 FloatArray = npt.NDArray[np.float64]
@@ -104,6 +104,7 @@ class NliClassifier:
         Raises:
             ModelError: the model or device cannot be used, or the model is not one for NLI.
         """
+        model = expanded(model, field)
         self.name, self.budget, self._cut, self._contrast = model, budget, cut, contrast
         target = usable_device(device)
         options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}

@@ -55,7 +55,7 @@ def usable_device(device: str | None) -> torch.device:
     """The device asked for, by default a GPU where there is one.
 
     Raises:
-        ModelError: it is not there, or torch knows none of that name.
+        ModelError: it is not there, it holds no numbers, or torch knows none of that name.
     """
     try:
         found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -66,6 +66,8 @@ def usable_device(device: str | None) -> torch.device:
             f"{device!r} cannot be used: {first_line(error)}.",
             "Name one that is there, such as cpu or cuda:0.",
         ) from error
+    if found.type == "meta":
+        raise ModelError("device", f"{device!r} holds shapes alone.", "Name one that computes, such as cpu or cuda:0.")
     return found
 
 

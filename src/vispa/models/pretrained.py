@@ -15,6 +15,22 @@ from vispa.models.checking import known_tokens
 from vispa.models.quiet import quietly
 
 
+def expanded(name: str, field: str = "model") -> str:
+    """The name or path of a model, a `~` at its beginning replaced by the user's home.
+
+    Args:
+        name: a name, a folder, a file, or a hub id.
+        field: what the caller named the model in.
+
+    Raises:
+        ModelError: it is another user's home, and nobody knows where that is.
+    """
+    try:
+        return str(Path(name).expanduser()) if name.startswith("~") else name
+    except RuntimeError as error:
+        raise ModelError(field, f"{name} is in a home that is not known.", "Write the whole path.") from error
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Where a model's files are, and how errors speak of it.

@@ -89,6 +89,11 @@ class Mixture:
                 total[value] = total.get(value, 0.0) + share
         return tuple(sorted((v for v in total if total[v] > 0), key=lambda v: -total[v]))
 
+    @property
+    def by_score(self) -> bool:
+        """Whether values weigh by how relevant the selector finds them, those that a request names too."""
+        return self.kind == "relevance"
+
     def renamed(self, slug: Callable[[str], str]) -> Mixture:
         """The same mixture with every value's name replaced by its slug."""
 
@@ -104,7 +109,7 @@ class Mixture:
     def weights(self, values: Sequence[str], relevance: Sequence[float], group: str | None = None) -> FloatArray:
         """Weights [N] of the values, summing to 1; all 0 where a given or fitted mixture weighs none of them."""
         shares = self.groups.get(group or "", self.shares)
-        if self.kind == "relevance":
+        if self.by_score:
             raw = np.array(relevance, dtype=np.float64)
         elif self.kind == "mean":
             raw = np.ones(len(values))
@@ -114,7 +119,7 @@ class Mixture:
         if total > 0:
             return np.divide(raw, total)
         # All may be equally irrelevant; but weights that somebody chose are not replaced by others.
-        return np.full(len(values), 1 / len(values)) if self.kind == "relevance" else np.zeros(len(values))
+        return np.full(len(values), 1 / len(values)) if self.by_score else np.zeros(len(values))
 
     def sharpened(self, distributions: FloatArray) -> FloatArray:
         """Distributions [N, O] at the mixture's temperature."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from vispa.files.reading import read_toml
 from vispa.files.visible import is_blank
+from vispa.models.sentences import split_sentences
 from vispa.modes.repeats import Encode
-from vispa.modes.sentences import split_sentences
 from vispa.modes.stances import STANCES
 from vispa.once import once_property
 from vispa.records import Stance

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from vispa.errors import NumericalError
 from vispa.models.encoder import Encoder, FloatArray, load_encoder
 from vispa.once import once_property
 from vispa.records import Choosing, Selection
 from vispa.request import Count, Request, check_diversity, check_threshold, resolved_count
 from vispa.selection.covering import covering
 from vispa.selection.diversity import checked_similarity, definition_similarity, marginally_relevant
+from vispa.selection.dividing import read_texts
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.languages import check_readable
-from vispa.selection.selector import ModelReadingSelector, Selector, StanceSelector
+from vispa.selection.selector import ModelReadingSelector, Selector
 from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -38,12 +40,16 @@ class Chooser:
             selector.read_with(model)
 
     def scores(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> FloatArray:
-        """See `Selector.scores`."""
-        return self.selector.scores(texts, progress)
+        """See `Selector.scores`; of texts that the selector reads in parts too (`vispa.selection.dividing`).
+
+        Raises:
+            NumericalError: a score is not finite.
+        """
+        return read_texts(self.selector, texts, progress)[0]
 
     def stances(self, texts: Sequence[str]) -> FloatArray | None:
-        """See `StanceSelector.stances`; None where the selector is none."""
-        return self.selector.stances(texts) if isinstance(self.selector, StanceSelector) else None
+        """See `StanceSelector.stances`, of any texts as in `scores`; None where the selector is none."""
+        return read_texts(self.selector, texts)[1]
 
     def choose(
         self,
@@ -65,29 +71,34 @@ class Chooser:
             similarity=self._similarity if diversity > 0 or k == "auto" else None,
         )[0]
 
-    def select(self, requests: Sequence[Request]) -> list[tuple[Selection, ...]]:
+    def select(self, requests: Sequence[Request], *, weighs: bool = False) -> list[tuple[Selection, ...]]:
         """The values of each request, most relevant first: those that it names, or those that are chosen.
 
         Args:
             requests: checked ones, whose values are slugs (`vispa.modes.checking.checked`).
+            weighs: see `check`.
 
         Raises:
-            LanguageError: values are to be selected for a text in a language that the selector does not read.
+            LanguageError: see `check`.
+            NumericalError: a score is not finite.
         """
         for request in requests:
-            self.check(request)
-        texts = [request.text for request in requests]
-        scores, stances = self.scores(texts), self.stances(texts)
-        sides = [None] * len(texts) if stances is None else stances
+            self.check(request, weighs=weighs)
+        scores, stances = read_texts(self.selector, [request.text for request in requests])
+        sides = [None] * len(requests) if stances is None else stances
         return [self._selected(*one) for one in zip(requests, scores, sides, strict=True)]
 
-    def check(self, request: Request) -> None:
-        """Refuse a text that the selector cannot read, where values are to be selected for it.
+    def check(self, request: Request, *, weighs: bool = False) -> None:
+        """Refuse a text that the selector cannot read, where values are to be selected for it, or weighed by scores.
+
+        Args:
+            request: about the text.
+            weighs: whether scores weigh the values of distributional mode, those that a request names too.
 
         Raises:
             InputError, LanguageError: see `vispa.selection.languages.check_readable`.
         """
-        if not request.values:
+        if not request.values or (weighs and request.mode == "distributional"):
             check_readable(self.selector, [request.text])
 
     def _selected(self, request: Request, row: FloatArray, promotes: FloatArray | None) -> tuple[Selection, ...]:
@@ -161,6 +172,7 @@ def choose(
 
     Raises:
         InputError: k, threshold or diversity out of range, or a similarity that does not fit.
+        NumericalError: a score is not finite; names its row.
     """
     k = resolved_count(k, len(taxonomy))
     check_threshold(threshold)
@@ -170,6 +182,8 @@ def choose(
     slugs = list(taxonomy)
     chosen = []
     for number, row in enumerate(scores):
+        if not np.isfinite(row).all():
+            raise NumericalError(f"The scores of row {number} are not finite; no values can be chosen by them.", number)
         order = np.argsort(-row, kind="stable")
         candidates = [int(i) for rank, i in enumerate(order) if rank == 0 or row[i] >= threshold]
         picked = covering(row, candidates, likeness) if k == "auto" else candidates[:k]

@@ -7,7 +7,7 @@ from threading import local
 
 import numpy as np
 
-from vispa.models.encoder import BUNDLED, MPNET, Encoder, FloatArray, load_encoder
+from vispa.models.encoder import BUNDLED, MPNET, Encoder, FloatArray, load_encoder, reads_whole
 from vispa.models.sources.named import named_model
 from vispa.models.sources.progress import Progress
 from vispa.once import once_property
@@ -91,6 +91,10 @@ class EmbeddingSelector:
         if not texts:
             return np.empty((0, len(self.taxonomy)), dtype=np.float32)
         return self.head.probabilities(self._embeddings(texts, progress))
+
+    def reads_whole(self, texts: Sequence[str]) -> Sequence[bool]:
+        """See `BoundedSelector.reads_whole`: what the encoder does not cut."""
+        return reads_whole(self.encoder, texts)
 
     def stances(self, texts: Sequence[str]) -> FloatArray:
         """See `StanceSelector.stances`: told of built-in values by adapted encoders alone."""

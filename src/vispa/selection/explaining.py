@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import regex
 from pydantic import Field
 
 from vispa.files.visible import is_blank
 from vispa.models.encoder import FloatArray
 from vispa.records import Record, Selection
+from vispa.selection.dividing import divided, part_scores
 from vispa.selection.selector import Selector
 
 #: Most parts of a text that are left out one by one; where it has more words, each part is several of them.
@@ -75,23 +77,49 @@ def explanations(
     """What the parts of each text add to its scores, by occlusion: each is left out once, for all values at once.
 
     It asks nothing of a selector but its scores. All texts are scored in one call, each at most `MOST_PARTS` + 1 times.
+    Of a text that is read in several parts (`vispa.selection.dividing`), words are left out where they stand, and the
+    other parts keep their scores.
 
     Args:
         selector: whose scores are explained.
         texts: N.
         progress: called with the number of scored texts, those with a part left out among them.
     """
-    parts = [text_parts(text) for text in texts]
-    asked = [
-        one for text, row in zip(texts, parts, strict=True) for one in (text, *(without(text, *span) for span in row))
+    read = [
+        [(start, text[start:end]) for start, end in parts]
+        for text, parts in zip(texts, divided(selector, texts), strict=True)
     ]
-    scores = selector.scores(asked, progress)
-    found, start = [], 0
-    for row in parts:
-        own = scores[start : start + len(row) + 1]
-        found.append(Explanation(row, own[0] - own[1:]))
-        start += len(own)
-    return found
+    words = [[text_parts(part, max(1, MOST_PARTS // len(parts))) for _, part in parts] for parts in read]
+    asked = []
+    for parts, spans in zip(read, words, strict=True):
+        for (_, part), own in zip(parts, spans, strict=True):
+            asked += [part, *(without(part, *span) for span in own)]
+    rows = iter(part_scores(selector, asked, progress))
+    return [
+        _explanation(
+            [start for start, _ in parts], spans, [np.stack([next(rows) for _ in range(len(own) + 1)]) for own in spans]
+        )
+        for parts, spans in zip(read, words, strict=True)
+    ]
+
+
+def _explanation(
+    starts: Sequence[int], words: Sequence[Sequence[tuple[int, int]]], scores: Sequence[FloatArray]
+) -> Explanation:
+    """The explanation of a text that is read in P parts.
+
+    Args:
+        starts: of the parts in the text, P.
+        words: of each part, [start, end) in the part.
+        scores: of each part, [1 + its words, V]: as it is, then without each of its words.
+    """
+    whole = np.stack([own[0] for own in scores])
+    spans, weights = [], []
+    for number, (start, own) in enumerate(zip(starts, words, strict=True)):
+        spans += [(start + first, start + last) for first, last in own]
+        others = np.delete(whole, number, axis=0).max(0, initial=0.0)
+        weights.append(whole.max(0) - np.maximum(scores[number][1:], others))
+    return Explanation(tuple(spans), np.concatenate(weights))
 
 
 def explained(

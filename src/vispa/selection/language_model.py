@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from vispa.models.encoder import Encoder, FloatArray
+from vispa.models.encoder import Encoder, FloatArray, reads_whole
 from vispa.models.loading import LoadedModel, load_model
 from vispa.models.sources.progress import Progress
 from vispa.request import DEFAULT_MODEL
 from vispa.selection.adapted import load_adapted
 from vispa.selection.embedding import EmbeddingSelector
 from vispa.selection.settings import SelectorSettings
-from vispa.steering.activations import read_activations
+from vispa.steering.activations import read_activations, reads_to_the_end
 from vispa.steering.readings import Reading
 from vispa.taxonomy import Taxonomy
 
@@ -58,9 +58,16 @@ class ActivationEncoder:
         found /= np.maximum(np.linalg.norm(found, axis=-1, keepdims=True), 1e-12)
         return np.asarray((found / len(self._blocks) ** 0.5).reshape(len(texts), -1), dtype=np.float32)
 
+    def reads_whole(self, texts: Sequence[str]) -> Sequence[bool]:
+        """See `BoundedEncoder.reads_whole`."""
+        return reads_to_the_end(self._loaded, texts)
+
     def _read(self, texts: Sequence[str], progress: Callable[[int], None] | None) -> FloatArray:
+        # A text is to have the same vector alone and in a batch, also in 16 bits.
+        unpadded = self._loaded.model.dtype.itemsize < 4
+        blocks = sorted(self._blocks)
         found = read_activations(
-            self._loaded, texts, readings=(_READING,), blocks=sorted(self._blocks), progress=progress
+            self._loaded, texts, readings=(_READING,), blocks=blocks, unpadded=unpadded, progress=progress
         )[_READING]
         return np.asarray(found.numpy(), dtype=np.float32)
 
@@ -84,6 +91,11 @@ class JointEncoder:
         parts = (self._first.encode(texts), self._share * self._second.encode(texts, progress))
         joint = np.concatenate(parts, axis=1) / (1 + self._share**2) ** 0.5
         return np.asarray(joint, dtype=np.float32)
+
+    def reads_whole(self, texts: Sequence[str]) -> Sequence[bool]:
+        """See `BoundedEncoder.reads_whole`: what both do."""
+        told = (reads_whole(encoder, texts) for encoder in (self._first, self._second))
+        return [first and second for first, second in zip(*told, strict=True)]
 
 
 class LanguageModelSelector(EmbeddingSelector):

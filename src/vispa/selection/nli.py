@@ -34,7 +34,7 @@ class NliSelector:
     entailment] logits, its entailment part: what the zero-shot pipeline of transformers calls
     `multi_label=True` (Yin et al. 2019, arXiv 1909.00161). A text costs V forward passes, which
     run in batches of similar length. Where a pair is longer than the model takes, the text is
-    cut at its end; the hypothesis never is.
+    cut at its end (a `Chooser` gives it in parts instead); the hypothesis never is.
 
     Example:
         >>> selector = NliSelector(Taxonomy.built_in())
@@ -100,9 +100,15 @@ class NliSelector:
         found = self.classifier.entailment(pairs, told)
         return found.reshape(len(texts), len(self._hypotheses)).astype(np.float32)
 
+    def reads_whole(self, texts: Sequence[str]) -> Sequence[bool]:
+        """See `BoundedSelector.reads_whole`: with the longest hypothesis too."""
+        lengths = self.classifier.lengths([(text, self._longest) for text in texts])
+        return [int(length) <= self.classifier.longest for length in lengths]
+
     def _check_room(self) -> None:
         lengths = self.classifier.lengths([("", hypothesis) for hypothesis in self._hypotheses])
         longest = self.classifier.longest
+        self._longest = self._hypotheses[int(lengths.argmax())]
         if lengths.max() >= longest:
             slug = list(self.taxonomy)[int(lengths.argmax())]
             raise InputError(

@@ -60,6 +60,18 @@ class MonolingualSelector(Selector, Protocol):
 
 
 @runtime_checkable
+class BoundedSelector(Selector, Protocol):
+    """A selector that says which texts it reads to their end; others are given texts of any length.
+
+    A `Chooser` gives it longer ones in parts; see `vispa.selection.dividing`.
+    """
+
+    def reads_whole(self, texts: Sequence[str]) -> Sequence[bool]:
+        """Whether each of N texts is short enough to be read to its end."""
+        ...
+
+
+@runtime_checkable
 class StanceSelector(Selector, Protocol):
     """A selector that also says on which side of each value a text's situation is; not all do."""
 

@@ -223,7 +223,7 @@ class Service:
     def answer(self, job: Job, call: Call) -> Response:
         """The answer to a job of one request."""
         with watched(job.pipeline, call, self.scheduler) as pipeline:
-            pipeline.chooser.check(job.requests[0])
+            pipeline.chooser.check(job.requests[0], weighs=pipeline.mixture.by_score)
             (answer,) = pipeline.respond_many(job.requests[:1], **vars(job.sampling))
         if isinstance(answer, Failure):
             raise failure_refusal(answer)

@@ -85,6 +85,7 @@ def read_activations(
     readings: Sequence[Reading] = ("last",),
     blocks: Sequence[int] | None = None,
     max_tokens: int = MAX_TOKENS,
+    unpadded: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> dict[Reading, torch.Tensor]:
     """Residual stream after every block, or those asked for, one vector a text and reading.
@@ -98,6 +99,7 @@ def read_activations(
         readings: which vectors to read; see `vispa.steering.readings`.
         blocks: numbers of those to read, rising; by default all. Nothing runs beyond the last one.
         max_tokens: longest text in tokens (the paper: 256), at most the model's context.
+        unpadded: only texts of as many tokens share a batch; with padding, what a model in 16 bits rounds differs.
         progress: called with the number of texts just finished.
 
     Returns:
@@ -107,10 +109,11 @@ def read_activations(
         NumericalError: an activation is NaN or infinite; names text and block.
     """
     numbers = range(len(loaded.blocks)) if blocks is None else blocks
-    max_tokens = min(max_tokens, context_length(loaded.model.config) or max_tokens)
+    max_tokens = _most_tokens(loaded, max_tokens)
     encoded = [raw_prompt(loaded, text, max_tokens=max_tokens).ids for text in texts]
     out = {reading: torch.empty(len(texts), len(numbers), loaded.hidden_size) for reading in readings}
-    for batch in token_batches([len(ids) for ids in encoded], reading_budget(loaded.device)):
+    lengths, budget = [len(ids) for ids in encoded], reading_budget(loaded.device)
+    for batch in token_batches(lengths, budget, unpadded=unpadded):
         padded = pad_right(loaded, [encoded[place] for place in batch])
         reader = _reader(out, torch.tensor(batch), padded.mask, {block: place for place, block in enumerate(numbers)})
         with (
@@ -125,6 +128,16 @@ def read_activations(
     for states in out.values():
         check_finite(states, texts, numbers)
     return out
+
+
+def reads_to_the_end(loaded: LoadedModel, texts: Sequence[str], max_tokens: int = MAX_TOKENS) -> list[bool]:
+    """Whether `read_activations` reads each of N texts to its end, and does not cut it."""
+    most = _most_tokens(loaded, max_tokens)
+    return [len(raw_prompt(loaded, text).ids) <= most for text in texts]
+
+
+def _most_tokens(loaded: LoadedModel, max_tokens: int) -> int:
+    return min(max_tokens, context_length(loaded.model.config) or max_tokens)
 
 
 class ActivationSource(Protocol):

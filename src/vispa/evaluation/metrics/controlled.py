@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.evaluation.metrics.likeness import Cosines, Tables, mean_best
-from vispa.modes.sentences import split_sentences
+from vispa.models.sentences import split_sentences
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

