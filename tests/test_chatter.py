@@ -8,9 +8,9 @@ import pytest
 from test_comment_quality import TOLD, case, comment, never
 
 from vispa.files.tables import read_table
+from vispa.models.sentences import split_sentences
 from vispa.modes.chatter import chats, without_chatter
 from vispa.modes.overton.extractive import ExtractiveAggregator
-from vispa.modes.sentences import split_sentences
 from vispa.records import OvertonResponse
 from vispa.taxonomy import Taxonomy
 

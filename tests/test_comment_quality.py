@@ -17,6 +17,7 @@ from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoding import chat_prompt
 from vispa.models.loading import LoadedModel
+from vispa.models.sentences import split_sentences
 from vispa.modes.case import Case
 from vispa.modes.checks import comment_checks
 from vispa.modes.distributional import read_comments
@@ -27,7 +28,6 @@ from vispa.modes.overton.written import WrittenAggregator
 from vispa.modes.prompts import built_in_prompts, words_stances
 from vispa.modes.refusals import refuses
 from vispa.modes.repeats import bundled_encode, repeated
-from vispa.modes.sentences import split_sentences
 from vispa.modes.steerable import SteerableMode
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure, Limited
@@ -68,6 +68,16 @@ def never(texts: Sequence[str]) -> np.ndarray:
         ("Well… And", "Well…"),
         ("正直は大切だ。だか", "正直は大切だ。"),
         ("Stop it! 🙂 No", "Stop it!"),
+        ("यह सही नहीं है। हमें सच बोलना चाहिए। ठी", "यह सही नहीं है। हमें सच बोलना चाहिए।"),
+        ("मैं हूँ। हमें स", "मैं हूँ।"),
+        ("यह सही है॥ ठी", "यह सही है॥"),
+        ("هل هذا صحيح؟ نع", "هل هذا صحيح؟"),
+        ("سچ بولو۔ ٹھی", "سچ بولو۔"),
+        ("এটা ঠিক নয়। সত", "এটা ঠিক নয়।"),
+        ("ይህ ትክክል ነው። እው", "ይህ ትክክል ነው።"),
+        ("1. Rest helps. 2. Mon", "1. Rest helps."),
+        ("1. Rest helps. 2.", "1. Rest helps."),
+        ("Reasons: 1. Rest helps. 2. Mon", "Reasons: 1. Rest helps."),
     ],
 )
 def test_a_text_that_its_limit_stopped_ends_at_its_last_full_sentence(text: str, kept: str) -> None:
@@ -75,7 +85,9 @@ def test_a_text_that_its_limit_stopped_ends_at_its_last_full_sentence(text: str,
     assert ended(text, False) == (text, "own")
 
 
-@pytest.mark.parametrize("text", ["She is old and", "I saw Dr.", "1.", "", "Two things:\n1. He", "- \n- \n-"])
+@pytest.mark.parametrize(
+    "text", ["She is old and", "I saw Dr.", "1.", "१।", "Reasons: 1. He", "", "Two things:\n1. He", "- \n- \n-"]
+)
 def test_a_text_without_one_full_sentence_is_kept_and_says_so(text: str) -> None:
     assert ended(text, True) == (text, "unfinished")
 
@@ -275,6 +287,22 @@ def replace_text(one: Comment, text: str) -> Comment:
         ("I would tell her the truth.", "I would not tell her the truth.", False),
         ("Lying is wrong even when it comforts.", "Lying is right when it comforts.", False),
         ("The safety of your family comes first.", "The customs of your family come first.", False),
+        ("Comfort is more important than honesty.", "Honesty is more important than comfort.", False),
+        ("It is wrong to eat meat.", "It is not wrong to eat meat.", False),
+        ("It is wrong to eat meat.", "It isn’t wrong to eat meat.", False),
+        (
+            "It is acceptable to break a promise to save a life in this situation.",
+            "It is unacceptable to break a promise to save a life in this situation.",
+            False,
+        ),
+        (
+            "Your loyalty to your family should come before your loyalty to your company.",
+            "Your loyalty to your company should come before your loyalty to your family.",
+            False,
+        ),
+        ("It is right to tell a dying woman a lie.", "It is not right to tell a dying woman a lie.", False),
+        ("He should work 5 hours a day.", "He should work 8 hours a day.", False),
+        ("It is not right to tell a lie.", "It isn't right to tell a lie.", True),
     ],
 )
 def test_what_is_said_again_in_other_words_is_found(first: str, second: str, same: bool) -> None:
@@ -389,6 +417,13 @@ def test_short_comments_are_whole_and_nothing_is_said_twice() -> None:
 
     assert salient_sentences(0, "Rest. This helps.", unasked) == ["Rest.", "This helps."]
     assert salient_sentences(0, "Rest is good. Rest is good! Rest is good.", unasked) == ["Rest is good."]
+    assert salient_sentences(0, "1. Rest is good. 2. Rest is good.", unasked) == ["1. Rest is good."]
+    for different in (
+        ["He should work 5 hours.", "He should work 8 hours."],
+        ["Rest is worth more than work.", "Work is worth more than rest."],
+        ["1. Rest is good.", "2. Work is good."],
+    ):
+        assert salient_sentences(0, " ".join(different), unasked) == different
     everything = dict.fromkeys("TI", 1.0)
     assert salient_sentences(0, "This is it. It is so. These are. They go.", by_letter(everything)) == [
         "This is it.",
@@ -503,7 +538,7 @@ def test_the_record_of_a_comment_says_what_is_the_matter_with_it(monkeypatch: py
     assert {again.value, answer.comments[again.repeats].value} == {"honor", "karma"}
     assert "The model declined to speak for justice." in answer.response
     assert answer.response.count("Keep your word.") == 1
-    remarks = {value: _remarks(one, answer) for value, one in said.items()}
+    remarks = {value: _remarks(one, answer, str) for value, one in said.items()}
     assert "(refused)" in remarks["justice"] and "(unfinished)" in remarks["power"]
     assert f"(as {answer.comments[again.repeats].value})" in remarks[again.value]
     kept = as_run_keeps_it(again)
@@ -570,6 +605,26 @@ def test_an_answer_in_the_words_of_the_question_is_quoted(small_taxonomy: Taxono
     (answer,) = ExtractiveAggregator(small_taxonomy, never).aggregate([case(*said, text=asked)])
     assert isinstance(answer, OvertonResponse)
     assert "says nothing of its own" not in answer.response and "Calm: It is wrong to steal" in answer.response
+
+
+@pytest.mark.parametrize(
+    ("comment", "situation", "adds"),
+    [
+        ("Should I lie to my boss?", "Should I lie to my boss?", False),
+        ("“Should I lie to my boss?”", "My boss asks. Should I lie to my boss?", False),
+        ("Should you lie to your boss? Should I lie to my boss?", "Should I lie to my boss?", True),
+        ("Should I not lie to my boss?", "Should I lie to my boss?", True),
+        ("I should lie to my boss.", "Should I lie to my boss?", True),
+        ("هل أكذب على مديري في العمل؟", "هل أكذب على مديري في العمل؟", False),
+        ("上司に嘘をつく？", "上司に嘘をつく？", False),
+        ("2.", "Should I lie to my boss?", False),
+        ("2.\n3)", "My boss reads my mail.", False),
+        ("👍 !", "My boss reads my mail.", False),
+        ("8 hours.", "How long should he work?", True),
+    ],
+)
+def test_a_question_asked_again_and_a_number_add_nothing(comment: str, situation: str, adds: bool) -> None:
+    assert adds_something(comment, situation) == adds
 
 
 @pytest.mark.parametrize("hollow", [0, 1])

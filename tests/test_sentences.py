@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vispa.modes.sentences import sentence_pieces, split_sentences
+from vispa.models.sentences import sentence_pieces, split_sentences
 
 # ‖ stands where a sentence ends and another begins.
 CASES = {
@@ -72,6 +72,14 @@ CASES = {
         "* Keep the promise‖\n* Break the promise",
         "a) Ask her first.‖\nb) Ask nobody.",
         "Three things matter:‖\n\n1) Honesty‖\n2) Patience‖\n3) Sleep",
+        "1. Honesty matters.‖ 2. Kindness too.",
+        "Two things count.‖ 1. Rest!‖ 2. Why not money?‖ 3. Peace.‖ 10. Ten.‖ 11. Eleven.",
+        "Reasons: 1. Honesty matters.‖ 2. Kindness too.",
+        "**1.** Honesty matters.‖ **2.** Kindness too.‖ **3. Peace.**",
+        "- 1. Honesty matters.‖ - 2. Kindness too.",
+        "i. Honesty matters.‖ ii. Kindness too.‖ iii. Peace.",
+        "It costs 5.‖ She pays 8.‖ He was born in 1990.‖ She was not.",
+        "Honesty matters.‖ 2.",
     ],
     "ellipses": [
         "I waited... and waited.‖ Nobody came.",
@@ -111,6 +119,18 @@ CASES = {
         "The film (2 hrs. long) bored us.‖ We left.",
         "C'est la vie, they say.‖ ¿Y qué?‖ So what?",
         "これは本です。‖私は読みます。",
+    ],
+    "other scripts": [
+        "यह सही नहीं है।‖ हमें सच बोलना चाहिए।‖ ठीक है।",
+        "“यह सही है।”‖ उसने कहा।",
+        '"यह सही है।"‖ उसने कहा॥‖ फिर?',
+        "یہ غلط ہے۔‖ سچ بولو۔‖ کیوں؟‖ ٹھیک ہے۔",
+        "هل هذا صحيح؟‖ نعم (أليس كذلك؟!)‖ لا تكذب.",
+        "এটা ঠিক নয়।‖ সত্য বলো।",
+        "সত্য বলো।এটা ঠিক।".replace("।এ", "।‖এ"),
+        "ይህ ትክክል ነው።‖ እውነት ተናገር።",
+        "Սա ճիշտ է։‖ Ասա ճշմարտությունը։",
+        "他说：“对。”‖然后走了｡‖完",
     ],
     "options": [
         "Options: A. Not at all B. A little C. Very much",
@@ -201,7 +221,7 @@ def test_nothing_is_lost(text):
 
 
 _SCRAPS = st.sampled_from(
-    [". ", "! ", "?", "\n", " ", '"', "“", "(", ")", "1. ", "Dr. ", "A", "b", "…", "☝️", "\r", "。"]
+    [". ", "! ", "?", "\n", " ", '"', "“", "(", ")", "1. ", "Dr. ", "A", "b", "…", "☝️", "\r", "。", "। ", "؟", ": 1."]
 )
 
 
@@ -248,6 +268,13 @@ SLOW = {
     "empty lines": "\n",
     "short lines": "No.\n",
     "control characters": "\x00\x01\x0b",
+    "list numbers": "2. ",
+    "list numbers and words": "Rest. 2. ",
+    "colons": ": ",
+    "danda": "।",
+    "spaced danda": "सच। ",
+    "marks behind danda": "।*",
+    "question marks and quotes": '؟" ',
     "prose": 'Dr. Osei paid 3.5 percent (or 4). "Why?" she asked. ',
 }
 

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from vispa.modes.checks import comment_checks, plain_words, with_parts
+from vispa.modes.checks import bare_words, comment_checks, with_parts
 
 _JOINED = re.compile(r"\A(?:and|but|so|or) ")
 
@@ -53,7 +53,7 @@ def without_chatter(sentence: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return _JOINED.sub("", plain_words(text).strip('"“” '))
+    return _JOINED.sub("", bare_words(text))
 
 
 @cache

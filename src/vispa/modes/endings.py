@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-from vispa.modes.sentences import sentence_pieces
+from vispa.models.sentences import OTHER_ENDS, sentence_pieces
 from vispa.records import Ending
 
 # A full stop or its like, closing marks behind it.
-_END = re.compile(r"[.!?…。！？][\"'”’»)\]*_」』]*$")
-# A number of a list ("2.") has a full stop, but no word.
-_WORD = re.compile(r"[^\W\d_]{2,}")
+_END = re.compile(rf"[.!?…{OTHER_ENDS}][\"'”’»)\]*_」』）]*$")
+# Two letters, or one with a vowel sign (Arabic, Indian, Burmese, Khmer): the number of a list ("2.") has a full stop,
+# but no word.
+_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|[\u064b-\u0652\u0900-\u109f\u17b4-\u17d3])")
 # Something that could follow, by which the splitter tells "He saw Dr." from "He saw it."
 _NEXT = "Then"
 

@@ -8,8 +8,8 @@ from itertools import groupby
 
 from vispa.modes.case import NOTHING_SAID, Case
 from vispa.modes.overton.lead import capital, lead, listed
-from vispa.modes.overton.salient import Bearing, adds_something, alike, distinctness, salient_sentences, words
-from vispa.modes.repeats import Encode, bundled_encode
+from vispa.modes.overton.salient import Bearing, adds_something, distinctness, salient_sentences
+from vispa.modes.repeats import Encode, alike, bundled_encode, differs, in_order, opposed
 from vispa.readers.base import Failure
 from vispa.records import Claim, Comment, OvertonResponse
 from vispa.taxonomy import Taxonomy
@@ -20,7 +20,6 @@ class _Group:
     """Sentences that say the same, and the positions of the comments that say it."""
 
     text: str
-    words: frozenset[str]
     comments: list[int]
 
 
@@ -29,8 +28,9 @@ class ExtractiveAggregator:
 
     Of every comment it keeps the one or two sentences that bear most on its value rather than on the
     others'; comments, and sentences of several comments, that say nearly the same are merged into
-    one. The lead also says for which values the model gave nothing, or nothing of its own; where stances can hardly be
-    read it says nothing of agreement.
+    one, unless one denies the other or their comments take opposite sides. The lead also says for which
+    values the model gave nothing, or nothing of its own; where stances can hardly be read it says nothing
+    of agreement.
 
     Args:
         taxonomy: the values.
@@ -50,7 +50,8 @@ class ExtractiveAggregator:
     def _aggregate(self, case: Case) -> OvertonResponse:
         comments, quotable = case.comments, _quotable(case)
         opening = [self._claim(text, places, comments) for text, places in self._opening(case, quotable)]
-        said = [self._claim(group.text, group.comments, comments) for group in _merge(self._sentences(case, quotable))]
+        groups = _merge(case, self._sentences(case, quotable))
+        said = [self._claim(group.text, group.comments, comments) for group in groups]
         paragraphs = [" ".join(claim.text for claim in opening)] if opening else []
         for values, claims in groupby(said, key=lambda claim: claim.values):
             names = listed([self.taxonomy[value].label for value in values])
@@ -109,14 +110,22 @@ def _quotable(case: Case) -> Sequence[int]:
     return [i for i in ended if adds_something(case.comments[i].text, case.text)] or ended
 
 
-def _merge(spoken: Iterator[tuple[list[int], str]]) -> list[_Group]:
+def _merge(case: Case, spoken: Iterator[tuple[list[int], str]]) -> list[_Group]:
     """Merge sentences that say nearly the same; the first wording stays."""
     groups: list[_Group] = []
     for numbers, sentence in spoken:
-        own = words(sentence)
-        same = next((group for group in groups if alike(group.words, own)), None)
+        same = next((group for group in groups if _say_the_same(case, group, numbers, sentence)), None)
         if same is None:
-            groups.append(_Group(sentence, own, list(numbers)))
+            groups.append(_Group(sentence, list(numbers)))
         else:
             same.comments += [number for number in numbers if number not in same.comments]
     return groups
+
+
+def _say_the_same(case: Case, group: _Group, numbers: Sequence[int], sentence: str) -> bool:
+    """Whether a sentence of these comments is a group's own: word for word, or nearly so, on no opposite side."""
+    if in_order(group.text) == in_order(sentence):
+        return True
+    if opposed(case.comments[number].leaning for number in (*group.comments, *numbers)):
+        return False
+    return alike(group.text, sentence) and not differs(group.text, sentence)

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from vispa.models.sentences import split_sentences
 from vispa.modes.chatter import without_chatter
 from vispa.modes.checks import comment_checks
 from vispa.modes.refusals import only_declines
-from vispa.modes.repeats import Encode, n_grams, repeated_share
-from vispa.modes.sentences import split_sentences
+from vispa.modes.repeats import Encode, alike, denials, in_order, n_grams, repeated_share, words
 from vispa.taxonomy import Taxonomy
 
 #: Of every comment, at most so many sentences.
 SENTENCES_PER_VALUE = 2
-# Share of common words from which on two sentences count as saying the same.
-_SAME = 0.75
 # Share of a sentence's sequences of three words that the situation has too, from which on it says nothing else.
 _RETOLD = 0.7
 # Share of them that the sentence itself has said before, from which on it goes in circles.
 _CIRCLING = 0.25
-# A sentence that denies what the situation says, in nearly its words, says something of its own.
-_NEGATION = re.compile(r"\b(?:not|no|never|nor|neither|nobody|nothing|none|cannot|without)\b|n['’]t\b", re.IGNORECASE)
+# Marks of a question.
+_ASKS = frozenset("?？؟")
 # Example sentences of a value that say what it is about, beside its definition.
 _EXAMPLES = 8
 
@@ -111,7 +108,8 @@ def adds_something(comment: str, situation: str) -> bool:
     An assistant's talk to its user says nothing, nor does what declines to comment.
 
     A sentence says the situation again where it has nearly the same words or most of its sequences of three words. An
-    answer to a question, and a denial, say something of their own in the same words.
+    answer to a question, and a denial, say something of their own in the same words. A question that is asked again
+    says nothing, nor does a sentence without a word, such as the number of a list.
 
     Args:
         comment: the whole comment.
@@ -121,27 +119,16 @@ def adds_something(comment: str, situation: str) -> bool:
 
 
 def _adds(sentence: str, situation: str) -> bool:
-    sentence = without_chatter(sentence)
-    if not sentence or only_declines(sentence) or repeated_share(sentence) >= _CIRCLING:
+    if only_declines(sentence):
         return False
-    if "?" in situation or bool(_NEGATION.search(sentence)) != bool(_NEGATION.search(situation)):
+    sentence = without_chatter(sentence)
+    if not words(sentence) or only_declines(sentence) or repeated_share(sentence) >= _CIRCLING:
+        return False
+    answers = not _ASKS.isdisjoint(situation) and _ASKS.isdisjoint(sentence)
+    if answers or bool(denials(sentence)) != bool(denials(situation)):
         return True
-    own, told = (set(n_grams(_in_order(text))) for text in (sentence, situation))
-    return not alike(words(sentence), words(situation)) and len(own & told) < _RETOLD * max(1, len(own))
-
-
-def alike(first: frozenset[str], second: frozenset[str]) -> bool:
-    """Whether the words of two sentences are so much the same that they say the same."""
-    return len(first & second) >= _SAME * max(1, len(first | second))
-
-
-def words(text: str) -> frozenset[str]:
-    """The words of a text, in lower case."""
-    return frozenset(_in_order(text))
-
-
-def _in_order(text: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+", text.lower())
+    own, told = (set(n_grams(in_order(text))) for text in (sentence, situation))
+    return not alike(sentence, situation) and len(own & told) < _RETOLD * max(1, len(own))
 
 
 def points_back(sentence: str) -> bool:
@@ -156,7 +143,7 @@ def _points_at_text(sentence: str) -> bool:
 
 def _beginning(sentence: str) -> str:
     """The words of a sentence up to its first apostrophe, in lower case."""
-    return " ".join(_in_order(sentence.replace("’", "'").split("'")[0]))
+    return " ".join(in_order(sentence.replace("’", "'").split("'")[0]))
 
 
 def _begins(plain: str, phrases: Sequence[str]) -> bool:
@@ -178,7 +165,7 @@ def _standing(sentences: Sequence[str]) -> list[tuple[int, ...]]:
 
 def _without_repetition(sentences: Sequence[str]) -> list[str]:
     """The sentences without those that repeat an earlier one word for word."""
-    found: dict[frozenset[str], str] = {}
+    found: dict[tuple[str, ...], str] = {}
     for sentence in sentences:
-        found.setdefault(words(sentence), sentence)
+        found.setdefault(tuple(in_order(sentence)), sentence)
     return list(found.values())

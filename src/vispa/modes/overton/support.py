@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from vispa.files.visible import is_blank
-from vispa.modes.sentences import split_sentences
+from vispa.models.sentences import split_sentences
+from vispa.modes.checks import comment_checks
+from vispa.modes.repeats import alike, differs
 from vispa.records import Claim, Comment
 
 #: Least cosine similarity to a comment's sentence from which on that comment supports a sentence.
@@ -36,7 +38,8 @@ def supported_claims(
     """The sentences of each response with the comments that support them.
 
     A sentence's support by a comment is the highest cosine similarity to any sentence of the
-    comment, 0 where that is negative. All texts are embedded in one batch.
+    comment, 0 where that is negative; one that says the opposite in nearly the same words does not
+    count. All texts are embedded in one batch.
 
     Args:
         responses: N texts.
@@ -50,10 +53,7 @@ def supported_claims(
     place = {text: number for number, text in enumerate(texts)}
     vectors = encoder.encode(texts) if texts else np.zeros((0, 1), dtype=np.float32)
     return [
-        tuple(
-            _claim(sentence, vectors[place[sentence]], [[vectors[place[s]] for s in c] for c in said], row, least)
-            for sentence in found
-        )
+        tuple(_claim(sentence, [_support(sentence, c, vectors, place) for c in said], row, least) for sentence in found)
         for found, said, row in zip(sentences, spoken, comments, strict=True)
     ]
 
@@ -62,14 +62,15 @@ def _is_silent(comment: Comment) -> bool:
     return comment.refused or is_blank(comment.text)
 
 
-def _claim(
-    sentence: str,
-    vector: npt.NDArray[np.float32],
-    said: Sequence[Sequence[npt.NDArray[np.float32]]],
-    comments: Sequence[Comment],
-    least: float,
-) -> Claim:
-    support = [max((float(vector @ other) for other in others), default=0.0) for others in said]
+def _support(sentence: str, said: Sequence[str], vectors: npt.NDArray[np.float32], place: Mapping[str, int]) -> float:
+    """How strongly a comment of these sentences supports another sentence."""
+    cosines = {other: float(vectors[place[sentence]] @ vectors[place[other]]) for other in said}
+    same = comment_checks().same
+    near = {other for other in said if cosines[other] >= same or alike(sentence, other)}
+    return max((cosines[other] for other in said if other not in near or not differs(sentence, other)), default=0.0)
+
+
+def _claim(sentence: str, support: Sequence[float], comments: Sequence[Comment], least: float) -> Claim:
     supporting = tuple(i for i, strength in enumerate(support) if strength >= least)
     best = min(1.0, max(0.0, *support, 0.0))
     return Claim(
