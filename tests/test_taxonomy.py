@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -215,6 +216,9 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         (changed('label = "calm"', 'label = "{text}"'), "field label: holds the sign {"),
         (changed('label = "calm"', 'label = "[bold]calm"'), r"field label: holds the sign \["),
         (changed('label = "calm"', 'label = "\\u0007"'), "field label: is empty"),
+        (changed('label = "calm"', 'label = "-"'), "field label: holds no letter or digit"),
+        (changed('label = "calm"', 'label = "_ - …"'), "field label: holds no letter or digit"),
+        (f'[calm]\n{GOOD}aliases = ["1", "?!"]\n', r"field aliases\[1\]: holds no letter or digit"),
         (changed('label = "calm"', f'label = "{chr(97) * 200}"'), "field label: .*100"),
         (f'["../../calm"]\n{GOOD}', "values.toml: '../../calm' is not a name"),
         (f'["/etc/passwd"]\n{GOOD}', "is not a name"),
@@ -325,10 +329,13 @@ def test_small_taxonomies_select_with_the_defaults(tmp_path: Path, monkeypatch: 
     assert isinstance(refused.exception, InputError) and f"Choose from 1 to {count} values" in str(refused.exception)
 
 
-def test_the_command_begins_a_taxonomy(tmp_path: Path) -> None:
-    found = CliRunner().invoke(app, ["taxonomy", "new", str(tmp_path / "mine")])
+@pytest.mark.parametrize("name", ["mine", "my vals", "Ann's", "a;b $HOME"])
+def test_the_command_begins_a_taxonomy(tmp_path: Path, name: str) -> None:
+    found = CliRunner().invoke(app, ["taxonomy", "new", str(tmp_path / name)])
     assert found.exit_code == 0 and "values.toml" in found.stdout
-    shown = CliRunner().invoke(app, ["values", "--taxonomy", str(tmp_path / "mine")])
+    advised = found.stdout.split("then: ")[1]
+    assert shlex.split(advised)[-2:] == ["--taxonomy", str(tmp_path / name)]
+    shown = CliRunner().invoke(app, ["values", *shlex.split(advised)[-2:]])
     assert shown.exit_code == 0 and "patience" in shown.stdout
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 import shutil
+import time
 from collections.abc import Callable
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import pytest
 from conftest import write_taxonomy
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from vispa.cli.main import app
 from vispa.taxonomy import Taxonomy
-from vispa.taxonomy.difference import TaxonomyDifference, ValueDifference, difference
+from vispa.taxonomy.difference import Kind, TaxonomyDifference, ValueDifference, _common, difference
 from vispa.taxonomy.taxonomy import BUILT_IN
 
 Change = Callable[[Path], None]
@@ -139,6 +145,115 @@ def test_scores_of_a_built_in_value_do_not_depend_on_its_pairs(tmp_path: Path) -
     written("I ", "We ", "pairs/honor.csv")(tmp_path)
     value = one(difference(Taxonomy.built_in(), Taxonomy.load(tmp_path)), "honor")
     assert (value.kind, value.directions_stay, value.scores_stay) == ("changed", False, True)
+
+
+def test_sides_and_order_of_sentences_have_no_part_in_scores(
+    compared: Callable[[Change], TaxonomyDifference],
+) -> None:
+    found = compared(
+        written('definition = "The value of calm."', 'definition = "The value of calm."\npolarity = "avoid"')
+    )
+    value = one(found, "calm")
+    assert (value.fields, value.directions_stay, value.scores_stay) == (("polarity",), False, True)
+    assert not found.comparisons_stay and one(found, "thrift").scores_stay
+
+
+def tables_in_order(*places: int) -> Change:
+    """Puts the values of a folder into another order."""
+
+    def change(folder: Path) -> None:
+        tables = re.split(r"(?m)^(?=\[)", (folder / "values.toml").read_text())[1:]
+        (folder / "values.toml").write_text("\n".join(tables[place] for place in places))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("changes", "reordered", "stay"),
+    [
+        ((tables_in_order(2, 0, 1),), True, True),
+        ((tables_in_order(1, 0, 2),), True, True),
+        ((tables_in_order(1, 0, 2), renamed("calm", "quiet")), True, True),
+        ((tables_in_order(1, 0, 2), written("I rested", "I slept", "pairs/calm.csv")), True, False),
+        ((tables_in_order(2, 1),), True, False),
+        ((tables_in_order(0, 2),), False, False),
+        ((renamed("calm", "quiet"),), False, True),
+    ],
+)
+def test_the_order_of_values_is_told_apart_from_their_sentences(
+    compared: Callable[[Change], TaxonomyDifference], changes: tuple[Change, ...], reordered: bool, stay: bool
+) -> None:
+    found = compared(lambda folder: [step(folder) for step in changes] and None)
+    assert (found.reordered, found.comparisons_stay, found.is_none) == (reordered, stay, False)
+
+
+def test_values_that_take_each_others_slugs_are_compared_anew(
+    compared: Callable[[Change], TaxonomyDifference],
+) -> None:
+    def swap(folder: Path) -> None:
+        first, second = folder / "pairs" / "calm.csv", folder / "pairs" / "thrift.csv"
+        texts = first.read_text(), second.read_text()
+        second.write_text(texts[0])
+        first.write_text(texts[1])
+
+    found = compared(swap)
+    assert not found.comparisons_stay and not found.reordered
+
+
+words = st.text(st.sampled_from("abcé 愛"), max_size=40)
+
+
+@given(words, words)
+def test_what_is_common_in_order_bounds_the_likeness(first: str, second: str) -> None:
+    row = [0] * (len(second) + 1)
+    for sign in first:
+        found = [0]
+        for place, other in enumerate(second):
+            found.append(row[place] + 1 if sign == other else max(found[place], row[place + 1]))
+        row = found
+    assert _common(first, second) == row[-1]
+    assert (
+        SequenceMatcher(None, first, second, autojunk=False).ratio() * (len(first) + len(second)) <= 2 * row[-1] + 1e-9
+    )
+
+
+@pytest.mark.parametrize(("replaced", "kind"), [(0, "changed"), (6, "changed"), (40, "added")])
+def test_long_definitions_are_compared_soon(tmp_path: Path, replaced: int, kind: Kind) -> None:
+    """Many values of other slugs and pairs: who is whom is told by their definitions, each likest to one."""
+    source = random.Random(7)
+    for folder in ("a", "b"):
+        (tmp_path / folder / "pairs").mkdir(parents=True)
+    tables: dict[str, list[str]] = {"a": [], "b": []}
+    for number in range(60):
+        told = ["".join(source.choices("abcdefghij", k=7)) for _ in range(50)]
+        for folder, prefix in (("a", "old"), ("b", "new")):
+            slug = f"{prefix}{number}"
+            tables[folder].append(f'[{slug}]\nlabel = "{slug}"\nfamily = "f"\ndefinition = "{" ".join(told)}"\n')
+            pairs = "".join(f"{slug} {row},no {slug} {row}\n" for row in range(2))
+            (tmp_path / folder / "pairs" / f"{slug}.csv").write_text(f"positive,negative\n{pairs}")
+            told = [*("".join(source.choices("klmnopqrst", k=7)) for _ in range(replaced)), *told[replaced:]]
+    for folder, texts in tables.items():
+        (tmp_path / folder / "values.toml").write_text("".join(texts))
+    before, after = Taxonomy.load(tmp_path / "a"), Taxonomy.load(tmp_path / "b")
+    begun = time.process_time()
+    found = difference(before, after)
+    # Comparing all definitions block by block takes many times as long.
+    assert time.process_time() - begun < 4
+    new = [value for value in found.values if value.value.startswith("new")]
+    assert {value.kind for value in new} == {kind}
+    if kind == "changed":
+        assert [value.was for value in new] == [f"old{number}" for number in range(60)]
+
+
+def test_the_command_says_what_order_is(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    write_taxonomy(tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    tables_in_order(2, 1, 0)(tmp_path / "b")
+    printed = CliRunner().invoke(app, ["taxonomy", "diff", str(tmp_path / "a"), str(tmp_path / "b")])
+    assert "values reordered" in printed.output and "against the others: stay" in printed.output
+    told = CliRunner().invoke(app, ["taxonomy", "diff", str(tmp_path / "a"), str(tmp_path / "b"), "--json"])
+    assert json.loads(told.output)["reordered"] is True
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,7 +37,7 @@ def new(
     """
     for path in write_example(folder):
         print_line(f"wrote {path}")
-    print_line(f'Change them, then: vispa select "Mending my bicycle" --taxonomy {folder}')
+    print_line(f'Change them, then: vispa select "Mending my bicycle" --taxonomy {shlex.quote(str(folder))}')
 
 
 @app.command("diff")
@@ -92,6 +93,8 @@ def _print_difference(found: TaxonomyDifference) -> None:
         print_drawn(table)
     same = len(found.of_kind("same"))
     print_line(f"{same} of {len(found.values) - len(found.of_kind('removed'))} values are the same")
+    if found.reordered:
+        print_line("values reordered: another fingerprint, but no other direction or score")
     print_line(
         "directions of one value against the others: "
         + ("stay" if found.comparisons_stay else "all anew, since they depend on every value's expressing sentences")

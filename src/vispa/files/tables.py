@@ -15,6 +15,8 @@ from vispa.files.reading import shortened
 
 #: Suffixes of files that are read as tables, with what parts their fields.
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+# What programs part fields with, in words.
+_PARTING = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 @dataclass(frozen=True)
@@ -48,20 +50,24 @@ class Table:
 def read_table(path: Path, needed: Sequence[str] = (), kind: Kind = "table") -> Table:
     """Read a table as `csv.writer` writes it: fields that hold a delimiter or line end stand in quotes.
 
+    Spaces between a delimiter and the field behind it belong to neither, and white space around a column's name is no
+    part of it: who writes a table by hand puts a space after a comma.
+
     Args:
         path: UTF-8; the suffix tells what parts fields (`DELIMITERS`), a comma where it is another.
         needed: columns that every row must reach, of those that the header names.
         kind: whose limit of size holds.
 
     Raises:
-        InputError: see `vispa.files.door.read_text`; or with the line: no header, a column without a
-            name or named twice, an unclosed quote, a row with more fields than columns, or one
-            that lacks a needed column.
+        InputError: see `vispa.files.door.read_text`; a header whose columns something else parts; or with the line:
+            no header, a column without a name or named twice, an unclosed quote, a row with more fields than columns,
+            or one that lacks a needed column.
     """
     lines = _parsed(path, kind)
     if not lines:
         raise InputError(str(path), "is empty.", "Write a line with the columns' names first.")
-    (line, columns), *rows = lines
+    (line, header), *rows = lines
+    columns = [name.strip() for name in header]
     _check_header(columns, f"{path} line {line}")
     return Table(tuple(columns), tuple(_row(path, line, fields, columns, needed) for line, fields in rows))
 
@@ -70,11 +76,13 @@ def _parsed(path: Path, kind: Kind) -> list[tuple[int, list[str]]]:
     """The lines that hold anything, each with the number of the line it begins in."""
     # The limit holds for the whole process. It is never set back: another thread may be reading.
     csv.field_size_limit(max(MAX_BYTES.values()))
-    text = io.StringIO(read_text(path, kind), newline="")
-    reader = csv.reader(text, delimiter=DELIMITERS.get(path.suffix.lower(), ","), strict=True)
+    text, delimiter = read_text(path, kind), DELIMITERS.get(path.suffix.lower(), ",")
+    # Without the skipped spaces, the quotes of a field behind one would be read as part of its text.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     found = []
     begins = 1
     try:
+        _check_delimiter(path, text, delimiter)
         for fields in reader:
             if fields:
                 found.append((begins, fields))
@@ -84,6 +92,15 @@ def _parsed(path: Path, kind: Kind) -> list[tuple[int, list[str]]]:
         problem = "has a quote that is not closed." if unclosed else f"is no row of a table ({error})."
         raise InputError(f"{path} line {begins}", problem, _ADVICE) from error
     return found
+
+
+def _check_delimiter(path: Path, text: str, delimiter: str) -> None:
+    """Refuse a header that is parted by another sign: what is wrong with the rows below would not tell that."""
+    # Not strict, as quotes around the parts of such a header stand in the middle of a field.
+    header = next(filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)), [])
+    if len(header) == 1 and any(sign in header[0] for sign in _PARTING if sign != delimiter):
+        advice = f"Separate fields with {_PARTING[delimiter]}."
+        raise InputError(str(path), f"has a single column, {shortened(header[0])}.", advice)
 
 
 def _check_header(columns: Sequence[str], place: str) -> None:

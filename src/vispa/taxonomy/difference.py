@@ -37,8 +37,8 @@ class ValueDifference:
         pairs_dropped: pairs that it no longer has.
         reordered: it has the same pairs in another order, which a split into fitted and held-out ones goes by.
         directions_stay: directions fitted on the value's own pairs are valid.
-        scores_stay: relevance scores are valid. They depend on label and definition, and on the pairs of a value that
-            is not built in (by slug, label and definition).
+        scores_stay: relevance scores are valid. They depend on label and definition, and on the sentences, whatever
+            their order and sides, of a value that is not built in (by slug, label and definition).
         labels_stay: relevance scores of the selector `nli` are valid, which depend on the label alone.
     """
 
@@ -63,6 +63,7 @@ class TaxonomyDifference:
         before: fingerprint of the first.
         after: fingerprint of the second.
         values: in the order of the second, then those that were removed.
+        reordered: the values that both have come in another order, which the fingerprint tells and nothing else.
         comparisons_stay: directions of one value against the others are valid. They depend on the expressing
             sentences of every value.
     """
@@ -70,6 +71,7 @@ class TaxonomyDifference:
     before: str
     after: str
     values: tuple[ValueDifference, ...]
+    reordered: bool
     comparisons_stay: bool
 
     @property
@@ -95,16 +97,19 @@ def difference(before: Taxonomy, after: Taxonomy) -> TaxonomyDifference:
         left = [slug for slug in before if slug not in taken]
         for slug, was in _matched(free, left, partial(likeness, before, after), least):
             partners[slug] = (was, by)
-    known = {was for was, _ in partners.values()}
-    gone = [slug for slug in before if slug not in known]
+    kept = [partners[slug][0] for slug in after if slug in partners]
+    gone = [slug for slug in before if slug not in kept]
     found = [
         _difference(before, after, slug, *partners[slug])
         if slug in partners
         else ValueDifference(slug, "added", pairs_added=len(after.pairs(slug)))
         for slug in after
     ] + [ValueDifference(slug, "removed", pairs_dropped=len(before.pairs(slug))) for slug in gone]
-    same = [before.sentences(slug)[0] for slug in before] == [after.sentences(slug)[0] for slug in after]
-    return TaxonomyDifference(before.fingerprint, after.fingerprint, tuple(found), same)
+    reordered = kept != [slug for slug in before if slug in kept]
+    same = len(kept) == len(before) == len(after) and all(
+        before.sentences(was)[0] == after.sentences(slug)[0] for slug, (was, _) in partners.items()
+    )
+    return TaxonomyDifference(before.fingerprint, after.fingerprint, tuple(found), reordered, same)
 
 
 def _difference(before: Taxonomy, after: Taxonomy, slug: str, was: str, by: By | None) -> ValueDifference:
@@ -116,15 +121,21 @@ def _difference(before: Taxonomy, after: Taxonomy, slug: str, was: str, by: By |
     reordered = not (added or dropped) and _sides(before.pairs(was)) != _sides(after.pairs(slug))
     told = (new.label, new.definition) == (old.label, old.definition)
     learned = (_is_built_in(before, was), _is_built_in(after, slug))
+    same_sentences = _unsided(before, was) == _unsided(after, slug)
     changed = bool(fields or added or dropped or reordered or slug != was)
     return ValueDifference(
         slug, "changed" if changed else "same", was if slug != was else None, by, fields, added, dropped, reordered,
-        directions_stay, told and (all(learned) or (not any(learned) and directions_stay)), new.label == old.label,
+        directions_stay, told and (all(learned) or (not any(learned) and same_sentences)), new.label == old.label,
     )  # fmt: skip
 
 
 def _sides(pairs: Iterable[ContrastivePair]) -> list[tuple[str, str]]:
     return [(pair.positive, pair.negative) for pair in pairs]
+
+
+def _unsided(taxonomy: Taxonomy, slug: str) -> list[str]:
+    """All sentences of a value: selectors take their mean, in which neither side nor order has a part."""
+    return sorted(sentence for side in taxonomy.sentences(slug) for sentence in side)
 
 
 def _is_built_in(taxonomy: Taxonomy, slug: str) -> bool:
@@ -153,7 +164,26 @@ def _shared_pairs(before: Taxonomy, after: Taxonomy, new: str, old: str) -> floa
 
 
 def _near_definition(before: Taxonomy, after: Taxonomy, new: str, old: str) -> float:
-    return difflib.SequenceMatcher(None, before[old].definition, after[new].definition, autojunk=False).ratio()
+    one, other = before[old].definition, after[new].definition
+    # What both have in common in order is no less than the blocks that the likeness counts, and found far sooner.
+    if 2 * _common(one, other) < SAME_DEFINITION * (len(one) + len(other)):
+        return 0.0
+    return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
+
+
+def _common(one: str, other: str) -> int:
+    """Length of the longest common subsequence, by a row of bits for each sign (Hyyrö 2004).
+
+    A bit of the row turns to 0 where another sign of `one` has found its place in `other`.
+    """
+    places: dict[str, int] = {}
+    for place, sign in enumerate(one):
+        places[sign] = places.get(sign, 0) | 1 << place
+    every = row = (1 << len(one)) - 1
+    for sign in other:
+        same = row & places.get(sign, 0)
+        row = (row + same | row - same) & every
+    return len(one) - row.bit_count()
 
 
 _RULES: tuple[tuple[By, Likeness, float], ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from vispa.files.visible import is_blank
 MIN_PAIRS = 2
 #: Longest sentence of a pair, in characters; activations are read from the first tokens only.
 MAX_SENTENCE_CHARACTERS = 2_000
+
+#: How the names of published files of pairs end.
+PUBLISHED_SUFFIX = "_context_controlled.csv"
 
 # Column names of our own layout and of the published files (positive, negative).
 _LAYOUTS = (("positive", "negative"), ("question_1", "question_2"))
@@ -43,8 +47,8 @@ def read_pairs(path: Path) -> tuple[ContrastivePair, ...]:
 
     Raises:
         TaxonomyError: unreadable, no table (see `vispa.files.tables.read_table`), wrong header, an empty
-            or too long sentence, two equal sentences in a pair, or fewer than two pairs; the message names
-            file and line.
+            or too long sentence, two equal sentences in a pair, a pair that repeats an earlier one, or fewer than
+            two pairs; the message names file and line.
     """
     try:
         table = read_table(path, [name for layout in _LAYOUTS for name in layout])
@@ -58,10 +62,26 @@ def read_pairs(path: Path) -> tuple[ContrastivePair, ...]:
             "Write the columns positive,negative or question_1,question_2.",
         )
     pairs = tuple(_pair(row, layout) for row in table.rows)
+    # Files as they were published are taken as they are: what they gave is to be had again.
+    if not path.name.endswith(PUBLISHED_SUFFIX):
+        _check_distinct(table.rows, pairs)
     if len(pairs) < MIN_PAIRS:
         count = "one pair" if pairs else "no pair"
         raise TaxonomyError(str(path), f"holds {count}.", "Write at least two, a row each, below the header.")
     return pairs
+
+
+def _check_distinct(rows: Sequence[Row], pairs: Sequence[ContrastivePair]) -> None:
+    """Refuse a pair that is there twice, but for case and white space: one would be fitted, the other held out."""
+    lines: dict[tuple[str, str], int] = {}
+    for row, pair in zip(rows, pairs, strict=True):
+        line = lines.setdefault((_folded(pair.positive), _folded(pair.negative)), row.line)
+        if line != row.line:
+            raise TaxonomyError(row.place, f"holds the pair of line {line} again.", "Keep one of the two.")
+
+
+def _folded(sentence: str) -> str:
+    return " ".join(sentence.casefold().split())
 
 
 def _pair(row: Row, layout: tuple[str, str]) -> ContrastivePair:

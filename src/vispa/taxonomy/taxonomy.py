@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,11 +13,10 @@ from typing import Any, Literal
 
 from vispa.errors import InputError, TaxonomyError, check_choice
 from vispa.once import once_property
-from vispa.taxonomy.pairs import ContrastivePair, read_pairs
+from vispa.taxonomy.pairs import PUBLISHED_SUFFIX, ContrastivePair, read_pairs
 from vispa.taxonomy.value import Names, Value
 
 BUILT_IN = Path(__file__).parent
-PUBLISHED_SUFFIX = "_context_controlled.csv"
 
 
 class Taxonomy:
@@ -111,7 +111,10 @@ class Taxonomy:
                     str(file), "is missing.", f"Add the pairs of {slug}, or remove it from values.toml."
                 )
         taxonomy = cls(values, files, language, read_names(folder, language, tuple(files)))
-        taxonomy._check_names({slug: f"{path} [{slug}]" for slug in files})
+        taxonomy._check_names(
+            {slug: f"{path} [{slug}]" for slug in files},
+            {slug: f"{folder / f'values.{language}.toml'} [{slug}]" for slug in files},
+        )
         return taxonomy
 
     @classmethod
@@ -131,19 +134,32 @@ class Taxonomy:
             values.append(value)
             pair_files[value.slug] = file
         taxonomy = cls(values, pair_files, language, built_in._names)
-        taxonomy._check_names({slug: str(file) for slug, file in pair_files.items()})
+        places = {slug: str(file) for slug, file in pair_files.items()}
+        taxonomy._check_names(places, places)
         return taxonomy
 
-    def _check_names(self, places: Mapping[str, str]) -> None:
-        owners: dict[str, str] = {}
-        for value in self._values.values():
-            for name in {_key(value.slug), _key(value.label), *map(_key, value.aliases)}:
-                if owners.setdefault(name, value.slug) != value.slug:
-                    raise TaxonomyError(
-                        places[value.slug],
-                        f"the name {name!r} also belongs to {places[owners[name]]}.",
-                        "Give every value names of its own.",
-                    )
+    def _check_names(self, places: Mapping[str, str], shown: Mapping[str, str]) -> None:
+        """Refuse a name by which two values would be found.
+
+        Args:
+            places: slug → where its names stand.
+            shown: slug → where its name for readers in the taxonomy's language stands.
+
+        Raises:
+            TaxonomyError: names both places.
+        """
+        named = [
+            (name, value.slug, places[value.slug])
+            for value in self._values.values()
+            for name in (value.slug, value.label, *value.aliases)
+        ]
+        named += [(told.label, slug, shown[slug]) for slug, told in self._names.items()]
+        owners: dict[str, tuple[str, str]] = {}
+        for name, slug, place in named:
+            owner, other = owners.setdefault(_key(name), (slug, place))
+            if owner != slug:
+                problem = f"the name {name!r} also belongs to {other}."
+                raise TaxonomyError(place, problem, "Give every value names of its own.")
 
     def _read_all_pairs(self) -> Taxonomy:
         """Read every file of pairs now, so that a fault is found before any model is loaded."""
@@ -258,7 +274,12 @@ class Taxonomy:
 
 
 def _key(name: str) -> str:
-    return " ".join(name.replace("_", " ").replace("-", " ").lower().split())
+    """What all ways of writing a name have in common: its letters, whatever their case, form or dots on an i.
+
+    Turkish has an i with and one without a dot, each with a capital of its own, which other languages' case mixes up.
+    """
+    folded = unicodedata.normalize("NFKC", name).casefold().replace("i\u0307", "i").replace("ı", "i")
+    return " ".join(folded.replace("_", " ").replace("-", " ").split())
 
 
 def _same_value(first: Path, second: Path) -> TaxonomyError:

@@ -34,6 +34,8 @@ def _name(text: str) -> str:
     sign = next((sign for sign in text if sign in _MARKUP), None)
     if sign is not None:
         raise ValueError(f"holds the sign {sign}; use words")
+    if not any(map(str.isalnum, text)):
+        raise ValueError("holds no letter or digit; use words")
     return text
 
 
