@@ -40,7 +40,7 @@ def mixture_examples(
 
     Raises:
         VispaError: an item that cannot be answered, or to which the model says nothing for some value; a refusal
-            is no reason.
+            is no reason, and counts for nothing.
     """
     examples = []
     for start in range(0, len(items), _CHUNK):
@@ -55,9 +55,9 @@ def mixture_examples(
             if empty := [value for value in answer.silent if value not in refused]:
                 raise VispaError(f"item {item.id!r}: the model gave nothing for {', '.join(empty)}.")
             shares = dict(zip((one.value for one in answer.values), answer.by_value, strict=True))
-            # A refusal has no view of its own: with the mean of the others in its place, its weight changes nothing.
-            others = np.mean([share for share in shares.values() if share], axis=0)
-            by_value = np.array([shares[value] or others for value in values])
+            # A refusal has no view of its own, and the others share its weight, as where texts are answered.
+            nothing = (0.0,) * len(answer.options)
+            by_value = np.array([shares[value] or nothing for value in values])
             examples.append(Example(by_value, np.array(item.gold_distribution), request.country, item.text))
         progress("reading options", len(chunk), len(items))
     return examples

@@ -22,11 +22,43 @@ _INNER_MARK = re.compile(r"(?<![\w.])(?:\(([A-Z])\)|([A-Z])[.)](?=\s|$))")
 _LEAD = re.compile(
     r"(?:\b(?:answer|choice|option)\b[*_]*\s*(?P<colon>[:=])"
     r"|\b(?:answer|choice|option)\s+(?:is|would\s+be)\b:?"
-    r"|(?<!not )(?<!n't )(?<!never )\b(?:choose|chose|pick|select)\b"
+    r"|\b(?:choose|chose|pick|select)\b"
     r"|^[ \t\"'`*_]*(?=(?:option|answer)\s))"
     r"[\s*_\"'`]*(?:(?:option|answer|letter)\s+)?[\s*_\"'`]*",
     re.IGNORECASE | re.MULTILINE,
 )
+# What stands before a lead-in that chooses nothing: `I can't choose `, `I refuse to select `, `I do not think that the
+# answer is `, `the wrong answer is `. A new clause (`I cannot lie, so I choose `, `not lying is the right choice: `)
+# takes it back, and so do words that turn it round (`I can't help but choose `).
+_TURNED = (
+    r"(?:n't|\b(?:not|never|cannot|unable|unwilling|reluctant|refus(?:e[sd]?|ing)|declin(?:e[sd]?|ing)|rather\s+than))"
+    r"(?:[^\S\n]+(?:think|believe|feel|say|sure|certain)(?:[^\S\n]+that)?[^\S\n]+(?:i|we)\b(?:'d)?"
+    r"|(?:,?[^\S\n]+ever\b|[^\S\n]+(?!(?:i|we|but|so|and|then|yet|is|are|means|only|hesitate)\b)[\w']+))*"
+)
+_UNLED = re.compile(
+    rf"(?:{_TURNED}|\bnor\s+\w+\s+(?:i|we)|\b(?:wrong|incorrect|false|bad|worse|worst))\s+$", re.IGNORECASE
+)
+# So many characters before a lead-in are looked at.
+_BEFORE = 80
+# What stands after a letter that is not chosen: `A is wrong`, `(B) isn't right`, `A cannot be the answer`; but not
+# `A is not wrong` or `A does not hurt anyone`.
+_WRONG = (
+    r"(?:wrong|incorrect|false|untrue|bad|worse|worst|mistaken|unacceptable|inappropriate|unsuitable|unethical|immoral"
+    r"|unfair|dishonest|harmful|cruel|selfish|invalid|inferior|rejected|excluded|avoided|ruled\s+out|out)\b"
+)
+_DISMISSED = re.compile(
+    r"[)\]*_\"'`]*(?:,?\s+which)?\s+(?:"
+    r"(?:(?:is|was)(?:n't|\s+not|\s+never)"
+    r"|(?:(?:would|could|should|must|may|might|ca|can|wo|will)(?:n't|\s+not|\s+never)|cannot)\s+be"
+    r"|does(?:n't|\s+not)\s+(?:seem|look|sound|feel|appear|apply|fit|hold|work))\b"
+    rf"(?!(?:\s+\w+){{0,2}}\s+(?:only|{_WRONG}))"
+    r"|(?:(?:is|was|(?:would|should|must|can|will)\s+be)\b|seems|looks|sounds|feels|appears)"
+    rf"(?:\s+(?:to\s+be|also|just|simply|\w+ly|an?|the|very|too|even))*\s+{_WRONG})",
+    re.IGNORECASE,
+)
+# A letter that is only asked about: `Why would anyone choose A?`
+_ASKED = re.compile(r"[)\]*_\"'`]*\?")
+_APOSTROPHES = str.maketrans("’‘", "''")
 # The letter after it: in brackets, before punctuation or the end, or a capital on its own. After
 # a colon a lone capital may start a sentence (`Answer: A person …`).
 _LED = re.compile(r"[(\[]([A-Za-z])[)\]]|([A-Za-z])(?=[*_\"'`]*(?:[.,;:!)\]]|\s*$|\s*\n))")
@@ -42,7 +74,8 @@ def read_letter(text: str, count: int, options: Sequence[str] = ()) -> int | Non
     the options are given, an option's own text, whatever its case, closing punctuation or
     third-person s (`supports`); a letter or option after a lead-in (`Answer: C`, `the answer is
     (b)`, `I would choose option A`); a letter marked as an option at the start (`A. Support`).
-    An answer that marks several letters is read only if a lead-in names one of them.
+    An answer that marks several letters is read only if a lead-in names one of them. A letter that
+    is rejected (`I can't choose A`, `option A is wrong`) is not chosen, however it is marked.
 
     Args:
         text: the answer.
@@ -56,13 +89,13 @@ def read_letter(text: str, count: int, options: Sequence[str] = ()) -> int | Non
         raise InputError("count", f"is {count}.", f"Give 1 to {len(LETTERS)} options.")
     if options and len(options) != count:
         raise InputError("options", f"has {len(options)} texts for {count} options.", "Give one for each option.")
-    text = text.strip()
+    text = text.strip().translate(_APOSTROPHES)
     first_line = text.split("\n", 1)[0]
     if first_line.strip(_WRAPPING).upper() in tuple(LETTERS):
         return _position(first_line.strip(_WRAPPING), count)
     if (option := _option(first_line, options)) is not None:
         return option
-    marked = _marked(text, first_line, LETTERS[:count])
+    marked = _marked(text, first_line, LETTERS[:count], options)
     led = _led(text, LETTERS[:count], options)
     if led is None:
         return None
@@ -78,16 +111,23 @@ def _position(letter: str, count: int) -> int | None:
     return position if position < count else None
 
 
-def _marked(text: str, first_line: str, letters: str) -> set[str]:
-    """Which letters are marked as options: at line starts, and anywhere in the first line."""
-    found = [*_LINE_MARK.findall(text), *_INNER_MARK.findall(first_line)]
-    return {(bracketed or plain).upper() for bracketed, plain in found} & set(letters)
+def _marked(text: str, first_line: str, letters: str, options: Sequence[str]) -> set[str]:
+    """Which letters are marked as options and not dismissed: at line starts, and anywhere in the first line."""
+    found = [*_LINE_MARK.finditer(text), *_INNER_MARK.finditer(first_line)]
+    marks = [((mark[1] or mark[2]).upper(), mark) for mark in found]
+    return {
+        letter
+        for letter, mark in marks
+        if letter in letters and not _dismissed(mark.string, mark.end(), letter, options)
+    }
 
 
 def _led(text: str, letters: str, options: Sequence[str]) -> set[str] | None:
-    """Letters after lead-ins; None if one of these names two at once."""
+    """Letters after lead-ins and not rejected; None if one of these names two at once."""
     led: set[str] = set()
     for lead in _LEAD.finditer(text):
+        if _UNLED.search(text[max(0, lead.start() - _BEFORE) : lead.start()]):
+            continue
         letter = _LED.match(text, lead.end())
         if letter is None and not lead["colon"]:
             letter = _LED_CAPITAL.match(text, lead.end())
@@ -98,8 +138,20 @@ def _led(text: str, letters: str, options: Sequence[str]) -> set[str] | None:
         second = _SECOND.match(text, letter.end())
         if second and second[1].upper() in letters:
             return None
-        led.add(next(group for group in letter.groups() if group).upper())
+        asked = not lead["colon"] and _ASKED.match(text, letter.end())
+        chosen = next(group for group in letter.groups() if group).upper()
+        if not asked and not _dismissed(text, letter.end(), chosen, options):
+            led.add(chosen)
     return led
+
+
+def _dismissed(text: str, end: int, letter: str, options: Sequence[str]) -> bool:
+    """Whether what follows a letter says that it is wrong, and is not just its option's own text (`is wrong`)."""
+    if not _DISMISSED.match(text, end):
+        return False
+    position = LETTERS.index(letter)
+    own = plain(options[position]) if position < len(options) else ""
+    return not (own and plain(text[end : end + 2 * len(own) + _BEFORE]).startswith(own))
 
 
 def _option(text: str, options: Sequence[str]) -> int | None:
@@ -114,4 +166,4 @@ def _option(text: str, options: Sequence[str]) -> int | None:
 
 def plain(text: str) -> str:
     """An answer or option without what may stand around it, in one case."""
-    return " ".join(text.strip(_WRAPPING).casefold().split())
+    return " ".join(text.translate(_APOSTROPHES).strip(_WRAPPING).casefold().split())

@@ -18,6 +18,8 @@ IntArray = npt.NDArray[np.int64]
 _TEMPERATURES = (0.2, 5.0)
 # Weights below this came to nothing.
 _NOTHING = 1e-6
+# The Jensen–Shannon distance of what have no option in common; no answer is as far as any.
+_FARTHEST = float(np.sqrt(np.log(2)))
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Example:
     """A question with the values' distributions and the population's.
 
     Attributes:
-        by_value: [N, O].
+        by_value: [N, O]; a value with zeros alone has refused, and the others share its weight.
         gold: [O].
         group: of the population, or None.
         question: what was asked; examples of one question are held out together. None: nothing else has it.
@@ -98,13 +100,16 @@ def fit_mixture(
         seed: of its split.
 
     Raises:
-        InputError: fewer examples or questions than folds, no group that is large enough, or shapes that differ.
+        InputError: fewer examples or questions than folds, no group that is large enough, shapes that differ, or
+            an example that every value refuses.
     """
     check_examples([example.question for example in examples], folds)
     check_seed(seed)
     for number, example in enumerate(examples):
         if example.by_value.shape != (len(values), len(example.gold)):
             raise InputError(f"example {number}", f"has the shape {example.by_value.shape}.", "Give [values, options].")
+        if not example.by_value.any():
+            raise InputError(f"example {number}", "has a distribution of no value.", "Leave it out.")
     questions = _numbered([example.question for example in examples])
     members = large_groups([example.group for example in examples], folds) if per_group else {}
     data = _padded(examples)
@@ -195,35 +200,64 @@ def _padded(examples: Sequence[Example]) -> tuple[FloatArray, FloatArray]:
     return by_value, gold
 
 
+def _sharpened(by_value: FloatArray, temperature: float) -> FloatArray:
+    """The distributions at a temperature; zeros of values that refuse stay."""
+    spoken = by_value.any(axis=-1, keepdims=True)
+    return np.where(spoken, at_temperature(np.where(spoken, by_value, 1.0), temperature), 0.0)
+
+
+def _mixed(weights: FloatArray, sharpened: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The mixtures [E, O], and what the values that speak weigh together [E]; zeros where that is nothing.
+
+    Args:
+        weights: [N] or, of each example, [E, N].
+        sharpened: [E, N, O], with zeros for values that refuse.
+    """
+    mixed = np.einsum("...n,...no->...o", weights, sharpened)
+    shared = mixed.sum(axis=-1)
+    answered = (shared > _NOTHING)[..., None]
+    return np.divide(mixed, shared[..., None], out=np.zeros_like(mixed), where=answered), shared
+
+
 def _distances(by_value: FloatArray, gold: FloatArray, weights: FloatArray, temperature: float) -> FloatArray:
     """[E] under weights [N] or, of each example, [E, N]."""
-    mixed = np.einsum("...n,...no->...o", weights, at_temperature(by_value, temperature))
-    return jensen_shannon(mixed, gold)
+    return _from_gold(_mixed(weights, _sharpened(by_value, temperature))[0], gold)
+
+
+def _from_gold(mixed: FloatArray, gold: FloatArray) -> FloatArray:
+    """[E]; the largest distance there is from an answer that is missing."""
+    return np.where(mixed.any(axis=-1), jensen_shannon(mixed, gold), _FARTHEST)
 
 
 def _fit(by_value: FloatArray, gold: FloatArray, calibrate: bool, temperature: float = 1.0) -> tuple[FloatArray, float]:
-    """Weights on the simplex and temperature, by sequential quadratic programming from equal weights."""
+    """Weights on the simplex and temperature, by sequential quadratic programming from equal weights.
+
+    A value that refuses everywhere has no weight.
+    """
     from scipy.optimize import minimize, minimize_scalar
 
-    count = by_value.shape[1]
+    spoken = by_value.any(axis=-1)
+    heard = np.asarray(spoken.any(axis=0))
 
     def solve(at: float) -> tuple[float, FloatArray]:
-        sharpened = at_temperature(by_value, at)
+        sharpened = _sharpened(by_value, at)
 
         def loss(weights: FloatArray) -> tuple[float, FloatArray]:
-            mixed = np.einsum("n,eno->eo", weights, sharpened)
-            distance = np.maximum(jensen_shannon(mixed, gold), 1e-9)
+            mixed, shared = _mixed(weights, sharpened)
+            distance = np.maximum(_from_gold(mixed, gold), 1e-9)
             # d JSD² / d mixed = ½ log(mixed / middle); the square root halves it again over the distance.
             safe = np.where(mixed > 0, mixed, 1.0)
             slope = np.where(mixed > 0, np.log(safe / ((safe + gold) / 2)) / 2, 0.0) / (2 * distance[:, None])
-            return float(distance.mean()), np.einsum("eo,eno->n", slope, sharpened) / len(gold)
+            # d mixed / d weight: what the value says less what is said, over what those that speak weigh together.
+            own = np.einsum("eo,eno->en", slope, sharpened) - spoken * (slope * mixed).sum(axis=1)[:, None]
+            return float(distance.mean()), (own / np.maximum(shared, _NOTHING)[:, None]).sum(axis=0) / len(gold)
 
         found = minimize(
             loss,
-            np.full(count, 1 / count),
+            heard / heard.sum(),
             jac=True,
             method="SLSQP",
-            bounds=[(0.0, 1.0)] * count,
+            bounds=[(0.0, float(one)) for one in heard],
             constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)},
             options={"maxiter": 500, "ftol": 1e-10},
         )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from vispa.errors import InputError, ReaderSetupError, check_choice
 from vispa.readers.address import key_of, shown_place
 from vispa.readers.base import Distribution, Failure, Progress, Unfinished, Unreached
+from vispa.readers.faults import Fault, fault_in_reply, fault_of_status, meaning
 from vispa.readers.parameters import (
     DEFAULT_TIMEOUT,
     LONGEST_TIMEOUT,
@@ -31,8 +32,16 @@ from vispa.readers.parameters import (
     Accepted,
     check_parameters,
 )
-from vispa.readers.replies import Reply, answer_of, distribution_of, first_problem, no_likelihoods, no_logprobs
-from vispa.readers.retrying import LONGEST_RETRY_AFTER, Passing, pause_before, retry_after
+from vispa.readers.replies import (
+    Reply,
+    answer_of,
+    distribution_of,
+    first_problem,
+    no_likelihoods,
+    no_logprobs,
+    reply_or_error,
+)
+from vispa.readers.retrying import LONGEST_RETRY_AFTER, Passing, pause_before
 from vispa.readers.threads import run_jobs
 from vispa.readers.transport import (
     OutOfTimeError,
@@ -45,17 +54,12 @@ from vispa.readers.transport import (
 )
 from vispa.request import LEAST_OPTION_MASS, LETTERS, OPTION_READINGS, OptionReadingName
 
-if TYPE_CHECKING:
-    import openai
-
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
 # How many times as long all tries of a prompt may take together.
 _ALL_TRIES = 2.0
-# Statuses that may pass, besides 500 and above.
-_PASSING = frozenset({408, 409, 429})
 
 
 class ApiChat:
@@ -255,18 +259,21 @@ class ApiChat:
                     model=self.model, messages=messages, extra_body=body
                 ),
             )
-            return question.read(Reply.model_validate_json(response.content))
-        except openai.APIStatusError as error:
-            return self._judge(error, accepted, weighing=question.weighing)
+            reply, error = reply_or_error(response.content)
+            if reply is not None:
+                return question.read(reply)
+            return self._judge(fault_in_reply(error, response.headers, self._key), accepted, weighing=question.weighing)
+        except openai.APIStatusError as failed:
+            return self._judge(fault_of_status(failed, self._key), accepted, weighing=question.weighing)
         except (openai.APITimeoutError, OutOfTimeError):
             return self._silent()
-        except (openai.APIConnectionError, RedirectError, ReplyError) as error:
-            return self._broken(error)
+        except (openai.APIConnectionError, RedirectError, ReplyError) as broken:
+            return self._broken(broken)
         except UnicodeEncodeError:
             return Failure("The prompt is not valid Unicode. Save or send its text with UTF-8 encoding.")
-        except ValidationError as error:
+        except ValidationError as garbled:
             return Passing(
-                f"The server's reply is not one of a chat API, {first_problem(error)}",
+                f"The server's reply is not one of a chat API, {first_problem(garbled)}",
                 "Check the base URL and the server.",
             )
 
@@ -292,46 +299,19 @@ class ApiChat:
             )
         return Passing("There was no connection, or it broke", "Check that the server runs at that address.")
 
-    def _judge(
-        self, error: openai.APIStatusError, accepted: Accepted, *, weighing: bool
-    ) -> Failure | Passing | InputError | Accepted:
-        """What an HTTP error means: another way to ask, or a fault for ever and all prompts, for ever, or for now."""
-        status, said = error.status_code, self._words(error)
-        if status in (400, 403, 422):
-            better = accepted.after_refusal(_parameter(error), said, self._own, weighing=weighing)
+    def _judge(self, fault: Fault, accepted: Accepted, *, weighing: bool) -> Failure | Passing | InputError | Accepted:
+        """What an error means: another way to ask, or a fault for ever and all prompts, for ever, or for now."""
+        if fault.status in (400, 403, 422) and not fault.moderated:
+            better = accepted.after_refusal(fault.parameter, fault.said, self._own, weighing=weighing)
             if better is not None:
                 if accepted.top_logprobs and not better.top_logprobs:
                     # The refusal is told here; later questions are not even asked.
                     self._learn(accepted, better)
-                    return no_logprobs(self.place, said)
+                    return no_logprobs(self.place, fault.said)
                 return better
-            if "output limit was reached" in said:
-                return no_logprobs(self.place, said) if weighing else Unfinished()
-        if status == 401 and self._key_variable:
-            return ReaderSetupError(
-                self._key_variable, f"holds a key that {self.place} refuses (401).", "Put a valid one in."
-            )
-        if status == 401:
-            problem = f"is empty, but {self.place} wants a key (401)."
-            return ReaderSetupError("key_variable", problem, "Name the variable.")
-        if status in (403, 404):
-            what = "not allowed for this key" if status == 403 else "not known"
-            return ReaderSetupError("model", f"{self.model} is {what} at {self.place} ({status}){said}.", _CHECK)
-        problem = f"The server failed with HTTP status {status}{said}"
-        if status in _PASSING or status >= 500:
-            return Passing(problem, "Run again later, or with less concurrency.", retry_after(error.response.headers))
-        return Unreached(f"{problem} (HTTP API at {self.place}). Change the prompt, or choose another model.")
-
-    def _words(self, error: openai.APIStatusError) -> str:
-        """What the server says about an error, short, on one line and without the key."""
-        body = error.body
-        message = (body.get("message") or body.get("detail")) if isinstance(body, dict) else body
-        words = " ".join(str(message or "")[:10_000].replace(self._key, "[key]").split())
-        words = "".join(filter(str.isprintable, words))
-        return f": {words[:200].rstrip('.')}" if words else ""
-
-
-_CHECK = "Check the model's name, the base URL and what the key may use."
+            if "output limit was reached" in fault.said:
+                return no_logprobs(self.place, fault.said) if weighing else Unfinished()
+        return meaning(fault, self.model, self.place, self._key_variable)
 
 
 @dataclass(frozen=True)
@@ -342,9 +322,3 @@ class _Question(Generic[T]):
     tokens: int
     read: Callable[[Reply], T | Failure]
     weighing: bool = False
-
-
-def _parameter(error: openai.APIStatusError) -> str:
-    """The parameter that an error names, in lower case; empty where it names none."""
-    found = error.body.get("param") if isinstance(error.body, dict) else None
-    return found.lower() if isinstance(found, str) else ""

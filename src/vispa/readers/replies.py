@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from vispa.errors import InputError
 from vispa.generation.letters import letter_masses
@@ -15,10 +15,15 @@ from vispa.readers.weighing import weighed
 from vispa.request import LEAST_OPTION_MASS
 
 
+def _impossible_if_null(logprob: Any) -> Any:
+    """JSON has no infinity, so that servers write null for what has no probability."""
+    return -math.inf if logprob is None else logprob
+
+
 class _Token(BaseModel):
     token: str
     # Above 0 by rounding only; the bound also keeps NaN out.
-    logprob: Annotated[float, Field(le=0.01)]
+    logprob: Annotated[float, BeforeValidator(_impossible_if_null), Field(le=0.01)]
 
 
 class _Position(BaseModel):
@@ -27,6 +32,16 @@ class _Position(BaseModel):
 
 class _Logprobs(BaseModel):
     content: list[_Position] | None = None
+
+
+class _WeighedChoice(BaseModel):
+    logprobs: _Logprobs | None = None
+
+
+class _Weighed(BaseModel):
+    """What is read of a reply where options are weighed."""
+
+    choices: list[_WeighedChoice]
 
 
 class _Part(BaseModel):
@@ -49,16 +64,54 @@ class _Message(BaseModel):
         return self.content or ""
 
 
-class _Choice(BaseModel):
+class _WrittenChoice(BaseModel):
     message: _Message
     finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_for_a_reason(cls, choice: dict[str, Any]) -> dict[str, Any]:
+        """Some servers leave out what is null; without a reason for saying nothing a field is missing."""
+        message = choice.get("message")
+        ended = choice.get("finish_reason") in ("length", "content_filter")
+        if isinstance(message, dict) and (ended or message.get("refusal")):
+            return {**choice, "message": {"content": None, **message}}
+        return choice
+
+
+class _Written(BaseModel):
+    """What is read of a reply where a text is wanted."""
+
+    choices: list[_WrittenChoice]
 
 
 class Reply(BaseModel):
-    """The part of a chat completion that is read here."""
+    """The part of a chat completion that is read here; what is in a choice is checked where it is wanted."""
 
-    choices: Annotated[list[_Choice], Field(min_length=1)]
+    choices: Annotated[list[dict[str, Any]], Field(min_length=1)]
+
+    @property
+    def error(self) -> Any:
+        """Why the model stopped half-way, where a gateway learns of it after it began to reply."""
+        return self.choices[0].get("error")
+
+
+class _Envelope(BaseModel):
+    """Any reply, before it is known whether it is one of a chat."""
+
+    error: Any = None
+
+
+def reply_or_error(body: bytes) -> tuple[Reply, None] | tuple[None, Any]:
+    """The reply that a body with HTTP status 200 holds, or the error that it holds instead, as the server wrote it.
+
+    Raises:
+        ValidationError: it holds neither.
+    """
+    if error := _Envelope.model_validate_json(body).error:
+        return None, error
+    reply = Reply.model_validate_json(body)
+    return (None, reply.error) if reply.error else (reply, None)
 
 
 def first_problem(error: ValidationError) -> str:
@@ -69,8 +122,12 @@ def first_problem(error: ValidationError) -> str:
 
 
 def answer_of(reply: Reply) -> str | Failure:
-    """What the model answered, without what it thought before."""
-    choice = reply.choices[0]
+    """What the model answered, without what it thought before.
+
+    Raises:
+        ValidationError: there is no text to be read, nor a reason for that.
+    """
+    choice = _Written.model_validate({"choices": reply.choices[:1]}).choices[0]
     text = without_thoughts(choice.message.text)
     if text:
         return Limited(text) if choice.finish_reason == "length" else text
@@ -91,8 +148,11 @@ def distribution_of(
         count: number of options.
         place: of the server, for messages.
         least: what the letters must hold together.
+
+    Raises:
+        ValidationError: the probabilities are none.
     """
-    logprobs = reply.choices[0].logprobs
+    logprobs = _Weighed.model_validate({"choices": reply.choices[:1]}).choices[0].logprobs
     positions = logprobs.content if logprobs else None
     likely = positions[0].top_logprobs if positions else None
     if not likely:

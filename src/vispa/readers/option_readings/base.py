@@ -40,25 +40,34 @@ class Reading:
         distribution: over the options; all on one where the model wrote its letter.
         prompt: what the model was asked in the end; empty where none was.
         written: the letter was written, not weighed.
-        disputed: the likeliest option changes with the order of the options, and none is clearly ahead; or the
-            best two are level.
+        doubt: why no option can be named, `DISPUTED` or `LEVELLED`; None where one is ahead.
     """
 
     distribution: Distribution
     prompt: str = ""
     written: bool = False
-    disputed: bool = False
+    doubt: Failure | None = None
+
+    @property
+    def disputed(self) -> bool:
+        """Whether no option is clearly ahead."""
+        return self.doubt is not None
 
     @property
     def verdict(self) -> Reading | Failure:
         """The reading where one option is meant, or why none can be named."""
-        return DISPUTED if self.disputed else self
+        return self.doubt or self
 
 
-#: What a disputed question gets where one option is wanted.
+#: What a question gets where one option is wanted, and which is the likeliest changes with their order.
 DISPUTED = Failure(
     "The answer could not be read: the likeliest option changes with the order of the options, and none is at least "
     f"{LEAST_LEAD:.0%} ahead on average. Choose another model to read options, or another option reading."
+)
+#: What a question gets where one option is wanted, and two are as likely.
+LEVELLED = Failure(
+    "The answer could not be read: the two likeliest options are level. Choose another model to read options, another "
+    "option reading, or options that differ more."
 )
 #: What a question gets whose list of options is not found, where it is needed.
 UNLISTED = Failure(

@@ -9,8 +9,10 @@ import numpy as np
 
 from vispa.readers.base import Failure
 from vispa.readers.option_readings.base import (
+    DISPUTED,
     LEAST_LEAD,
     LEVEL,
+    LEVELLED,
     OptionQuestion,
     Order,
     Reading,
@@ -73,8 +75,8 @@ def put_in(question: OptionQuestion, order: Order) -> OptionQuestion:
 def over_orders(question: OptionQuestion, found: Sequence[tuple[Order, Reading | Failure]]) -> Reading | Failure:
     """One reading from those in several orders: the mean of their distributions.
 
-    It is disputed where the likeliest option is not the same in all orders and leads the mean by less than
-    `LEAST_LEAD`.
+    It is in doubt where the likeliest option is not the same in all orders and leads the mean by less than
+    `LEAST_LEAD`, and where two are level.
 
     Args:
         question: in its own order.
@@ -91,5 +93,7 @@ def over_orders(question: OptionQuestion, found: Sequence[tuple[Order, Reading |
     second, best = np.sort(mean)[-2:]
     # Where options are level, which of them counts as the likeliest is an accident.
     differ = len(set(shares.argmax(1).tolist())) > 1 or best - second < LEVEL
-    disputed = differ and best - second < LEAST_LEAD
-    return Reading(mean, question.text, written, disputed)
+    if not differ or best - second >= LEAST_LEAD:
+        return Reading(mean, question.text, written)
+    leads = np.diff(np.sort(shares)[:, -2:])
+    return Reading(mean, question.text, written, LEVELLED if leads.max() < LEVEL else DISPUTED)

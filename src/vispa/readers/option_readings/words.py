@@ -11,6 +11,7 @@ from vispa.readers.base import Failure
 from vispa.readers.option_readings.base import (
     BLANK_BARE,
     LEVEL,
+    LEVELLED,
     Likelihoods,
     OptionQuestion,
     Reading,
@@ -53,4 +54,4 @@ def _reading(question: OptionQuestion, own: Likelihoods | Failure, habit: Likeli
     shares /= shares.sum()
     second, best = np.sort(shares)[-2:]
     # Of a model that finds no words likelier than others, nothing is read.
-    return Reading(shares, question.bare, disputed=bool(best - second < LEVEL))
+    return Reading(shares, question.bare, doubt=LEVELLED if best - second < LEVEL else None)
