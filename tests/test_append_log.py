@@ -172,7 +172,7 @@ class Good:
         self.text = text
 
     def model_dump(self, **_: object) -> dict[str, object]:
-        return {"response": self.text, "error": None}
+        return {"response": self.text, "values": [], "error": None}
 
 
 class Answering:
@@ -343,6 +343,23 @@ def lengthen(path: Path) -> None:
 
 def empty(path: Path) -> None:
     path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("rest", ["", ', "error": null', ', "response": "x"', ', "values": null'])
+def test_a_line_that_says_nothing_of_its_item_is_refused(tmp_path: Path, answer: Answering, rest: str) -> None:
+    output = tmp_path / "out.jsonl"
+    BatchRun(ITEMS, output, {}).run(answer)
+    lines = output.read_text().splitlines(True)
+    lines[3] = f'{{"id": 3{rest}}}\n'
+    output.write_text("".join(lines))
+    asked = len(answer.asked)
+    with pytest.raises(
+        InputError, match=r"out.jsonl line 4: holds neither an answer nor an error. Choose another outp"
+    ):
+        BatchRun(ITEMS, output, {}).run(answer)
+    assert output.read_text() == "".join(lines) and len(answer.asked) == asked
+    BatchRun(ITEMS, output, {}, overwrite=True).run(answer)
+    assert answers(output)[3]["response"]
 
 
 @pytest.mark.parametrize("after", [3, 6, 7])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import lzma
 import os
 import re
 import socket
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,6 +138,33 @@ def test_what_is_no_text_is_refused_with_its_line(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     with pytest.raises(InputError, match=message):
         read_standard_input()
+
+
+def zipped(text: bytes) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a.txt", text)
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("xz", lzma.compress), ("zip", zipped)])
+@pytest.mark.parametrize("suffix", ["txt", "csv", "jsonl", "json", "toml"])
+def test_a_compressed_file_is_called_so(tmp_path: Path, name: str, pack: Callable[[bytes], bytes], suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(pack(b"A dog\n" * 100))
+    with pytest.raises(InputError, match=rf"a.{suffix}: is compressed \({name}\). Unpack it"):
+        read_toml(path) if suffix == "toml" else read_items(path)
+
+
+@pytest.mark.parametrize("text", ['{"text": "a"}\n{"text": "b"}\n', '["a"]\n["b"]', '"a"\n"b"', '["a"] b'])
+def test_lines_in_a_file_of_one_list_are_told_their_suffix(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"Extra data.*Write one list, or name the file a.jsonl"):
+        read_items(path)
+    # A file that is no list has no lines to make entries of.
+    with pytest.raises(InputError, match=r"Extra data.*Repair the line"):
+        read_json(path, "settings")
 
 
 @pytest.mark.parametrize("suffix", ["txt", "csv", "tsv", "json", "jsonl", "jsonlines", "ndjson"])

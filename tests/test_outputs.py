@@ -22,6 +22,7 @@ from vispa.evaluation.runs.folder import FORMAT, RunFolder
 from vispa.files.destination import Destination
 from vispa.files.drawing import drawing
 from vispa.files.writing import check_output, replacing, write_json
+from vispa.items.answering import BatchRun, check_batch_output
 from vispa.modes.mixture import Mixture
 from vispa.selection.adapted import save_adapted
 from vispa.selection.head import Calibration, LinearHead
@@ -117,14 +118,17 @@ def test_mixture_does_not_write_over_its_survey(inputs: Path, way: Callable[[Pat
     assert contents(inputs) == before
 
 
-@pytest.mark.parametrize("text", ["precious\n", "[1, 2]", '{"title": "notes"}', "{", "\x00\x01"])
+PLAIN = ['{"accuracy": 0.93, "f1": 0.88}', '{"karma": 1}', '{"format": 1, "karma": 2}']
+
+
+@pytest.mark.parametrize("text", ["precious\n", "[1, 2]", '{"title": "notes"}', "{", "\x00\x01", *PLAIN])
 def test_mixture_replaces_mixtures_only(inputs: Path, text: str) -> None:
     output = inputs / "notes.json"
     output.write_text(text)
     with pytest.raises(InputError, match="is there already, and is no mixture"):
         call("mixture", inputs / "survey.json", "-o", output)
     assert output.read_text() == text
-    Mixture("given", {"karma": 1.0}).save(output)
+    Mixture("fitted", {"karma": 1.0}).save(output)
     mixture_command._check_output(output, (inputs / "survey.json",))
 
 
@@ -154,6 +158,25 @@ def test_what_is_no_ordinary_file_is_neither_written_nor_replaced(
         with pytest.raises(InputError, match=r"is (a folder|no ordinary file)\. Name a file"):
             refused()
     assert os.path.samestat(output.stat(), before) and output.stat().st_mode == before.st_mode
+
+
+@pytest.mark.parametrize("output", ["", ".", "..", "/", "//", "folder", "folder/", "folder/."])
+def test_folders_of_any_name_are_no_output(
+    inputs: Path, output: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (inputs / "folder").mkdir()
+    monkeypatch.chdir(inputs)
+    before = contents(tmp_path)
+    for refused in (
+        lambda: call("batch", "items.jsonl", "-o", output),
+        lambda: call("mixture", "survey.json", "-o", output),
+        lambda: check_batch_output(Path(output), ()),
+        lambda: BatchRun([], Path(output), {}),
+        lambda: Destination(Path(output), "output").locked().__enter__(),
+    ):
+        with pytest.raises(InputError, match=r"is a folder\. Name a file"):
+            refused()
+    assert contents(tmp_path) == before
 
 
 @needs_full

@@ -47,6 +47,21 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("place", ["moved", "moved/deeper"])
+def test_a_run_is_read_where_its_task_has_moved(run: Path, tmp_path: Path, place: str) -> None:
+    earlier, there = read_run(run), tmp_path / place
+    there.mkdir(parents=True)
+    for name in ("task.toml", "goats.jsonl"):
+        (tmp_path / name).rename(there / name)
+    remedy = r"Give the folder that holds task\.toml now \(--data\)"
+    for data in (None, tmp_path):
+        with pytest.raises(InputError, match=rf"run: is of a task whose definition is no longer there .*{remedy}"):
+            read_run(run, data)
+    found = read_run(run, there)
+    assert (found.items, found.records, found.items_digest) == (earlier.items, earlier.records, earlier.items_digest)
+    assert compare_runs(run, run, data=there).items == 2
+
+
 def changed(path: Path, change: Callable[[Any], object]) -> None:
     """Change what a JSON file, or the first line of a JSON Lines file, holds."""
     first, *rest = path.read_text().splitlines(True) if path.suffix == ".jsonl" else [path.read_text()]

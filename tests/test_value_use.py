@@ -10,19 +10,37 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from typer.testing import CliRunner
 
+from vispa.cli.batch import _report
 from vispa.cli.main import app
 from vispa.errors import InputError
+from vispa.items.answering import BatchSummary
+from vispa.items.item import Item
+from vispa.items.lines import record_line
 from vispa.live.calls import Call
-from vispa.request import Request
+from vispa.readers.base import Failure
+from vispa.request import MAX_SEED, Request
 from vispa.serving.metrics import Metrics
 from vispa.serving.value_use import UseMonitor
-from vispa.study.value_use import Used, chance_level, distances, drift, over_time, read_uses, uses_matrix
+from vispa.study.value_use import (
+    DEALS,
+    LEVEL,
+    Used,
+    chance_level,
+    distances,
+    drift,
+    over_time,
+    read_uses,
+    uses_matrix,
+)
 
 VALUES = tuple("abcdefgh")
 
@@ -147,8 +165,57 @@ def test_small_windows_and_levels_are_refused() -> None:
         drift(answers(19, 0), answers(20, 1))
     with pytest.raises(InputError, match="new"):
         drift(answers(20, 0), [])
-    with pytest.raises(InputError, match="level"):
-        drift(answers(20, 0), answers(20, 1), level=1.0)
+
+
+@pytest.mark.parametrize("level", [-1, 0, 1e-9, 0.0005, 0.99 / (DEALS + 1), 1.0, 2, math.inf, math.nan])
+def test_levels_at_which_there_is_no_telling_are_refused(level: float) -> None:
+    for judged in (
+        lambda: drift(answers(20, 0), answers(20, 1), level=level),
+        lambda: chance_level(uses_matrix(answers(20, 0), VALUES), 20, level=level),
+    ):
+        with pytest.raises(InputError, match=r"level: is .* Give a probability from 1/1001 to below 1"):
+            judged()
+
+
+@pytest.mark.parametrize("level", [1 / (DEALS + 1), 0.001, LEVEL, 0.5, 0.999])
+def test_windows_that_share_nothing_drift_at_every_level_that_is_taken(level: float) -> None:
+    found = drift([(Used("a", 0.5),)] * 40, [(Used("z", 0.5),)] * 40, level=level)
+    assert found.is_alarming and found.p_value == 1 / (DEALS + 1)
+
+
+def test_the_command_names_the_least_level() -> None:
+    told = " ".join(CliRunner().invoke(app, ["drift", "--help"], env={"COLUMNS": "200"}).output.split())
+    assert f"1/{DEALS + 1}" in told
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.tuples(st.integers(20, 30), st.integers(20, 30)),
+    moved=st.floats(0, 3),
+    level=st.floats(1 / (DEALS + 1), 0.999) | st.integers(1, DEALS).map(lambda rank: rank / (DEALS + 1)),
+    seed=st.integers(0, 1000),
+)
+def test_an_alarm_is_a_distance_above_the_level_and_a_p_value_within(
+    sizes: tuple[int, int], moved: float, level: float, seed: int
+) -> None:
+    before, after = answers(sizes[0], seed), answers(sizes[1], seed + 1, (8, 6, 5, 4, 3, 2, 1, 1 + moved))
+    found = drift(before, after, level=level, seed=seed)
+    assert found.is_alarming == (found.distance > found.alarm_level) == (found.p_value <= level)
+    # A level just below the p-value raises none, and its distance is not exceeded.
+    if found.p_value > 1.5 / (DEALS + 1):
+        below = drift(before, after, level=found.p_value - 0.5 / (DEALS + 1), seed=seed)
+        assert not below.is_alarming and below.alarm_level >= found.distance
+
+
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1, 2**64, 0.5, True])
+def test_seeds_are_those_that_every_command_takes(seed: int, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="seed"):
+        drift(answers(20, 0), answers(20, 1), seed=seed)
+    with pytest.raises(InputError, match="seed"):
+        chance_level(uses_matrix(answers(20, 0), VALUES), 20, seed=seed)
+    if type(seed) is int:
+        file = str(record(tmp_path / "a.jsonl", answers(20, 0)))
+        assert isinstance(CliRunner().invoke(app, ["drift", file, file, "--seed", str(seed)]).exception, InputError)
 
 
 def test_halves_of_a_file_are_compared_where_they_are_large_enough() -> None:
@@ -163,6 +230,56 @@ def record(path: Path, window: list[tuple[Used, ...]]) -> Path:
     lines = [{"id": number, "values": [vars(one) for one in uses]} for number, uses in enumerate(window)]
     path.write_text("\n".join(json.dumps(line) for line in [*lines, {"id": "x", "error": "no"}]) + "\n")
     return path
+
+
+# What a model may write into the texts of a record.
+WRITTEN = ["a\0b", "\0", "a\u2028b\x0c\x85", "\x1b[31m", "}\n{", "\ufeff", "\U0001f600", "x" * 100_000]
+
+
+class Answered:
+    """An answer, as far as its line tells of values."""
+
+    def __init__(self, text: str, uses: tuple[Used, ...]) -> None:
+        self.text, self.uses = text, uses
+
+    def model_dump(self, **_: object) -> dict[str, object]:
+        values = [{"value": one.value, "score": one.score, "label": self.text} for one in self.uses]
+        return {"text": self.text, "response": self.text, "values": values, "comments": [{"text": self.text}]}
+
+
+@pytest.mark.parametrize("text", WRITTEN)
+def test_what_a_model_wrote_keeps_no_record_from_being_read(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    window, file = answers(40, 0), tmp_path / "a.jsonl"
+    answered: list[Any] = [Answered(text, uses) for uses in window]
+    lines = [record_line(Item(id=number, text="x"), one) for number, one in enumerate(answered)]
+    file.write_bytes(b"".join([*lines, record_line(Item(id=40, text="x"), Failure(text))]))
+    assert read_uses(file) == window
+    _report(BatchSummary(str(file), 41, 41, 0, 1.0, 1, 1.0, 1), as_json=True)
+    assert json.loads(capsys.readouterr().out)["value_use"]["answers"] == 40
+    told = CliRunner().invoke(app, ["drift", str(file), str(file)])
+    assert told.exit_code == 0, told.output
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"id": 11}', "line 2: is no record of an answer with its values"),
+        ('{"id": 11, "error": null}', "line 2: is no record of an answer with its values"),
+        ('{"id": 11, "va', "line 2: is not valid JSON"),
+        ("[1]", "line 2: is "),
+        ('{"values": ["karma"]}', r"line 2 field values\[0\]"),
+        ('{"values": [{"value": "karma"}]}', r"line 2 field values\[0\].score: is missing"),
+        ('{"values": [{"value": 3, "score": 0.5}]}', r"line 2 field values\[0\].value: is 3"),
+        ('{"values": [{"value": "karma", "score": NaN}]}', r"line 2 field values\[0\].score: is nan"),
+    ],
+)
+def test_lines_that_are_no_answers_are_named(line: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"id": 1, "values": []}\n' + line)
+    with pytest.raises(InputError, match=f"{message}.*Name a file that `vispa batch` wrote"):
+        read_uses(file)
 
 
 def test_the_command(tmp_path: Path) -> None:

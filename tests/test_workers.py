@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -162,6 +163,40 @@ def test_options_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     refused = said(call_failed("batch", items, "-o", tmp_path / "o", "--ray", "local"))
     assert "--ray: needs Ray, which is not installed. pip install 'vispa[ray]'" in refused
     assert not (tmp_path / "o").exists()
+
+
+@pytest.fixture
+def unheard() -> Iterator[int]:
+    """A port that nothing listens at."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        yield place.getsockname()[1]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "localhost:{}", "ray://127.0.0.1:{}", "[::1]:{}", "auto"])
+def test_a_cluster_that_is_not_there_is_said_at_once(
+    address: str, unheard: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray waits for many minutes"))
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{unheard}")
+    with pytest.raises(InputError, match=r"--ray: .*cannot be reached: .*\. Give the address of a running cluster"):
+        Workers(of_one_process, address.format(unheard), 1, str)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:99999", "no such machine:1", "x" * 80 + ":1"])
+def test_addresses_that_cannot_be(address: str) -> None:
+    with pytest.raises(InputError, match=r"--ray: .*cannot be reached"):
+        Workers(of_one_process, address, 1, str)
+
+
+@pytest.mark.parametrize("address", ["{}", "ray://{}"])
+def test_a_machine_that_answers_is_left_to_ray(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(ray, "init", lambda given, **_: asked.append(given))
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 3.0})
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        given = address.format(f"127.0.0.1:{place.getsockname()[1]}")
+        assert workers._connect(given, None) == 3 and asked == [given]
 
 
 def call_failed(*arguments: object) -> BaseException | None:

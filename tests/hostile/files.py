@@ -62,7 +62,7 @@ UNREADABLE: dict[str, tuple[Maker, str]] = {
     "latin-1": (b"caf\xe9 = 1\n", "is not UTF-8 (byte 3, line 1)"),
     "cut-utf-8": (b"a = 1\nb = 2 \xe2\x82", "line 2"),
     "surrogate-bytes": (b"a = '\xed\xa0\x80'", "is not UTF-8"),
-    "gzip": (gzip.compress(b"a = 1"), "is not UTF-8"),
+    "gzip": (gzip.compress(b"a = 1"), "is compressed (gzip)"),
     "nul": (b"a = 1\nb\0 = 2", "holds a NUL character in line 2"),
 }
 

@@ -113,7 +113,7 @@ DAMAGES: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "records-number": (_replaced(_RECORDS, '"id": "a"', '"id": 1.5'), ("vanilla.jsonl line 1", "id")),
     "records-fifo": (_instead(_RECORDS, os.mkfifo), ("vanilla.jsonl", "no regular file")),
     "records-utf-8": (_set(_RECORDS, b'{"id": "\xe9"}\n'), ("vanilla.jsonl line 1",)),
-    "task-gone": (_replaced("config.json", "task-of-runs", "no-such-task"), ("no-such-task.toml", "cannot be read")),
+    "task-gone": (_replaced("config.json", "task-of-runs", "no-such-task"), ("no-such-task.toml", "no longer there")),
 }  # fmt: skip
 
 

@@ -23,7 +23,9 @@ _SHOWN = 10
 def drift(
     reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="Records that `vispa batch` wrote.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="Later records, of the same kind of texts.")],
-    level: Annotated[float, typer.Option(help="How often chance alone may raise an alarm, between 0 and 1.")] = 0.01,
+    level: Annotated[
+        float, typer.Option(help="How often chance alone may raise an alarm, from 1/1001 to below 1.")
+    ] = 0.01,
     *,
     decoding: Annotated[Decoding, only("seed")],
     as_json: AsJson = False,

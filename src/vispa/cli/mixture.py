@@ -103,7 +103,7 @@ def _print(fitted: Mixture) -> None:
 
 
 def _check_output(output: Path, inputs: tuple[Path | None, ...]) -> None:
-    """Refuse an output that is an input, or that holds something else than a mixture.
+    """Refuse an output that is an input, or that holds something else than a mixture that this command wrote.
 
     Raises:
         InputError: names it.
@@ -113,6 +113,10 @@ def _check_output(output: Path, inputs: tuple[Path | None, ...]) -> None:
         from vispa.modes.mixture import Mixture
 
         try:
-            Mixture.load(output)
-        except (InputError, TypeError) as error:
-            raise InputError(str(output), "is there already, and is no mixture.", "Name another file.") from error
+            # Any object of numbers can be read as a mixture too, one of given weights; this command writes fitted ones.
+            is_own = Mixture.load(output).kind == "fitted"
+        except (InputError, TypeError):
+            is_own = False
+        if not is_own:
+            problem = "is there already, and is no mixture that this command wrote."
+            raise InputError(str(output), problem, "Name another file.")

@@ -48,12 +48,13 @@ class Destination:
             OutputError: there is no room.
         """
         place = str(self.path)
-        lock = FileLock(self.lock_file)
         try:
+            # First, since what is no file has no other beside it.
             if self.kind == "output":
                 check_output(self.path)
             elif self.path.is_file():
                 raise InputError(place, "is a file.", "Name a folder.")
+            lock = FileLock(self.lock_file)
             check_output(self.lock_file)
             self.lock_file.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)

@@ -18,6 +18,14 @@ _CHUNK = 2**20
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 # Not str.splitlines: a form feed, U+0085 or U+2028 is a character of a text like any other.
 _LINE_END = re.compile(r"\r\n|\n|\r")
+# How compressed files begin; documents and tables of office programs are zip archives.
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 
 
@@ -85,8 +93,12 @@ def decoded(data: bytes, place: str) -> str:
     """Bytes as text, without a byte-order mark.
 
     Raises:
-        InputError: not UTF-8, with byte and line; or with a NUL character.
+        InputError: compressed; not UTF-8, with byte and line; or with a NUL character.
     """
+    packed = next((name for beginning, name in _COMPRESSED.items() if data.startswith(beginning)), None)
+    if packed is not None:
+        advice = "Unpack it, and give the text file that it holds; save an office program's file as CSV or text."
+        raise InputError(place, f"is compressed ({packed}).", advice if packed == "zip" else "Unpack it first.")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(place, "is not UTF-8 (it begins as UTF-16 does).", "Save it with UTF-8 encoding.")
     start = len(_MARK) if data.startswith(_MARK) else 0

@@ -92,7 +92,8 @@ def json_entries(path: Path, kind: Kind = "items") -> Iterator[Entry]:
                 place = f"{path} line {number}"
                 yield Entry(number, place, parse_json(line, place))
         return
-    found = _parsed(read_text(path, kind), str(path), lines=True)
+    advice = f"Write one list, or name the file {path.stem}.jsonl if each line is an entry of its own."
+    found = _parsed(read_text(path, kind), str(path), lines=True, second=advice)
     if not isinstance(found, list):
         raise InputError(str(path), "is not a JSON list.", "Write a list of objects, or use JSON Lines (.jsonl).")
     for number, value in enumerate(found, 1):
@@ -117,12 +118,14 @@ def parse_json(text: str, place: str, *, lines: bool = False) -> Any:
     return found
 
 
-def _parsed(text: str, place: str, *, lines: bool) -> Any:
+def _parsed(text: str, place: str, *, lines: bool, second: str = "Repair the line.") -> Any:
+    """See `parse_json`; `second` says what to do where a second JSON text follows the first."""
     try:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         where = f"{place} line {error.lineno}" if lines else place
-        raise InputError(where, f"is not valid JSON ({error.msg}).", "Repair the line.") from error
+        advice = second if error.msg == "Extra data" else "Repair the line."
+        raise InputError(where, f"is not valid JSON ({error.msg}).", advice) from error
     except _NameTwiceError as error:
         problem = f"holds an object with the name {shortened(error.name)} twice."
         raise InputError(place, problem, "Keep one of them.") from error

@@ -214,6 +214,7 @@ class BatchRun:
     def __init__(
         self, items: Sequence[Item], output: Path, settings: dict[str, Any], *, overwrite: bool = False
     ) -> None:
+        check_output(output)
         self.items, self.output = items, output
         self.settings = {**settings, "chunk": CHUNK, "items": _digest(items)}
         self.overwrite = overwrite
@@ -256,6 +257,7 @@ class BatchRun:
         """As `run`, with whoever answers chunks; see `vispa.items.chunks.answer_unfinished`."""
         with self.destination.locked():
             self._prepare()
+            self._check_answers()
             answer_unfinished(self.log, self.items, CHUNK, answering, record_line, told)
 
     def _prepare(self) -> None:
@@ -272,6 +274,26 @@ class BatchRun:
         with replacing(settings_file) as temporary:
             temporary.write_text(json.dumps(self.settings, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
+    def _check_answers(self) -> None:
+        """Refuse a line that says nothing of its item but the identifier, which would count as answered.
+
+        Raises:
+            InputError: names it; the file stays as it is.
+        """
+        for number, line in enumerate(self.log.answers.open(), 1):
+            if not _is_answer(line):
+                place = f"{self.output} line {number}"
+                raise InputError(place, "holds neither an answer nor an error.", self.destination.advice)
+
+
+def _is_answer(line: bytes) -> bool:
+    """Whether a line says what became of its item."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and (record.get("error") is not None or isinstance(record.get("values"), list))
+
 
 def check_batch_output(output: Path, inputs: Iterable[Path | None]) -> None:
     """Refuse an output that would destroy what is read, by itself or by a file that is written beside it.
@@ -280,8 +302,10 @@ def check_batch_output(output: Path, inputs: Iterable[Path | None]) -> None:
         InputError: as `vispa.files.writing.check_output`.
     """
     given = list(inputs)
+    # First, since what is no file has no other beside it.
+    check_output(output, given)
     beside = (settings_path(output), retried_path(output), Destination(output, "output").lock_file)
-    for path in (output, *beside):
+    for path in beside:
         check_output(path, given)
 
 

@@ -10,6 +10,8 @@ import hashlib
 import json
 import logging
 import os
+import re
+import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -23,6 +25,10 @@ A = TypeVar("A")
 
 _logger = logging.getLogger(__name__)
 
+# Seconds that a cluster's machine is given to answer at all.
+_REACHED = 5.0
+# Address of a machine, on which Ray waits for many minutes where nothing is there; IPv6 ones are in brackets.
+_MACHINE = re.compile(r"(?:ray://)?(?:\[(?P<six>[^]/]+)\]|(?P<host>[^/:]+)):(?P<port>\d{1,5})")
 # Seconds after which it is said that no worker is ready.
 _PATIENCE = 120.0
 #: How often a chunk is begun anew because its worker died; then each of its items is asked alone.
@@ -246,11 +252,23 @@ def _connect(address: str, count: int | None) -> int:
         _start(num_cpus=max(cores, count or 1), object_store_memory=_OBJECT_STORE, include_dashboard=False, **quiet)
         return cores
     try:
+        _reach(os.environ.get("RAY_ADDRESS") or address if address == "auto" else address)
         ray.init(address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, OverflowError, ValueError, RuntimeError) as error:
         advice = "Give the address of a running cluster (`ray start --head` prints it), auto, or local."
         raise InputError("--ray", f"{address!r} cannot be reached: {first_line(error)}.", advice) from error
     return int(ray.cluster_resources().get("CPU", 1))
+
+
+def _reach(address: str) -> None:
+    """Find out whether anything listens at a machine's address; names such as `auto` are left to Ray.
+
+    Raises:
+        OSError, OverflowError, ValueError: nothing does, or there is no such machine or port.
+    """
+    found = _MACHINE.fullmatch(address)
+    if found is not None:
+        socket.create_connection((found["six"] or found["host"], int(found["port"])), timeout=_REACHED).close()
 
 
 def _start(**how: Any) -> None:

@@ -11,14 +11,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict
 
 from vispa.errors import InputError
 from vispa.files.door import read_text, text_lines
-from vispa.files.reading import parse_json
+from vispa.files.validation import FileModel, validated_line
 from vispa.modes.mixture import jensen_shannon
+from vispa.request import check_seed
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -28,8 +31,12 @@ LEAST = 20
 DEALS = 1000
 #: How often chance alone may raise an alarm.
 LEVEL = 0.01
+# What to do about a file that holds no answers.
+_ADVICE = "Name a file that `vispa batch` wrote to its end."
 # Numbers that are held while answers are dealt: a file may have a million of answers.
 _HELD = 10_000_000
+# Distances that differ by less are of the same counts.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,15 @@ class Used:
 
 #: What an answer uses.
 Uses = Sequence[Used]
+
+
+class _Line(FileModel):
+    """What is needed of an answer's line; its texts, in which a model may have written anything, are not."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    values: tuple[Used, ...] | None = None
+    error: Any = None
 
 
 @dataclass(frozen=True)
@@ -78,9 +94,10 @@ class Drift:
         reference: number of its answers.
         new: number of the new ones.
         distance: between the two, 0 to 1.
-        alarm_level: distance that chance exceeds with the probability `level` where nothing drifts.
+        alarm_level: largest distance that raises no alarm; where nothing drifts, chance exceeds it no more often than
+            `level`.
         p_value: how often chance gives such a distance, by a permutation test over answers.
-        level: see `alarm_level`.
+        level: how often chance alone may raise an alarm.
         values: those that moved most first.
     """
 
@@ -95,7 +112,7 @@ class Drift:
     @property
     def is_alarming(self) -> bool:
         """Whether the distance is more than chance gives."""
-        return self.p_value <= self.level
+        return self.distance > self.alarm_level
 
 
 @dataclass(frozen=True)
@@ -134,14 +151,12 @@ def read_uses(path: Path) -> list[tuple[Used, ...]]:
         if not line.strip():
             continue
         place = f"{path} line {number}"
-        record = parse_json(line, place)
-        if isinstance(record, dict) and "error" in record:
+        record = validated_line(_Line, line.encode(), place, advice=_ADVICE)
+        if record.error is not None:
             continue
-        try:
-            found.append(tuple(Used(_text(one["value"]), float(one["score"])) for one in record["values"]))
-        except (KeyError, TypeError, ValueError) as error:
-            problem = "is no record of an answer with its values."
-            raise InputError(place, problem, "Name a file that `vispa batch` wrote.") from error
+        if record.values is None:
+            raise InputError(place, "is no record of an answer with its values.", _ADVICE)
+        found.append(record.values)
     return found
 
 
@@ -154,29 +169,43 @@ def drift(reference: Sequence[Uses], new: Sequence[Uses], *, level: float = LEVE
     Args:
         reference: what each answer of the reference uses.
         new: of the new window.
-        level: how often chance alone may raise an alarm, 0 to 1.
+        level: how often chance alone may raise an alarm; 1 / (`DEALS` + 1) is the least that so many deals can tell.
         seed: of the deals.
 
     Raises:
-        InputError: fewer than `LEAST` answers in a window, or a level outside of 0 to 1.
+        InputError: fewer than `LEAST` answers in a window, a level that cannot be, or a seed that cannot.
     """
+    check_seed(seed)
+    _check_level(level)
     check_window("reference", len(reference))
     check_window("new", len(new))
-    if not 0 < level < 1:
-        raise InputError("level", f"is {level:g}.", "Give a probability between 0 and 1.")
     values = sorted({one.value for uses in (*reference, *new) for one in uses})
     before, after = uses_matrix(reference, values), uses_matrix(new, values)
     observed = float(distances(before.sum(0), after.sum(0)))
     chance = _dealt(np.concatenate([before, after]), len(reference), seed)
     # Rounding must not tell a deal that gives the same counts from the observed one.
-    p_value = (1 + int((chance >= observed - 1e-12).sum())) / (1 + len(chance))
+    chance[np.abs(chance - observed) < _ROUNDING] = observed
+    # The p-value where 0, 1, … of the deals lie as far apart as the windows.
+    p_values = np.arange(1, len(chance) + 2) / (1 + len(chance))
+    # The first deal, from the farthest on, that windows must lie beyond for their p-value to be within the level.
+    alarm_level = np.sort(chance)[::-1][np.count_nonzero(p_values <= level) - 1]
+    p_value = p_values[np.count_nonzero(chance >= observed)]
     moved = sorted(
         (_value_drift(value, reference, new, before[:, at], after[:, at]) for at, value in enumerate(values)),
         key=lambda one: -abs(one.surprise),
     )
-    return Drift(
-        len(reference), len(new), observed, float(np.quantile(chance, 1 - level)), p_value, level, tuple(moved)
-    )
+    return Drift(len(reference), len(new), observed, float(alarm_level), float(p_value), level, tuple(moved))
+
+
+def _check_level(level: float) -> None:
+    """Refuse a level at which no alarm could be raised, or always one.
+
+    Raises:
+        InputError: it is below the least p-value that the deals can give, or 1 or more.
+    """
+    if not 1 / (DEALS + 1) <= level < 1:
+        advice = f"Give a probability from 1/{DEALS + 1} to below 1: answers are dealt anew {DEALS:,} times."
+        raise InputError("level", f"is {level:g}.", advice)
 
 
 def check_window(name: str, answers: int) -> None:
@@ -216,9 +245,14 @@ def chance_level(reference: FloatArray, size: int, *, level: float = LEVEL, seed
     Args:
         reference: [N, V] as `uses_matrix` gives it.
         size: answers of the later window.
-        level: how often chance alone may exceed it.
+        level: how often chance alone may exceed it; see `drift`.
         seed: of the draws.
+
+    Raises:
+        InputError: a level or a seed that cannot be.
     """
+    check_seed(seed)
+    _check_level(level)
     random = np.random.default_rng(seed)
     # Answers of the same values are one kind: there are far fewer kinds than answers.
     kinds, answers = np.unique(reference, axis=0, return_counts=True)
@@ -268,9 +302,3 @@ def _quartiles(value: str, window: Iterable[Uses]) -> tuple[float, float, float]
         return None
     low, middle, high = (float(one) for one in np.quantile(scores, (0.25, 0.5, 0.75)))
     return low, middle, high
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value

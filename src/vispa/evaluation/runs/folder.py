@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
 from vispa.errors import InputError
 from vispa.files.append_log import AnswerLog, retried_path, whole_lines
 from vispa.files.destination import Destination, differing_settings
-from vispa.items.item import Item
 from vispa.files.door import read_bytes
 from vispa.files.reading import read_object
 from vispa.files.validation import FileModel, validated, validated_line
 from vispa.files.writing import check_writable, write_json
+from vispa.items.item import Item
 from vispa.records import Ending, Record, Stance
 
 FORMAT = "vispa-run-1"
@@ -170,7 +170,9 @@ class RunFolder:
         """Keep other processes from writing to the folder; see `vispa.files.append_log.Destination`."""
         return self.destination.locked()
 
-    def begin(self, settings: Mapping[str, Any], environment: Mapping[str, Any], *, overwrite: bool = False) -> dict[str, Any]:
+    def begin(
+        self, settings: Mapping[str, Any], environment: Mapping[str, Any], *, overwrite: bool = False
+    ) -> dict[str, Any]:
         """Write settings and environment; refuse to go on with other ones.
 
         Methods may be added to a run, but neither removed nor changed.

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vispa.errors import InputError
-from vispa.items.item import Item
 from vispa.evaluation.metrics import METRICS
 from vispa.evaluation.runs.folder import ItemRecord, RunFolder
 from vispa.evaluation.tasks import LoadedTask, Task, load_task
 from vispa.files.append_log import Identifier
+from vispa.items.item import Item
 
 Outcome = Literal["answered", "unreadable", "failed", "missing"]
 
@@ -77,15 +77,33 @@ def read_run(folder: Path, data: Path | None = None) -> Run:
 
     Args:
         folder: of the run.
-        data: folder of the data sets, if it has moved since the run.
+        data: folder of the data sets, if it has moved since the run; the definition of a task of your own is looked
+            for there too.
 
     Raises:
-        InputError: no run folder, no items, or a record that is malformed, of an item that the
+        InputError: no run folder, no task, no items, or a record that is malformed, of an item that the
             run does not have, or of one that has a record already.
     """
     config = RunFolder(folder).config()
     where = data or (Path(config["folder"]) if config.get("folder") else None)
-    return with_records(folder, config, load_task(config["task"], where))
+    return with_records(folder, config, load_task(_task(folder, config["task"], data), where))
+
+
+def _task(folder: Path, reference: str, data: Path | None) -> str | Path:
+    """The task of a run, whose definition may have moved to where the data is now.
+
+    Raises:
+        InputError: it is a task of one's own, whose definition is in neither place.
+    """
+    place = Path(reference)
+    if place.suffix != ".toml" or place.is_file():
+        return reference
+    moved = None if data is None else data / place.name
+    if moved is None or not moved.is_file():
+        where = reference if moved is None else f"{reference}, nor in {data}"
+        problem = f"is of a task whose definition is no longer there ({where})."
+        raise InputError(str(folder), problem, f"Give the folder that holds {place.name} now (--data).")
+    return moved
 
 
 def with_records(folder: Path, config: dict[str, Any], loaded: LoadedTask) -> Run:
