@@ -63,7 +63,7 @@ def test_respond_json_holds_everything(environment: dict[str, str]) -> None:
 
 
 def split(text: str) -> list[str]:
-    from vispa.modes.sentences import split_sentences
+    from vispa.models.sentences import split_sentences
 
     return split_sentences(text)
 

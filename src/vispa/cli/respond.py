@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vispa.cli import options as o
-from vispa.cli.console import cell, print_drawn, print_json, print_line, print_text, progress_bars, text_argument
+from vispa.cli.console import (
+    cell,
+    print_drawn,
+    print_json,
+    print_line,
+    print_note,
+    print_text,
+    progress_bars,
+    text_argument,
+)
 from vispa.cli.grouping import grouped
 from vispa.cli.setup import Setup, refuse_idle
-from vispa.request import check_text
+from vispa.request import STANCE_OPTIONS, check_text
 
 if TYPE_CHECKING:
-    from vispa.records import Comment, Response, SteerableResponse
+    from vispa.records import Comment, DistributionalResponse, Response, SteerableResponse
 
 
 @grouped
@@ -39,12 +48,13 @@ def respond(
     # Bad input is refused before seconds go into loading a model.
     text = text_argument(text)
     check_text(text)
+    _note_hidden(text if question is None else question, asking)
     if asking.server is not None:
         from vispa.cli.remote import Remote
 
         _show(Remote(context, setup, asking).respond(text, question), as_json)
         return
-    refuse_idle(context, setup.idle(asking.checked_mode))
+    refuse_idle(context, setup.idle(asking.checked_mode, asking.toward))
     known = setup.check()
     from vispa.modes.checking import checked
     from vispa.request import Request
@@ -66,6 +76,17 @@ def respond(
     _show(answer, as_json, known.name_of)
 
 
+def _note_hidden(question: str, asking: o.Asking) -> None:
+    """Say where a text lists options in a way that is not read, since it is answered with others then."""
+    from vispa.modes.questions import hides_options
+
+    if asking.checked_mode != "overton" and not asking.choices and hides_options(question):
+        print_note(
+            f"vispa: the text's own options are not read; the answer is one of {', '.join(STANCE_OPTIONS)}. Name them "
+            "with --options, or end the text in a line `Options: A. … B. …`."
+        )
+
+
 def _show(answer: Response, as_json: bool, name_of: Callable[[str], str] = str) -> None:
     if as_json:
         print_json(answer.model_dump(mode="json"))
@@ -81,7 +102,7 @@ def _print(answer: Response, name_of: Callable[[str], str] = str) -> None:
     table.add_column("value")
     table.add_column("score", justify="right")
     table.add_column("comment", overflow="fold")
-    texts = {one.value: f"{_remarks(one, answer)}{one.text}" for one in answer.comments}
+    texts = {one.value: f"{_remarks(one, answer, name_of)}{one.text}" for one in answer.comments}
     for chosen in answer.values:
         table.add_row(cell(name_of(chosen.value)), f"{chosen.score:.2f}", cell(texts.get(chosen.value, "")))
     print_drawn(table)
@@ -91,14 +112,11 @@ def _print(answer: Response, name_of: Callable[[str], str] = str) -> None:
         (refused, "declined to speak"),
     ):
         if values:
-            print_line(f"The model {what} for {', '.join(values)}.")
+            print_line(f"The model {what} for {', '.join(map(name_of, values))}.")
     if answer.mode == "steerable":
         _print_steerable(answer, name_of)
     elif answer.mode == "distributional":
-        _print_heading("Distribution", f" ({answer.mixture} over {len(answer.values)} values)")
-        _print_bars(answer.options, answer.distribution)
-        if answer.disputed:
-            print_line(f"(No option is clearly ahead for {', '.join(answer.disputed)}.)")
+        _print_distributional(answer, name_of)
     else:
         _print_heading("Response")
         print_text(answer.response)
@@ -110,13 +128,14 @@ def _print(answer: Response, name_of: Callable[[str], str] = str) -> None:
         _print_made_up([claim.text for claim in answer.claims if not claim.supported])
 
 
-def _remarks(comment: Comment, answer: Response) -> str:
+def _remarks(comment: Comment, answer: Response, name_of: Callable[[str], str]) -> str:
     """What is to be known of a comment before it is read."""
+    repeated = None if comment.repeats is None else answer.comments[comment.repeats].value
     found = {
         "not steered": not comment.steered,
         "refused": comment.refused,
         "unfinished": comment.ending == "unfinished",
-        "" if comment.repeats is None else f"as {answer.comments[comment.repeats].value}": comment.repeats is not None,
+        "" if repeated is None else f"as {name_of(repeated)}": repeated is not None,
     }
     return "".join(f"({what}) " for what, holds in found.items() if holds)
 
@@ -134,6 +153,15 @@ def _print_steerable(answer: SteerableResponse, name_of: Callable[[str], str]) -
     if answer.distribution is not None:
         _print_bars(answer.options, answer.distribution)
     print_drawn(cell("Answer", "bold") + cell(f" {answer.response}"))
+
+
+def _print_distributional(answer: DistributionalResponse, name_of: Callable[[str], str]) -> None:
+    """Print a mixture; a value without weight is no part of it."""
+    mixed = [chosen.value for chosen, weight in zip(answer.values, answer.weights, strict=True) if weight > 0]
+    _print_heading("Distribution", f" ({answer.mixture} over {len(mixed)} value{'s' if len(mixed) > 1 else ''})")
+    _print_bars(answer.options, answer.distribution)
+    if disputed := [name_of(value) for value in answer.disputed if value in mixed]:
+        print_line(f"(No option is clearly ahead for {', '.join(disputed)}.)")
 
 
 def _print_heading(heading: str, more: str = "") -> None:

@@ -87,8 +87,9 @@ class Setup:
         _ = self.decoding.sampling
         check_threshold(selecting.threshold)
         check_diversity(selecting.diversity)
-        for option, given in (("--model", self.loading.model), ("--aggregator", reading.aggregator)):
-            if is_blank(given):
+        models = (self.loading.model, reading.aggregator, selecting.selector_model)
+        for option, given in zip(("--model", "--aggregator", "--selector-model"), models, strict=True):
+            if given is not None and is_blank(given):
                 raise InputError(option, "is empty.", "Name a model, or leave it out.")
         check_choice("--dtype", self.loading.dtype, DTYPES)
         check_choice("--polarity", self.steering.polarity, POLARITIES)
@@ -122,9 +123,9 @@ class Setup:
             check_english(texts, taxonomy.language)
 
     def selects(self, mode: Mode) -> bool:
-        """Whether values are selected, and not all named."""
-        weighed = mode == "distributional" and self.reading.weights not in ("mean", "relevance")
-        return self.selecting.values is None and not weighed
+        """Whether values are selected, and not all named, or named ones are weighed by their scores."""
+        weights = self.reading.weights if mode == "distributional" else "mean"
+        return weights == "relevance" or (self.selecting.values is None and weights == "mean")
 
     @once_property
     def mixture(self) -> Any:
@@ -173,11 +174,15 @@ class Setup:
 
         return words_stances(self.loading.model)
 
-    def idle(self, mode: Mode) -> dict[str, str]:
+    def idle(self, mode: Mode, toward: str | None = None) -> dict[str, str]:
         """The options that count for nothing, given the others: name of the parameter → why.
 
         Args:
             mode: that answers.
+            toward: target of all texts, looked up in the taxonomy that is loaded here.
+
+        Raises:
+            TaxonomyError: the user's own taxonomy cannot be read.
         """
         found = {
             _PARAMETERS.get(name, name): f"in {mode} mode" for name, modes in MODES_OF.items() if mode not in modes
@@ -189,6 +194,8 @@ class Setup:
             found |= dict.fromkeys(("k", "threshold", "diversity"), "with --values, which leaves nothing to select")
         elif not self.selects(mode):
             found |= dict.fromkeys(("k", "threshold", "diversity"), "with --weights that name the values")
+        elif mode == "steerable" and toward is not None and toward in self.selecting.loaded_taxonomy():
+            found |= dict.fromkeys(("k", "threshold", "diversity"), "with --toward a value, which alone takes part")
         kind = SELECTORS.get(self.selecting.selector)
         if kind is not None and "selector_model" in kind.idle:
             found["selector_model"] = f"with the {self.selecting.selector} selector"

@@ -56,7 +56,11 @@ class Case:
 
     def heard(self) -> Case:
         """The case with the comments that say something."""
-        return replace(self, comments=[self.comments[place] for place in self.spoken])
+        return self.among(self.spoken)
+
+    def among(self, places: Sequence[int]) -> Case:
+        """The case with the comments at these positions."""
+        return replace(self, comments=[self.comments[place] for place in places])
 
     @property
     def recorded(self) -> dict[str, Any]:

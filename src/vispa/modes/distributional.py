@@ -14,7 +14,7 @@ from vispa.modes.case import NOTHING_SAID, Case
 from vispa.modes.mixture import Mixture
 from vispa.modes.prompts import Prompts
 from vispa.modes.questions import option_prompt, with_options
-from vispa.modes.readings import Reading, read_options, read_steered
+from vispa.modes.readings import Reading, by_case, read_options, read_steered
 from vispa.readers.base import ChatModel, Failure
 from vispa.records import DistributionalResponse, Mixing
 from vispa.request import LETTERS, OptionReadingName, Request, check_selects_nothing
@@ -79,7 +79,7 @@ def read_comments(reader: ChatModel, cases: Sequence[Case], prompts: Prompts) ->
     options = [case.options for case, row in zip(cases, asked, strict=True) for _ in row]
     found = read_options(reader, [prompt for row in asked for prompt in row], options, prompts, decided=False)
     results: list[list[Reading | None] | Failure] = []
-    for case, mine in zip(cases, _by_case(found, [len(row) for row in asked]), strict=True):
+    for case, mine in zip(cases, by_case(found, [len(row) for row in asked]), strict=True):
         if isinstance(mine, Failure):
             results.append(mine)
         elif not mine:
@@ -98,18 +98,7 @@ def own_options(
     options = [case.options for case in cases for _ in case.values]
     asked = [option_prompt(case, prompts, None) for case in cases for _ in case.values]
     found = read_steered(engine, reading, steers, asked, options, prompts)
-    return _by_case(found, [len(case.values) for case in cases])
-
-
-def _by_case(found: Sequence[Reading | Failure], counts: Sequence[int]) -> list[list[Reading] | Failure]:
-    """Readings of all cases in a row, cut into the cases' own; or the first failure of each."""
-    rest = iter(found)
-    results: list[list[Reading] | Failure] = []
-    for count in counts:
-        mine = [next(rest) for _ in range(count)]
-        failure = next((one for one in mine if isinstance(one, Failure)), None)
-        results.append(failure or [one for one in mine if not isinstance(one, Failure)])
-    return results
+    return by_case(found, [len(case.values) for case in cases])
 
 
 def mix(case: Case, by_value: Sequence[Reading | None], mixture: Mixture) -> DistributionalResponse | Failure:

@@ -17,6 +17,9 @@ from vispa.request import LETTERS, STANCE_OPTIONS, Request, check_different
 
 # What a text ends in after which a letter is due.
 _ANSWER = "Answer:"
+# What looks like a list of options: its heading, or marks of two letters, `a)` anywhere and `a.` where lines begin.
+_HEADING = re.compile(r"\bO(?:ptions|PTIONS):")
+_MARKS = [re.compile(rf"(?:^[^\S\n]*\(?{x}[.:]|(?<!\w)\(?{x}\))\s", re.MULTILINE | re.IGNORECASE) for x in "ab"]
 _GROUPS = Path(__file__).parent / "groups.toml"
 
 
@@ -89,6 +92,18 @@ def listed_options(text: str) -> tuple[str, ...]:
     A list is consecutive letters from A, after `Options:` or, before `Answer:`, one a line.
     """
     return _list(text.strip())[1]
+
+
+def hides_options(text: str) -> bool:
+    r"""Whether a text seems to list options, none of which `listed_options` reads.
+
+    Example:
+        >>> hides_options("Lying?\nOptions: yes, no"), hides_options("Lying?\nOptions: A. yes B. no")
+        (True, False)
+    """
+    first = _MARKS[0].search(text)
+    seems = bool(_HEADING.search(text) or (first and _MARKS[1].search(text, first.end())))
+    return seems and not listed_options(text)
 
 
 def asks_for_letter(text: str, options: Sequence[str]) -> bool:

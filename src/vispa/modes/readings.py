@@ -20,7 +20,7 @@ from vispa.readers.weighing import weighed
 from vispa.request import LETTERS, OptionReadingName
 from vispa.steering.recipe import Steer
 
-__all__ = ["LETTER_TOKENS", "THINKING_TOKENS", "Reading", "or_written", "read_options", "read_steered"]
+__all__ = ["LETTER_TOKENS", "THINKING_TOKENS", "Reading", "by_case", "or_written", "read_options", "read_steered"]
 
 #: Longest written answer: a letter needs few tokens, a model that thinks before it answers many more.
 LETTER_TOKENS = 16
@@ -97,6 +97,17 @@ def read_steered(
         return [said(one) for one in engine.generate(asked, Sampling(tokens))]
 
     return _read(_Source(weigh, score, write, prompts), name or engine.option_reading, asked, options)
+
+
+def by_case(found: Sequence[Reading | Failure], counts: Sequence[int]) -> list[list[Reading] | Failure]:
+    """Readings of all cases in a row, cut into the cases' own; or the first failure of each."""
+    rest = iter(found)
+    results: list[list[Reading] | Failure] = []
+    for count in counts:
+        mine = [next(rest) for _ in range(count)]
+        failure = next((one for one in mine if isinstance(one, Failure)), None)
+        results.append(failure or [one for one in mine if not isinstance(one, Failure)])
+    return results
 
 
 def _read(

@@ -22,8 +22,8 @@ from vispa.taxonomy import Taxonomy
 class SteerableMode:
     """A `vispa.modes.base.Mode` that picks a comment, then answers with it; both in batches over the cases.
 
-    A case whose comment cannot be picked, or whose answer be read, is a failure. Comments that say
-    nothing are not picked, and fit with 0.
+    A case whose comment cannot be picked, or whose answer be read, is a failure. Comments that say nothing, or
+    what one before them says, are not picked, and fit with 0: two that say the same would share what fits.
     """
 
     name: ClassVar[str] = "steerable"
@@ -37,8 +37,11 @@ class SteerableMode:
         if request.toward is None:
             raise InputError("toward", "is missing.", "Steerable mode needs a value, right, duty or group.")
         # A target that is itself a value needs no selecting and no picking.
-        named = (request.toward,) if request.toward in taxonomy else ()
-        return with_values(with_options(request), taxonomy, named)
+        found = with_options(request)
+        if request.toward not in taxonomy:
+            return with_values(found, taxonomy)
+        label = taxonomy[request.toward].label
+        return with_values(replace(found, toward=label), taxonomy, (label,))
 
     def answer(self, cases: Sequence[Case]) -> list[SteerableResponse | Failure]:
         """See `Mode.answer`."""
@@ -59,24 +62,24 @@ class SteerableMode:
 
     def parts_of(self, case: Case) -> dict[str, Any]:
         """See `Mode.parts_of`; a lone comment needs no picker."""
-        picker = {"picker": self.picker.name} if len(case.spoken) > 1 else {}
+        picker = {"picker": self.picker.name} if len(case.distinct) > 1 else {}
         return {"reader": self.reader.name, "option_reading": self.reader.option_reading, **picker}
 
     def _fits(self, cases: Sequence[Case]) -> list[Reading | Failure]:
-        """Over all comments of each case; a lone one that says something needs no picking."""
-        several = [i for i, case in enumerate(cases) if len(case.spoken) > 1]
-        found = dict(zip(several, self.picker.fit([cases[i].heard() for i in several]), strict=True))
+        """Over all comments of each case; a lone one that says something of its own needs no picking."""
+        several = [i for i, case in enumerate(cases) if len(case.distinct) > 1]
+        found = dict(zip(several, self.picker.fit([cases[i].among(cases[i].distinct) for i in several]), strict=True))
         return [_over_all(case, found.get(i, Reading(np.ones(1)))) for i, case in enumerate(cases)]
 
 
 def _over_all(case: Case, fit: Reading | Failure) -> Reading | Failure:
-    """The fit of the comments that say something, with 0 for those that do not."""
+    """The fit of the comments that say something of their own, with 0 for those that do not."""
     if isinstance(fit, Failure):
         return fit
     if not case.spoken:
         return NOTHING_SAID
     shares = np.zeros(len(case.comments))
-    shares[list(case.spoken)] = fit.distribution
+    shares[list(case.distinct)] = fit.distribution
     return replace(fit, distribution=shares)
 
 

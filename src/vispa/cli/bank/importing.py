@@ -54,7 +54,7 @@ def import_bank(
         path = _take_bank(file, force)
         added: dict[str, list[int]] = {}
     else:
-        name = name or _NAME
+        name = _NAME if name is None else name
         path, added = _take_vectors(file, OfBank(into, taxonomy).path(context), value, name, force, other_model)
     if as_json:
         print_json({"path": str(path), "layers": added, "estimator": name if into is not None else None})
