@@ -127,6 +127,7 @@ def answer(mode: str, text: str) -> Said:
         distribution=(0.25, 0.75),
         answer=None,
         mixture=text,
+        weights=(1.0,),
     )
 
 

@@ -442,7 +442,7 @@ def test_a_fault_of_the_engine_is_told_and_outlived(served: Served, monkeypatch:
 def test_a_fault_of_ours_is_told_without_its_words(
     served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("about " + TEXT)
 
     with monkeypatch.context() as patch:
