@@ -279,3 +279,43 @@ def test_rows_that_are_no_numbers_are_refused(wrong: list[float]) -> None:
     rows = np.array([[0.5] * 31, wrong], dtype=np.float32)
     with pytest.raises(NumericalError, match="scores of row 1 are not finite"):
         choose(rows, Taxonomy.built_in(), k=3)
+
+
+@pytest.mark.parametrize("texts", [["I lie"], ["I lie", DULL * 3], [DULL * 9], [DULL, "I lie", DULL * 5, "No"]])
+def test_progress_comes_to_as_many_as_there_are_texts(texts: list[str]) -> None:
+    class InSteps(ShortSelector):
+        def scores(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
+            for _ in texts if progress is not None else ():
+                progress(1)
+            return super().scores(texts)
+
+    told: list[int] = []
+    Chooser(InSteps()).scores(texts, told.append)
+    assert sum(told) == len(texts) and min(told) >= 0
+
+
+@pytest.mark.parametrize("texts", [["one lie", "bad", "I"], ["bad"]])
+def test_a_selector_that_refuses_numbers_by_itself_fails_for_its_text_alone(texts: list[str]) -> None:
+    class Refusing(WordSelector):
+        def scores(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
+            if "bad" in texts:
+                raise NumericalError("an activation is not finite")
+            return super().scores(texts)
+
+    chooser = Chooser(Refusing())
+    found = answered_apart(texts, lambda some: list(chooser.scores(some)), lambda error: str(error))
+    assert [isinstance(one, str) for one in found] == [text == "bad" for text in texts]
+
+
+@pytest.mark.parametrize("modules", ["words", "bag"])
+def test_models_of_words_alone_read_all_of_a_text(modules: str, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import BoW, Pooling, WordEmbeddings
+    from sentence_transformers.sentence_transformer.modules.tokenizer import WhitespaceTokenizer
+
+    known = ["lying", "to", "my", "boss"]
+    vectors = np.random.default_rng(0).random((len(known), 8), dtype=np.float32)
+    words = [WordEmbeddings(WhitespaceTokenizer(known), vectors), Pooling(8)]
+    SentenceTransformer(modules=words if modules == "words" else [BoW(known)]).save(str(tmp_path))
+    encoder = SentenceTransformersEncoder(str(tmp_path))
+    assert encoder.reads_whole(["lying to my boss", DULL * 90]) == [True, True]

@@ -60,7 +60,7 @@ async function asked(path: string, body?: unknown, signal?: AbortSignal): Promis
 function refused(status: number, data: unknown, after: string | null = null): Refused {
   const error = (data as { error?: { message?: unknown; code?: unknown } } | null)?.error;
   const message = typeof error?.message === "string" ? error.message : `The server answers with status ${status}.`;
-  const pause = after && /^\d+$/.test(after) ? Math.min(Number(after) * 1000, LONGEST_PAUSE) : AGAIN;
+  const pause = after && /^\d+$/.test(after) ? Math.min(Math.max(Number(after), 1) * 1000, LONGEST_PAUSE) : AGAIN;
   return new Refused(status, message, typeof error?.code === "string" ? error.code : "", pause);
 }
 

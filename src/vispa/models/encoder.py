@@ -268,9 +268,13 @@ class SentenceTransformersEncoder:
 
     def reads_whole(self, texts: Sequence[str]) -> Sequence[bool]:
         """See `BoundedEncoder.reads_whole`; a model without transformer may read texts of any length."""
+        from transformers import PreTrainedTokenizerBase
+
         model = self._model
         longest = model.max_seq_length
-        if longest is None or math.isinf(longest) or not texts:
+        # Models of words alone have tokenizers of another kind, and read all of a text.
+        is_known = isinstance(model.tokenizer, PreTrainedTokenizerBase)
+        if longest is None or math.isinf(longest) or not is_known or not texts:
             return [True] * len(texts)
         # Some models put words of their own before every text.
         before = model.prompts.get(model.default_prompt_name or "") or ""

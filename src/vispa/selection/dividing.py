@@ -49,9 +49,12 @@ def part_scores(selector: Selector, parts: Sequence[str], progress: Callable[[in
     """Relevance of every value to each of P texts that a selector reads at once, [P, V].
 
     Raises:
-        ScoreError: a score is not finite; names the selector and the text.
+        ScoreError: a score, or what it is made of, is not finite; names the selector, and the text where it is known.
     """
-    scores = selector.scores(parts, progress)
+    try:
+        scores = selector.scores(parts, progress)
+    except NumericalError as error:
+        raise ScoreError(str(error)) from error
     wrong = ~np.isfinite(scores).all(-1)
     if wrong.any():
         text = parts[int(wrong.argmax())]
@@ -70,7 +73,7 @@ def read_texts(
     Args:
         selector: that reads the texts.
         texts: N of any length.
-        progress: called with the number of texts just scored; at the end alone where a text is read in parts.
+        progress: called with the number of texts just scored; parts of a text count as shares of all.
 
     Returns:
         Two arrays [N, V] (see `Selector.scores` and `StanceSelector.stances`), the second None where none are told.
@@ -80,16 +83,25 @@ def read_texts(
     """
     places = divided(selector, texts)
     parts = [text[start:end] for text, own in zip(texts, places, strict=True) for start, end in own]
-    in_parts = len(parts) > len(texts)
-    scores = part_scores(selector, parts, None if in_parts else progress)
+    scores = part_scores(selector, parts, None if progress is None else _counted(progress, len(parts), len(texts)))
     stances = selector.stances(parts) if isinstance(selector, StanceSelector) else None
-    if in_parts and progress is not None:
-        progress(len(texts))
     ends = list(accumulate(map(len, places), initial=0))
     rows = [start + scores[start:end].argmax(0) for start, end in pairwise(ends)]
     most = np.array(rows, dtype=np.intp).reshape(len(texts), scores.shape[1])
     told = None if stances is None else np.take_along_axis(stances, most, axis=0)
     return np.take_along_axis(scores, most, axis=0), told
+
+
+def _counted(progress: Callable[[int], None], parts: int, texts: int) -> Callable[[int], None]:
+    """Tells of scored parts as of texts: of more parts than texts a share, so that all are all."""
+    done = 0
+
+    def told(count: int) -> None:
+        nonlocal done
+        before, done = done, done + count
+        progress(done * texts // parts - before * texts // parts)
+
+    return told
 
 
 def _halves(text: str, start: int, end: int) -> tuple[Part, ...]:

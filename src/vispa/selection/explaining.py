@@ -76,9 +76,9 @@ def explanations(
 ) -> list[Explanation]:
     """What the parts of each text add to its scores, by occlusion: each is left out once, for all values at once.
 
-    It asks nothing of a selector but its scores. All texts are scored in one call, each at most `MOST_PARTS` + 1 times.
-    Of a text that is read in several parts (`vispa.selection.dividing`), words are left out where they stand, and the
-    other parts keep their scores.
+    It asks nothing of a selector but its scores. All texts are scored in one call, each at most `MOST_PARTS` + 1
+    times, or twice as often as it has parts. Of a text that is read in several parts (`vispa.selection.dividing`),
+    words are left out where they stand, and the other parts keep their scores.
 
     Args:
         selector: whose scores are explained.
