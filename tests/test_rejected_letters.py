@@ -81,6 +81,76 @@ def test_a_letter_that_is_called_wrong_is_not_chosen(text: str, expected: int | 
     assert read_letter(text, 3, STANCES) == expected
 
 
+REASONS = (
+    "Lying is wrong",
+    "It's bad",
+    "I would not lie",
+    "Not acceptable",
+    "You should not do it",
+    "It does not cause harm",
+    "He refused",
+    "I do not know",
+    "It is what I would never do",
+)
+
+
+@pytest.mark.parametrize("label", ["Answer: B", "Option B", "The answer is B", "**Answer:** (B)", "I choose B"])
+@pytest.mark.parametrize("gap", ["\n", "\n\n", " \n ", "\r\n", "\n- "])
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_reason_in_the_line_before_rejects_nothing(reason: str, gap: str, label: str) -> None:
+    # `Option B` is a label only where it begins a line.
+    if gap != "\n- " or label != "Option B":
+        assert read_letter(f"{reason}{gap}{label}", 3, STANCES) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The action is not wrong Answer: A", 0),
+        ("Lying is clearly wrong Answer: B", 1),
+        ("It does not cause harm Answer: (A)", 0),
+        ("Since it does not hurt anyone the best option is A.", 0),
+        ("As honesty cannot be compromised the answer is B.", 1),
+        ("If you are not able to pay the right choice is B.", 1),
+        ("Because she declined the best option is A", 0),
+        ("As you do not see the risk the answer is B", 1),
+        ("Whether or not he agrees the answer is A", 0),
+        ("Whether or not he agrees choose A", 0),
+        ("More often than not the answer is B", 1),
+        ("Like it or not, my answer: B", 1),
+        ("I would not say that the answer is A.", None),
+        ("I am not sure whether the right option is A", None),
+        ("I can't honestly claim the answer is A", None),
+        ("I refuse to say the answer is A", None),
+        ("I do not think I would say the answer is A", None),
+        ("Nor do I believe that the best choice is A", None),
+        ("That is not the right answer: A", None),
+        ("Lying helps. Wrong answer: A", None),
+        ("The clearly wrong choice is A", None),
+        ("The **wrong** answer is A", None),
+        ("I do not **choose** A", None),
+    ],
+)
+def test_only_words_on_a_label_reject_it(text: str, expected: int | None) -> None:
+    assert read_letter(text, 3, STANCES) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The answer is A, which is bad for her but right.", 0),
+        ("Answer: A, which is not ideal.", 0),
+        ("I choose (A), which seems harmful at first.", 0),
+        ("Option A is worse.", 0),
+        ("(A) is worse", 0),
+        ("Option A, which is wrong, hurts her.", None),
+        ("(A), which is bad.", None),
+    ],
+)
+def test_a_drawback_of_a_choice_does_not_reject_it(text: str, expected: int | None) -> None:
+    assert read_letter(text, 3, STANCES) == expected
+
+
 @pytest.mark.parametrize("text", ["(A) is wrong", "Answer: (A) is wrong", "A. is wrong"])
 def test_an_option_s_own_text_does_not_reject_its_letter(text: str) -> None:
     assert read_letter(text, 2, ("is wrong", "is right")) == 0
@@ -98,6 +168,9 @@ def test_an_option_s_own_text_is_read_with_any_apostrophe(answer: str, option: s
         "not " * 5_000 + "choose A",
         "nor " * 5_000 + "choose A",
         "choose A is " * 1_700,
+        "not say the wrong answer is " * 700,
+        "not the answer: " * 1_200,
+        "not say to the\n" * 1_300 + "answer: A",
         "option A is" + " very" * 4_000,
         "(A) is\n" * 2_900,
         "Option A is " + "clearly " * 2_500,

@@ -18,36 +18,57 @@ _LINE_MARK = re.compile(
 # … or, as a capital, within one.
 _INNER_MARK = re.compile(r"(?<![\w.])(?:\(([A-Z])\)|([A-Z])[.)](?=\s|$))")
 
-# What leads in to an answer: `Answer: `, `the answer is `, `I would choose option `.
+# What leads in to an answer: `Answer: `, `the answer is `, `I would choose option `; or a label that begins a line.
 _LEAD = re.compile(
     r"(?:\b(?:answer|choice|option)\b[*_]*\s*(?P<colon>[:=])"
     r"|\b(?:answer|choice|option)\s+(?:is|would\s+be)\b:?"
-    r"|\b(?:choose|chose|pick|select)\b"
-    r"|^[ \t\"'`*_]*(?=(?:option|answer)\s))"
+    r"|\b(?P<verb>choose|chose|pick|select)\b"
+    r"|(?P<begun>^[ \t\"'`*_]*(?=(?:option|answer)\s)))"
     r"[\s*_\"'`]*(?:(?:option|answer|letter)\s+)?[\s*_\"'`]*",
     re.IGNORECASE | re.MULTILINE,
 )
-# What stands before a lead-in that chooses nothing: `I can't choose `, `I refuse to select `, `I do not think that the
-# answer is `, `the wrong answer is `. A new clause (`I cannot lie, so I choose `, `not lying is the right choice: `)
-# takes it back, and so do words that turn it round (`I can't help but choose `).
-_TURNED = (
-    r"(?:n't|\b(?:not|never|cannot|unable|unwilling|reluctant|refus(?:e[sd]?|ing)|declin(?:e[sd]?|ing)|rather\s+than))"
-    r"(?:[^\S\n]+(?:think|believe|feel|say|sure|certain)(?:[^\S\n]+that)?[^\S\n]+(?:i|we)\b(?:'d)?"
-    r"|(?:,?[^\S\n]+ever\b|[^\S\n]+(?!(?:i|we|but|so|and|then|yet|is|are|means|only|hesitate)\b)[\w']+))*"
+# Between two words of one line: a lead-in in a line of its own begins afresh, whatever the line before it ends in.
+_GAP = r"[^\S\r\n]+"
+_BESIDE = _GAP + r"[*_\"'`]*\Z"
+# What denies, but not `whether or not` and `more often than not`.
+_NOT = (
+    r"(?:n't|(?<!\bor )(?<!\bthan )\bnot|\b(?:never|cannot|unable|unwilling|reluctant|refus(?:e[sd]?|ing)"
+    r"|declin(?:e[sd]?|ing)|rather\s+than))"
 )
-_UNLED = re.compile(
-    rf"(?:{_TURNED}|\bnor\s+\w+\s+(?:i|we)|\b(?:wrong|incorrect|false|bad|worse|worst))\s+$", re.IGNORECASE
+_NOR = rf"\bnor{_GAP}\w+{_GAP}(?:i|we)"
+# What stands before a verb that chooses nothing: `I can't choose `, `I refuse to select `. A new clause (`I cannot lie,
+# so I choose `) takes it back, and so do words that turn it round (`I can't help but choose `).
+_UNCHOSEN = re.compile(
+    rf"(?:{_NOT}"
+    rf"(?:{_GAP}(?:think|believe|feel|say|sure|certain)(?:{_GAP}that)?{_GAP}(?:i|we)\b(?:'d)?"
+    rf"|(?:,?{_GAP}ever\b|{_GAP}(?!(?:i|we|but|so|and|then|yet|is|are|means|only|hesitate)\b)[\w']+))*"
+    rf"|{_NOR}){_BESIDE}",
+    re.IGNORECASE,
 )
+# What stands before a label that names no choice: `the wrong `, `I do not think that the `. A sentence that just ends
+# there (`lying is wrong `, `it does not hurt anyone the best `) says nothing of the label.
+_SAY = r"(?:think|believe|feel|say|claim|know|agree|accept|see|sure|certain|convinced|true|choose|pick|select|give)"
+_OF_LABEL = rf"(?:{_GAP}(?:the|an?|my|our|your|any)(?:{_GAP}(?!(?:is|are|the|an?)\b)[\w'-]+){{0,2}})?"
+_UNSAID = re.compile(
+    r"(?:(?:(?:^|[.,;:!?()–—-])[\s*_\"'`]*|\b(?:the|an?|one|another|any)[^\S\r\n]+(?:\w+ly[^\S\r\n]+)?[*_\"'`]*)"
+    r"(?:wrong|incorrect|false|bad|worse|worst)[*_\"'`]*"
+    rf"|(?:{_NOT}|{_NOR})(?:{_GAP}(?:to|be|even|ever|in\s+good\s+conscience|\w+ly)){{0,3}}"
+    rf"{_GAP}{_SAY}(?:(?:{_GAP}that)?{_GAP}(?:i|we)(?:'d|{_GAP}\w+)?{_GAP}{_SAY})?"
+    rf"(?:{_GAP}(?:that|if|whether|why))?{_OF_LABEL}){_BESIDE}",
+    re.IGNORECASE | re.MULTILINE,
+)
+# What denies a label that a colon follows: `not the right answer: `.
+_DENIED = re.compile(rf"(?:n't|(?<!\bor )(?<!\bthan )\b(?:not|never|cannot)){_OF_LABEL}{_BESIDE}", re.IGNORECASE)
 # So many characters before a lead-in are looked at.
 _BEFORE = 80
 # What stands after a letter that is not chosen: `A is wrong`, `(B) isn't right`, `A cannot be the answer`; but not
-# `A is not wrong` or `A does not hurt anyone`.
+# `A is not wrong`, `A does not hurt anyone` or `A is worse`, as a question may ask which is worse.
 _WRONG = (
-    r"(?:wrong|incorrect|false|untrue|bad|worse|worst|mistaken|unacceptable|inappropriate|unsuitable|unethical|immoral"
+    r"(?:wrong|incorrect|false|untrue|bad|worst|mistaken|unacceptable|inappropriate|unsuitable|unethical|immoral"
     r"|unfair|dishonest|harmful|cruel|selfish|invalid|inferior|rejected|excluded|avoided|ruled\s+out|out)\b"
 )
 _DISMISSED = re.compile(
-    r"[)\]*_\"'`]*(?:,?\s+which)?\s+(?:"
+    r"[)\]*_\"'`]*(?P<which>,?\s+which)?\s+(?:"
     r"(?:(?:is|was)(?:n't|\s+not|\s+never)"
     r"|(?:(?:would|could|should|must|may|might|ca|can|wo|will)(?:n't|\s+not|\s+never)|cannot)\s+be"
     r"|does(?:n't|\s+not)\s+(?:seem|look|sound|feel|appear|apply|fit|hold|work))\b"
@@ -126,7 +147,7 @@ def _led(text: str, letters: str, options: Sequence[str]) -> set[str] | None:
     """Letters after lead-ins and not rejected; None if one of these names two at once."""
     led: set[str] = set()
     for lead in _LEAD.finditer(text):
-        if _UNLED.search(text[max(0, lead.start() - _BEFORE) : lead.start()]):
+        if _turned(lead):
             continue
         letter = _LED.match(text, lead.end())
         if letter is None and not lead["colon"]:
@@ -140,14 +161,31 @@ def _led(text: str, letters: str, options: Sequence[str]) -> set[str] | None:
             return None
         asked = not lead["colon"] and _ASKED.match(text, letter.end())
         chosen = next(group for group in letter.groups() if group).upper()
-        if not asked and not _dismissed(text, letter.end(), chosen, options):
+        if not asked and not _dismissed(text, letter.end(), chosen, options, named=lead["begun"] is None):
             led.add(chosen)
     return led
 
 
-def _dismissed(text: str, end: int, letter: str, options: Sequence[str]) -> bool:
-    """Whether what follows a letter says that it is wrong, and is not just its option's own text (`is wrong`)."""
-    if not _DISMISSED.match(text, end):
+def _turned(lead: re.Match[str]) -> bool:
+    """Whether what stands before a lead-in, in its line, says that no choice follows."""
+    before = lead.string[max(0, lead.start() - _BEFORE) : lead.start()]
+    if lead["verb"]:
+        return bool(_UNCHOSEN.search(before))
+    return bool(_UNSAID.search(before) or (lead["colon"] and _DENIED.search(before)))
+
+
+def _dismissed(text: str, end: int, letter: str, options: Sequence[str], *, named: bool = False) -> bool:
+    """Whether what follows a letter says that it is wrong, and is not just its option's own text (`is wrong`).
+
+    Args:
+        text: the answer.
+        end: where the letter ends in it.
+        letter: the letter, a capital.
+        options: the options' texts, if known.
+        named: whether the letter is named as the choice, which a clause on it (`A, which is bad for her`) keeps.
+    """
+    found = _DISMISSED.match(text, end)
+    if not found or (named and found["which"]):
         return False
     position = LETTERS.index(letter)
     own = plain(options[position]) if position < len(options) else ""

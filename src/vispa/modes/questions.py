@@ -17,9 +17,12 @@ from vispa.request import LETTERS, STANCE_OPTIONS, Request, check_different
 
 # What a text ends in after which a letter is due.
 _ANSWER = "Answer:"
-# What looks like a list of options: its heading, or marks of two letters, `a)` anywhere and `a.` where lines begin.
-_HEADING = re.compile(r"\bO(?:ptions|PTIONS):")
-_MARKS = [re.compile(rf"(?:^[^\S\n]*\(?{x}[.:]|(?<!\w)\(?{x}\))\s", re.MULTILINE | re.IGNORECASE) for x in "ab"]
+# What looks like a list of options: its heading, where a line or sentence begins (no `Stock Options:`) …
+_HEADING = re.compile(r"(?:^[^\S\n]*|[.?!][\"'”’)]*\s+)[*_#]*[^\S\n]?O(?:ptions|PTIONS):", re.MULTILINE)
+# … or marks: `a)` anywhere and `a.` where a line begins, but not `A:`, as speakers have it.
+_LISTED = re.compile(r"(?P<begun>^[^\S\n]*)?(?<!\w)\(?(?P<letter>[A-Za-z])(?(begun)[.)]|\))\s", re.MULTILINE)
+# Where a sentence ends and another one begins.
+_SENTENCE_END = re.compile(r"[.?!][\"'”’)]*\s+\S")
 _GROUPS = Path(__file__).parent / "groups.toml"
 
 
@@ -101,9 +104,21 @@ def hides_options(text: str) -> bool:
         >>> hides_options("Lying?\nOptions: yes, no"), hides_options("Lying?\nOptions: A. yes B. no")
         (True, False)
     """
-    first = _MARKS[0].search(text)
-    seems = bool(_HEADING.search(text) or (first and _MARKS[1].search(text, first.end())))
-    return seems and not listed_options(text)
+    return bool(_HEADING.search(text) or _ends_in_marks(text)) and not listed_options(text)
+
+
+def _ends_in_marks(text: str) -> bool:
+    """Whether a text ends in two or more marked parts: no question follows, and no sentence outside the last line."""
+    body, _ = _without_label(text.strip())
+    marks: list[re.Match[str]] = []
+    for mark in _LISTED.finditer(body):
+        if mark["letter"].upper() == LETTERS[len(marks) : len(marks) + 1]:
+            marks.append(mark)
+    if len(marks) < 2:
+        return False
+    last = body[marks[-1].end() :].strip()
+    in_line = marks[-1]["begun"] is not None and "\n" not in last
+    return not last.endswith("?") and (in_line or not _SENTENCE_END.search(last))
 
 
 def asks_for_letter(text: str, options: Sequence[str]) -> bool:
