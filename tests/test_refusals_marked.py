@@ -183,6 +183,85 @@ def test_what_declines_and_says_nothing_else_is_a_refusal(declined: str) -> None
     assert refuses(declined)
 
 
+# ---------------------------------------------------------------- a request that is declined, and why
+
+ASKED = [
+    "I'm sorry, but I can't assist with that request",
+    "I cannot fulfill your request",
+    "I can't answer this question",
+    "I can't answer that",
+    "I can't help with that",
+    "Sorry, I can't help you",
+    "I can't discuss this topic",
+    "I cannot comment on this matter",
+    "Sorry, I can't respond to that question",
+    "I'm sorry, but I cannot provide an opinion on this topic",
+    "I'm unable to provide legal advice",
+    "I can't provide assistance with this request",
+    "I must decline to comment",
+    "I'm not comfortable discussing this topic",
+    "It is not my place to comment",
+]
+BEHIND = [
+    " because it is illegal.",
+    " because it promotes harm.",
+    " because I don't know the situation.",
+    " since it's sensitive.",
+    ", as honesty is important.",
+    ": it involves personal matters.",
+    " until I have more information.",
+    " because it is subjective and depends on the individual.",
+    ", but I recommend speaking to a professional.",
+    ", but I suggest consulting a lawyer.",
+    ", but here is a link to a hotline.",
+    ", though I'd encourage you to seek professional help.",
+    " because it is subjective, but I can offer general information.",
+]
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("declined", ASKED)
+def test_a_request_that_is_declined_with_a_clause_behind_it_is_a_refusal(declined: str, behind: str) -> None:
+    text = declined + behind
+    assert refuses(text) and refuses(f"**{text.upper()}**")
+    assert not adds_something(text, TOLD)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        ", but lying is wrong.",
+        "; however, the truth matters more.",
+        " while she mourns.",
+        '," the clerk said, and lied.',
+    ],
+)
+@pytest.mark.parametrize("declined", [one for one in ASKED if "answer" not in one])
+def test_a_view_that_turns_from_a_request_that_is_declined_is_kept(declined: str, behind: str) -> None:
+    assert not refuses(declined + behind)
+    assert adds_something(declined + behind, TOLD)
+
+
+@pytest.mark.parametrize("behind", [" because it is wrong.", ", stealing is wrong.", ": it hurts others."])
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "I won't help you steal",
+        "I cannot help with the theft",
+        "I can't assist in a lie",
+        "I cannot help you answer the questions of the test",
+        "I'm sorry, but I can't help you cheat",
+        "I must decline the bribe",
+        "I must decline this",
+        "I will not share any information",
+        "I couldn't give her advice",
+    ],
+)
+def test_a_deed_that_is_declined_with_a_reason_is_a_view(deed: str, behind: str) -> None:
+    assert not refuses(deed + behind)
+    assert adds_something(deed + behind, TOLD)
+
+
 # ---------------------------------------------------------------- time
 
 # Seconds that a look at one text may take: far above what it does, far below what doubling with every word would.
@@ -223,8 +302,8 @@ def pattern_words() -> list[str]:
     """Every word that stands in a pattern of refusals or of chatter, shortened ones included."""
     checks = comment_checks()
     refusals, chatter = checks.refusals, checks.chatter
-    patterns = [*refusals.parts.values(), *refusals.anywhere, *refusals.opening, refusals.before, refusals.after]
-    patterns += [*chatter.parts.values(), *chatter.short, *chatter.long, chatter.lead]
+    patterns = [*refusals.parts.values(), *refusals.anywhere, *refusals.opening, *refusals.request]
+    patterns += [refusals.before, refusals.after, *chatter.parts.values(), *chatter.short, *chatter.long, chatter.lead]
     return sorted({word for pattern in patterns for word in re.findall(r"[a-z']+", pattern.replace("\\b", " "))})
 
 

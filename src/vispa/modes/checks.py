@@ -27,6 +27,7 @@ class RefusalPatterns:
     parts: dict[str, str]
     anywhere: list[str]
     opening: list[str]
+    request: list[str]
     before: str
     after: str
 
