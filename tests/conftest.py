@@ -1,13 +1,14 @@
-"""Small random models and small taxonomies that tests share."""
+"""Small random models, small taxonomies and fake chat APIs that tests share."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from fake_api import FakeApi, Reply
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
@@ -91,3 +92,17 @@ def write_taxonomy(folder: Path) -> Path:
         (folder / "pairs" / f"{slug}.csv").write_text("positive,negative\n" + "\n".join(rows) + "\n")
     (folder / "values.toml").write_text("\n".join(tables))
     return folder
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[str, int], Reply]], FakeApi]]:
+    """Starts fake chat APIs and stops them after the test."""
+    started: list[FakeApi] = []
+
+    def start(answer: Callable[[str, int], Reply]) -> FakeApi:
+        started.append(FakeApi(answer).__enter__())
+        return started[-1]
+
+    yield start
+    for api in started:
+        api.__exit__()

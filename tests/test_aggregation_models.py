@@ -9,7 +9,6 @@ import string
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -39,20 +38,6 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[str, int], Reply]], FakeApi]]:
-    """Starts fake servers and stops them after the test."""
-    started: list[FakeApi] = []
-
-    def start(answer: Callable[[str, int], Reply]) -> FakeApi:
-        started.append(FakeApi(answer).__enter__())
-        return started[-1]
-
-    yield start
-    for api in started:
-        api.__exit__()
 
 
 def ask(api: FakeApi, **options: object) -> ApiChat:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,19 +21,6 @@ KEY = "sk-secret-1"
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[str, int], Reply]], FakeApi]]:
-    started: list[FakeApi] = []
-
-    def start(answer: Callable[[str, int], Reply]) -> FakeApi:
-        started.append(FakeApi(answer).__enter__())
-        return started[-1]
-
-    yield start
-    for api in started:
-        api.__exit__()
 
 
 def chat(api: FakeApi, **more: Any) -> ApiChat:

@@ -16,7 +16,7 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
-from fake_api import FakeApi, Reply, completion, failed, said, weighed
+from fake_api import Reply, completion, failed, said, weighed
 from typer.testing import CliRunner
 
 from vispa.cli.main import app
@@ -75,19 +75,6 @@ def raw() -> Iterator[Callable[[Callable[[socket.socket, Event], None]], RawServ
     yield start
     for server in started:
         server.close()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[str, int], Reply]], FakeApi]]:
-    started: list[FakeApi] = []
-
-    def start(answer: Callable[[str, int], Reply]) -> FakeApi:
-        started.append(FakeApi(answer).__enter__())
-        return started[-1]
-
-    yield start
-    for api in started:
-        api.__exit__()
 
 
 def drip(text: bytes, pause: float = 0.05) -> Callable[[socket.socket, Event], None]:
