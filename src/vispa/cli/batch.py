@@ -36,7 +36,11 @@ _SHOWN = 6
 def batch(
     context: typer.Context,
     items_file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Texts: VITAL or ModPlural JSON, JSON Lines, CSV, or text lines.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Texts: VITAL or ModPlural JSON, JSON Lines, CSV, or text lines; `-` for standard input.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="JSON Lines file; continued if it exists.")],
     limit: Annotated[int | None, typer.Option(help="Answer the first N items only.", min=1)] = None,

@@ -36,7 +36,7 @@ def select(
     context: typer.Context,
     text: Annotated[str | None, typer.Argument(help="The text; standard input where it is missing or `-`.")] = None,
     input_file: Annotated[
-        Path | None, typer.Option("--input", help="File of many texts (JSON, JSON Lines, CSV or text lines).")
+        Path | None, typer.Option("--input", help="File of many texts (JSON, JSON Lines, CSV or text lines), or `-`.")
     ] = None,
     why: Annotated[bool, typer.Option("--why", help="Show which words carry each value's score.")] = False,
     *,

@@ -69,15 +69,19 @@ def read_text(path: Path, kind: Kind) -> str:
     return decoded(read_bytes(path, kind), str(path))
 
 
-def read_standard_input(place: str = "text") -> str:
+def read_standard_input(place: str = "text", kind: Kind = "text") -> str:
     """All of standard input as text.
+
+    Args:
+        place: what it is called in messages.
+        kind: whose limit holds.
 
     Raises:
         InputError: there is none, it is too long, or not UTF-8.
     """
     if sys.stdin is None:
         raise InputError(place, "is missing.", "Give it as an argument, or on standard input.")
-    limit = MAX_BYTES["text"]
+    limit = MAX_BYTES[kind]
     data = bytearray()
     while len(data) <= limit:
         part = sys.stdin.buffer.read(min(_CHUNK, limit + 1 - len(data)))
@@ -85,7 +89,7 @@ def read_standard_input(place: str = "text") -> str:
             break
         data += part
     if len(data) > limit:
-        raise _too_large(place, "text")
+        raise _too_large(place, kind)
     return decoded(bytes(data), place)
 
 

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from vispa.errors import InputError
 from vispa.files.append_log import Identifier
-from vispa.files.door import read_text, text_lines
-from vispa.files.reading import JSON_LINES, Entry, json_entries
+from vispa.files.door import read_standard_input, read_text, text_lines
+from vispa.files.reading import JSON_LINES, Entry, json_entries, parse_json
 from vispa.files.tables import DELIMITERS, read_table
 from vispa.request import LETTERS, Mode, check_text
 
 if TYPE_CHECKING:
     from vispa.items.item import Item
 
+#: Where a file may be given that is piped in.
+STANDARD_INPUT = Path("-")
 #: What to do about an item that cannot be used.
 ITEM_ADVICE = "Repair the item or leave it out."
 # A letter and a text, as options are listed.
@@ -68,7 +70,7 @@ def read_items(
     A single text may stand for a list of one. A label is the letter or the text of an option.
 
     Args:
-        path: of the file.
+        path: of the file; `STANDARD_INPUT` holds JSON Lines where it begins with a brace, else a text a line.
         mode: in which the items are answered.
         layout: how the file calls what they say.
         check: refuses an item that lacks something, by its place in the file.
@@ -138,6 +140,8 @@ def check_unique(
 
 
 def _entries(path: Path, layout: Layout) -> Iterator[Entry]:
+    if path == STANDARD_INPUT:
+        return _piped()
     suffix = path.suffix.lower()
     if suffix in (".json", *JSON_LINES):
         return json_entries(path)
@@ -154,9 +158,21 @@ def _rows(path: Path, layout: Layout) -> Iterator[Entry]:
 
 
 def _lines(path: Path) -> Iterator[Entry]:
-    for number, line in enumerate(text_lines(read_text(path, "items")), 1):
+    return _texts(read_text(path, "items"), str(path))
+
+
+def _texts(text: str, place: str) -> Iterator[Entry]:
+    for number, line in enumerate(text_lines(text), 1):
         if line.strip():
-            yield Entry(number, f"{path} line {number}", line)
+            yield Entry(number, f"{place} line {number}", line)
+
+
+def _piped() -> Iterator[Entry]:
+    """What is piped in has no suffix: a brace at its beginning says that its lines are JSON."""
+    place = "standard input"
+    text = read_standard_input(place, "items")
+    for entry in _texts(text, place):
+        yield entry._replace(value=parse_json(entry.value, entry.place)) if text.lstrip().startswith("{") else entry
 
 
 # ---------------------------------------------------------------- from an entry to an item
