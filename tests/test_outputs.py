@@ -160,7 +160,9 @@ def test_what_is_no_ordinary_file_is_neither_written_nor_replaced(
     assert os.path.samestat(output.stat(), before) and output.stat().st_mode == before.st_mode
 
 
-@pytest.mark.parametrize("output", ["", ".", "..", "/", "//", "folder", "folder/", "folder/."])
+@pytest.mark.parametrize(
+    "output", ["", ".", "..", "/", "//", "folder", "folder/", "folder/.", "none/..", "none/../folder"]
+)
 def test_folders_of_any_name_are_no_output(
     inputs: Path, output: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -102,8 +102,11 @@ def check_output(path: Path, inputs: Iterable[Path | None] = ()) -> None:
     try:
         status = path.stat()
     except FileNotFoundError:
-        # A link to nothing is written where it leads to.
-        check_writable(Path(os.path.realpath(path)).parent, place)
+        # A link to nothing is written where it leads to, which may be a folder by a way that is not there.
+        end = Path(os.path.realpath(path))
+        if end.is_dir():
+            raise InputError(place, "is a folder.", "Name a file.") from None
+        check_writable(end.parent, place)
         return
     except OSError as error:
         raise unwritten(path, error, "file", "Nothing is written there.") from error
