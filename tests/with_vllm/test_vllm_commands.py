@@ -62,10 +62,15 @@ def same(one: Any, other: Any, path: str = "") -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_text_is_answered_alike(model: Path, mode: str) -> None:
-    asked = {"overton": [], "steerable": ["--toward", "honor"], "distributional": ["--options", "Yes|No"]}[mode]
+    selecting = ["--k", "3"]
+    asked = {
+        "overton": selecting,
+        "steerable": ["--toward", "honor"],
+        "distributional": ["--options", "Yes|No", *selecting],
+    }[mode]
     theirs, ours = both(
-        "respond", TEXTS[0], "--model", str(model), "--dtype", "float32", "--k", "3", "--max-new-tokens", "16",
-        "--json", "--mode", mode, *asked,
+        "respond", TEXTS[0], "--model", str(model), "--dtype", "float32", "--max-new-tokens", "16", "--json",
+        "--mode", mode, *asked,
     )  # fmt: skip
     one, other = json.loads(theirs), json.loads(ours)
     assert "vllm" in ours and "vllm" not in theirs
