@@ -171,8 +171,9 @@ def _piped() -> Iterator[Entry]:
     """What is piped in has no suffix: a brace at its beginning says that its lines are JSON."""
     place = "standard input"
     text = read_standard_input(place, "items")
+    is_json = re.match(r"\s*\{", text) is not None
     for entry in _texts(text, place):
-        yield entry._replace(value=parse_json(entry.value, entry.place)) if text.lstrip().startswith("{") else entry
+        yield entry._replace(value=parse_json(entry.value, entry.place)) if is_json else entry
 
 
 # ---------------------------------------------------------------- from an entry to an item

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import islice
 from typing import NamedTuple
 
 from vispa.models.sentences import split_sentences
@@ -50,8 +51,8 @@ def refuses(text: str) -> bool:
     if _patterns().anywhere.search(bare_words(text)):
         return True
     # Lines end sentences (a heading, an item of a list), so the text is split as it stands.
-    said = [sentence for sentence in split_sentences(text) if bare_words(sentence)]
-    return any(only_declines(sentence) for sentence in said[:_FIRST])
+    said = filter(bare_words, split_sentences(text))
+    return any(map(only_declines, islice(said, _FIRST)))
 
 
 def only_declines(sentence: str) -> bool:
