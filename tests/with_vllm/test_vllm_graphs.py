@@ -19,7 +19,8 @@ from transformers import PreTrainedTokenizerFast
 from vispa.errors import EngineError, ModelError
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.vllm import hooks, runners, worker
-from vispa.generation.vllm.steps import Step, Steps
+from vispa.generation.vllm.passes import Step
+from vispa.generation.vllm.steps import Steps
 from vispa.models.encoding import Prompt
 from vispa.steering.recipe import Recipe, Steer
 

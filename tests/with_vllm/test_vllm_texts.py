@@ -171,6 +171,16 @@ def test_sampled_rows_hang_on_their_seeds_alone(pair: Pair) -> None:
     assert together == alone != other
 
 
+@pytest.mark.parametrize(("kept", "fetched", "count"), [(8, 2, 20), (6, 1, 31)])
+def test_what_was_measured_for_more_rows_than_workers_keep(
+    make_pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch, kept: int, fetched: int, count: int
+) -> None:
+    monkeypatch.setattr("vispa.generation.vllm.steps._MOST_TOLD", kept)
+    monkeypatch.setattr("vispa.generation.vllm.running._FETCHED", fetched, raising=False)
+    pair = make_pair("llama", max_num_seqs=4)
+    pair.agree(pair.rows_of([(Steer(value, recipe=CALIBRATED),) for value in VALUES[:count]]), Sampling(3))
+
+
 def test_another_recipe_on_the_same_workers(pair: Pair) -> None:
     recipe = replace(COEFFICIENT, amount=30.0)
     rows = pair.rows_of([(Steer(value),) for value in VALUES[:4]])

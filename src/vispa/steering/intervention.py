@@ -43,7 +43,7 @@ class ActiveSteering:
         subjects: [B, 3] from which to which of its tokens a row's prompt writes its subject, and how many it has.
         apart: rows differ in more than their steers, so that no token is read for several of them at once.
         amounts: block number → [B] float32, the length of the shift along the direction
-            (negative: against it; of several steers: the length of their sum).
+            (negative: against it; of several steers: the length of their sum), where the model computes.
     """
 
     plan: SteeringPlan
@@ -53,6 +53,8 @@ class ActiveSteering:
     subjects: torch.Tensor
     apart: bool = False
     amounts: dict[int, torch.Tensor] = field(default_factory=dict)
+    _placed: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    _chosen: dict[tuple[bool, ...], torch.Tensor | None] = field(default_factory=dict)
     _shifts: dict[int, Shifts] = field(default_factory=dict)
     _closed: torch.Tensor | None = None
     _beginning: ActiveSteering | None = None
@@ -110,6 +112,11 @@ class ActiveSteering:
         inside = (places >= self.subjects[:, :1]) & (places < self.subjects[:, 1:2])
         return hidden + shifts.prompt - shifts.subject * inside[..., None].to(hidden.device, hidden.dtype)
 
+    def leave_out(self, row: int) -> None:
+        """A row is not steered any more."""
+        self.rows[row] = len(self.plan.keys)
+        self._placed, self._chosen = {}, {}
+
     def measured(self, block: int, spec: BlockShift, hidden: torch.Tensor) -> Shifts:
         """The shifts of a block of the plan.
 
@@ -122,12 +129,12 @@ class ActiveSteering:
             NumericalError: a last token or a shift is not finite.
         """
         # Score and shift in float32; only the sum is in the model's dtype.
-        rows = self.rows.to(hidden.device)
+        rows, weights = self._there(hidden.device)
         last = hidden[:, -1].float()
-        self._check(torch.isfinite(last).all(-1)[:, None], block, "activation")
+        known = torch.isfinite(last).all(-1)[:, None]
         direction = _gather(spec.direction, rows)
         amount = _gather(spec.amount, rows)
-        if spec.calibrated.any():
+        if spec.measures:
             measured = signed_shift(
                 last, direction, *(_gather(part, rows, 1.0) for part in (spec.weight_norm, spec.bias, spec.logit))
             )
@@ -136,35 +143,44 @@ class ActiveSteering:
         length = direction.norm(dim=-1)
         amount = capped(amount, length, _gather(spec.longest, rows, torch.inf))
         used = _gather(spec.used, rows) & ~self._gate(spec, rows, last)
-        amount = torch.where(used, amount, 0.0) * self.weights.to(rows.device)
+        amount = torch.where(used, amount, 0.0) * weights
         shift = amount[..., None] * direction
-        self._check(torch.isfinite(shift.to(hidden.dtype)).all(-1), block, "shift")
+        each = torch.isfinite(shift.to(hidden.dtype)).all(-1)
         shift = self._orthogonalised(shift)
         total = shift.sum(1).norm(dim=-1)
+        together = each
         if rows.shape[1] > 1:
             # Each may be finite, and not what they come to.
-            together = torch.isfinite(shift.sum(1).to(hidden.dtype)).all(-1) & torch.isfinite(total)
-            self._check(together[:, None], block, "shift")
-        self.amounts[block] = ((amount * length)[:, 0] if rows.shape[1] == 1 else total).cpu()
-        less = shift * _gather(1.0 - self.plan.subject_shares, rows)[..., None]
+            together = (torch.isfinite(shift.sum(1).to(hidden.dtype)).all(-1) & torch.isfinite(total))[:, None]
+        # At once: a GPU that is asked stops until it has answered.
+        if not bool((known & each & together).all()):
+            self._refuse(block, activation=known, shift=each & together if bool(each.all()) else each)
+        self.amounts[block] = (amount * length)[:, 0] if rows.shape[1] == 1 else total
+        less = shift * _gather(1.0 - self.plan.subject_shares, rows)[..., None] if self._spares else None
         return Shifts(
             self._scoped(shift, ("all", "prompt"), hidden.dtype),
-            self._scoped(less, ("all", "prompt"), hidden.dtype) if self._spares else None,
+            None if less is None else self._scoped(less, ("all", "prompt"), hidden.dtype),
             self._scoped(shift, ("last",), hidden.dtype),
             self._fading(shift, hidden.dtype),
         )
 
+    def _there(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows and weights where the model computes, taken there once."""
+        if device not in self._placed:
+            self._placed[device] = self.rows.to(device), self.weights.to(device)
+        return self._placed[device]
+
     @property
     def _spares(self) -> bool:
         """Whether subjects get less than other tokens."""
-        return bool((self.plan.subject_shares < 1).any())
+        return any(recipe.subject_share < 1 for _, recipe in self.plan.keys)
 
     def _gate(self, spec: BlockShift, rows: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
         """[B, M]: the steers whose value a row's prompt expresses already, from this block on."""
         if self._closed is None:
             self._closed = torch.zeros_like(rows, dtype=torch.bool)
         closed = self._closed.to(rows.device)
-        if torch.isfinite(spec.gate_logit).any():
+        if spec.is_gated:
             projection = torch.einsum("bh,bmh->bm", last, _gather(spec.gate_direction, rows))
             logit = projection * _gather(spec.gate_weight_norm, rows) + _gather(spec.gate_bias, rows)
             closed = self._closed = closed | (logit >= _gather(spec.gate_logit, rows, torch.inf))
@@ -198,15 +214,16 @@ class ActiveSteering:
 
     def _summed(self, shift: torch.Tensor, steers: Sequence[bool], dtype: torch.dtype) -> torch.Tensor | None:
         """Sum [B, 1, H] of some of the plan's steers; None if no row has any."""
-        chosen = torch.tensor([*steers, False])[self.rows]
-        if not chosen.any():
-            return None
-        return (shift * chosen.to(shift.device)[..., None]).sum(1, keepdim=True).to(dtype)
+        key = tuple(steers)
+        if key not in self._chosen:
+            of_rows = torch.tensor([*steers, False])[self.rows]
+            self._chosen[key] = of_rows.to(shift.device) if of_rows.any() else None
+        chosen = self._chosen[key]
+        return None if chosen is None else (shift * chosen[..., None]).sum(1, keepdim=True).to(dtype)
 
-    def _check(self, finite: torch.Tensor, block: int, what: str) -> None:
-        if bool(finite.all()):
-            return
-        row, place = (int(number) for number in (~finite).nonzero()[0])
+    def _refuse(self, block: int, **finite: torch.Tensor) -> None:
+        what, told = next((what, told) for what, told in finite.items() if not bool(told.all()))
+        row, place = (int(number) for number in (~told).nonzero()[0])
         key = int(self.rows[row, place])
         value = self.plan.keys[key][0] if key < len(self.plan.keys) else "no value"
         raise NumericalError(
@@ -239,13 +256,18 @@ def active_steering(
     """
     number = {key: index for index, key in enumerate(plan.keys)}
     most = max((len(row) for row in steers), default=0) or 1
-    rows = torch.full((len(steers), most), len(number))
-    weights = torch.zeros(len(steers), most)
+    rows, weights = [[len(number)] * most for _ in steers], [[0.0] * most for _ in steers]
     for place, row in enumerate(steers):
         for column, steer in enumerate(row):
-            rows[place, column] = number[steer.value, steer.recipe or plan.default]
-            weights[place, column] = steer.weight
-    return ActiveSteering(plan, rows, weights, torch.tensor(orthogonal), torch.tensor(subjects).reshape(-1, 3))
+            rows[place][column] = number[steer.value, steer.recipe or plan.default]
+            weights[place][column] = steer.weight
+    return ActiveSteering(
+        plan,
+        torch.tensor(rows, dtype=torch.int64).reshape(-1, most),
+        torch.tensor(weights, dtype=torch.float32).reshape(-1, most),
+        torch.tensor(orthogonal),
+        torch.tensor(subjects).reshape(-1, 3),
+    )
 
 
 @contextmanager

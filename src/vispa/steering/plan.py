@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from vispa.once import once_property
 from vispa.steering.recipe import Recipe, Scope, Steer
 
 
@@ -47,6 +48,16 @@ class BlockShift:
     gate_weight_norm: torch.Tensor
     gate_bias: torch.Tensor
 
+    @once_property
+    def measures(self) -> bool:
+        """Whether the amount of any steer is calibrated; a GPU is asked once, as it stops for an answer."""
+        return bool(self.calibrated.any())
+
+    @once_property
+    def is_gated(self) -> bool:
+        """Whether any steer has a gate."""
+        return bool(torch.isfinite(self.gate_logit).any())
+
 
 @dataclass(frozen=True)
 class SteeringPlan:
@@ -77,15 +88,14 @@ class SteeringPlan:
     @property
     def is_fixed(self) -> bool:
         """Whether no shift depends on what the prompts' last tokens are."""
-        specs = self.blocks.values()
-        return not any(spec.calibrated.any() or torch.isfinite(spec.gate_logit).any() for spec in specs)
+        return not any(spec.measures or spec.is_gated for spec in self.blocks.values())
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
         """The positions that each steer shifts."""
         return tuple(recipe.scope for _, recipe in self.keys)
 
-    @property
+    @once_property
     def subject_shares(self) -> torch.Tensor:
         """[K] factors on the shifts at the tokens of what prompts are about."""
         return torch.tensor([recipe.subject_share for _, recipe in self.keys])
@@ -98,4 +108,9 @@ class SteeringPlan:
     def steered_blocks(self, steers: Sequence[Steer]) -> frozenset[int]:
         """The blocks at which any of some steers shifts, or would for another prompt."""
         keys = [self.keys.index((steer.value, steer.recipe or self.default)) for steer in steers]
-        return frozenset(block for block, spec in self.blocks.items() if any(spec.used[key] for key in keys))
+        return frozenset(block for block, used in self._used.items() if any(used[key] for key in keys))
+
+    @once_property
+    def _used(self) -> dict[int, list[bool]]:
+        """Of every block, whether each steer shifts there: on a GPU, asking for one of them waits for all its work."""
+        return {block: spec.used.tolist() for block, spec in self.blocks.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vispa.generation.vllm.steps import Step
+from vispa.generation.vllm.passes import Step
 
 Told = Callable[[Step], None]
 Looks = Callable[[], bool]

@@ -14,6 +14,9 @@ from vispa.errors import TextError
 from vispa.generation.vllm.asked import ARGUMENT
 from vispa.steering.recipe import Recipe
 
+# So many requests may end before their reports are fetched: workers keep four times as many.
+_FETCHED = 16_384
+
 #: Told of what vLLM has written so far, or to its end.
 Told = Callable[[Any], None]
 
@@ -37,6 +40,7 @@ class Running:
         self._listeners: dict[str, tuple[str, Told, int | None]] = {}  # By the name given; with vLLM's own, and number.
         self._awaited: set[int] = set()  # Numbers of requests that somebody will ask about.
         self._told: dict[int, tuple[dict[int, float], str | None]] = {}
+        self._untold = 0  # Requests that have ended since reports were fetched, of those that are awaited.
 
     def begin(self, ids: Sequence[int], params: Any, told: Told) -> str:
         """Hand a prompt over.
@@ -75,8 +79,11 @@ class Running:
                 listener = self._listeners.get(output.request_id)
                 if output.finished:
                     self._listeners.pop(output.request_id, None)
+                    self._untold += listener is not None and listener[2] is not None
                 if listener is not None:
                     listener[1](output)
+            if self._untold >= _FETCHED:
+                self._fetch()
 
     def _take_over_threads(self) -> None:
         """Compute on as many processor threads as the thread that started vLLM.
@@ -145,13 +152,16 @@ class Running:
         """
         with self._lock:
             if number not in self._told:
-                told = self.engine.collective_rpc("vispa_told")[0]
-                # Of cancelled requests too, whose passes were under way.
-                self._told.update(
-                    (one, (dict(amounts), problem)) for one, amounts, problem in told if one in self._awaited
-                )
+                self._fetch()
             self._awaited.discard(number)
             return self._told.pop(number, ({}, None))
+
+    def _fetch(self) -> None:
+        """Take over the workers' reports, of which they keep the latest only."""
+        told = self.engine.collective_rpc("vispa_told")[0]
+        # Of cancelled requests too, whose passes were under way.
+        self._told.update((one, (dict(amounts), problem)) for one, amounts, problem in told if one in self._awaited)
+        self._untold = 0
 
 
 def _number(params: Any) -> int | None:

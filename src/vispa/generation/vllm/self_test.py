@@ -85,7 +85,7 @@ class _Test:
         for (block, sign), name in names.items():
             row = self._tables.row()
             rows = Rows(0, 0, 0, row) if generated else Rows(row, row, row, 0)
-            self._tables.write(block, [rows], self._known_shift(block, sign))
+            self._tables.write(block, self._tables.places([rows]), self._known_shift(block, sign))
             self._steps.hold(name, rows)
         try:
             ends = self._passed(names, _first_step(self._runner, list(names.values())))

@@ -4,40 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import lru_cache
 
 import numpy as np
 import torch
 
 from vispa.errors import NumericalError
 from vispa.generation.vllm.asked import Asked
+from vispa.generation.vllm.passes import Steady, Step
 from vispa.generation.vllm.readout import Readout
 from vispa.generation.vllm.tables import NOTHING, Rows, Tables, remains_of
 from vispa.generation.vllm.vocabulary import Vocabulary
 from vispa.steering.bank import VectorBank
 from vispa.steering.intervention import ActiveSteering, active_steering
+from vispa.steering.recipe import Steer
 
 #: What is said where nothing was measured though it should have been.
 UNMEASURED = "the shift of its prompt was not measured: a captured graph may have run in place of the model."
 
 # Most reports of requests that nobody fetched.
 _MOST_TOLD = 65_536
-
-
-class Step(NamedTuple):
-    """The tokens of one forward pass, request after request, in the order of the pass.
-
-    Attributes:
-        names: of the N requests.
-        scheduled: how many tokens of each are in the pass.
-        computed: how many of its tokens were read before.
-        prompts: how many of its tokens are its prompt's.
-    """
-
-    names: Sequence[str]
-    scheduled: Sequence[int]
-    computed: Sequence[int]
-    prompts: Sequence[int]
 
 
 @dataclass
@@ -51,7 +37,6 @@ class Held:
         key: of rows that it shares with others; None where they are its own.
         amounts: block number → length of the shift along its direction; of those that are measured.
         problem: why it could not be steered.
-        seen: its prompt was in a pass, where it was measured or read if that is wanted.
     """
 
     asked: Asked
@@ -60,7 +45,6 @@ class Held:
     key: object = None
     amounts: dict[int, float] = field(default_factory=dict)
     problem: str | None = None
-    seen: bool = False
 
 
 class Steps:
@@ -85,9 +69,14 @@ class Steps:
         self._left = torch.zeros(most_tokens, dtype=torch.float32, device=device)
         self._fades = False
         self._filled = 0
+        self._written = self._faded = False  # Whether anything but nothing stands in them.
+        self._steady: Steady | None = None
+        self._unseen: set[str] = set()  # Requests whose prompts are to be measured or read, and were in no pass yet.
+        self._wanted = lru_cache(maxsize=4096)(self._blocks_measured)
         self._active = False  # Whether any token of the pass gathers anything.
         self._measuring: list[tuple[str, Held, int]] = []  # With the place of its prompt's last token in the pass.
         self._measured: ActiveSteering | None = None
+        self._last_tokens = self._measured_rows = self._index[:0]  # Of those that are measured: places, rows.
         self.readout = Readout()
         self.told: list[tuple[int, dict[int, float], str | None]] = []  #: Number, amounts, problem; of who asked.
         self._refused: dict[str, str] = {}  # Request → why it is not steered at all; of the pass that comes.
@@ -101,8 +90,11 @@ class Steps:
 
     # ---------------------------------------------------------------- requests
 
-    def begin(self, ended: Collection[str], new: Iterable[tuple[str, Asked]]) -> None:
+    def begin(self, ended: Collection[str], new: Collection[tuple[str, Asked]]) -> None:
         """Requests have ended, and others begin."""
+        if not ended and not new:
+            return
+        self._steady = None
         for name in ended:
             self._drop(name)
             self.last_places.pop(name, None)
@@ -113,6 +105,9 @@ class Steps:
             if known is None or known.asked != asked:
                 self._drop(name)
                 self._held[name] = self._taken(asked, fresh)
+                if asked.whole:
+                    self._unseen.add(name)
+        self._tables.clear()
         if fresh:
             self._write_fixed(list(fresh.values()))
 
@@ -122,15 +117,16 @@ class Steps:
 
     def hold(self, name: str, rows: Rows) -> None:
         """A request with rows that were written for it alone."""
-        self._held[name] = Held(Asked(), rows)
+        self._held[name], self._steady = Held(Asked(), rows), None
 
     def end(self) -> None:
         """The pass is over: what was measured in it is told, and not measured again."""
+        self._note_amounts()
         self.told += [(one.asked.number, one.amounts, one.problem) for _, one, _ in self._measuring if one.asked.number]
         del self.told[:-_MOST_TOLD]
         self.failed, self._refused = self._refused, {}
         for name, one, _ in self._measuring:
-            if one.problem is not None or one.amounts.keys() != self._wanted(one.asked):
+            if one.problem is not None or one.amounts.keys() != self._wanted(one.asked.steers):
                 self.failed[name] = one.problem or UNMEASURED
         self._measuring, self._measured, self._active = [], None, False
         self.readout.end()
@@ -140,12 +136,11 @@ class Steps:
 
         That is done from Python, which captured graphs leave out.
         """
-        held = (self._held.get(name) for name in names)
-        return any(one is not None and one.asked.whole and not one.seen for one in held)
+        return not self._unseen.isdisjoint(names)
 
-    def _wanted(self, asked: Asked) -> frozenset[int]:
-        """The blocks at which something is measured for a request."""
-        return self._vocabulary.plan(asked.steers).steered_blocks(asked.steers)
+    def _blocks_measured(self, steers: tuple[Steer, ...]) -> frozenset[int]:
+        """The blocks at which something is measured for a request with these steers."""
+        return self._vocabulary.plan(steers).steered_blocks(steers)
 
     def _taken(self, asked: Asked, fresh: dict[object, tuple[Rows, Asked]]) -> Held:
         if not asked.steers:
@@ -164,9 +159,10 @@ class Steps:
 
     def _write_fixed(self, fresh: Sequence[tuple[Rows, Asked]]) -> None:
         active = self._active_steering([asked for _, asked in fresh])
+        places = self._tables.places([rows for rows, _ in fresh])
         nowhere = torch.zeros(len(fresh), 1, self._tables.width, device=self._device, dtype=self._dtype)
         for block, spec in active.plan.blocks.items():
-            self._tables.write(block, [rows for rows, _ in fresh], active.measured(block, spec, nowhere))
+            self._tables.write(block, places, active.measured(block, spec, nowhere))
 
     def _active_steering(self, given: Sequence[Asked]) -> ActiveSteering:
         plan = self._vocabulary.plan(steer for asked in given for steer in asked.steers)
@@ -175,6 +171,7 @@ class Steps:
 
     def _drop(self, name: str) -> None:
         held = self._held.pop(name, None)
+        self._unseen.discard(name)
         if held is None:
             return
         if held.key is None:
@@ -190,6 +187,12 @@ class Steps:
         Raises:
             RuntimeError: a prompt that is measured was cut; nothing would be right from then on.
         """
+        if self._steady is not None and self._steady.goes_on(step):
+            # As most passes are: nothing has moved, and only what fades is another.
+            self._active, self._fades = self._steady.active, bool(self._steady.fading.any())
+            if self._fades:
+                self._left[: len(step.names)] = torch.from_numpy(self._steady.left).to(self._device)
+            return
         held = [self._held.get(name) for name in step.names]
         total = int(sum(step.scheduled))
         rows = np.zeros(max(total, self._filled), dtype=np.int64)
@@ -211,15 +214,36 @@ class Steps:
             start += count
             self.last_places[name] = start - 1
         self._fades = bool(fading.any())
-        self._active = self._fades or bool(rows.any())
-        # What lies behind the tokens, where graphs pad, gathers nothing.
-        self._index[: len(rows)] = torch.from_numpy(rows).to(self._device)
-        if self._fades or self.captured:
+        gathers = bool(rows.any())
+        self._active = self._fades or gathers
+        # What lies behind the tokens, where graphs pad, gathers nothing; nothing is not written twice.
+        if gathers or self._written:
+            self._index[: len(rows)] = torch.from_numpy(rows).to(self._device)
+        if self._fades or self._faded:
             self._fading[: len(rows)] = torch.from_numpy(fading).to(self._device)
             self._left[: len(rows)] = torch.from_numpy(left).to(self._device)
-        self._filled = total
+        self._written, self._faded, self._filled = gathers, self._fades, total
         if self._measuring:
             self._measured = self._active_steering([one.asked for _, one, _ in self._measuring])
+            places = [place for _, _, place in self._measuring]
+            self._last_tokens = torch.tensor(places, device=self._device)
+            self._measured_rows = self._tables.places([one.rows for _, one, _ in self._measuring])
+        self._steady = self._steady_after(step, held, fading[:total])
+
+    def _steady_after(self, step: Step, held: Sequence[Held | None], fading: np.ndarray) -> Steady | None:
+        """The pass, where every request goes on by one generated token from here."""
+        if any(count != 1 for count in step.scheduled):
+            return None
+        firsts = [
+            prompt if one is None or one.asked.prompt is None else min(one.asked.prompt, prompt)
+            for one, prompt in zip(held, step.prompts, strict=True)
+        ]
+        computed = np.array(step.computed)
+        ages = computed - (np.array(firsts) - 1)
+        if (ages < 1).any():
+            return None
+        remains = np.array([1.0 if one is None else one.remains for one in held])
+        return Steady(list(step.names), computed, self._active, fading.copy(), remains, ages)
 
     def _read(self, name: str, one: Held, rows: np.ndarray, first: int, prompt: int, start: int) -> None:
         """Fill the rows of a request whose prompt is in the pass, or a part of it from token `first` on."""
@@ -235,7 +259,7 @@ class Steps:
         if one.asked.whole:
             if first + count < prompt:
                 raise RuntimeError(f"the prompt of {name} was cut, on whose last token its steering is measured")
-            one.seen = True
+            self._unseen.discard(name)
             if one.asked.steers:
                 self._measuring.append((name, one, start + prompt - 1 - first))
             if one.asked.reading and one.asked.number is not None:
@@ -268,8 +292,7 @@ class Steps:
     def _measure(self, block: int, hidden: torch.Tensor, residual: torch.Tensor | None) -> None:
         active = self._measured
         assert active is not None
-        held = [one for _, one, _ in self._measuring]
-        places = torch.tensor([place for _, _, place in self._measuring], device=self._device)
+        held, places = [one for _, one, _ in self._measuring], self._last_tokens
         last = hidden[places] if residual is None else hidden[places] + residual[places]
         shifts = None
         while shifts is None:
@@ -282,8 +305,16 @@ class Steps:
                 if error.row is None:
                     raise
                 held[error.row].problem = str(error)
-                active.rows[error.row] = len(active.plan.keys)
-        self._tables.write(block, [one.rows for one in held], shifts)
-        for one, amount in zip(held, active.amounts[block].tolist(), strict=True):
-            if one.problem is None and block in active.plan.steered_blocks(one.asked.steers):
-                one.amounts[block] = amount
+                active.leave_out(error.row)
+        self._tables.write(block, self._measured_rows, shifts)
+
+    def _note_amounts(self) -> None:
+        """What was measured in the pass goes to its requests, of all blocks at once: a GPU stops for an answer."""
+        if self._measured is None or not self._measured.amounts:
+            return
+        blocks = tuple(self._measured.amounts)
+        amounts = torch.stack(tuple(self._measured.amounts.values()), dim=1).tolist()
+        for (_, one, _), own in zip(self._measuring, amounts, strict=True):
+            if one.problem is None:
+                wanted = self._wanted(one.asked.steers)
+                one.amounts |= {block: amount for block, amount in zip(blocks, own, strict=True) if block in wanted}

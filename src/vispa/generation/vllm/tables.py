@@ -55,6 +55,7 @@ class Tables:
         self._shape, self._device = (rows, width), device
         self._tables: list[torch.Tensor | None] = [None] * blocks
         self._free = list(range(rows - 1, 0, -1))
+        self._stale: list[int] = []  # Rows in which others' shifts may still stand.
         self._kept: OrderedDict[Hashable, Rows] = OrderedDict()
         self._users: dict[Hashable, int] = {}
         if not lazy:
@@ -106,15 +107,30 @@ class Tables:
         """Rows that nobody uses any more."""
         self._free += sorted(set(rows) - {0})
 
-    def write(self, block: int, rows: Sequence[Rows], shifts: Shifts) -> None:
+    def places(self, rows: Sequence[Rows]) -> torch.Tensor:
+        """Where N requests' rows are, [N, 5], as `write` takes it; once for all blocks."""
+        return torch.tensor(rows, device=self._device).reshape(-1, len(NOTHING))
+
+    def clear(self) -> None:
+        """Empty the rows that were given out since, before a pass that gathers them."""
+        if not self._stale:
+            return
+        places = torch.tensor(self._stale, device=self._device)
+        for table in self._tables:
+            if table is not None:
+                table.index_fill_(0, places, 0)
+        self._stale = []
+
+    def write(self, block: int, places: torch.Tensor, shifts: Shifts) -> None:
         """Write what N requests get after a block.
 
         Args:
             block: its number.
-            rows: of each.
+            places: see `places`.
             shifts: each [N, 1, H], or None.
         """
-        nothing = torch.zeros(len(rows), self._shape[1], device=self._device, dtype=self.dtype)
+        self.clear()
+        nothing = torch.zeros(len(places), self._shape[1], device=self._device, dtype=self.dtype)
         stays = shifts.generated.get(1.0)
         # A request has steers that fade in one way at most: the others' shares of its row are nothing.
         fades = [part for remains, part in shifts.generated.items() if remains != 1]
@@ -128,13 +144,13 @@ class Tables:
                 sum(fades[1:], fades[0]) if fades else None,
             )
         )
-        vectors = torch.stack([read, read - subject, read + end, generated, fading], dim=1).flatten(0, 1)
-        places = torch.tensor(rows, device=self._device).flatten()
-        there = places > 0
-        self._made(block)[places[there]] = vectors[there]
+        vectors = torch.stack([read, read - subject, read + end, generated, fading], dim=1)
+        # Row 0 stays nothing; to look for those that are not there would stop a GPU.
+        vectors = torch.where((places > 0)[..., None], vectors, 0)
+        self._made(block)[places.flatten()] = vectors.flatten(0, 1)
 
     def row(self) -> int:
-        """An empty row of all tables.
+        """A row of all tables, which `clear` empties.
 
         Raises:
             RuntimeError: all are used.
@@ -145,11 +161,8 @@ class Tables:
                 raise RuntimeError("more requests are steered at a time than there are rows for")
             self.give_back(self._kept.pop(key))
             del self._users[key]
-        row = self._free.pop()
-        for table in self._tables:
-            if table is not None:
-                table[row] = 0
-        return row
+        self._stale.append(self._free.pop())
+        return self._stale[-1]
 
     def _made(self, block: int) -> torch.Tensor:
         table = self._tables[block]

@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from threading import Lock
 
 import torch
 
 from vispa.steering.bank import VectorBank
+from vispa.steering.calibration import capped
 from vispa.steering.intervention import active_steering
 from vispa.steering.plan import BlockShift, SteeringPlan
 from vispa.steering.recipe import Recipe, Steer
 
 # Beyond so many the plan begins anew with those that are asked for.
 _MOST = 512
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One steer of weight 1 that depends on no prompt: of other weights the numbers follow at once, for all blocks.
+
+    Attributes:
+        blocks: at which it shifts, N.
+        amount: [N] multiples of the directions.
+        length: [N] of the directions.
+        peak: [N] largest number in the directions.
+    """
+
+    blocks: tuple[int, ...]
+    amount: torch.Tensor
+    length: torch.Tensor
+    peak: torch.Tensor
+
+    def amounts(self, weight: float, dtype: torch.dtype) -> dict[int, float] | None:
+        """Block number → length of the shift, as `ActiveSteering` has it; None where one is not finite in the type."""
+        amount = self.amount * torch.tensor(weight, dtype=torch.float32)
+        # Rounding keeps the order: where the largest number is finite, all are.
+        if not bool((amount * self.peak).to(dtype).isfinite().all()):
+            return None
+        return dict(zip(self.blocks, (amount * self.length).tolist(), strict=True))
 
 
 class Vocabulary:
@@ -34,6 +60,8 @@ class Vocabulary:
         self._lock = Lock()
         self._amounts = lru_cache(maxsize=4096)(self._fixed_amounts)
         self._acting = lru_cache(maxsize=4096)(self._acts)
+        self._fixed = lru_cache(maxsize=4096)(self._is_fixed)
+        self._units = lru_cache(maxsize=4096)(self._unit)
 
     def plan(self, steers: Iterable[Steer]) -> SteeringPlan:
         """A plan that covers these steers, and perhaps others.
@@ -56,10 +84,12 @@ class Vocabulary:
         Raises:
             InputError: as in `plan`.
         """
-        plan = self.plan(steers)
-        keys = [plan.keys.index((steer.value, steer.recipe or self.default)) for steer in steers]
-        measured = (spec.calibrated[keys] | spec.gate_logit[keys].isfinite() for spec in plan.blocks.values())
-        return not any(bool(one.any()) for one in measured)
+        return all(self._fixed(steer.value, steer.recipe or self.default) for steer in steers)
+
+    def _is_fixed(self, value: str, recipe: Recipe) -> bool:
+        plan = self.plan([Steer(value, recipe=recipe)])
+        key = plan.keys.index((value, recipe))
+        return not any(spec.calibrated[key] or spec.gate_logit[key].isfinite() for spec in plan.blocks.values())
 
     def acts(self, steer: Steer) -> bool:
         """Whether a steer, with a weight that is not 0, shifts any prompt at any block.
@@ -91,12 +121,29 @@ class Vocabulary:
         return dict(self._amounts(tuple(steers), orthogonal, dtype))
 
     def _fixed_amounts(self, steers: tuple[Steer, ...], orthogonal: bool, dtype: torch.dtype) -> dict[int, float]:
+        if len(steers) == 1:
+            found = self._units(steers[0].value, steers[0].recipe or self.default).amounts(steers[0].weight, dtype)
+            if found is not None:
+                return found
         plan = self.plan(steers)
         active = active_steering(plan, [steers], [orthogonal], [(0, 0, 0)])
         nowhere = torch.zeros(1, 1, self.bank.width or 0, dtype=dtype, device=self._device)
         for block in sorted(plan.steered_blocks(steers)):
             active.measured(block, plan.blocks[block], nowhere)
         return {block: float(amount) for block, amount in active.amounts.items()}
+
+    def _unit(self, value: str, recipe: Recipe) -> Unit:
+        plan = self.plan([Steer(value, recipe=recipe)])
+        key, blocks = plan.keys.index((value, recipe)), sorted(plan.steered_blocks([Steer(value, recipe=recipe)]))
+        specs = [plan.blocks[block] for block in blocks]
+        direction = torch.stack([spec.direction[key] for spec in specs]) if specs else torch.zeros(0, 1)
+        amount, longest = (torch.tensor([float(getattr(spec, name)[key]) for spec in specs]) for name in _OF_A_UNIT)
+        length = direction.norm(dim=-1).cpu()
+        return Unit(tuple(blocks), capped(amount, length, longest), length, direction.abs().amax(-1).cpu())
+
+
+# Of a steer that depends on no prompt, what its shift is made of beside the direction.
+_OF_A_UNIT = ("amount", "longest")
 
 
 def _on(device: torch.device, spec: BlockShift) -> BlockShift:
