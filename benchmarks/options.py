@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ import numpy.typing as npt
 from benchmarks.option_figures import Answers, nobody, told
 from benchmarks.tries import Read, Tries
 from vispa.evaluation.tasks import available, is_shipped, load_task
+from vispa.files.append_log import AppendLog
 from vispa.files.tables import read_table
 from vispa.generation.transformers import TransformersEngine
 from vispa.items.asking import item_case
@@ -53,17 +54,27 @@ class Remembering(LocalChat):
 
     Args:
         engine: of the model.
-        kept: file of what the model made of prompts, which grows.
+        kept: JSON Lines file of what models made of prompts, which grows; of another model, or of this one in another
+            precision, nothing is taken.
+
+    Raises:
+        InputError: the file cannot be read.
+        SystemExit: it holds something else.
     """
 
     def __init__(self, engine: TransformersEngine, kept: Path | None = None) -> None:
         super().__init__(engine)
-        self._tries, self._kept = Tries(engine), kept
+        self._tries, self._log = Tries(engine), None if kept is None else AppendLog(kept)
         self._asked: dict[str, set[str]] | None = None
         self._known: dict[str, Read] = {}
-        if kept is not None and kept.exists():
-            for line in kept.read_text(encoding="utf-8").splitlines():
-                self._remember(*json.loads(line))
+        self._model = {"model": engine.loaded.fingerprint, "dtype": str(engine.loaded.model.dtype)}
+        if self._log is not None:
+            lines = self._log.open()
+            entries = [_kept_entry(line, f"{kept} line {number}") for number, line in enumerate(lines, 1)]
+            self._log.cut(lines)
+            for entry in entries:
+                if entry.items() >= self._model.items():
+                    self._remember(entry["prompt"], entry["letters"], entry["means"])
 
     def learn(self, work: Callable[[], object]) -> None:
         """Read what a piece of work asks; its own results, of a model that finds everything alike, mean nothing."""
@@ -74,9 +85,9 @@ class Remembering(LocalChat):
         self._asked = None
         for text, read in self._tries.read(new):
             self._remember(text, *read)
-            if self._kept is not None:
-                with self._kept.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps([text, *read], ensure_ascii=False) + "\n")
+            if self._log is not None:
+                entry = self._model | {"prompt": text} | read._asdict()
+                self._log.append([json.dumps(entry, ensure_ascii=False).encode() + b"\n"])
 
     def _unknown(self, text: str, words: set[str]) -> set[str]:
         return words - self._known[text].means.keys() if text in self._known else words
@@ -114,6 +125,17 @@ class Remembering(LocalChat):
             np.array([self._known[text].means[word] for word in words])
             for text, words in zip(prompts, continuations, strict=True)
         ]
+
+
+def _kept_entry(line: bytes, place: str) -> dict[str, Any]:
+    """A line of a file of `--keep`."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        entry = None
+    if not isinstance(entry, dict) or not entry.keys() >= {"model", "dtype", "prompt", "letters", "means"}:
+        raise SystemExit(f"--keep: {place} does not say what which model made of a prompt. Name another file.")
+    return entry
 
 
 class Plain(NamedTuple):
@@ -233,7 +255,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=("plain", "stances", "data"), help="one of the tables")
     parser.add_argument("--data", type=Path, help="folder of the data sets")
     parser.add_argument("--limit", type=int, default=200, help="items of each file, and plain questions at most")
-    parser.add_argument("--keep", type=Path, help="file of what this model made of prompts, used and added to")
+    parser.add_argument("--keep", type=Path, help="file of what models made of prompts, used and added to")
     return parser.parse_args()
 
 

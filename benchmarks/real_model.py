@@ -125,7 +125,9 @@ class Comments:
             steering[0]["amounts"] = dict(steering[0]["amounts"])
         prompts = [[one.plain.text, *(one.personas[value].text for value in one.personas)] for one in row.situations]
         model = [row.engine.loaded.fingerprint, str(row.engine.loaded.model.dtype)]
-        return [model, self.values, TOKENS, prompts, steering]
+        # Files of before hold likelihoods of comments that no space parted from such prompts; of others they hold good.
+        is_parted = all(one.plain.text[-1:].isspace() for one in row.situations)
+        return [model, self.values, TOKENS, prompts, steering, *([] if is_parted else ["parted by a space"])]
 
 
 def rows_of(loaded: LoadedModel, taxonomy: Taxonomy, texts: Sequence[str], names: Sequence[str]) -> dict[str, Row]:

@@ -2,7 +2,8 @@
 
 A page's blocks run one after the other in one temporary folder. A block with a title (` ```toml title="x.toml" `) is
 a file; `sh` blocks are commands of `vispa`, one a line; `python` blocks share their names. A line that ends in
-`# exit code N` must end so. A block after `<!-- not run: REASON -->` is left out.
+`# exit code N` must end so. A `text` block right after commands is what they print. A block after
+`<!-- not run: REASON -->` is left out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from vispa.cli.main import app
@@ -25,6 +27,7 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _EXIT = re.compile(r"# exit code (\d+)\b")
+_NUMBER = re.compile(r"\d+\.\d+")
 _SETTING = re.compile(r"^([A-Z_]+)=(\S+)$")
 
 
@@ -58,30 +61,43 @@ def run_page(page: Path, folder: Path) -> int:
     """Run a page's blocks in a folder, which must be the working directory; how many ran."""
     names: dict[str, Any] = {"__name__": "__main__"}
     ran = 0
+    # Of the commands right before a block.
+    printed: str | None = None
     for snippet in snippets(page):
+        said, printed = printed, None
         if snippet.reason is not None:
             continue
         if snippet.title is not None:
             (folder / snippet.title).parent.mkdir(parents=True, exist_ok=True)
             (folder / snippet.title).write_text(snippet.body, encoding="utf-8")
         elif snippet.language == "sh":
-            for line in snippet.body.splitlines():
-                _run_line(line, snippet)
+            printed = "".join(_run_line(line, snippet) for line in snippet.body.splitlines())
             ran += 1
+        elif snippet.language == "text" and said is not None:
+            _check_printed(snippet, said)
         elif snippet.language == "python":
             exec(compile(snippet.body, str(snippet), "exec"), names)
             ran += 1
     return ran
 
 
-def _run_line(line: str, snippet: Snippet) -> None:
+def _check_printed(snippet: Snippet, printed: str) -> None:
+    """The same words, and numbers that differ no more than they do between machines."""
+    told, found = (
+        [_NUMBER.sub("0", text).split(), *map(float, _NUMBER.findall(text))] for text in (snippet.body, printed)
+    )
+    assert found[0] == told[0] and found[1:] == pytest.approx(told[1:], abs=0.002), f"{snippet}: printed is\n{printed}"
+
+
+def _run_line(line: str, snippet: Snippet) -> str:
+    """Run a command; what it prints on standard output."""
     words = shlex.split(line, comments=True)
     environment = {}
     while words and (setting := _SETTING.match(words[0])):
         environment[setting[1]] = setting[2]
         words = words[1:]
     if not words:
-        return
+        return ""
     assert words[0] == "vispa", f"{snippet}: {line}: only commands of vispa run here"
     expected = int(found[1]) if (found := _EXIT.search(line)) else 0
     before = dict(os.environ)
@@ -89,6 +105,7 @@ def _run_line(line: str, snippet: Snippet) -> None:
     os.environ.clear()
     os.environ.update(before)
     assert _code(result) == expected, f"{snippet}: {line}\n{result.output}\n{result.exception!r}"
+    return result.stdout
 
 
 def _code(result: Any) -> int:

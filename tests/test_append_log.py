@@ -18,10 +18,11 @@ from vispa.errors import InputError, NumericalError, OutputError, VispaError
 from vispa.files.append_log import AnswerLog, AppendLog, retried_path, unfinished_chunks, whole_lines
 from vispa.files.destination import Destination, differing_settings
 from vispa.items import answering as batch
-from vispa.items.answering import BatchRun, settings_path
+from vispa.items.answering import BatchRun
+from vispa.items.begun import check_begun_so_far, settings_path
 from vispa.items.item import Item
 from vispa.readers.base import Failure
-from vispa.request import Request
+from vispa.request import Request, Sampling
 
 identifiers = st.lists(st.integers() | st.text(st.characters(exclude_categories=["Cs"])), max_size=6, unique_by=repr)
 
@@ -310,17 +311,79 @@ def test_a_batch_goes_on_with_its_own_settings_only(tmp_path: Path, answer: Answ
     output.write_bytes(b"")
     assert BatchRun(ITEMS, output, {"seed": 0, "k": 6}).run(answer) == 7
     whole = output.read_bytes()
-    with pytest.raises(InputError, match="was begun with other items, seed"):
+    with pytest.raises(InputError, match=r"was begun with other items, seed \(0, now 1\)\. Use the same settings"):
         BatchRun(ITEMS[:6], output, {"seed": 1, "k": 6}).run(answer)
-    for damage in ("{", "[]"):
-        settings_path(output).write_text(damage)
-        with pytest.raises(InputError, match="was not begun by this command"):
-            BatchRun(ITEMS, output, {"seed": 0, "k": 6}).run(answer)
     assert output.read_bytes() == whole
     assert BatchRun(ITEMS[:6], output, {"seed": 1}, overwrite=True).run(answer) == 6
     assert output.read_bytes().count(b"\n") == 6
     with pytest.raises(InputError, match=r"is a folder\. Name a file"):
         BatchRun(ITEMS, tmp_path, {}).run(answer)
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [("{", "is damaged (not valid JSON"), ("[]", "is damaged (not a JSON object)"), (None, "is missing")],
+)
+def test_answers_whose_settings_are_lost_are_not_called_anothers(
+    damage: str | None, problem: str, tmp_path: Path, answer: Answering
+) -> None:
+    output = tmp_path / "out.jsonl"
+    BatchRun(ITEMS, output, {"k": 6}).run(answer)
+    whole, settings = output.read_bytes(), settings_path(output)
+    kept = settings.read_bytes()
+    settings.unlink() if damage is None else settings.write_text(damage)
+    with pytest.raises(InputError) as found:
+        BatchRun(ITEMS, output, {"k": 6}).run(answer)
+    assert str(found.value).startswith(f"{settings}: {problem}")
+    assert "Restore it, or choose another output; --overwrite deletes the answers" in str(found.value)
+    assert output.read_bytes() == whole
+    settings.write_bytes(kept)
+    assert BatchRun(ITEMS, output, {"k": 6}).run(answer) == 0
+
+
+@pytest.mark.parametrize("text", ["mine\n", '{"id": 0}\n', "[1]\n"])
+def test_a_file_of_somebody_else_was_not_begun_here(text: str, tmp_path: Path, answer: Answering) -> None:
+    output = tmp_path / "out.jsonl"
+    output.write_text(text)
+    with pytest.raises(InputError, match="was not begun by this command"):
+        BatchRun(ITEMS, output, {"k": 6}).run(answer)
+    assert output.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("options", "sampling", "told"),
+    [
+        ({"k": "3"}, {}, "other k (2, now 3)."),
+        ({"toward": "karma", "k": "auto"}, {}, "other k (2, now auto), toward (none, now karma)."),
+        ({"options": ("A", "B")}, {}, "other options."),
+        ({}, {"max_new_tokens": 9}, "other max_new_tokens (200, now 9)."),
+        (
+            {},
+            {"temperature": 0.5, "seed": 4},
+            "other seed (none, now 4), temperature (none, now 0.5), top_p (",
+        ),
+    ],
+)
+def test_what_differs_is_told_before_a_model_is_loaded(
+    options: dict[str, Any], sampling: dict[str, Any], told: str, tmp_path: Path, answer: Answering
+) -> None:
+    output = tmp_path / "out.jsonl"
+    before: dict[str, Any] = {"k": "2", "toward": None, "options": [], "model": "smollm2"}
+    BatchRun(ITEMS, output, {**before, "max_new_tokens": 200, "bank": "ab"}).run(answer)
+    # What a model makes of an option is not known yet.
+    now = {**before, "model": "other", "options": ()}
+    check_begun_so_far(output, ITEMS, now, Sampling())
+    with pytest.raises(InputError) as found:
+        check_begun_so_far(output, ITEMS, {**now, **options}, Sampling(**sampling))
+    assert told in str(found.value)
+
+
+def test_items_read_for_another_mode_are_not_called_others(tmp_path: Path, answer: Answering) -> None:
+    output = tmp_path / "out.jsonl"
+    BatchRun(ITEMS, output, {"mode": "overton", "k": 6}).run(answer)
+    others = [item.model_copy(update={"mode": "distributional"}) for item in ITEMS]
+    with pytest.raises(InputError, match=r"begun with other mode \(overton, now distributional\)\. Use"):
+        BatchRun(others, output, {"mode": "distributional", "k": 6}).run(answer)
 
 
 # ---------------------------------------------------------------- an output that others touch

@@ -77,10 +77,10 @@ def test_list(cache: Path) -> None:
         "estimators": ["mean", "probe"],
         "size": path.stat().st_size,
     }
-    assert "is damaged" in second["problem"]
+    assert "is no vector bank" in second["problem"]
     text = run("list")
     assert "lab/small-llama: 3 values, 4 blocks, width 32; mean, probe" in text
-    assert "is damaged" in text
+    assert "is no vector bank" in text
 
 
 def test_a_bank_with_an_unknown_recipe_does_not_hide_the_others(cache: Path) -> None:
@@ -156,7 +156,7 @@ def test_remove(cache: Path, tmp_path: Path) -> None:
     # Nothing but banks is deleted outside the cache.
     other = tmp_path / "thesis.txt"
     other.write_text("years of work")
-    assert "damaged" in run("remove", other, "--yes", code=2)
+    assert "is no vector bank" in run("remove", other, "--yes", code=2)
     assert other.exists()
 
 

@@ -166,3 +166,15 @@ def test_what_cannot_share_is_read_in_batches_within_the_budget(recipe: Recipe, 
     engine.options(rows, [4] * len(rows))
     handle.remove()
     assert max(read) <= 1024
+
+
+@pytest.mark.parametrize("recipe", [None, replace(COEFFICIENT, scope="all"), CALIBRATED])
+@pytest.mark.parametrize("questions", [QUESTIONS[:1], QUESTIONS[2:], []])
+def test_what_a_reading_takes_of_a_pass_is_known_before(
+    llama: LoadedModel, recipe: Recipe | None, questions: Sequence[str]
+) -> None:
+    engine = TransformersEngine(llama, random_bank())
+    rows = asked(llama, recipe, questions)
+    read, _ = tokens_read(llama, lambda: engine.options(rows, [4] * len(rows)))
+    # Padding between runs of several lengths, and beginnings that are too short to be worth a pass, are left out.
+    assert 0.8 * read <= engine.reading_tokens(rows) <= 1.25 * read

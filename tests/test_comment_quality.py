@@ -256,7 +256,7 @@ def test_a_refusal_counts_for_no_value(small_taxonomy: Taxonomy) -> None:
     (answer,) = ExtractiveAggregator(small_taxonomy, never).aggregate([case(*said)])
     assert isinstance(answer, OvertonResponse) and answer.silent == ("thrift",)
     assert "As an AI" not in answer.response and "The model declined to speak for thrift." in answer.response
-    assert answer.response.startswith("The values agree: calm and candor all speak for it.")
+    assert answer.response.startswith("The values agree: calm and candor both speak for it.")
     reader = Reader("As an AI, I have no money.")
     (written,) = WrittenAggregator(reader, built_in_prompts().overton, Encoder()).aggregate([case(*said)])
     assert "As an AI" not in reader.asked[0] and "2 comments" in reader.asked[0]

@@ -260,10 +260,11 @@ def test_a_full_output_is_said_once(arguments: tuple[str, ...]) -> None:
     assert found.stderr.count(b"\n") == 1
 
 
-def test_a_reader_that_has_gone_is_no_fault() -> None:
+@pytest.mark.parametrize("arguments", [("values", "--json"), ("--help",), ("values", "--help"), ("bank", "--help")])
+def test_a_reader_that_has_gone_is_no_fault(arguments: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    found = vispa("values", "--json", stdout=writing)
+    found = vispa(*arguments, stdout=writing)
     os.close(writing)
     assert (found.returncode, found.stderr) == (0, b"")
 

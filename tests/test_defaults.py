@@ -154,9 +154,9 @@ def test_other_commands_take_what_is_theirs(write: Any) -> None:
     ("text", "parts"),
     [
         ('modle = "x"', ("modle", "unknown", "model")),
-        ("model = 3", ("model", "string")),
+        ("model = 3", ("model", "a text")),
         ('model = ""', ("model",)),
-        ('max_new_tokens = "9"', ("max_new_tokens", "integer")),
+        ('max_new_tokens = "9"', ("max_new_tokens", "a whole number")),
         ("max_new_tokens = 0", ("max_new_tokens",)),
         ("k = 0", ("field k",)),
         ('k = "many"', ("field k",)),

@@ -6,6 +6,7 @@ import importlib
 import logging
 import re
 import runpy
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 import vispa
 from tests.snippets import run_page, snippets
-from vispa import DistributionalResponse, OvertonResponse, Recipe, SteerableResponse
+from vispa import DistributionalResponse, OvertonResponse, Recipe, SteerableResponse, Taxonomy
 from vispa.cli.defaults import KEYS
 from vispa.evaluation.tasks import Task
 
@@ -62,6 +63,13 @@ def test_the_paper_index_names_what_exists() -> None:
                 for name in symbol.split("."):
                     assert hasattr(found, name) or name in getattr(found, "__annotations__", {}), f"{file}: {symbol}"
                     found = getattr(found, name, None)
+
+
+def test_the_built_in_values_can_be_copied_as_the_page_on_drift_says(tmp_path: Path) -> None:
+    shutil.copytree(Path(vispa.__path__[0], "taxonomy"), tmp_path / "values-2026")
+    copied, built_in = Taxonomy.load(tmp_path / "values-2026"), Taxonomy.built_in()
+    assert copied.fingerprint == built_in.fingerprint
+    assert '/taxonomy" values-2026' in (DOCS / "drift.md").read_text(encoding="utf-8")
 
 
 def test_the_reference_holds_every_public_name() -> None:

@@ -53,7 +53,7 @@ def test_the_overton_lead_names_the_values_without_a_comment(small_taxonomy: Tax
     (answer,) = ExtractiveAggregator(small_taxonomy).aggregate([case("Rest is good.", blank, "Speak up.")])
     assert isinstance(answer, OvertonResponse)
     lead, nothing, *said = answer.claims
-    assert lead.text == "The values agree: calm and candor all speak for it." and lead.comments == (0, 2)
+    assert lead.text == "The values agree: calm and candor both speak for it." and lead.comments == (0, 2)
     assert nothing.text == "The model gave nothing for thrift." and nothing.values == ("thrift",)
     assert answer.response.startswith(f"{lead.text} {nothing.text}\n")
     assert all("thrift" not in claim.values for claim in said) and len(said) == 2

@@ -253,7 +253,7 @@ def test_values_are_taken_from_all_families() -> None:
 
 def test_situations_are_none_that_tuning_looks_at() -> None:
     own, known = untuned_situations(), development_situations()
-    rounds = (search._SCREENED, search._RUN, search._WEIGHED, search._LEARNT, search._FINAL)
+    rounds = (search._SCREENED, search._RUN, search._WEIGHED, search._LEARNT, search.FINAL)
     assert len(own) == 4 and not {text for part in rounds for text in known[part]} & set(own)
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from engines import generate
+from torch import nn
 from transformers import DynamicCache
 
 from vispa.generation import cache
+from vispa.generation.rows import Row, Sampling
+from vispa.models.encoding import raw_prompt
 from vispa.models.loading import LoadedModel
 
 KINDS: dict[str, dict[str, object]] = {
@@ -45,9 +50,10 @@ def run(loaded: LoadedModel, past: DynamicCache) -> list[torch.Tensor]:
     logits: list[torch.Tensor] = []
     for step in range(12):
         positions = (mask.cumsum(-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
-        options: dict[str, Any] = {"attention_mask": mask, "position_ids": positions, "past_key_values": past}
+        options = cache.kept_in(loaded.model, past)
         with torch.inference_mode():
-            logits.append(loaded.model(input_ids=ids, use_cache=True, **options).logits[:, -1])
+            found = loaded.model(input_ids=ids, attention_mask=mask, position_ids=positions, **options)
+        logits.append(found.logits[:, -1])
         ids = torch.randint(3, 60, (len(mask), 1), generator=random)
         if step in (2, 5):
             keep = torch.tensor([1, 2] if step == 2 else [1, 0, 1])
@@ -66,3 +72,28 @@ def test_a_layer_is_copied_once_in_its_room(make_model: Callable[..., LoadedMode
         stores.append(keys.data_ptr())
     assert keys.shape == (2, 2, cache.ROOM + 2, 8)
     assert len(set(stores)) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_users_see_no_warning_of_a_name_that_goes(kind: str, make_model: Callable[..., LoadedModel]) -> None:
+    loaded = make_model(kind, **KINDS[kind])
+    rows = [Row(raw_prompt(loaded, text)) for text in ("Is it fair?", "Is it?")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        generate(loaded, rows, Sampling(3))
+
+
+class _OldName(nn.Module):
+    def forward(self, input_ids: Any, past_key_values: Any = None, **_: Any) -> None:
+        """As in the first releases of the pinned range."""
+
+
+class _NewName(nn.Module):
+    def forward(self, input_ids: Any, cache: Any = None, **_: Any) -> None:
+        """As in the later ones, which know the old name too and warn."""
+
+
+@pytest.mark.parametrize(("kind", "name"), [(_OldName, "past_key_values"), (_NewName, "cache")])
+def test_the_cache_goes_by_the_name_that_the_model_has(kind: type[nn.Module], name: str, llama: LoadedModel) -> None:
+    past = cache.new_cache(llama.model.config)
+    assert cache.kept_in(kind(), past) == {name: past, "use_cache": True}

@@ -89,8 +89,7 @@ def test_the_documented_limits_are_those_that_hold() -> None:
     lines = DOCUMENTED.read_text(encoding="utf-8").splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
     found = {what.split(":")[0]: most for what, most in rows if what not in ("what", "---")}
-    expected = {one.what: f"{one.most:,} {one.unit}" for one in LIMITS if isinstance(one.most, int)}
-    expected |= {one.what: f"{one.most:g} {one.unit}" for one in LIMITS if isinstance(one.most, float)}
+    expected = {one.what: f"{one.most:,.0f} {one.unit}".strip() for one in LIMITS}
     expected |= {kind: in_words(size) for kind, size in MAX_BYTES.items()}
     assert found == {**expected, "lists, objects and tables in one another": f"{MAX_DEPTH} levels"}
 
@@ -255,7 +254,7 @@ def test_batch_refuses_options_without_effect(
         (*STEERABLE, "--options", "a|b", "--question", "Why?", "--aggregator", "self"),
         (*DISTRIBUTIONAL, "--options", "a|b", "--question", "Why?", "--weights", "relevance", "--k", "3"),
         (*OWN, "--k", "3", "--selector-model", "some"),
-        ("--values", "karma", "--seed", "3"),
+        ("--values", "karma", "--seed", "3", "--temperature", "0.5"),
     ],
 )
 def test_options_with_effect_are_taken(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ def test_prompts_can_be_overridden(tmp_path: Path) -> None:
         ('comment = "{text} {more}"\n', "has the placeholders"),
         ('comment = "{text"\n', "a brace that is not around a plain name"),
         ('remark = "{text}"\n', "field remark: is unknown"),
-        ("comment = 3\n", "field comment: is 3. It should be a valid string"),
+        ("comment = 3\n", "field comment: is 3. It should be a text"),
         ("comment = \n", "is not valid TOML"),
     ):
         path.write_text(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from benchmarks.option_figures import Answers, nobody
 from benchmarks.options import Remembering, data_set, plain_questions
-from benchmarks.tries import Tries
+from benchmarks.tries import Read, Tries
 from vispa.evaluation.metrics.distribution import jensen_shannon_distances
 from vispa.generation.rows import Row
 from vispa.generation.transformers import TransformersEngine
@@ -63,12 +64,76 @@ def test_what_was_read_is_kept_and_not_read_again(
     answers = all_readings(first)
     lines = kept.read_text(encoding="utf-8").splitlines()
     # The question in two orders and bare; the same three of a question without content.
-    assert len(lines) == 6 == len({json.loads(line)[0] for line in lines})
+    assert len(lines) == 6 == len({json.loads(line)["prompt"] for line in lines})
     monkeypatch.setattr(Tries, "_pass", lambda *_: pytest.fail("read again"))
     again = Remembering(engine, kept)
     again.learn(lambda: all_readings(again))
     for one, other in zip(answers, all_readings(again), strict=True):
         np.testing.assert_array_equal(one.given, other.given)
+
+
+@pytest.fixture
+def asked(
+    engine: TransformersEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], tuple[Remembering, list[str], Path]]:
+    """Asks all of `ASKED`; gives the reader, the prompts that were not kept, and the file that keeps them."""
+    read: list[str] = []
+    tries = Tries.read
+
+    def counted(self: Tries, asked: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Read]]:
+        read.extend(asked)
+        return tries(self, asked)
+
+    monkeypatch.setattr(Tries, "read", counted)
+
+    def ask() -> tuple[Remembering, list[str], Path]:
+        read.clear()
+        reader = Remembering(engine, tmp_path / "kept.jsonl")
+        reader.learn(lambda: reader.likelihoods(list(ASKED), list(ASKED.values())))
+        return reader, list(read), tmp_path / "kept.jsonl"
+
+    return ask
+
+
+Asks = Callable[[], tuple[Remembering, list[str], Path]]
+
+
+@pytest.mark.parametrize(("field", "other"), [("model", "0" * 64), ("dtype", "torch.bfloat16")])
+def test_what_another_model_made_of_prompts_is_not_taken_for_this_ones(asked: Asks, field: str, other: str) -> None:
+    first, _, kept = asked()
+    entries = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
+    theirs = [json.dumps(entry | {field: other, "letters": [1.0] * 26}) + "\n" for entry in entries]
+    kept.write_text("".join(theirs), encoding="utf-8")
+    again, read, _ = asked()
+    assert sorted(read) == sorted(ASKED)
+    for text in ASKED:
+        np.testing.assert_array_equal(again.letters_of(text, 26), first.letters_of(text, 26))
+    # What is of the other stays, and this one's is found beside it.
+    assert kept.read_text(encoding="utf-8").startswith("".join(theirs)) and asked()[1] == []
+
+
+@pytest.mark.parametrize("cut", [1, 20, 200])
+def test_a_line_that_a_stop_left_unfinished_is_read_again(asked: Asks, cut: int) -> None:
+    _, first, kept = asked()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-cut])
+    assert sorted(first) == sorted(ASKED)
+    assert asked()[1] == [json.loads(whole.splitlines()[-1])["prompt"]]
+    lines = kept.read_bytes().splitlines(keepends=True)
+    assert lines[:-1] == whole.splitlines(keepends=True)[:-1] and len(lines) == len(ASKED)
+    assert asked()[1] == []
+
+
+@pytest.mark.parametrize(
+    "line", ['["Nothing", [0.5], {}]', "{}", "no JSON", '{"model": "x", "dtype": "y", "prompt": "z"}', "7", ""]
+)
+def test_a_file_of_something_else_is_refused_and_left_alone(asked: Asks, line: str) -> None:
+    _, _, kept = asked()
+    whole = kept.read_bytes() + f"{line}\n".encode() + b"unfinished"
+    kept.write_bytes(whole)
+    with pytest.raises(SystemExit, match=f"--keep: .*kept.jsonl line {len(ASKED) + 1} does not say"):
+        asked()
+    assert kept.read_bytes() == whole
 
 
 def test_a_reader_of_words_answers_plain_questions_alike_in_all_orders(engine: TransformersEngine) -> None:

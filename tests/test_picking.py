@@ -339,7 +339,6 @@ def test_a_lone_option_that_is_several_is_refused(given: str) -> None:
     [
         ("Yes, often|No", ("Yes, often", "No")),
         (["Yes, often"], ("Yes, often",)),
-        ("Yes", ("Yes",)),
         ("", ("",)),
         (("a/b", "c"), ("a/b", "c")),
     ],

@@ -68,8 +68,8 @@ def test_only_plain_names_stand_in_braces(tmp_path: Path, template: str) -> None
     [
         ("comments = '{text}'", "field comments: is unknown. Known: comment, stance"),
         ("overridden = '{text}'", "field overridden: is unknown"),
-        ("comment = ['{text}']", r"field comment: is \['{text}'\]. It should be a valid string"),
-        ("[comment]\na = '{text}'", "field comment: is {'a': '{text}'}. It should be a valid string"),
+        ("comment = ['{text}']", r"field comment: is \['{text}'\]. It should be a text"),
+        ("[comment]\na = '{text}'", "field comment: is {'a': '{text}'}. It should be a text"),
         ("comment = 1979-05-27", "field comment: is '1979-05-27'"),
         ("comment = '{text} {options}'", r"field comment: has the placeholders \['options', 'text'\]"),
         ('comment = "{text}\\u0000"', "field comment: holds a NUL character"),

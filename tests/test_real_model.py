@@ -11,9 +11,14 @@ from encoders import BagOfWords
 from matplotlib.figure import Figure as Canvas
 
 from benchmarks import real_model
-from benchmarks.real_model import FIGURES, HELD_OUT, ROWS, commented
+from benchmarks.kept import digest
+from benchmarks.real_model import FIGURES, HELD_OUT, ROWS, Comments, Row, commented
 from benchmarks.reports import SHARE
 from vispa.files.tables import read_table
+from vispa.generation.transformers import TransformersEngine
+from vispa.models.encoding import raw_prompt
+from vispa.models.loading import load_model
+from vispa.study.expression import Situation
 from vispa.study.personas import persona
 from vispa.study.taxonomy_judge import taxonomy_judge
 from vispa.taxonomy import Taxonomy
@@ -68,6 +73,18 @@ def test_rows_are_measured_and_kept(run, monkeypatch, tmp_path):
     again, _ = run("--resume", str(kept))
     assert len(written) == 1
     assert again == report
+
+
+@pytest.mark.parametrize(("end", "is_parted"), [("\n", True), (" ", True), (":", False), ("said", False)])
+def test_comments_kept_before_stand_where_white_space_parted_them_from_their_prompts(end, is_parted):
+    engine = TransformersEngine(load_model("embedded"))
+    situations = (Situation("Lying", raw_prompt(engine.loaded, f"Comment on lying{end}")),)
+    parts = Comments(("karma",), None)._parts(Row(engine, None, situations))
+    # As the key was before likelihoods were those of parted comments.
+    before = [
+        [engine.loaded.fingerprint, "torch.float32"], ("karma",), real_model.TOKENS, [[f"Comment on lying{end}"]], None
+    ]  # fmt: skip
+    assert (digest(parts) == digest(before)) is is_parted
 
 
 @pytest.mark.parametrize("ends", [(0.0, 0.0), (1.0, 1.0), (0.4, 0.6), (0.0, 1.0)])

@@ -74,9 +74,9 @@ def changed(path: Path, change: Callable[[Any], object]) -> None:
     ("change", "message"),
     [
         ({"task": 5}, "field task: is 5"),
-        ({"task": ""}, "field task: is ''"),
+        ({"task": ""}, "field task: is empty"),
         ({"methods": "letters"}, "field methods: is 'letters'"),
-        ({"methods": []}, r"field methods: is \[\]"),
+        ({"methods": []}, "field methods: is empty"),
         ({"methods": ["letters", "../../config"]}, r"field methods\[1\]: is '../../config'"),
         ({"methods": [3]}, r"field methods\[0\]: is 3"),
         ({"limit": "two"}, "field limit: is 'two'"),

@@ -105,6 +105,31 @@ def test_chats_stream_in_every_mode(mode: str, client: Any, pipeline: Vispa) -> 
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_a_message_that_a_client_put_together_is_history_of_the_next_turn(
+    mode: str, client: Any, pipeline: Vispa
+) -> None:
+    """OpenAI's own helper adds up the deltas of all chunks, those of events too."""
+    given = body(mode, stream=True)
+    extra = {"vispa": given.pop("vispa")}
+    del given["stream"]
+    with client.chat.completions.stream(extra_body=extra, **given) as stream:
+        said = stream.get_final_completion().choices[0].message
+    assert said.role == "assistant" and said.content == own(pipeline, mode).response
+    history = [*given["messages"], said.model_dump(include={"role", "content"})]
+    messages = [*history, {"role": "user", "content": "And if she asks?"}]
+    found = client.chat.completions.create(extra_body=extra, **{**given, "messages": messages})
+    assert found.vispa["text"] == "And if she asks?" and said.content in found.vispa["comments"][0]["prompt"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_role_is_said_once_and_chunks_of_events_say_nothing(mode: str, served: Served) -> None:
+    deltas = [(one["choices"][0]["delta"], "vispa" in one) for one in chunks_of(curl(served, body(mode, stream=True)))]
+    assert deltas[0] == ({"role": "assistant", "content": ""}, False)
+    assert not any("role" in delta for delta, _ in deltas[1:])
+    assert [delta for delta, is_event in deltas if is_event] == [{}] * (len(deltas) - 2)
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_completions_stream_in_every_mode(mode: str, client: Any, pipeline: Vispa) -> None:
     expected = own(pipeline, mode)
     chunks = list(

@@ -229,7 +229,30 @@ def test_routes_that_are_not_there_and_headers_that_always_are(served: Served) -
         for name in guard.SECURITY:
             assert found.headers[name]
         assert "server" not in found.headers
-    assert served.get("/v1/vispa/values/%2e%2e%2f").status_code in (404, 422)
+    assert served.get("/v1/vispa/values/%2e%2e%2f").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nope", 404, "not_found"),
+        ("POST", "/nope", 404, "not_found"),
+        ("POST", "/v1/nope", 404, "not_found"),
+        ("POST", "/v1/vispa/respond/", 404, "not_found"),
+        ("POST", "/v1/models", 405, "method_not_allowed"),
+        ("POST", "/v1/vispa/values/karma", 405, "method_not_allowed"),
+        ("GET", "/v1/vispa/values/nope", 404, "value_not_found"),
+        ("GET", "/v1/vispa/values/%00", 404, "value_not_found"),
+        ("GET", "/v1/models/nope", 404, "model_not_found"),
+        ("POST", "/v1/vispa/respond", 415, "unsupported_media_type"),
+        ("POST", "/v1/vispa/tokens", 415, "unsupported_media_type"),
+    ],
+)
+def test_what_is_not_there_is_said_before_what_is_wrong_with_it(
+    method: str, path: str, status: int, code: str, served: Served
+) -> None:
+    found = httpx2.request(method, served.url + path, content=b"x" if method == "POST" else None, timeout=60)
+    assert (found.status_code, found.json()["error"]["code"]) == (status, code), found.text
 
 
 def test_a_name_that_points_here_does_not_open_a_server_without_keys(served: Served) -> None:

@@ -10,6 +10,7 @@ import torch
 from engines import generate
 
 from vispa.errors import InputError, NumericalError
+from vispa.generation.cache import kept_in, new_cache
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.encoding import raw_prompt
@@ -254,8 +255,9 @@ def states_under(loaded: LoadedModel, bank: VectorBank, prompt: str, steers: tup
         steering(loaded, bank.plan(steers), [steers], orthogonal=[options.get("orthogonal", False)]) as active,
         hooks_on(loaded.blocks, lambda _block, hidden: states.append(hidden[0].clone())),
     ):
-        first = loaded.model(ids, use_cache=True)
-        loaded.model(torch.tensor([[5]]), past_key_values=first.past_key_values)
+        kept = kept_in(loaded.model, new_cache(loaded.model.config))
+        loaded.model(ids, **kept)
+        loaded.model(torch.tensor([[5]]), **kept)
     count = len(loaded.blocks)
     return states[:count], states[count:], active
 

@@ -149,7 +149,7 @@ class Whole(FileModel):
     [
         ({}, "w.json field name: is missing. Add it."),
         ({"name": "a", "nmae": 1}, "w.json field nmae: is unknown. Known: name, parts, by_value, either."),
-        ({"name": 5}, "w.json field name: is 5. It should be a valid string."),
+        ({"name": 5}, "w.json field name: is 5. It should be a text."),
         ({"name": "a", "parts": [{"share": 1}, {"share": "2"}]}, "field parts[1].share: is '2'. It should be"),
         ({"name": "a", "parts": [{"share": True}]}, "field parts[0].share: is True."),
         ({"name": "a", "parts": [{}]}, "field parts[0].share: is missing"),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from random_banks import random_bank
 from test_scheduler import WAIT, close_to, held
@@ -126,13 +127,46 @@ def test_readings_of_several_requests_are_one_pass_and_fail_apart(
 
 def test_as_many_readings_at_once_as_one_pass_holds() -> None:
     calls = Calls(Budget(tokens=100))
-    for number, (key, count, longest) in enumerate(
-        [("a", 2, 20), ("b", 1, 5), ("a", 2, 25), ("a", 1, 10), (None, 1, 0)]
-    ):
-        calls.add(Call(list, [number] * count, longest, key))
+    for number, (key, tokens) in enumerate([("a", 40), ("b", 5), ("a", 60), ("a", 1), (None, 0), ("a", 300)]):
+        calls.add(Call(list, [number], tokens, key))
     taken = []
     while calls:
         taken.append([call.items[0] for call in calls.next()])
-    # Four rows of 25 fit, five do not.
-    assert taken == [[0, 2], [1], [3], [4]]
+    # A hundred tokens fit, one more does not; what is more than a pass alone is one of its own.
+    assert taken == [[0, 2], [1], [3], [4], [5]]
     assert calls.next() == []
+
+
+@pytest.mark.parametrize(("orders", "requests", "together"), [(3, 6, 6), (6, 4, 4), (1, 12, 8)])
+def test_readings_share_a_pass_by_what_they_read(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch, orders: int, requests: int, together: int
+) -> None:
+    """The orders of a question begin alike, and take no more of a pass than what they do not share."""
+    text = "She sold the old family house to a stranger and told nobody of it for many years"
+    asked = [
+        [Row(engine.raw_prompt(f"{number} {text} {order} Answer:")) for order in range(orders)]
+        for number in range(requests)
+    ]
+    apart = [engine.options(rows, [2] * orders) for rows in asked]
+    longest = max(len(row.prompt.ids) for rows in asked for row in rows)
+    # So many whole prompts; of prompts that share most of their tokens more rows are read than that.
+    monkeypatch.setattr("vispa.generation.scheduling.reading_budget", lambda _: Budget(tokens=8 * longest))
+    passes, options = [], engine.options
+
+    def counted(rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
+        passes.append(len(rows) // orders)
+        return options(rows, counts)
+
+    monkeypatch.setattr(engine, "options", counted)
+    with Scheduler(engine.loaded) as scheduler, ThreadPoolExecutor(requests) as pool:
+        with held(engine.loaded):
+            first = scheduler.submit(engine, asked[0][:1], Sampling(3))
+            while scheduler.load().waiting:
+                time.sleep(0.001)
+            found = [pool.submit(ScheduledEngine(scheduler, engine).options, rows, [2] * orders) for rows in asked]
+            while len(scheduler._calls._calls) < requests:
+                time.sleep(0.001)
+        for one, expected in zip(found, apart, strict=True):
+            np.testing.assert_allclose(one.result(WAIT), expected, atol=1e-6)
+        first.result(WAIT)
+    assert passes[0] == together

@@ -6,7 +6,6 @@ import csv
 import json
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -26,7 +25,7 @@ from vispa.taxonomy import Taxonomy
 from vispa.tuning.search import REFINED, Search
 from vispa.tuning.situations import development_situations
 from vispa.tuning.standing import with_standing, without_standing
-from vispa.tuning.trials import Bench, Trial
+from vispa.tuning.trials import Bench
 from vispa.tuning.tune import tune
 
 _VALUES = ("karma", "honor", "hedonism", "tradition")
@@ -137,27 +136,6 @@ def test_the_command_keeps_what_is_better_and_writes_recipe_table_and_figure(
     assert len(rows) == len(summary["frontier"]) and rows[-1]["round"] == "finalists"
     assert {row["recipe"].split(",")[0] for row in rows} >= {"one_versus_others_sink_free"}
     assert (folder / "frontier.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize(("lead", "is_new"), [(-0.1, False), (0.0, False), (0.015, False), (0.05, True)])
-def test_a_recipe_stays_unless_another_is_clearly_better(tmp_path, monkeypatch, loaded, taxonomy, lead, is_new):
-    bank = cached_bank(loaded, taxonomy)
-    monkeypatch.setenv("VISPA_CACHE", str(tmp_path / "cache"))
-    bank.save(bank_path(loaded, taxonomy))
-    expression = SimpleNamespace(texts=[])
-
-    def run(search, others):
-        found = [
-            Trial(recipe, expression, expression, {"harmonic_mean": 0.5 + gain})
-            for recipe, gain in zip(others, (0.0, lead), strict=True)
-        ]
-        search.trials += [("finalists", one) for one in found]
-        return found[1]
-
-    monkeypatch.setattr(Search, "run", run)
-    found = tune(loaded, taxonomy)
-    assert found.is_new is is_new
-    assert found.bank.recipe == cached_bank(loaded, taxonomy).recipe == (portable_recipe() if is_new else bank.recipe)
 
 
 def test_refined_directions_of_before_stay_until_they_are_beaten(loaded, taxonomy):

@@ -14,7 +14,7 @@ from vispa.models.loading import EMBEDDED, load_model
 from vispa.steering.bank_cache import cached_bank
 from vispa.steering.recipe import embedded_recipe
 from vispa.study.expression import Expression, Situation, leaked_share, measure_expressions, measured, surprise
-from vispa.study.fluency import perplexities
+from vispa.study.fluency import continuation, perplexities
 from vispa.study.known import KnownTexts, known_comments, pair_sentences
 from vispa.study.value_judge import ValueJudge, Verdicts
 from vispa.taxonomy import Taxonomy
@@ -114,7 +114,11 @@ def test_measures_equal_a_slow_reference(engine, judge):
 def test_what_is_said_for_several_values_is_read_once(engine):
     situations = _situations(engine, ["Lying to a friend", "Eating cake at night"])
     texts = ["Yes.", "Yes.", "Tell the truth.", "Yes.", "Yes.", ""]
-    apart = [perplexities(engine.loaded, [situations[place // 3].plain], [text])[0] for place, text in enumerate(texts)]
+    prompts = [situations[place // 3].plain for place in range(len(texts))]
+    apart = [
+        perplexities(engine.loaded, [prompt], [continuation(prompt.text, text)])[0]
+        for prompt, text in zip(prompts, texts, strict=True)
+    ]
     found = surprise(engine.loaded, situations, texts)
     assert found == pytest.approx(np.log(apart), abs=1e-4, nan_ok=True)
     assert found[0] == found[1] != found[3] and np.isnan(found[5])

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from vispa.cli.main import app
 from vispa.errors import InputError, VispaError
 from vispa.items import answering, workers
+from vispa.items.begun import settings_path
 from vispa.items.workers import Work, Workers
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'vispa[ray]').")
@@ -105,11 +106,11 @@ def test_a_batch_over_ray_has_the_bytes_of_one_process(tmp_path: Path, monkeypat
     call("batch", items, "-o", one, *fixed)
     # Begun in one process, ended by workers.
     many.write_bytes(one.read_bytes()[: len(one.read_bytes()) // 3])
-    settings = answering.settings_path(one).read_bytes()
-    answering.settings_path(many).write_bytes(settings)
+    settings = settings_path(one).read_bytes()
+    settings_path(many).write_bytes(settings)
     said = call("batch", items, "-o", many, *fixed, "--ray", "local", "--workers", 2)
     assert "failed: 0" in said
-    assert many.read_bytes() == one.read_bytes() and answering.settings_path(many).read_bytes() == settings
+    assert many.read_bytes() == one.read_bytes() and settings_path(many).read_bytes() == settings
 
 
 def test_an_evaluation_over_ray_has_the_records_of_one_process(tmp_path: Path) -> None:

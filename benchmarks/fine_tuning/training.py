@@ -12,6 +12,7 @@ from benchmarks.fine_tuning.adapters import Adapters, adapted
 from vispa.models.batching import pad_left
 from vispa.models.encoding import common, continued
 from vispa.models.loading import LoadedModel
+from vispa.study.fluency import continuation
 from vispa.tuning.examples import Example
 
 #: Step of AdamW, constant.
@@ -64,7 +65,7 @@ def trained(
 
 
 def _encoded(loaded: LoadedModel, example: Example) -> _Encoded:
-    ids = continued(loaded, example.prompt, example.text)
+    ids = continued(loaded, example.prompt, continuation(example.prompt.text, example.text))
     end = loaded.tokenizer.eos_token_id
     ends = () if end is None else (int(end),)
     return _Encoded((*ids, *ends), max(1, len(ids) - common(example.prompt.ids, ids)) + len(ends))

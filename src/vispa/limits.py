@@ -20,7 +20,7 @@ class Limit(NamedTuple):
     Attributes:
         what: is limited, in words.
         most: the limit itself, which is still taken.
-        unit: that it is counted in.
+        unit: that it is counted in; empty where `what` says it.
     """
 
     what: str
@@ -33,7 +33,7 @@ LIMITS = (
     Limit("text, question or prompt", MAX_CHARACTERS, "characters"),
     Limit("target or country", MAX_TARGET_CHARACTERS, "characters"),
     Limit("one option", MAX_OPTION_CHARACTERS, "characters"),
-    Limit("options of a question", MAX_OPTIONS, "options"),
+    Limit("options of a question", MAX_OPTIONS, ""),
     Limit("one comment", MAX_NEW_TOKENS, "tokens"),
-    Limit("weights of a mixture, together", MAX_WEIGHT_SUM, "sum"),
+    Limit("weights of a mixture, together", MAX_WEIGHT_SUM, ""),
 )

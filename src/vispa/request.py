@@ -160,11 +160,12 @@ def texts(given: object, separator: str, field: str) -> tuple[str, ...]:
     """Several texts, also written as one with a separator; each without the spaces around it.
 
     Raises:
-        InputError: anything else than texts; or one text whose separator is meant to be another.
+        InputError: anything else than texts; or one text without the separator `|`: another is meant, or one option
+            alone, which would be the answer whatever is asked.
     """
     if given is None:
         return ()
-    if isinstance(given, str) and separator == "|" and "|" not in given and any(sign in given for sign in ",;/"):
+    if isinstance(given, str) and separator == "|" and "|" not in given and given:
         raise InputError(field, f"are one text, {_shown(given)}.", "Write | between them, or give a list.")
     parts = given.split(separator) if isinstance(given, str) else given
     if not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):

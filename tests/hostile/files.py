@@ -70,7 +70,7 @@ UNREADABLE: dict[str, tuple[Maker, str]] = {
 ITEMS: dict[str, tuple[Maker, tuple[str, ...]]] = {
     "empty.txt": (b"", ("holds no item",)),
     "blank.txt": (b"\xef\xbb\xbf \r\n\t\n", ("holds no item",)),
-    "empty.json": (b"", ("line 1", "not valid JSON")),
+    "empty.json": (b"", ("empty.json", "is empty")),
     "none.json": (b"[]", ("holds no item",)),
     "object.json": (b'{"text": "Feeding ducks"}', ("is not a JSON list", ".jsonl")),
     "number.json": (b"17", ("is not a JSON list",)),
@@ -94,7 +94,7 @@ ITEMS: dict[str, tuple[Maker, tuple[str, ...]]] = {
     "deep.json": (b"[" * 100_000, ("nested too deeply",)),
     "deep-object.json": (b'[{"text": "a", "x": ' + b'{"x":' * 200 + b"1" + b"}" * 201 + b"]", ("nested too deeply",)),
     "id-twice.json": (b'[{"id": "q", "text": "a"}, {"id": "q", "text": "b"}]', ("'q' twice",)),
-    "id-float.json": (b'[{"id": 1.5, "text": "a"}]', ("item 1", "field id", "1.5", "string or a valid integer")),
+    "id-float.json": (b'[{"id": 1.5, "text": "a"}]', ("item 1", "field id", "1.5", "a text or a whole number")),
     "id-list.json": (b'[{"id": [], "text": "a"}]', ("item 1", "field id", "[]")),
     "id-true.json": (b'[{"id": true, "text": "a"}]', ("item 1", "field id", "True")),
     "name-twice.json": (b'[{"text": "a", "text": "b"}]', ("'text' twice",)),

@@ -211,7 +211,7 @@ FOLDERS: tuple[Case, ...] = (
     refused("inspect", "-o", Out("s"), "--values", "luck", say=("luck", "taxonomy")),
     refused("inspect", "-o", Out("s"), "--estimator", "magic", loads=True, say=("estimator", "'magic'", "mean")),
     refused("inspect", "/nowhere/model", "-o", Out("s"), loads=True, say=("/nowhere/model", "not a folder")),
-    refused("data", say="DIR"),
+    done("data", say=("needs a folder of data", "16 of")),
     refused("data", "/nowhere", say=("/nowhere", "is not a folder")),
     refused("data", File("lines.txt"), say=("lines.txt", "is not a folder")),
     refused("data", "d" * 5_000, say=("cannot be used",)),

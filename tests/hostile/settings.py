@@ -180,8 +180,8 @@ MIXTURES: tuple[Case, ...] = (
         for name, (text, words) in WEIGHTS.items()
         if not text.startswith(b'{"format"')
     ),
-    refused(*_WEIGHTED, "medium", say=("medium", "cannot be read")),
-    refused(*_WEIGHTED, "[1, 2]", say=("[1, 2]", "cannot be read")),
+    refused(*_WEIGHTED, "medium", say=("medium", "mean or relevance")),
+    refused(*_WEIGHTED, "[1, 2]", say=("[1, 2]", "mean or relevance")),
     refused(*_WEIGHTED, File("a-list.json", "numbers.json"), say="a-list.json"),
     refused(*_WEIGHTED, '{"karma": 1}', "--k", "3", say=("--k", "no effect")),
     refused("mixture", File("survey.json"), say=("--output",)),

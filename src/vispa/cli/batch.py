@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vispa.cli.console import print_json, print_line, progress_bars
+from vispa.cli.console import print_json, print_line, resumable_bars
 from vispa.cli.grouping import grouped
 from vispa.cli.options import AsJson, Asking, Spreading
+from vispa.cli.selected import note_below
 from vispa.cli.setup import Setup, refuse_idle
 from vispa.errors import VispaError
 from vispa.items.reading import check_item_text, read_items
@@ -59,6 +60,7 @@ def batch(
     """
     mode, reading = asking.checked_mode, setup.reading
     from vispa.items.answering import answer_file, check_batch_output
+    from vispa.items.begun import check_begun_so_far
 
     check_batch_output(output, (items_file, setup.steering.recipe_file, reading.prompts, Path(reading.weights)))
     how: dict[str, Any] = {"overwrite": overwrite, "max_failures": spreading.max_failures}
@@ -74,26 +76,34 @@ def batch(
     items = read_items(items_file, mode)[:limit]
     for item in items:
         check_item_text(item)
+    bars = partial(resumable_bars, ("answering",), len(items), _go_on(overwrite))
     if remote is not None:
-        with progress_bars() as progress:
-            _report(remote.answer_file(items, output, progress=progress, **how), as_json)
+        with bars() as progress:
+            _report(remote.answer_file(items, output, progress=progress, **how), setup, as_json)
         return
-    known = setup.check()
+    known = setup.check(runs_here=spreading.ray is None)
     given = {"toward": asking.toward, "options": asking.choices, "passages": reading.passages}
     shared = {**given, **setup.request_options(known, mode)}
     from vispa.items.asking import checked_requests, item_request
 
     requests = {item.id: item_request(item, shared, own_stances=setup.own_stances) for item in items}
     checked_requests(requests, known, setup.mixture.values)
-    options = {**setup.settings(), "mode": mode, **given}
-    with progress_bars() as progress:
+    options, sampling = {**setup.settings(), "mode": mode, **given}, setup.decoding.sampling
+    if not overwrite:
+        # Before seconds go into loading a model.
+        check_begun_so_far(output, items, options, sampling)
+    with bars() as progress:
         how["progress"] = progress
         if spreading.ray is not None:
             found = _over_ray(spreading, setup, items, requests, output, options, how)
         else:
             vispa = setup.load(known, progress)
-            found = answer_file(vispa, items, requests, output, options, sampling=setup.decoding.sampling, **how)
-    _report(found, as_json)
+            found = answer_file(vispa, items, requests, output, options, sampling=sampling, **how)
+    _report(found, setup, as_json)
+
+
+def _go_on(overwrite: bool) -> str:
+    return f"repeat the command{' without --overwrite' if overwrite else ''} to go on."
 
 
 def _over_ray(
@@ -127,16 +137,18 @@ def _work(setup: Setup, options: dict[str, Any], threads: int) -> Work[Response 
     return Work(batch_settings(vispa, options, sampling), lambda _, asked: respond(asked))
 
 
-def _report(found: BatchSummary, as_json: bool) -> None:
+def _report(found: BatchSummary, setup: Setup, as_json: bool) -> None:
     """Print what was done; end with exit code 1 where items have no answer."""
     from vispa.study.value_use import over_time, read_uses
 
-    use = over_time(read_uses(Path(found.output)))
+    uses = read_uses(Path(found.output))
+    use = over_time(uses)
     if as_json:
         print_json({**asdict(found), "value_use": asdict(use)})
     else:
         print_line("  ".join(f"{name.replace('_', ' ')}: {figure}" for name, figure in asdict(found).items()))
         _print_use(use)
+    note_below(setup.selecting.threshold, uses)
     if found.failed:
         raise VispaError(
             f"{found.output}: {found.failed:,} of {found.items:,} items have no answer; their lines say why (`error`). "

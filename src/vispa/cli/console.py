@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -187,3 +187,29 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
             progress.advance(tasks[stage], done)
 
         yield report
+
+
+@contextmanager
+def resumable_bars(stages: Collection[str], total: int, advice: str) -> Iterator[Callable[[str, int, int], None]]:
+    """As `progress_bars`, for work that an interrupted command goes on with: says then how far it came.
+
+    Args:
+        stages: whose items count.
+        total: number of the items of all of them.
+        advice: how to go on.
+    """
+    done = 0
+    try:
+        with progress_bars() as progress:
+
+            def report(stage: str, count: int, of: int) -> None:
+                nonlocal done
+                done += count if stage in stages else 0
+                progress(stage, count, of)
+
+            yield report
+    except KeyboardInterrupt:
+        # What is asked again counts twice.
+        if done:
+            print_note(f"vispa: {min(done, total):,} of {total:,} items are done; {advice}")
+        raise

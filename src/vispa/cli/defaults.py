@@ -6,6 +6,7 @@ capitals, that before the file, and the file before what is built in.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple, get_args
 
 import typer
 
+from vispa.cli.console import print_note
 from vispa.cli.grouping import options_of
 from vispa.cli.setup import Setup
 from vispa.errors import InputError
@@ -36,6 +38,9 @@ _PATHS: dict[str, tuple[str, ...]] = {"cache": ()} | {
 # Keys that name a model, which may be a file or folder: one that begins like a path is meant from there too.
 _MODELS = ("model", "selector_model", "aggregator")
 _LIKE_PATHS = (".", "/", "~")
+# Variables that are no defaults of options; tests have some of their own.
+_OTHER_VARIABLES = (FILE_VARIABLE, "VISPA_DEBUG", "VISPA_API_KEY", "VISPA_API_KEYS", "VISPA_VLLM", "VISPA_BANK")
+_PREFIX, _OF_TESTS = "VISPA_", "VISPA_TEST_"
 _NUMBERS = {name: one.type for name, one in _CONFIGURABLE.items() if one.type in (int, float)}
 
 
@@ -83,12 +88,35 @@ def defaults() -> dict[str, Default]:
     return found | {key: Default(value, "environment", variable(key)) for key, value in _from_environment().items()}
 
 
+def unknown_variables() -> dict[str, str]:
+    """Variables in the environment that were meant for this program, it seems, but say nothing to it, with advice.
+
+    Those that resemble nothing of ours may be another program's.
+    """
+    known = {*map(variable, KEYS), *_OTHER_VARIABLES}
+    options = {variable(one.name): one.name.replace("_", "-") for one in options_of(Setup)}
+    found = {}
+    for name in sorted(os.environ):
+        if not name.startswith(_PREFIX) or name.startswith(_OF_TESTS) or name in known or not os.environ[name]:
+            continue
+        # What all have in common says nothing of how alike they are.
+        tails = {one.removeprefix(_PREFIX): one for one in known}
+        near = difflib.get_close_matches(name.removeprefix(_PREFIX), tails, n=1)
+        if name in options:
+            found[name] = f"Say it on the command line, as --{options[name]}."
+        elif near:
+            found[name] = f"Did you mean {tails[near[0]]}?"
+    return found
+
+
 def set_defaults(context: typer.Context) -> None:
     """Make the options of all commands, those of groups such as `bank` too, default to what file and environment say.
 
     Args:
         context: of the command `vispa`.
     """
+    for name, advice in unknown_variables().items():
+        print_note(f"vispa: {name} is no variable of this program, and has no effect here. {advice}")
     given = {key: found.value for key, found in defaults().items() if found.origin != "built-in"}
     if "cache" in given:
         os.environ[CACHE_VARIABLE] = given.pop("cache")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, create_model
+from pydantic import AfterValidator, Field, JsonValue, create_model
 
 from vispa.cli.grouping import Configurable, OptionField
+from vispa.files.reading import shortened
 from vispa.files.validation import FileModel
 
 
@@ -27,14 +30,19 @@ def defaults_file(options: Iterable[OptionField], *others: str) -> type[FileMode
 def _type(kind: Any, rule: Configurable) -> Any:
     if kind in (int, float):
         return Annotated[kind, Field(ge=rule.least, le=rule.most)]
-    if rule.also is int:
-        return Annotated[int, Field(ge=rule.least, le=rule.most)] | _text(rule)
+    if rule.pattern is not None:
+        # One check of all that may be given: of a union pydantic would speak of each part by itself.
+        return Annotated[int | str if rule.also is int else str, AfterValidator(partial(_matching, rule))]
     return dict[str, JsonValue] | _text(rule) if rule.also is dict else _text(rule)
 
 
 def _text(rule: Configurable) -> Any:
     if rule.choices:
         return Literal[rule.choices]
-    if rule.pattern is not None:
-        return Annotated[str, Field(pattern=f"^({rule.pattern})$")]
     return Annotated[str, Field(min_length=0 if rule.may_be_empty else 1)]
+
+
+def _matching(rule: Configurable, given: int | str) -> int | str:
+    if re.fullmatch(rule.pattern or "", str(given)) is None:
+        raise ValueError(f"is {shortened(given)}; it should be {rule.meant}")
+    return given

@@ -9,6 +9,7 @@ import typer
 
 from vispa.cli.console import cell, print_drawn, print_json, print_line, progress_bars
 from vispa.cli.grouping import grouped, only
+from vispa.cli.judging import check_judged
 from vispa.cli.options import AsJson, ModelArgument
 from vispa.cli.setup import Setup, refuse_idle
 from vispa.request import DEFAULT_MODEL
@@ -40,6 +41,7 @@ def doctor(
     setup = replace(setup, loading=replace(setup.loading, model=model))
     idle = setup.idle("overton")
     refuse_idle(context, {name: idle[name] for name in _READING if name in idle})
+    check_judged(setup.selecting.loaded_taxonomy())
     known = setup.check()
     from vispa.models.encoder import load_encoder
     from vispa.study.fitness import balanced_values, fitness

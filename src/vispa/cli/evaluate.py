@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vispa.cli.console import print_json, print_line, progress_bars
+from vispa.cli.console import print_json, print_line, resumable_bars
 from vispa.cli.grouping import grouped, without
 from vispa.cli.options import AsJson, Spreading
 from vispa.cli.setup import Setup, refuse_idle
@@ -92,19 +92,22 @@ def evaluate(
     """
     # Bad input is refused before seconds go into loading a model.
     _check_judge(judge)
-    from vispa.evaluation.methods import check_methods
-    from vispa.evaluation.runner import run
+    from vispa.evaluation.method_names import check_methods
     from vispa.evaluation.runs.folder import RunFolder
-    from vispa.evaluation.tasks import find_task, load_task
+    from vispa.evaluation.tasks import find_task
 
     names = check_methods([name.strip() for name in methods.split(",") if name.strip()])
     refuse_idle(context, _idle(setup, find_task(task), names, judge if score else None) | spreading.idle())
-    known = setup.check()
-    loaded = load_task(task, data_folder)
+    known = setup.check(runs_here=spreading.ray is None)
+    loaded = _loaded_task(task, data_folder)
     RunFolder(output).check_own()
+    from vispa.evaluation.runner import run
+
     make = partial(_bench, setup, loaded.task.mode, names, community, personas)
     how: dict[str, Any] = {"limit": limit, "overwrite": overwrite, "max_failures": spreading.max_failures}
-    with progress_bars() as progress:
+    total = len(names) * len(loaded.items[:limit])
+    advice = f"repeat the command{' without --overwrite' if overwrite else ''} to go on."
+    with resumable_bars(names, total, advice) as progress:
         if spreading.ray is None:
             bench = make(progress)
             model: LoadedModel | None = bench.vispa.model
@@ -208,6 +211,16 @@ def _idle(setup: Setup, task: Task, methods: tuple[str, ...], judge: str | None)
     elif judge == "none":
         found["shuffles"] = "with --judge none"
     return found
+
+
+def _loaded_task(name: str, folder: Path | None) -> LoadedTask:
+    """The task; see `vispa.evaluation.tasks.load_task`, whose argument has another name here."""
+    from vispa.evaluation.tasks import load_task
+
+    try:
+        return load_task(name, folder)
+    except InputError as error:
+        raise InputError("--data", error.problem, error.advice) if error.field == "folder" else error from None
 
 
 def _check_judge(judge: str) -> None:

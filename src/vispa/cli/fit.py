@@ -10,6 +10,7 @@ from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.cli.grouping import grouped, only, without
 from vispa.cli.options import AsJson, Loading, ModelArgument, Running, Selecting, Steering
 from vispa.errors import InputError
+from vispa.models.threads import check_threads
 from vispa.request import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def fit(
         raise InputError("--earlier", "names a bank, but nothing is updated.", "Add --update.")
     if update and force:
         raise InputError("--force", "reads everything anew, --update only what changed.", "Give one of the two.")
+    check_threads(loading.threads, "--threads")
     from vispa.cli.bank.finding import find_bank
     from vispa.generation.engines import activation_source, check_engine
     from vispa.models.loading import load_model

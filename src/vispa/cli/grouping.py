@@ -46,6 +46,7 @@ class Configurable:
         most: largest number.
         may_be_empty: whether an empty text means something.
         pattern: that the whole text must match.
+        meant: what the pattern says, in words.
         also: another type that the file may hold: int or dict, which become text, the latter as JSON.
         path_unless: the words that a text may be; any other text is a path.
     """
@@ -55,6 +56,7 @@ class Configurable:
     most: float | None = None
     may_be_empty: bool = False
     pattern: str | None = None
+    meant: str = ""
     also: type | None = None
     path_unless: tuple[str, ...] = ()
 

@@ -9,6 +9,7 @@ import typer
 
 from vispa.cli.console import cell, names_argument, print_drawn, print_json, print_line, progress_bars
 from vispa.cli.grouping import grouped, only, without
+from vispa.cli.judging import check_judged
 from vispa.cli.options import AsJson, Loading, ModelArgument, Selecting
 from vispa.errors import check_choice
 from vispa.files.writing import check_writable
@@ -64,6 +65,8 @@ def inspect(
     check_writable(output)
     messages = None if prompts is None else _messages(prompts)
     known = selecting.loaded_taxonomy()
+    if "expression" in parts:
+        check_judged(known)
     from vispa.study.tables import check_folder, write_tables
 
     check_folder(output)

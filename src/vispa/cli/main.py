@@ -8,7 +8,6 @@ import io
 import logging
 import os
 import sys
-import warnings
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -108,8 +107,6 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    # The cache argument of `generation.engine` is renamed in a release beyond the pinned range.
-    warnings.filterwarnings("ignore", "`past_key_values` is deprecated", FutureWarning)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A character that the console does not have is written as an escape, and the rest is not lost.
@@ -147,6 +144,12 @@ def _run() -> int:
         return _failed(f"{place}: cannot be written ({error.strerror}). {kept}", 1)
     except typer.Abort:
         return _failed("aborted.", 1)
+    except SystemExit as error:
+        # What draws the help ends the process where its reader has gone.
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        _leave_output()
+        return 0
     except Exception as error:
         if hasattr(error, "format_message"):
             return _misused(error)
@@ -169,7 +172,13 @@ def _internal(error: Exception) -> int:
 def _misused(error: Any) -> int:
     """An option or argument that the command line does not know."""
     message = error.format_message()
+    if hasattr(error.__cause__, "errors"):
+        from vispa.files.validation import first_fault
+
+        found = first_fault(error.__cause__.errors(include_url=False), None)
+        message = f"{' / '.join(error.param.opts)}: {found.problem} {found.should_be or found.advice}"
     if message:
+        message = message if message.endswith((".", "?")) else f"{message}."
         path = getattr(getattr(error, "ctx", None), "command_path", "vispa")
         print_note(f"vispa: {message} See `{path} --help`.")
     return int(error.exit_code)

@@ -54,7 +54,8 @@ def mixture(
     """
     _check_output(output, (items_file, setup.steering.recipe_file))
     sampling = setup.decoding.sampling
-    refuse_idle(context, setup.idle("distributional"))
+    # The seed draws the folds, though comments are greedy.
+    refuse_idle(context, {name: why for name, why in setup.idle("distributional").items() if name != "seed"})
     items = read_items(items_file, "distributional")[:limit]
     check_gold(items)
     known = setup.check()
@@ -89,7 +90,7 @@ def mixture(
     else:
         _print(fitted)
         if small:
-            print_note(f"with fewer than {folds} items, these have the weights of all: {', '.join(small)}")
+            print_note(f"vispa: with fewer than {folds} items, these have the weights of all: {', '.join(small)}")
 
 
 def _print(fitted: Mixture) -> None:

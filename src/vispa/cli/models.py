@@ -45,10 +45,12 @@ def get_model(name: Name, as_json: o.AsJson = False) -> None:
     from vispa.models.sources.named import named_model
 
     model = named_model(name)
-    if model.is_here or model.is_open:
-        print_note(f"{model.label}: {model.licence}")
+    # Of other terms a warning tells before anything is fetched.
+    was_told = not (model.is_here or model.is_open)
     with progress_bars() as progress:
         folder = model.get(progress)
+    if not was_told:
+        print_note(f"vispa: {model.label}: {model.licence}")
     if as_json:
         print_json(_row(model))
     else:

@@ -48,9 +48,12 @@ class Selecting:
         typer.Option(
             "--k", help=f"How many values to select, or `auto`. Default: {DEFAULT_K}, or all of a smaller taxonomy."
         ),
-        Configurable(pattern="auto|[1-9][0-9]*", least=1, also=int),
+        Configurable(pattern="auto|[1-9][0-9]*", meant="auto or a whole number from 1", also=int),
     ] = None
-    threshold: Annotated[float, typer.Option(help="Least relevance of a selected value, 0 to 1.")] = 0.0
+    threshold: Annotated[
+        float,
+        typer.Option(help="Least relevance of a selected value, 0 to 1; the most relevant one always stays."),
+    ] = 0.0
     diversity: Annotated[float, typer.Option(help="How much selected values must differ, 0 to 1.")] = 0.0
     values: Annotated[str | None, typer.Option(help="Use these values (comma-separated) instead of selecting.")] = None
     selector: Annotated[
@@ -84,7 +87,7 @@ class Selecting:
             help="Of texts and of values' names: en, de, fr, es, tr, hi, zh; all but en need a multilingual "
             "--selector-model. By default texts that are recognisably not in English are refused.",
         ),
-        Configurable(pattern="[a-z]{2,3}"),
+        Configurable(pattern="[a-z]{2,3}", meant="a code such as en"),
     ] = None
 
     @property
@@ -240,6 +243,11 @@ class Decoding:
         """
         return Sampling(self.max_new_tokens, self.temperature, self.top_p, self.seed)
 
+    def idle(self) -> dict[str, str]:
+        """The options that have no effect on texts, given the others; see `vispa.cli.setup.Setup.idle`."""
+        why = "at --temperature 0, which takes the likeliest token"
+        return dict.fromkeys(("top_p", "seed"), why) if self.temperature == 0 else {}
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -324,5 +332,9 @@ class Asking:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """What may be answered."""
+        """What may be answered.
+
+        Raises:
+            InputError: a single option, which would be the answer whatever is asked.
+        """
         return texts(self.options, "|", "--options")

@@ -20,6 +20,7 @@ from vispa.cli.console import (
     text_argument,
 )
 from vispa.cli.grouping import grouped
+from vispa.cli.selected import note_below
 from vispa.cli.setup import Setup, refuse_idle
 from vispa.request import STANCE_OPTIONS, check_text
 
@@ -52,7 +53,9 @@ def respond(
     if asking.server is not None:
         from vispa.cli.remote import Remote
 
-        _show(Remote(context, setup, asking).respond(text, question), as_json)
+        answer = Remote(context, setup, asking).respond(text, question)
+        _show(answer, as_json)
+        note_below(setup.selecting.threshold, [answer.values])
         return
     refuse_idle(context, setup.idle(asking.checked_mode, asking.toward))
     known = setup.check()
@@ -74,6 +77,7 @@ def respond(
         vispa = setup.load(known, progress)
         answer = vispa.respond_one(request, **asdict(setup.decoding.sampling))
     _show(answer, as_json, known.name_of)
+    note_below(setup.selecting.threshold, [answer.values])
 
 
 def _note_hidden(question: str, asking: o.Asking) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ import typer
 from vispa.cli.console import print_json, progress_bars, text_argument
 from vispa.cli.grouping import grouped, only
 from vispa.cli.options import AsJson
-from vispa.cli.selected import print_selected
+from vispa.cli.selected import note_below, print_selected
 from vispa.cli.setup import Setup, refuse_idle
 from vispa.errors import InputError, TextError, VispaError
 from vispa.items.reading import check_item_text, read_items
@@ -19,7 +19,10 @@ from vispa.request import Request, check_text
 from vispa.selection import SELECTORS
 
 if TYPE_CHECKING:
+    from vispa.items.item import Item
     from vispa.records import Selection
+
+    _Choosing = Callable[[Sequence[str]], Sequence[Sequence[Selection]]]
 
 _CHUNK = 1024
 # Texts at a time that are explained, each scored once a word.
@@ -61,7 +64,6 @@ def select(
         check_text(text)
         text = text.strip()
         setup.check_readable([text], values)
-    from vispa.readers.apart import answered_apart
     from vispa.selection.choosing import Chooser
 
     with progress_bars() as progress:
@@ -77,9 +79,19 @@ def select(
             print_json(chooser.record(text, found))
         else:
             print_selected(text, found, values)
+        note_below(selecting.threshold, [found])
         return
-    size = _EXPLAINED if why else _CHUNK
-    failed = 0
+    selected = _print_many(items, chosen, _EXPLAINED if why else _CHUNK)
+    note_below(selecting.threshold, selected)
+    if failed := len(items) - len(selected):
+        raise VispaError(f"{failed:,} of {len(items):,} texts have no values; their lines say why (`error`).")
+
+
+def _print_many(items: Sequence[Item], chosen: _Choosing, size: int) -> list[Sequence[Selection]]:
+    """Print a line for each item, so many at a time; gives the values of those that have any."""
+    from vispa.readers.apart import answered_apart
+
+    selected = []
     with progress_bars() as progress:
         for start in range(0, len(items), size):
             chunk = items[start : start + size]
@@ -88,10 +100,9 @@ def select(
             )
             for item, answer in zip(chunk, answers, strict=True):
                 if isinstance(answer, TextError):
-                    failed += 1
                     print_json({"id": item.id, "error": str(answer)})
                 else:
+                    selected.append(answer)
                     print_json({"id": item.id, "values": [one.model_dump() for one in answer]})
             progress("selecting", len(chunk), len(items))
-    if failed:
-        raise VispaError(f"{failed:,} of {len(items):,} texts have no values; their lines say why (`error`).")
+    return selected

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Protocol
 
-from vispa.cli.console import print_drawn, print_line, shows_styles
+from vispa.cli.console import print_drawn, print_line, print_note, shows_styles
 from vispa.files.visible import visible_text
 
 if TYPE_CHECKING:
@@ -51,6 +51,29 @@ def print_selected(text: str, selected: Sequence[Selection], taxonomy: Taxonomy)
             print_drawn(shaded_words(text, one))
         else:
             print_line(f"{line}  {listed_words(text, one)}".rstrip())
+
+
+class _Scored(Protocol):
+    @property
+    def score(self) -> float: ...
+
+
+def note_below(threshold: float, selected: Collection[Sequence[_Scored]]) -> None:
+    """Say on standard error where no value reaches the threshold, since the most relevant one takes part all the same.
+
+    Args:
+        threshold: that was asked for.
+        selected: the values of each text.
+    """
+    best = [max(one.score for one in values) for values in selected if values]
+    below = [score for score in best if score < threshold]
+    if not below:
+        return
+    where = "" if len(selected) == 1 else f"for {len(below):,} of {len(selected):,} texts "
+    told = f", at {below[0]:.3f}," if len(selected) == 1 else ""
+    print_note(
+        f"vispa: {where}no value reaches --threshold {threshold:g}; the most relevant one{told} stays all the same."
+    )
 
 
 def shaded_words(text: str, explained: Explained) -> Text:

@@ -52,16 +52,7 @@ def serve(
 
     Example: `vispa serve --port 8000`
     """
-    # Threads of OpenMP that spin between two steps take the processor from those that answer. Read once, with torch.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        from vispa.serving.server import listening
-        from vispa.serving.server import serve as run
-    except ImportError as error:
-        advice = "Install it with `pip install 'vispa[serve]'`."
-        raise InputError("serve", f"needs a package that is missing ({error.name}).", advice) from error
     from vispa.serving.keys import Keys
-    from vispa.serving.service import Service
     from vispa.serving.settings import ServerSettings
     from vispa.study.value_use import read_uses
 
@@ -75,6 +66,16 @@ def serve(
     known = setup.check()
     for value in setup.mixture.values:
         _ = known[value]
+    # Threads of OpenMP that spin between two steps take the processor from those that answer. Read once, with torch.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        from vispa.serving.server import listening
+        from vispa.serving.server import serve as run
+    except ImportError as error:
+        advice = "Install it with `pip install 'vispa[serve]'`."
+        raise InputError("serve", f"needs a package that is missing ({error.name}).", advice) from error
+    from vispa.serving.service import Service
+
     place = listening(host, port, settings)
     # A server tells what it does, whether or not --verbose asks for more.
     if logging.getLogger("vispa").getEffectiveLevel() > logging.INFO:

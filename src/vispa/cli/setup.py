@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,10 +15,13 @@ from vispa.cli.options import DTYPES, POLARITIES, Decoding, Loading, Reading, Ru
 from vispa.errors import InputError, check_choice
 from vispa.files.reading import read_toml
 from vispa.files.visible import is_blank
+from vispa.models.threads import check_threads
 from vispa.once import once_property
 from vispa.readers.parameters import LONGEST_TIMEOUT, SHORTEST_TIMEOUT, check_parameters
 from vispa.request import (
     DEFAULT_K,
+    DEFAULT_MODEL,
+    EMBEDDED,
     MODES_OF,
     OPTION_READINGS,
     RECIPES,
@@ -33,6 +37,7 @@ from vispa.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from vispa.models.loading import LoadedModel
+    from vispa.modes.prompts import Prompts
     from vispa.pipeline import Progress, Vispa
     from vispa.readers.base import ChatModel
     from vispa.selection.selector import Selector
@@ -40,8 +45,10 @@ if TYPE_CHECKING:
 
 # Parameters that are not called as the fields of a request.
 _PARAMETERS = {"passages": "no_passages"}
+# Mixtures that go by a word.
+_MIXTURES = ("mean", "relevance")
 # Parameters of comments and of who reads them.
-_OF_COMMENTS = ("aggregator", "max_new_tokens", "temperature", "top_p")
+_OF_COMMENTS = ("aggregator", "max_new_tokens", "temperature", "top_p", "seed")
 
 
 def refuse_idle(context: typer.Context, idle: Mapping[str, str]) -> None:
@@ -77,20 +84,30 @@ class Setup:
     decoding: Decoding = field(default_factory=Decoding)
     running: Running = field(default_factory=Running)
 
-    def check(self) -> Taxonomy:
+    def check(self, *, runs_here: bool = True) -> Taxonomy:
         """Refuse options that cannot be; gives the taxonomy.
+
+        Args:
+            runs_here: whether this machine answers; others may have more cores.
 
         Raises:
             InputError: names the option.
         """
         selecting, reading = self.selecting, self.reading
         _ = self.decoding.sampling
+        if runs_here:
+            check_threads(self.loading.threads, "--threads")
         check_threshold(selecting.threshold)
         check_diversity(selecting.diversity)
         models = (self.loading.model, reading.aggregator, selecting.selector_model)
         for option, given in zip(("--model", "--aggregator", "--selector-model"), models, strict=True):
             if given is not None and is_blank(given):
                 raise InputError(option, "is empty.", "Name a model, or leave it out.")
+        if self.loading.model not in (DEFAULT_MODEL, EMBEDDED):
+            # Knowing the others' names takes a moment.
+            from vispa.models.sources.named import check_spelling
+
+            check_spelling(self.loading.model, "--model")
         check_choice("--dtype", self.loading.dtype, DTYPES)
         check_choice("--polarity", self.steering.polarity, POLARITIES)
         check_choice("--selector", selecting.selector, tuple(SELECTORS))
@@ -108,6 +125,8 @@ class Setup:
         selecting.named(taxonomy)
         self.check_readable((), taxonomy)
         self.loaded_recipe()
+        if reading.prompts is not None:
+            _ = self.prompts
         if not SHORTEST_TIMEOUT <= reading.api_timeout <= LONGEST_TIMEOUT:
             advice = f"Give a number of seconds from {SHORTEST_TIMEOUT} to {LONGEST_TIMEOUT:g}."
             raise InputError("--api-timeout", f"is {reading.api_timeout}.", advice)
@@ -135,9 +154,18 @@ class Setup:
     def loaded_recipe(self) -> Recipe | RecipeName | None:
         """The recipe of the user's file, or its word, if there is one."""
         given = self.steering.recipe
-        if given in RECIPES:
+        if given is None or given in RECIPES:
             return given
-        return None if given is None else recipe_file(Path(given))
+        _check_is_there("--recipe", given, RECIPES, "a TOML file")
+        return recipe_file(Path(given))
+
+    @property
+    def prompts(self) -> Prompts:
+        """The built-in prompts for the model, with those of the user's file in their place."""
+        from vispa.modes.prompts import built_in_prompts
+
+        prompts = built_in_prompts(self.loading.model)
+        return prompts if self.reading.prompts is None else prompts.overridden(self.reading.prompts)
 
     def parsed_parameters(self) -> dict[str, Any]:
         """Parameters of every request to the API."""
@@ -199,8 +227,7 @@ class Setup:
         kind = SELECTORS.get(self.selecting.selector)
         if kind is not None and "selector_model" in kind.idle:
             found["selector_model"] = f"with the {self.selecting.selector} selector"
-        if self.decoding.temperature == 0:
-            found["top_p"] = "at --temperature 0, which takes the likeliest token"
+        found |= self.decoding.idle()
         if mode == "distributional" and self.reading.no_passages:
             found |= dict.fromkeys(_OF_COMMENTS, "with --no-passages: nothing is written and nothing read")
         return found
@@ -213,13 +240,8 @@ class Setup:
             progress: told of progress.
             estimators: entries of the bank that other recipes than the setup's will need.
         """
-        from vispa.modes.prompts import built_in_prompts
         from vispa.pipeline import Vispa
 
-        own = self.reading.prompts
-        prompts = built_in_prompts(self.loading.model)
-        if own is not None:
-            prompts = prompts.overridden(own)
         for value in self.mixture.values:
             taxonomy[value]
         reader = self._reader(progress)
@@ -231,7 +253,7 @@ class Setup:
             selector=lambda known: self.make_selector(known, progress),
             recipe=self.loaded_recipe(),
             estimators=estimators,
-            prompts=prompts,
+            prompts=self.prompts,
             mixture=self.mixture,
             reader=reader,
             option_reading=self.reading.option_reading,  # type: ignore[arg-type]
@@ -294,8 +316,16 @@ def mixture_option(text: str) -> Any:
     from vispa.files.reading import parse_json
     from vispa.modes.mixture import Mixture
 
-    if text in ("mean", "relevance"):
+    if text in _MIXTURES:
         return Mixture(text)
     if text.lstrip().startswith("{"):
         return Mixture.given(parse_json(text, "--weights"), "--weights")
+    _check_is_there("--weights", text, _MIXTURES, 'a JSON file, or write JSON such as {"karma": 1}')
     return Mixture.load(Path(text))
+
+
+def _check_is_there(option: str, given: str, words: Sequence[str], file: str) -> None:
+    """Refuse what is neither one of an option's words nor a file: a word may be mistyped as well as a path."""
+    if not os.path.lexists(given):
+        advice = f"Choose {' or '.join(words)}, or name {file}."
+        raise InputError(option, f"is {given!r}, and there is no such file.", advice)

@@ -9,6 +9,7 @@ import typer
 
 from vispa.cli.console import print_json, print_line, progress_bars
 from vispa.cli.grouping import grouped, only, without
+from vispa.cli.judging import check_judged
 from vispa.cli.options import AsJson, Decoding, Loading, ModelArgument, Selecting, Steering
 from vispa.errors import InputError
 from vispa.files.drawing import require_matplotlib
@@ -41,6 +42,7 @@ def tune(
     if not 0 < minutes < float("inf"):
         raise InputError("--minutes", f"is {minutes}.", "Give a number above 0.")
     known = steering.pointing(selecting.loaded_taxonomy())
+    check_judged(known)
     if output is not None:
         check_writable(output)
         require_matplotlib()
@@ -59,7 +61,7 @@ def tune(
         print_line(reason)
     print_line("")
     for name, figure in found.chosen.figures.items():
-        print_line(f"  {name:<14} {figure:.3f}")
+        print_line(f"  {name:<14} {'–' if figure != figure else f'{figure:.3f}'}")
     for path in written:
         print_line(str(path))
 

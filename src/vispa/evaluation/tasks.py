@@ -205,18 +205,25 @@ def load_task(name: str | Path, folder: Path | None = None) -> LoadedTask:
     return LoadedTask(task, reference, folder, tuple(_load(task, folder)))
 
 
-def available(folder: Path, names: Sequence[str | Path] = ()) -> list[TaskStatus]:
+def available(folder: Path | None, names: Sequence[str | Path] = ()) -> list[TaskStatus]:
     """What of the tasks is in a folder or in the package; every file that is there is read and checked.
 
     Args:
-        folder: where the data is.
+        folder: where the data is; None for what ships with the package, or lies beside a TOML file.
         names: tasks to look for; the built-in ones by default.
     """
-    tasks = [find_task(name) for name in names or built_in_tasks()]
-    return [_status(task, _SHIPPED if is_shipped(task) else folder) for task in tasks]
+    found = []
+    for name in names or built_in_tasks():
+        task = find_task(name)
+        beside = Path(name).parent if str(name).endswith(".toml") else None
+        found.append(_status(task, _SHIPPED if is_shipped(task) else folder or beside))
+    return found
 
 
-def _status(task: Task, folder: Path) -> TaskStatus:
+def _status(task: Task, folder: Path | None) -> TaskStatus:
+    if folder is None:
+        problem = str(InputError(task.name, "needs a folder of data.", f"Get {task.file} from {task.source}."))
+        return TaskStatus(task=task, path=None, items=None, problem=problem)
     path = _locate(task, folder)
     try:
         return TaskStatus(task=task, path=str(path), items=len(_load(task, folder)), problem=None)

@@ -7,12 +7,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from vispa.errors import InputError
 from vispa.files.writing import check_output, unwritten
+
+# Longest setting that a message quotes, in characters; fingerprints are longer.
+_SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -82,19 +86,27 @@ class Destination:
         if earlier is None and holds_answers:
             raise InputError(str(self.path), "was not begun by this command.", self.advice)
 
-    def check_same_settings(self, differing: Sequence[str]) -> None:
+    def check_same_settings(
+        self,
+        differing: Sequence[str],
+        earlier: Mapping[str, Any] = MappingProxyType({}),
+        settings: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         """Refuse to go on with other settings.
 
         Args:
             differing: names of the settings that differ from the earlier run's.
+            earlier: the earlier run's settings, by name.
+            settings: those of now.
 
         Raises:
-            InputError: names them.
+            InputError: names them, those that are short enough with what they were and are.
         """
         if differing:
+            named = [name + _change(name, earlier, settings) for name in differing]
             raise InputError(
                 str(self.path),
-                f"was begun with other {', '.join(differing)}.",
+                f"was begun with other {', '.join(named)}.",
                 f"Use the same settings, choose another {self.kind}, or --overwrite.",
             )
 
@@ -105,3 +117,19 @@ def differing_settings(
     """Names of the settings that differ, sorted; one that is not there is None."""
     names = {*earlier, *settings} - {*leaving_out}
     return sorted(name for name in names if earlier.get(name) != settings.get(name))
+
+
+def _change(name: str, earlier: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """What a setting was and is, where both can be read at a glance; digests and tables cannot."""
+    if name not in earlier and name not in settings:
+        return ""
+    texts = [_in_words(table.get(name)) for table in (earlier, settings)]
+    return "" if None in texts else f" ({texts[0]}, now {texts[1]})"
+
+
+def _in_words(setting: object) -> str | None:
+    if setting is None:
+        return "none"
+    is_plain = isinstance(setting, str | bool | int | float)
+    text = str(setting)
+    return text if is_plain and len(text) <= _SHOWN and text else None

@@ -111,7 +111,7 @@ def parse_json(text: str, place: str, *, lines: bool = False) -> Any:
         lines: whether to name the line within the text.
 
     Raises:
-        InputError: malformed, a name twice in an object, or something that cannot be used.
+        InputError: empty, malformed, a name twice in an object, or something that cannot be used.
     """
     found = _parsed(text, place, lines=lines)
     check_value(found, place)
@@ -120,6 +120,8 @@ def parse_json(text: str, place: str, *, lines: bool = False) -> Any:
 
 def _parsed(text: str, place: str, *, lines: bool, second: str = "Repair the line.") -> Any:
     """See `parse_json`; `second` says what to do where a second JSON text follows the first."""
+    if not text.strip():
+        raise InputError(place, "is empty.", "Write JSON into it.")
     try:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vispa.errors import InputError
 from vispa.files.reading import check_value, field_place, shortened
+from vispa.files.wanted import TOO_SHORT, wanted
 
 ErrorT = TypeVar("ErrorT", bound=InputError)
 ModelT = TypeVar("ModelT", bound=BaseModel)
+#: What pydantic calls a field that the model does not have.
+UNKNOWN = "extra_forbidden"
 
 
 class FileModel(BaseModel):
@@ -92,36 +95,59 @@ def refusal(
     error: type[ErrorT],
 ) -> ErrorT:
     """The first fault that pydantic found, in this package's words; see `validated`."""
-    found = [
-        (path_in(one["loc"], data, missing=one["type"] == "missing"), one) for one in fault.errors(include_url=False)
-    ]
-    # Where a field may be one thing or another, each complains: the one that came farthest is meant.
-    beneath = [(path, one) for path, one in found if path[: len(found[0][0])] == found[0][0]]
-    path, first = max(beneath, key=lambda pair: len(pair[0]))
-    alike = [one["msg"] for other, one in beneath if other == path]
-    kind = first["type"]
+    found = first_fault(fault.errors(include_url=False), data)
+    path = found.path
     if names and path and isinstance(path[0], str):
         path = (names.get(path[0], path[0]), *path[1:])
     where = field_place(place, path)
-    if kind == "missing":
-        return error(where, "is missing.", advice or "Add it.")
-    if kind == "extra_forbidden":
+    if found.kind == UNKNOWN:
         known = [(names or {}).get(name, name) for name in model.model_fields]
-        return error(
-            where, "is unknown.", advice or (f"Known: {', '.join(known)}." if len(path) == 1 else "Remove it.")
-        )
+        choices = f"Known: {', '.join(known)}." if len(path) == 1 else found.advice
+        return error(where, found.problem, advice or choices)
+    if found.should_be:
+        advice = f"{found.should_be} {advice}".rstrip()
+    return error(where, found.problem, advice or found.advice)
+
+
+class Found(NamedTuple):
+    """A fault in this package's words.
+
+    Attributes:
+        path: where in the data it is.
+        kind: as pydantic calls it.
+        problem: what is wrong there.
+        should_be: what should be there, as a sentence; empty where that is no matter of its kind.
+        advice: what to do, where nobody knows better.
+    """
+
+    path: tuple[str | int, ...]
+    kind: str
+    problem: str
+    should_be: str
+    advice: str
+
+
+def first_fault(errors: Sequence[Mapping[str, Any]], data: object) -> Found:
+    """The first of pydantic's faults; where a field may be one thing or another, the one that came farthest is meant.
+
+    Args:
+        errors: as pydantic lists them, at least one.
+        data: in which they were found.
+    """
+    found = [(path_in(one["loc"], data, missing=one["type"] == "missing"), one) for one in errors]
+    beneath = [(path, one) for path, one in found if path[: len(found[0][0])] == found[0][0]]
+    path, first = max(beneath, key=lambda pair: len(pair[0]))
+    kind, given = first["type"], first.get("input")
+    if kind == "missing":
+        return Found(path, kind, "is missing.", "", "Add it.")
+    if kind == UNKNOWN:
+        return Found(path, kind, "is unknown.", "", "Remove it.")
     cause = first.get("ctx", {}).get("error")
-    if cause is not None:
-        return error(where, _sentence(str(cause)), advice or "Repair it.")
-    return error(where, f"is {shortened(first['input'])}.", f"{_wanted(alike)}. {advice}".strip())
-
-
-def _wanted(messages: list[str]) -> str:
-    """What a field should be; one that may be of several types has pydantic's message of each."""
-    begin = "Input should be "
-    if all(message.startswith(begin) for message in messages):
-        return f"It should be {' or '.join(dict.fromkeys(one.removeprefix(begin) for one in messages))}"
-    return messages[0].replace("Input should", "It should").rstrip(".")
+    words = [wanted(one) for other, one in beneath if other == path]
+    if isinstance(cause, Exception) or not all(words):
+        return Found(path, kind, _sentence(str(cause or first["msg"])), "", "Repair it.")
+    problem = "is empty." if given == "" or (kind in TOO_SHORT and not given) else f"is {shortened(given)}."
+    return Found(path, kind, problem, f"It should be {' or '.join(dict.fromkeys(map(str, words)))}.", "")
 
 
 def path_in(location: tuple[str | int, ...], data: object, *, missing: bool) -> tuple[str | int, ...]:

@@ -94,11 +94,12 @@ def check_output(path: Path, inputs: Iterable[Path | None] = ()) -> None:
         inputs: the files that are read, None for one that was not given.
 
     Raises:
-        InputError: a folder, a device or pipe, one of the inputs, standard output, or in a folder
-            that cannot be written to.
+        InputError: a folder, a device or pipe, one of the inputs, standard output (`-` too), or in a
+            folder that cannot be written to.
         OutputError: there is no room.
     """
     place = str(path)
+    _check_no_dash(path)
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -131,9 +132,10 @@ def check_writable(folder: Path, place: str | None = None) -> None:
         place: what it is called in messages; its own name by default.
 
     Raises:
-        InputError: it is a file, or cannot be written to.
+        InputError: it is a file or `-`, or cannot be written to.
         OutputError: there is no room.
     """
+    _check_no_dash(folder)
     place = str(folder) if place is None else place
     try:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -169,6 +171,12 @@ def unwritten(path: Path, error: OSError, kind: str, kept: str) -> VispaError:
 def is_exhausted(error: OSError) -> bool:
     """Whether it is room, or the like, that was lacking: another name would not help."""
     return error.errno in _EXHAUSTED
+
+
+def _check_no_dash(path: Path) -> None:
+    """Refuse the name that stands for a standard stream; files of that name are awkward to delete."""
+    if path == Path("-"):
+        raise InputError(str(path), "stands for standard output, where no output goes.", "Name a file or folder.")
 
 
 def _is_file(path: Path, status: os.stat_result) -> bool:

@@ -104,6 +104,11 @@ def reading_batches(prompts: Sequence[Sequence[int]], kinds: Sequence[Hashable],
         yield [place for one in batch for place in one.places]
 
 
+def reading_tokens(prompts: Sequence[Sequence[int]], kinds: Sequence[Hashable]) -> int:
+    """How many tokens of N rows are read where each run reads its beginning once, padding within a run included."""
+    return sum(run.shared + len(run.places) * run.rest for run in _runs_to_hold(prompts, kinds))
+
+
 class _Run(NamedTuple):
     """A run's rows, the tokens that they share and read once, the most that follow, and those of the longest prompt."""
 

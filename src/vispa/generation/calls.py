@@ -19,7 +19,7 @@ class Call:
     Attributes:
         function: gives one result an item, in their order.
         items: of one caller.
-        longest: prompt among them, in tokens.
+        tokens: that reading them takes, padding included.
         key: calls of one key are of one function; None stands alone.
         is_one: whether the one item's result is that of the future.
         future: of the results.
@@ -27,7 +27,7 @@ class Call:
 
     function: Callable[[Sequence[Any]], Sequence[Any]]
     items: Sequence[Any]
-    longest: int = 0
+    tokens: int = 0
     key: Hashable = None
     is_one: bool = False
     future: Future[Any] = field(default_factory=Future)
@@ -63,15 +63,14 @@ class Calls:
         """The first one, and those of its key that fit into one pass with it; none where none waits."""
         taken: list[Call] = []
         passed: deque[Call] = deque()
-        count = longest = 0
+        tokens = 0
         while self._calls:
             call = self._calls.popleft()
-            most = max(longest, call.longest)
             if not taken or (
-                call.key is not None and call.key == taken[0].key and self._reading.holds(count + len(call.items), most)
+                call.key is not None and call.key == taken[0].key and self._reading.holds(1, tokens + call.tokens)
             ):
                 taken.append(call)
-                count, longest = count + len(call.items), most
+                tokens += call.tokens
             else:
                 passed.append(call)
         self._calls = passed

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from vispa.generation.cache import new_cache
+from vispa.generation.cache import kept_in, new_cache
 from vispa.generation.prefill import check_logits, prefill
 from vispa.generation.rows import Row
 from vispa.models.batching import DECODING, LOGITS_PER_TOKEN, pad_right, token_batches
@@ -74,7 +74,6 @@ def _logits(
         input_ids=after.ids,
         attention_mask=torch.cat([mask, after.mask], dim=1),
         position_ids=last + 1 + after.positions,
-        past_key_values=cache,
-        use_cache=True,
+        **kept_in(loaded.model, cache),
     ).logits
     return first, rest

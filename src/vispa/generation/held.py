@@ -102,6 +102,14 @@ class HeldEngine(ABC):
     def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
         """See `Engine.likelihoods`."""
 
+    def reading_tokens(self, rows: Sequence[Row]) -> int:
+        """How many tokens `options` reads for these rows, padding included.
+
+        Raises:
+            InputError: see `plan`.
+        """
+        return padded_tokens(rows)
+
     def plan(self, rows: Sequence[Row]) -> SteeringPlan:
         """The tables that these rows gather their shifts from.
 
@@ -164,6 +172,11 @@ class HeldEngine(ABC):
         found = configured if isinstance(configured, list) else [configured]
         ends = [*found, self.loaded.tokenizer.eos_token_id]
         return frozenset(int(token) for token in ends if token is not None)
+
+
+def padded_tokens(rows: Sequence[Row]) -> int:
+    """The tokens of prompts that are brought to one length."""
+    return len(rows) * max((len(row.prompt.ids) for row in rows), default=0)
 
 
 def check_options(counts: Sequence[int]) -> None:

@@ -16,7 +16,7 @@ from transformers import DynamicCache, PreTrainedConfig
 
 from vispa.errors import NumericalError
 from vispa.generation.beginnings import Beginnings, Groups, beginnings
-from vispa.generation.cache import GrowingLayer, keep_rows
+from vispa.generation.cache import GrowingLayer, keep_rows, kept_in
 from vispa.generation.rows import Row
 from vispa.generation.sharing import fanning_out
 from vispa.models.batching import Padded, pad_left, pad_right
@@ -94,7 +94,7 @@ def _begun(
     # Padded on the right, so that a token's place in the pass is its place in its prompt.
     padded = pad_right(loaded, [prompts[first][:length] for first, length in zip(firsts, shared.lengths, strict=True)])
     with active.beginning(torch.tensor(firsts)):
-        next_logits(loaded, padded, past_key_values=cache, use_cache=True)
+        next_logits(loaded, padded, **kept_in(loaded.model, cache))
     return padded.mask
 
 
@@ -124,9 +124,9 @@ def _read(
         positions = positions + begun[first].sum(-1, keepdim=True)
     padded, members = Padded(ids, mask, positions), torch.tensor(prompt.members, device=loaded.device)
     if len(prompt.firsts) == len(rows):
-        return next_logits(loaded, padded, past_key_values=cache, use_cache=True), mask, padded.positions[:, -1:]
+        return next_logits(loaded, padded, **kept_in(loaded.model, cache)), mask, padded.positions[:, -1:]
     with fanning_out(loaded.blocks, below, members):
-        logits = next_logits(loaded, padded, past_key_values=cache, use_cache=True)
+        logits = next_logits(loaded, padded, **kept_in(loaded.model, cache))
     keep_rows(cache, members, slice(below + 1))
     return logits, mask[members], padded.positions[members, -1:]
 

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from transformers import DynamicCache
 
 from vispa.errors import NumericalError
-from vispa.generation.cache import fill_holes, join_rows, new_cache, takes_more_rows, trim_rows
+from vispa.generation.cache import fill_holes, join_rows, kept_in, new_cache, takes_more_rows, trim_rows
 from vispa.generation.prefill import not_finite, prefill, raw_logits, unusable_rows
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.sampling import drawn_tokens, draws
@@ -146,7 +146,7 @@ class RunningBatch:
             self._mask = pad(self._mask, (0, 1), value=1)
             self._positions = self._positions + 1
             padded = Padded(self._chosen[:, None], self._mask, self._positions)
-            self._choose(raw_logits(self._loaded, padded, past_key_values=self._cache, use_cache=True))
+            self._choose(raw_logits(self._loaded, padded, **kept_in(self._loaded.model, self._cache)))
 
     def join(self, other: RunningBatch) -> None:
         """Take in the rows of another batch of the same model, which is not used afterwards; both take more rows."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.generation.calls import Call
-from vispa.generation.held import HeldEngine
+from vispa.generation.held import HeldEngine, padded_tokens
 from vispa.generation.letters import Masses
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.scheduling import Schedules
@@ -136,14 +136,14 @@ class ScheduledEngine:
     def options(self, rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
         """See `Engine.options`; further errors as in `generate`."""
         engine = self._engine
-        together = partial(_unzipped, engine.options)
-        return self._read(Call(together, list(zip(rows, counts, strict=True)), _longest(rows), ("options", id(engine))))
+        together, items = partial(_unzipped, engine.options), list(zip(rows, counts, strict=True))
+        return self._read(Call(together, items, engine.reading_tokens(rows), ("options", id(engine))))
 
     def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
         """See `Engine.likelihoods`; further errors as in `generate`."""
         engine = self._engine
         together, items = partial(_unzipped, engine.likelihoods), list(zip(rows, continuations, strict=True))
-        return self._read(Call(together, items, _longest(rows), ("likelihoods", id(engine))))
+        return self._read(Call(together, items, padded_tokens(rows), ("likelihoods", id(engine))))
 
     def cancel(self) -> None:
         """Cancel all that was handed over, from any thread; calls that wait for it, and later ones, are cancelled."""
@@ -168,10 +168,6 @@ class ScheduledEngine:
         finally:
             with self._lock:
                 self._pending.discard(future)
-
-
-def _longest(rows: Sequence[Row]) -> int:
-    return max((len(row.prompt.ids) for row in rows), default=0)
 
 
 def _unzipped(function: Callable[[Sequence[Any], Sequence[Any]], Sequence[T]], items: Sequence[Any]) -> Sequence[T]:

@@ -27,7 +27,9 @@ def fanning_out(blocks: nn.ModuleList, after: int, members: torch.Tensor) -> Ite
 
     def fan(thing: Any) -> Any:
         if isinstance(thing, torch.Tensor):
-            return thing[members.to(thing.device)] if thing.ndim > 1 and thing.shape[0] == count else thing
+            is_fanned = thing.ndim > 1 and thing.shape[0] == count
+            # On a CPU `thing[members]` takes five times as long.
+            return thing.index_select(0, members.to(thing.device)) if is_fanned else thing
         if type(thing) in (tuple, list):
             return type(thing)(fan(part) for part in thing)
         return {name: fan(part) for name, part in thing.items()} if type(thing) is dict else thing

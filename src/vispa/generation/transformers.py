@@ -14,8 +14,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 import torch
+from transformers import DynamicCache
 
-from vispa.generation.beginnings import reading_batches
+from vispa.generation.beginnings import reading_batches, reading_tokens
 from vispa.generation.cache import new_cache
 from vispa.generation.continuations import log_probabilities
 from vispa.generation.held import HeldEngine, check_options
@@ -24,6 +25,7 @@ from vispa.generation.prefill import is_plain, prefill
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.running import RunningBatch, Writing
 from vispa.models.batching import DECODING, reading_budget, token_batches
+from vispa.once import once_property
 from vispa.steering.intervention import ActiveSteering, steering
 from vispa.steering.plan import SteeringPlan
 from vispa.steering.recipe import Recipe
@@ -84,6 +86,13 @@ class TransformersEngine(HeldEngine):
                 out[index] = np.array([probabilities[place, tokens].sum() for tokens in letters[: counts[index]]])
         return out
 
+    def reading_tokens(self, rows: Sequence[Row]) -> int:
+        """See `HeldEngine.reading_tokens`."""
+        prompts = [row.prompt.ids for row in rows]
+        if not self._shares(prompts, self.plan(rows)):
+            return super().reading_tokens(rows)
+        return reading_tokens(prompts, [(row.steers, row.orthogonal) for row in rows])
+
     def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
         """See `Engine.likelihoods`."""
         tokens = self._continued(rows, continuations)
@@ -98,10 +107,18 @@ class TransformersEngine(HeldEngine):
     def _reading_batches(self, rows: Sequence[Row], plan: SteeringPlan) -> Iterator[list[int]]:
         """Rows that are read and not continued; those that begin alike together, where that is read once."""
         prompts, budget = [row.prompt.ids for row in rows], reading_budget(self.loaded.device)
-        longest = max(map(len, prompts), default=0)
-        if plan.is_fixed and is_plain(self.loaded, new_cache(self.loaded.model.config), longest):
+        if self._shares(prompts, plan):
             return reading_batches(prompts, [(row.steers, row.orthogonal) for row in rows], budget)
         return token_batches([len(ids) for ids in prompts], budget)
+
+    def _shares(self, prompts: Sequence[Sequence[int]], plan: SteeringPlan) -> bool:
+        """Whether rows that are read and not continued read once what they begin with alike."""
+        return plan.is_fixed and is_plain(self.loaded, self._no_cache, max(map(len, prompts), default=0))
+
+    @once_property
+    def _no_cache(self) -> DynamicCache:
+        """It stays empty, and says of which kinds the layers of the model's caches are."""
+        return new_cache(self.loaded.model.config)
 
     @contextmanager
     def steered(self, rows: Sequence[Row], plan: SteeringPlan) -> Iterator[ActiveSteering]:

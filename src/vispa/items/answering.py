@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from vispa.errors import InputError, NumericalError
 from vispa.files.append_log import AnswerLog, Identifier, retried_path
-from vispa.files.destination import Destination, differing_settings
-from vispa.files.reading import read_object
+from vispa.files.destination import Destination
 from vispa.files.writing import check_output, replacing
+from vispa.items.begun import check_begun, is_answer, items_digest, options_as_json, settings_path
 from vispa.items.chunks import Answering, FailureLimit, answer_unfinished, answered_each
 from vispa.items.item import Item
 from vispa.items.lines import record_line
@@ -160,13 +159,9 @@ def _each_answered(answer: Callable[[Sequence[Any]], Sequence[Response | Failure
 
 def batch_settings(vispa: Vispa, options: Mapping[str, Any], sampling: Sampling) -> dict[str, Any]:
     """All that determines a batch's answers, as JSON can say it; of sampling, what has an effect."""
-    as_json = {Path: str, tuple: list}
     recipe = vispa.recipe
     return {
-        **{
-            name: next((turn(given) for kind, turn in as_json.items() if isinstance(given, kind)), given)
-            for name, given in options.items()
-        },
+        **options_as_json(options),
         **sampling.effective(),
         "model": vispa.model.fingerprint,
         "bank": vispa.bank.fingerprint,
@@ -192,11 +187,6 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
 
 
-def settings_path(output: Path) -> Path:
-    """The file beside the output that says what the output was made with."""
-    return output.with_name(output.name + ".settings.json")
-
-
 class BatchRun:
     """Writes one JSON line an item, in the items' order.
 
@@ -216,7 +206,7 @@ class BatchRun:
     ) -> None:
         check_output(output)
         self.items, self.output = items, output
-        self.settings = {**settings, "chunk": CHUNK, "items": _digest(items)}
+        self.settings = {**settings, "chunk": CHUNK, "items": items_digest(items)}
         self.overwrite = overwrite
         self.destination = Destination(output, "output")
         self.log = AnswerLog(output, self.destination.advice)
@@ -263,11 +253,8 @@ class BatchRun:
     def _prepare(self) -> None:
         """Make output and settings agree."""
         settings_file = settings_path(self.output)
-        if self.output.exists() and not self.overwrite:
-            earlier = _earlier_settings(settings_file)
-            self.destination.check_begun_here(earlier, holds_answers=self.output.stat().st_size > 0)
-            if earlier is not None:
-                self.destination.check_same_settings(differing_settings(earlier, self.settings))
+        if not self.overwrite:
+            check_begun(self.output, self.settings)
         # The output goes first: settings beside an older output would claim it as their own.
         if self.overwrite:
             self.log.remove()
@@ -281,18 +268,9 @@ class BatchRun:
             InputError: names it; the file stays as it is.
         """
         for number, line in enumerate(self.log.answers.open(), 1):
-            if not _is_answer(line):
+            if not is_answer(line):
                 place = f"{self.output} line {number}"
                 raise InputError(place, "holds neither an answer nor an error.", self.destination.advice)
-
-
-def _is_answer(line: bytes) -> bool:
-    """Whether a line says what became of its item."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(record, dict) and (record.get("error") is not None or isinstance(record.get("values"), list))
 
 
 def check_batch_output(output: Path, inputs: Iterable[Path | None]) -> None:
@@ -307,18 +285,3 @@ def check_batch_output(output: Path, inputs: Iterable[Path | None]) -> None:
     beside = (settings_path(output), retried_path(output), Destination(output, "output").lock_file)
     for path in beside:
         check_output(path, given)
-
-
-def _earlier_settings(path: Path) -> dict[str, Any] | None:
-    """What an earlier call wrote there; None where there is nothing of the kind."""
-    try:
-        return read_object(path, "settings")
-    except InputError:
-        return None
-
-
-def _digest(items: Sequence[Item]) -> str:
-    digest = hashlib.sha256()
-    for item in items:
-        digest.update(item.model_dump_json().encode())
-    return digest.hexdigest()

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from vispa.live.calls import Call
 from vispa.live.events import Answered, Event
+from vispa.live.post import post_of
 from vispa.once import once
 from vispa.records import Response
 
@@ -29,13 +30,14 @@ class Watch(Generic[T]):
     def __init__(self, work: Callable[[Call], T], pool: Executor | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._post = post_of(self._loop)
         self.call = Call(self._heard)
         self.future = self._loop.run_in_executor(pool or _threads(), work, self.call)
         self.future.add_done_callback(self._ended)
 
     def _heard(self, event: Event) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+            self._post.send(self._loop, self._events.put_nowait, event)
         except RuntimeError:
             # The loop has gone, and everybody who listened.
             self.call.stop()

@@ -21,6 +21,7 @@ from vispa.models.fingerprint import model_fingerprint
 from vispa.models.placement import DeviceMap, Quantization, check_dtype, chosen_dtype, placement, use_threads
 from vispa.models.pretrained import Checkpoint, expanded
 from vispa.models.sources import model_folder
+from vispa.models.sources.named import resembling
 from vispa.models.sources.progress import Progress
 from vispa.models.tokenization import Tokenization
 from vispa.models.turns import Turns
@@ -34,7 +35,10 @@ EMBEDDED_LEAST_OPTION_MASS = 0.25
 #: It was trained to answer with a letter, mostly in one order: read in one order alone, answers follow the order.
 EMBEDDED_OPTION_READING: OptionReadingName = "cyclic"
 
-_ADVICE = "Name a folder with config.json, tokenizer and *.safetensors, a hub id that can be reached, or `embedded`."
+_ADVICE = (
+    "Name a model of `vispa models list`, a folder with config.json, tokenizer and *.safetensors, or a hub id that can "
+    "be reached."
+)
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ def load_model(
     is_embedded = name == EMBEDDED
     path = str(EMBEDDED_PATH if is_embedded else model_folder(name, progress) or name)
     options = {"trust_remote_code": trust_remote_code, "local_files_only": is_embedded}
-    checkpoint = Checkpoint(name, path, options, advice=_ADVICE)
+    checkpoint = Checkpoint(name, path, options, advice=resembling(name) + _ADVICE)
     target, placed = placement(device, device_map, quantization, dtype)
     placed["dtype"] = torch.float32 if is_embedded and dtype == "auto" else chosen_dtype(dtype, target)
     model, tokenizer, report = checkpoint.read(AutoModelForCausalLM, partial(check_config, name), **placed)

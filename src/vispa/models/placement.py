@@ -10,6 +10,7 @@ import torch
 from vispa.errors import ModelError
 from vispa.files.visible import first_line
 from vispa.models.processor import has_fast_bfloat16
+from vispa.models.threads import check_threads
 
 #: How weights are stored in memory to save it, with bitsandbytes.
 Quantization = Literal["4bit", "8bit"]
@@ -44,10 +45,9 @@ def use_threads(count: int) -> None:
     """Let torch compute on that many threads of the processor, in this process.
 
     Raises:
-        ModelError: it is no number from 1.
+        ModelError: it is no number from 1, or more than the processor runs at once.
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ModelError("threads", f"are {count!r}.", "Give a whole number from 1.")
+    check_threads(count)
     torch.set_num_threads(count)
 
 

@@ -14,6 +14,8 @@ from vispa.files.visible import first_line
 from vispa.models.checking import known_tokens
 from vispa.models.quiet import quietly
 
+_CONFIG = "config.json"
+
 
 def expanded(name: str, field: str = "model") -> str:
     """The name or path of a model, a `~` at its beginning replaced by the user's home.
@@ -65,11 +67,12 @@ class Checkpoint:
             ModelError: missing or damaged files; or what `check` raises.
         """
         self._check_folder()
+        where = {**self.options, **self._on_hub()}
         try:
             with quietly():
-                config = AutoConfig.from_pretrained(self.path, **self.options)
+                config = AutoConfig.from_pretrained(self.path, **where)
                 check(config)
-                tokenizer = AutoTokenizer.from_pretrained(self.path, **self.options)
+                tokenizer = AutoTokenizer.from_pretrained(self.path, **where)
                 model, report = kind.from_pretrained(
                     self.path,
                     config=config,
@@ -77,7 +80,7 @@ class Checkpoint:
                     # Reported, so that our own message can say what does not fit.
                     ignore_mismatched_sizes=True,
                     output_loading_info=True,
-                    **self.options,
+                    **where,
                     **options,
                 )
         except ModelError:
@@ -88,13 +91,38 @@ class Checkpoint:
         _set_padding(tokenizer, known_tokens(model))
         return model.eval().requires_grad_(False), tokenizer, report
 
+    def _on_hub(self) -> dict[str, bool]:
+        """What tells transformers not to ask a hub that cannot be reached, which it would do for half a minute.
+
+        Raises:
+            ModelError: the hub cannot be reached, and nothing of the model was fetched before.
+        """
+        if self.options.get("local_files_only") or Path(self.path).is_dir():
+            return {}
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+        revision = self.options.get("revision")
+        try:
+            get_hf_file_metadata(hf_hub_url(self.path, _CONFIG, revision=revision))
+        except (HfHubHTTPError, HFValidationError):
+            # It answers, or there is no such name: what that means, transformers says.
+            return {}
+        except Exception as error:
+            # Each library of connections has errors of its own; all mean that nobody answers.
+            if not isinstance(try_to_load_from_cache(self.path, _CONFIG, revision=revision), str):
+                problem = f"{self.name} is no folder here, and the hub cannot be reached ({first_line(error)})."
+                raise ModelError(self.field, problem, self.advice) from error
+            return {"local_files_only": True}
+        return {}
+
     def _check_folder(self) -> None:
         folder = Path(self.path)
         looks_local = self.name.startswith((".", "/", "~")) or folder.exists() or self.name.count("/") > 1
         if looks_local and not folder.is_dir():
             raise ModelError(self.field, f"{self.name} is not a folder.", self.advice)
-        if looks_local and not (folder / "config.json").is_file():
-            raise ModelError(self.field, f"{self.name} holds no config.json.", self.advice)
+        if looks_local and not (folder / _CONFIG).is_file():
+            raise ModelError(self.field, f"{self.name} holds no {_CONFIG}.", self.advice)
 
 
 def _set_padding(tokenizer: PreTrainedTokenizerBase, known: int) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from vispa.errors import InputError
+from vispa.files.wanted import wanted
 from vispa.generation.letters import letter_masses
 from vispa.generation.thoughts import without_thoughts
 from vispa.readers.base import Distribution, Failure, Limited, Unfinished, Unweighable
@@ -116,9 +117,12 @@ def reply_or_error(body: bytes) -> tuple[Reply, None] | tuple[None, Any]:
 
 def first_problem(error: ValidationError) -> str:
     """Where the first thing wrong with a reply is, without the reply itself."""
-    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    first = error.errors(include_input=False, include_url=False)[0]
     where = ".".join(map(str, first["loc"])) or "body"
-    return f"{where}: {first['msg']}"
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    words = wanted(first)
+    return f"{where}: {first['msg']}" if words is None else f"{where} should be {words}"
 
 
 def answer_of(reply: Reply) -> str | Failure:

@@ -13,10 +13,12 @@ from vispa.taxonomy.languages import ENGLISH
 
 _logger = logging.getLogger(__name__)
 
-_ADVICE = (
-    "Name a multilingual encoder with --selector embedding --selector-model (in Python, EmbeddingSelector(taxonomy, "
-    "NAME)), or name the values; for a text that is in English, say --language en."
+_ENCODER = (
+    "Name a multilingual encoder with --selector embedding --selector-model NAME (in Python, "
+    "EmbeddingSelector(taxonomy, NAME))"
 )
+# Not every command that selects values takes named ones.
+_ADVICE = f"{_ENCODER}, or name the values where they can be; for a text that is in English, say --language en."
 
 
 def check_readable(selector: Selector, texts: Iterable[str]) -> None:
@@ -49,7 +51,7 @@ def check_english(texts: Iterable[str], language: str | None) -> None:
         raise InputError(
             "language",
             f"is {language}, but the selector reads English alone.",
-            "Name a multilingual encoder with --selector embedding --selector-model, or name the values.",
+            f"{_ENCODER}, or name the values where they can be.",
         )
     for text in texts:
         found = foreign(text)

@@ -23,7 +23,7 @@ from vispa.errors import (
     VispaError,
     kind_and_place,
 )
-from vispa.files.validation import path_in
+from vispa.files.validation import UNKNOWN, first_fault
 from vispa.live.calls import StoppedError
 from vispa.readers.base import Failure, Unreached
 from vispa.serving.settings import RETRY_SECONDS
@@ -200,22 +200,16 @@ def install(app: FastAPI) -> None:
 
 
 def _invalid(errors: Sequence[Mapping[str, Any]], body: Any) -> Refusal:
-    """The first field at fault; where it may be one thing or another, what came farthest is meant."""
+    """The first field at fault."""
     if any(one["type"] == "json_invalid" for one in errors):
         return Refusal(400, "The body is not JSON.")
-    paths = [path_in(tuple(one["loc"])[1:], body, missing=one["type"] == "missing") for one in errors]
-    beneath = [i for i, path in enumerate(paths) if path[: len(paths[0])] == paths[0]]
-    place = max(beneath, key=lambda i: len(paths[i]))
-    param = ".".join(map(str, paths[place]))
-    said = dict.fromkeys(
-        str(errors[i]["msg"]).removeprefix("Input should be ") for i in beneath if paths[i] == paths[place]
-    )
-    message = f"{param or 'body'}: it should be {' or '.join(said)}."
-    if errors[place]["type"] == "missing":
-        message = f"{param or 'body'}: is missing."
-    elif errors[place]["type"] == "extra_forbidden":
-        message = f"{param}: is unknown, or has no effect here. Leave it out."
-    return Refusal(422, message[:2000], param=param[:500] or None)
+    # What comes first says where in the request: in its body, or its path.
+    found = first_fault([{**one, "loc": tuple(one["loc"])[1:]} for one in errors], body)
+    param = ".".join(map(str, found.path))
+    words = "is unknown, or has no effect here. Leave it out."
+    if found.kind != UNKNOWN:
+        words = f"{found.problem} {found.should_be or found.advice}"
+    return Refusal(422, f"{param or 'body'}: {words}"[:2000], param=param[:500] or None)
 
 
 def _in_body(field: str) -> str:

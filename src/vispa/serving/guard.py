@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vispa.serving.faults import OVERLOADED, Refusal, fault_response, refusal_of
@@ -105,7 +106,7 @@ class Gate:
         try:
             headers = Headers(scope=scope)
             self._check_in(scope["method"], scope["path"], headers)
-            body = await _body(scope["method"], headers, receive)
+            body = await _body(headers, receive, is_taken=_is_taken(scope))
         except Refusal as refusal:
             await fault_response(refusal)(scope, receive, send)
             return
@@ -146,8 +147,20 @@ class _GoneError(Exception):
     """The client went before its body had come."""
 
 
-async def _body(method: str, headers: Headers, receive: Receive) -> bytes:
+def _is_taken(scope: Scope) -> bool:
+    """Whether a route takes a body here; what none takes is refused by the application, whatever its kind."""
+    if scope["method"] != "POST":
+        return False
+    return any(route.matches(scope)[0] is Match.FULL for route in scope["app"].routes)
+
+
+async def _body(headers: Headers, receive: Receive, *, is_taken: bool) -> bytes:
     """All of a body.
+
+    Args:
+        headers: of its request.
+        receive: where it comes from.
+        is_taken: somebody will read it.
 
     Raises:
         Refusal: too large, too slow, or not JSON by its header.
@@ -171,7 +184,7 @@ async def _body(method: str, headers: Headers, receive: Receive) -> bytes:
     except TimeoutError:
         raise Refusal(408, f"The body did not come within {BODY_SECONDS:g} seconds.") from None
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if method == "POST" and kind != "application/json":
+    if is_taken and kind != "application/json":
         # Pages of other sites may send other kinds without asking first.
         raise Refusal(415, "The body is not declared as JSON. Send `Content-Type: application/json`.")
     return b"".join(chunks)

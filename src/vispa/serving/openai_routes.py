@@ -84,6 +84,7 @@ class _Shape:
     def __init__(self, body: OpenAIBody, kind: str, prefix: str) -> None:
         self.kind, self.is_chat, self.body = kind, kind.startswith("chat"), body
         self.head = {"id": f"{prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": body.model}
+        self._begun = False
 
     def whole(self, answer: Answer, call: Call) -> dict[str, Any]:
         """All of it."""
@@ -98,23 +99,30 @@ class _Shape:
 
     def told(self, event: Event) -> Iterable[Sent]:
         """Chunks of an event, which a plain client does not see."""
-        yield None, self._chunk("", None, event.model_dump(mode="json"))
+        yield from self._opening()
+        yield None, self._chunk({}, None, event.model_dump(mode="json"))
 
     def ended(self, answer: Answer, call: Call) -> Iterable[Sent]:
         """The last chunks: the response, how it ended, and what it took."""
-        yield None, self._chunk(answer.response, None, None)
+        yield from self._opening()
+        yield None, self._chunk({"content": answer.response}, None, None)
         record = {"event": "response", "answer": answer.model_dump(mode="json")}
-        yield None, self._chunk("", _reason(answer), record)
+        yield None, self._chunk({}, _reason(answer), record)
         if self.body.stream_options is not None and self.body.stream_options.include_usage:
             yield None, {**self.head, "object": self._chunk_kind, "choices": [], "usage": usage(call)}
+
+    def _opening(self) -> Iterable[Sent]:
+        """Who speaks, once: clients put the deltas of all chunks together, and a role said twice becomes another."""
+        if self.is_chat and not self._begun:
+            self._begun = True
+            yield None, self._chunk({"role": "assistant", "content": ""}, None, None)
 
     @property
     def _chunk_kind(self) -> str:
         return "chat.completion.chunk" if self.is_chat else self.kind
 
-    def _chunk(self, text: str, reason: str | None, more: dict[str, Any] | None) -> dict[str, Any]:
-        delta: dict[str, Any] = {"role": "assistant", "content": text} if text or not reason else {}
-        said: dict[str, Any] = {"delta": delta} if self.is_chat else {"text": text}
+    def _chunk(self, delta: dict[str, str], reason: str | None, more: dict[str, Any] | None) -> dict[str, Any]:
+        said: dict[str, Any] = {"delta": delta} if self.is_chat else {"text": delta.get("content", "")}
         choice = {"index": 0, **said, "logprobs": None, "finish_reason": reason}
         extra = {} if more is None else {"vispa": more}
         return {**self.head, "object": self._chunk_kind, "choices": [choice], **extra}

@@ -9,11 +9,12 @@ from fastapi import APIRouter
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, Response
 
+from vispa.errors import InputError
 from vispa.live.calls import Call
 from vispa.modes.checking import checked
 from vispa.request import Request
 from vispa.serving.answering import log_texts, waited
-from vispa.serving.faults import refusal_of
+from vispa.serving.faults import Refusal, refusal_of
 from vispa.serving.schemas import SelectBody
 from vispa.serving.service import Service
 
@@ -46,6 +47,11 @@ def value_routes(service: Service) -> APIRouter:
     @router.get("/values/{name}")
     def value(name: str) -> dict[str, Any]:
         """One value, by slug, label or alias, with its contrastive pairs."""
-        return service.pipeline.taxonomy.record(name)
+        try:
+            return service.pipeline.taxonomy.record(name)
+        except InputError as error:
+            # It stands in the path, not in a field of a body.
+            words = "There is no such value. /v1/vispa/values lists them all."
+            raise Refusal(404, words, param="value", code="value_not_found") from error
 
     return router

@@ -66,6 +66,8 @@ def read_sealed(path: Path) -> Sealed:
     """
     if not path.is_file():
         raise BankError(str(path), "is not there.", "Fit one with `vispa fit`.")
+    if begins_as_text(path):
+        raise BankError(str(path), "is no vector bank, but text.", "Name a bank, such as one of `vispa bank list`.")
     try:
         # Header and size are compared before anything is read: a file of any size may be called a bank.
         with safe_open(path, "pt"):
@@ -85,6 +87,20 @@ def read_sealed(path: Path) -> Sealed:
     wanted, found = (_named_digests(text), digests(tensors)) if whole else ({}, {})
     broken = {name for name in {*wanted, *tensors} if wanted.get(name) != found.get(name, "")}
     return Sealed(text, tensors, frozenset(broken), whole)
+
+
+def begins_as_text(path: Path) -> bool:
+    """Whether a file is text, and so never was one of safetensors.
+
+    Such a file begins with the length of its header in eight bytes, of which the last are 0.
+    """
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(8)
+    except OSError:
+        return False
+    # No text holds a control character below the tabulator, nor this byte, which UTF-8 does not have.
+    return bool(beginning) and min(beginning) >= ord("\t") and 0xFF not in beginning
 
 
 def stored_header(path: Path) -> str:

@@ -21,10 +21,13 @@ from vispa.models.loading import LoadedModel
 from vispa.modes.prompts import built_in_prompts
 from vispa.modes.templates import filled
 from vispa.steering.recipe import Recipe, Steer
-from vispa.study.fluency import perplexities, repeated_shares
+from vispa.study.fluency import continuation, perplexities, repeated_shares
 from vispa.study.value_judge import ValueJudge
 
 FloatGrid = npt.NDArray[np.float64]
+
+# Comments of a lower cosine with their situation are hardly about it.
+_LEAST_TOPIC = 0.05
 
 
 @dataclass(frozen=True)
@@ -84,20 +87,20 @@ class Expression:
             plain: of the unsteered model on the same situations: the yardstick of relation and fluency.
 
         Returns:
-            `expression`: share of hits; `relation`: topic as a share of the unsteered comments', at most 1;
+            `expression`: share of hits; `relation`: topic as a share of the unsteered comments' (see `relation`);
             `fluency`: the unsteered comments' perplexity as a share of these ones', at most 1, less what is repeated
             (0 where no comment has a token); `harmonic_mean` of the three; and every measure by its own name.
         """
         expression = self.hit.mean(1)
-        relation = np.clip(self.topic.mean(1) / np.maximum(plain.topic.mean(1), 1e-6), 0.0, 1.0)
+        kept = relation(self.topic.mean(1), plain.topic.mean(1))
         nll = mean_said(self.nll, 1)
         shares = np.exp(mean_said(plain.nll, 1) - nll)
         fluency = np.minimum(1.0, np.nan_to_num(shares)) * (1.0 - self.repetition.mean(1))
-        parts = np.stack([expression, relation, fluency])
+        parts = np.stack([expression, kept, fluency])
         return {
             "harmonic_mean": _harmonic_mean(parts),
             "expression": expression,
-            "relation": relation,
+            "relation": kept,
             "fluency": fluency,
             "hit": expression,
             "rank": self.rank.mean(1),
@@ -120,6 +123,21 @@ class Expression:
     def leakage(self, plain: Expression) -> float:
         """See `leaked_share`; NaN where nothing becomes likelier."""
         return leaked_share(self.likelihood, plain.likelihood)
+
+
+def relation(topic: FloatGrid, plain: FloatGrid) -> FloatGrid:
+    """How far comments keep to their situation: their topic as a share of the unsteered comments', 0 to 1.
+
+    Where the unsteered comments are hardly about their situation themselves, with a cosine below 0.05 or below 0,
+    what they lack to 0.05 is added to both: the unsteered model's relation to itself is 1 whatever its cosine, and no
+    share is taken of next to nothing.
+
+    Args:
+        topic: cosines of comments and situations, or means of them, of any shape.
+        plain: of the unsteered comments, of the same shape.
+    """
+    lacking = np.maximum(0.0, _LEAST_TOPIC - plain)
+    return np.asarray(np.clip((topic + lacking) / (plain + lacking), 0.0, 1.0))
 
 
 def leaked_share(likelihood: FloatGrid, plain: FloatGrid) -> float:
@@ -210,7 +228,8 @@ def commented(
 def surprise(loaded: LoadedModel, situations: Sequence[Situation], texts: Sequence[str]) -> FloatGrid:
     """Negative log-likelihood per token of S · V comments under the unsteered model, in nats; NaN for an empty one.
 
-    Each is read under the plain prompt, so that a persona's words in the prompt make no text likelier.
+    Each is read under the plain prompt, so that a persona's words in the prompt make no text likelier, and parted from
+    it by the white space that `Generated.text` comes without.
     """
     each = len(texts) // max(1, len(situations))
     prompts = [situation.plain for situation in situations for _ in range(each)]
@@ -218,7 +237,8 @@ def surprise(loaded: LoadedModel, situations: Sequence[Situation], texts: Sequen
     numbers: dict[tuple[Prompt, str], int] = {}
     for pair in zip(prompts, texts, strict=True):
         numbers.setdefault(pair, len(numbers))
-    found = np.log(perplexities(loaded, [prompt for prompt, _ in numbers], [text for _, text in numbers]))
+    parted = [continuation(prompt.text, text) for prompt, text in numbers]
+    found = np.log(perplexities(loaded, [prompt for prompt, _ in numbers], parted))
     return np.asarray(found[[numbers[pair] for pair in zip(prompts, texts, strict=True)]])
 
 

@@ -76,7 +76,8 @@ def perplexities(
 
 def continuation(prompt: str, text: str) -> str:
     """The text with the white space that parts it from its prompt, which `Generated.text` comes without."""
-    return text if not text or not prompt or prompt[-1].isspace() else f" {text}"
+    is_parted = not text or not prompt or prompt[-1].isspace() or text[0].isspace()
+    return text if is_parted else f" {text}"
 
 
 def repeated_shares(texts: Sequence[str], *, length: int = 3) -> npt.NDArray[np.float64]:

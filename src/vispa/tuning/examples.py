@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vispa.models.encoding import Prompt
-from vispa.study.expression import Expression, FloatGrid, Situation
+from vispa.study.expression import Expression, FloatGrid, Situation, relation
 
 # A comment may count from these on: the judge puts nine in ten other values behind and hears it speak for the value,
 # nothing is said twice, and the situation is kept as well as in half of what the plain model says of it.
@@ -56,7 +56,7 @@ def chosen_examples(
 
 def _scores(found: Expression, plain: Expression) -> FloatGrid:
     """[S, V] how good each comment is as an example; minus infinity where it is none."""
-    relation = np.clip(found.topic / np.maximum(plain.topic, 1e-6), 0.0, 1.0)
+    kept = relation(found.topic, plain.topic)
     fluency = np.exp(-np.clip(np.nan_to_num(found.nll - plain.nll, nan=np.inf), 0.0, None))
     fit = (found.rank >= _LEAST_RANK) & (found.promotes > 0) & (found.repetition <= _MOST_REPEATED)
-    return np.where(fit & (relation >= _LEAST_RELATION), found.hit + relation + 0.5 * fluency, -np.inf)
+    return np.where(fit & (kept >= _LEAST_RELATION), found.hit + kept + 0.5 * fluency, -np.inf)

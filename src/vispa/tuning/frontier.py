@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from math import isfinite
 from pathlib import Path
 
 from vispa.files.drawing import drawing, require_matplotlib
@@ -29,7 +30,8 @@ def write_frontier(found: Tuned, folder: Path) -> list[Path]:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["round", "recipe", "situations", *names])
     for stage, one in found.trials:
-        figures = (f"{one.figures[name]:.4f}" for name in names)
+        # Nothing where nothing was said.
+        figures = (f"{one.figures[name]:.4f}" if isfinite(one.figures[name]) else "" for name in names)
         writer.writerow([stage, describe(one.recipe), len(one.expression.texts), *figures])
     for path, content in ((table, text.getvalue()), (recipe, _as_toml(found.bank.recipe))):
         with replacing(path) as temporary:

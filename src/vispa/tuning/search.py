@@ -18,7 +18,7 @@ from vispa.steering.bank_parts import REFINED, Entry
 from vispa.steering.estimators.base import Directions
 from vispa.steering.fitting import Progress
 from vispa.steering.recipe import Recipe, portable_recipe
-from vispa.study.expression import mean_said
+from vispa.study.expression import mean_said, relation
 from vispa.tuning.examples import Example, chosen_examples
 from vispa.tuning.refining import refined_vectors
 from vispa.tuning.trials import Bench, Trial
@@ -44,7 +44,9 @@ _REFINED_STRENGTHS = (0.9, 1.15, 1.4, 1.7)
 # Harmonic means that so few situations do not tell apart.
 ALIKE = 0.02
 # Which of the situations each round is measured on; what is refined is measured on others than it was refined on.
-_SCREENED, _RUN, _WEIGHED, _LEARNT, _FINAL = slice(0, 2), slice(2, 5), slice(5, 9), slice(13, 29), slice(29, 37)
+_SCREENED, _RUN, _WEIGHED, _LEARNT, FINAL = slice(0, 2), slice(2, 5), slice(5, 9), slice(13, 29), slice(29, 37)
+# As progress and reasons call it.
+_REFINING = "refining directions"
 
 
 @dataclass
@@ -56,6 +58,7 @@ class Search:
         deadline: by `time.monotonic`.
         seed: of the order in which examples are seen.
         progress: told of progress.
+        standing: one of the finalists, which is chosen unless another is clearly better; None where the best is.
         trials: all that were measured, as (round, trial).
         reasons: what was decided and why, in words.
     """
@@ -64,6 +67,7 @@ class Search:
     deadline: float
     seed: int = 0
     progress: Progress | None = None
+    standing: Recipe | None = None
     trials: list[tuple[str, Trial]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
@@ -140,7 +144,9 @@ class Search:
         Once: comments of refined directions, learnt from in their turn, gave directions that were less fluent.
         """
         engine, bank = self.bench.engine, self.bench.engine.bank
-        if self._is_late or bank is None:
+        assert bank is not None
+        if self._is_late:
+            self._say_late(_REFINING)
             return None
         # A little too strong: more comments speak for their value, and the best of them are chosen.
         recipe = replace(best.recipe, amount=best.recipe.amount * 1.1)
@@ -149,12 +155,16 @@ class Search:
         if not examples:
             self.reasons.append("No steered comment was good enough to learn from.")
             return None
-        seen = self._counted("refining directions", len(examples) * _EPOCHS)
+        start, seen = fixed_vectors(bank, recipe), self._counted(_REFINING, len(examples) * _EPOCHS)
         vectors = refined_vectors(
-            engine.loaded, fixed_vectors(bank, recipe), blocks, examples,
+            engine.loaded, start, blocks, examples,
             epochs=_EPOCHS, subject_share=recipe.subject_share, remains=recipe.remains, seed=self.seed,
             deadline=self.deadline, progress=seen,
         )  # fmt: skip
+        if torch.equal(vectors, start):
+            # Writing the examples took what was left of the time: no epoch began.
+            self._say_late(_REFINING)
+            return None
         engine.bank = with_refined(bank, vectors, recipe)
         refined = replace(recipe, estimator=REFINED, blocks=blocks, magnitude="coefficient")
         self.reasons.append(f"Directions were refined on {len(examples)} of the model's own comments.")
@@ -186,10 +196,9 @@ class Search:
         return replace(best.recipe, amounts=amounts) if amounts else None
 
     def _final(self, recipes: Sequence[Recipe]) -> Trial:
-        """The best of the finalists on situations that nothing was chosen on."""
-        found = self._round("finalists", recipes, _FINAL, whatever=True)
-        best = _best(found)
-        assert best is not None
+        """The best of the finalists on situations that nothing was chosen on; see `standing`."""
+        found = self._round("finalists", recipes, FINAL, whatever=True)
+        best = _chosen(found, self.standing)
         for one in found:
             label = "chosen" if one is best else "rejected"
             self.reasons.append(f"Final, {label}: {describe(one.recipe)}: harmonic mean {one.score:.3f}.")
@@ -207,13 +216,16 @@ class Search:
         """Trials of a round; none where the time is over."""
         recipes = list(dict.fromkeys(recipes))
         if self._is_late and not whatever:
-            self.reasons.append(f"The time was over before the round on {name}.")
+            self._say_late(name)
             return []
         bench = replace(self.bench, values=self.bench.values[::every])
         count = (len(recipes) * len(bench.values) + 1) * len(bench.situations[situations])
         found = bench.run(recipes, situations, self._counted(name, count))
         self.trials += [(name, one) for one in found]
         return found
+
+    def _say_late(self, name: str) -> None:
+        self.reasons.append(f"The time was over before the round on {name}.")
 
     def _counted(self, name: str, total: int) -> Callable[[int], None] | None:
         told = self.progress
@@ -225,6 +237,15 @@ def _best(trials: Sequence[Trial]) -> Trial | None:
     highest = max((one.score for one in trials), default=0.0)
     alike = [one for one in trials if one.score >= highest - ALIKE]
     return max(alike, key=lambda one: (one.figures["expression"], one.score), default=None)
+
+
+def _chosen(finalists: Sequence[Trial], standing: Recipe | None) -> Trial:
+    """The best of those finalists that are clearly better than the standing recipe; its own trial where none is."""
+    had = next((one for one in finalists if one.recipe == standing), None)
+    better = [one for one in finalists if had is None or one.score > had.score + ALIKE]
+    best = _best(better) or had
+    assert best is not None
+    return best
 
 
 def fixed_vectors(bank: VectorBank, recipe: Recipe) -> torch.Tensor:
@@ -278,10 +299,11 @@ def _window(centre: int, width: int, count: int) -> tuple[int, ...]:
 
 
 def _value_scores(one: Trial) -> npt.NDArray[np.float64]:
-    """Harmonic mean of each value's rank, topic and fluency over the situations of a trial."""
+    """Harmonic mean of each value's rank, relation and fluency over the situations of a trial."""
     found = one.expression
     added = mean_said(found.nll, 0) - mean_said(one.plain.nll, 0)
     fluency = np.exp(-np.clip(np.nan_to_num(added, nan=np.inf), 0, None)) * (1 - found.repetition.mean(0))
     rank = np.clip(2 * found.rank.mean(0) - 1, 1e-3, 1)
-    topic = np.clip(found.topic.mean(0) / max(1e-6, float(found.topic.mean())), 1e-3, 1)
+    # The plain model's topic, not that of the same trial, which loses nothing beside itself.
+    topic = np.clip(relation(found.topic.mean(0), one.plain.topic.mean(0)), 1e-3, 1)
     return np.asarray(3 / (1 / rank + 1 / topic + 1 / np.clip(fluency, 1e-3, 1)))

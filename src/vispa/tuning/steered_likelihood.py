@@ -13,6 +13,7 @@ from vispa.models.encoding import common, continued
 from vispa.models.loading import LoadedModel
 from vispa.models.tokenization import Span
 from vispa.steering.activations import hooks_on
+from vispa.study.fluency import continuation
 from vispa.tuning.examples import Example
 
 
@@ -34,8 +35,8 @@ class EncodedComment:
 
     @classmethod
     def of(cls, loaded: LoadedModel, example: Example) -> EncodedComment:
-        """An example's, prompt and text encoded side by side."""
-        ids = continued(loaded, example.prompt, example.text)
+        """An example's, prompt and text encoded side by side, and parted by white space as the model parts them."""
+        ids = continued(loaded, example.prompt, continuation(example.prompt.text, example.text))
         return cls(example.value, ids, max(1, len(ids) - common(example.prompt.ids, ids)), example.prompt.subject)
 
 

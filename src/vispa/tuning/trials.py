@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from vispa.errors import InputError
+from vispa.files.visible import is_blank
 from vispa.generation.rows import Sampling
 from vispa.generation.transformers import TransformersEngine
 from vispa.steering.recipe import Recipe
-from vispa.study.expression import Expression, Situation, measure_expressions
+from vispa.study.expression import Expression, Situation, commented, mean_said, measure_expressions
 from vispa.study.personas import persona_situations
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
@@ -24,7 +24,7 @@ class Trial:
         recipe: how the model was steered.
         expression: its measures.
         plain: those of the unsteered model on the same situations.
-        figures: means over situations by name; see `Expression.scores`.
+        figures: means over situations by name, NaN where no situation has one; see `Expression.scores`.
     """
 
     recipe: Recipe
@@ -57,6 +57,21 @@ class Bench:
     taxonomy: Taxonomy
     values: tuple[str, ...]
     tokens: int
+
+    def check_words(self, situations: slice) -> None:
+        """Refuse a model that has no word to compare by.
+
+        Args:
+            situations: which ones it is asked about.
+
+        Raises:
+            InputError: every comment of the unsteered model is empty.
+        """
+        asked, sampling = self.situations[situations], Sampling(self.tokens)
+        (texts,) = commented(self.engine, asked, self.values[:1], (None,), sampling=sampling)
+        if all(map(is_blank, texts)):
+            problem = f"says nothing of any of {len(texts)} situations in {self.tokens} tokens, unsteered."
+            raise InputError("model", problem, "Tune a model that comments at once, and does not end or think instead.")
 
     def run(
         self, recipes: Sequence[Recipe], situations: slice, progress: Callable[[int], None] | None = None
@@ -112,4 +127,4 @@ class Bench:
 def trial(recipe: Recipe, expression: Expression, plain: Expression) -> Trial:
     """A recipe's measures as a trial, beside those of the plain model on the same situations."""
     scores = expression.scores(plain)
-    return Trial(recipe, expression, plain, {name: float(np.nanmean(each)) for name, each in scores.items()})
+    return Trial(recipe, expression, plain, {name: float(mean_said(each, 0)) for name, each in scores.items()})

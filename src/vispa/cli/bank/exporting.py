@@ -68,10 +68,12 @@ def export(
         print_line(f"{slug}: blocks {', '.join(map(str, by_block))}")
     print_line(f"{output}")
     if calibrated:
-        print_note("the bank measures each prompt; the file has the shift of a prompt at probability 0.5")
+        print_note("vispa: the bank measures each prompt; the file has the shift of a prompt at probability 0.5")
     if left:
         said = ", ".join(f"{name} = {setting}" for name, setting in left.items())
-        print_note(f"other programs add the vectors whole at every token; the file cannot say the recipe's {said}")
+        print_note(
+            f"vispa: other programs add the vectors whole at every token; the file cannot say the recipe's {said}"
+        )
 
 
 def blocks_option(text: str) -> tuple[int, ...]:

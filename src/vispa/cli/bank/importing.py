@@ -99,7 +99,7 @@ def _take_vectors(
         control = import_gguf(file)
         # Only a kind of model, or a name that means nothing elsewhere.
         if control.model_hint:
-            print_note(f"{file} says of its model: {shortened(control.model_hint)}")
+            print_note(f"vispa: {file} says of its model: {shortened(control.model_hint)}")
         vectors, model, of = {value: control.directions}, "", ""
     else:
         read = import_vectors(file)

@@ -199,7 +199,7 @@ class RunFolder:
             differing = _differences(earlier, config)
             if earlier_environment is not None and earlier_environment.get("versions") != environment["versions"]:
                 differing.append("versions")
-            self.destination.check_same_settings(differing)
+            self.destination.check_same_settings(differing, earlier, config)
         # The settings come first: by them the folder is known as a run's whenever this stops.
         write_json(self.path / "config.json", config)
         write_json(self.path / "environment.json", environment)

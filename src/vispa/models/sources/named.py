@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -148,12 +150,43 @@ def find_named(name: str, progress: Progress | None = None) -> Path | None:
 
     Raises:
         FetchError: it cannot be fetched.
-        ModelError: what was fetched is not it, or what has this name is an encoder.
+        ModelError: what was fetched is not it, what has this name is an encoder, or one has it but for case and signs.
     """
     if name not in named_models():
+        check_spelling(name)
         return None
     model = named_model(name)
     if model.kind == "encoder":
         advice = f"Choose values with it (`--selector {name}`), and name a language model as the model."
         raise ModelError("model", f"{name!r} is a sentence encoder, which writes no text.", advice)
     return model.get(progress)
+
+
+def resembling(name: str) -> str:
+    """Advice that names the model whose name a text without a slash resembles; empty where there is none."""
+    known = {_plain(one): one for one in (*named_models(), EMBEDDED)}
+    near = difflib.get_close_matches(_plain(name), known, n=1) if "/" not in name else []
+    return f"Did you mean {known[near[0]]}? " if near else ""
+
+
+def check_spelling(name: str, field: str = "model") -> None:
+    """Refuse a model's name in other capitals or with other signs, rather than look for it on the hub.
+
+    Args:
+        name: that was given.
+        field: what the caller named it in.
+
+    Raises:
+        ModelError: says which name is meant.
+    """
+    known = (*named_models(), EMBEDDED)
+    if name in known or "/" in name:
+        return
+    meant = next((one for one in known if _plain(one) == _plain(name)), None)
+    if meant is not None and not os.path.lexists(name):
+        raise ModelError(field, f"{name!r} is not known.", f"Did you mean {meant}? See `vispa models list`.")
+
+
+def _plain(name: str) -> str:
+    """Letters and digits alone, in small letters."""
+    return "".join(sign for sign in name.casefold() if sign.isalnum())

@@ -38,7 +38,8 @@ def lead(names: Sequence[str], stances: Sequence[Stance | None]) -> str | None:
         by_stance.setdefault(stance, []).append(name)
     first = next(iter(by_stance))
     if len(by_stance) == 1 and len(names) > 1 and first is not None:
-        return capital(f"the values agree: {listed(names)} all {_AGREEMENT[first]}.")
+        every = "both" if len(names) == 2 else "all"
+        return capital(f"the values agree: {listed(names)} {every} {_AGREEMENT[first]}.")
     clauses = [
         f"{listed(by_stance[kind])} {one if len(by_stance[kind]) == 1 else many}"
         for kind, one, many in _CLAUSES

@@ -24,6 +24,7 @@ from vispa.files.writing import replacing
 from vispa.steering.bank import VectorBank
 from vispa.steering.exchange.checking import check_file, check_widths
 from vispa.steering.exchange.fixed import Scale, fixed_vectors, untold
+from vispa.steering.sealing import begins_as_text
 
 _FORMAT = "vispa-vectors-1"
 # Longer numbers than any model has blocks are as wrong as letters.
@@ -116,6 +117,8 @@ def import_vectors(path: Path) -> SteeringVectors:
     """
     check_file(path)
     advice = "Give a safetensors file with tensors named VALUE.layer_N."
+    if begins_as_text(path):
+        raise InputError(str(path), "holds no vectors, but text.", advice)
     try:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {}).get("steering", "{}"))
