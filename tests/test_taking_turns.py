@@ -149,8 +149,8 @@ def test_readings_share_a_pass_by_what_they_read(
     ]
     apart = [engine.options(rows, [2] * orders) for rows in asked]
     longest = max(len(row.prompt.ids) for rows in asked for row in rows)
-    # So many whole prompts; of prompts that share most of their tokens more rows are read than that.
-    monkeypatch.setattr("vispa.generation.scheduling.reading_budget", lambda _: Budget(tokens=8 * longest))
+    # Half of it holds so many whole prompts; of prompts that share most of their tokens more rows are read than that.
+    monkeypatch.setattr("vispa.generation.scheduling.reading_budget", lambda _: Budget(tokens=16 * longest))
     passes, options = [], engine.options
 
     def counted(rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
