@@ -354,13 +354,13 @@ def test_a_file_of_somebody_else_was_not_begun_here(text: str, tmp_path: Path, a
     ("options", "sampling", "told"),
     [
         ({"k": "3"}, {}, "other k (2, now 3)."),
-        ({"toward": "karma", "k": "auto"}, {}, "other k (2, now auto), toward (none, now karma)."),
+        ({"toward": "karma", "k": "auto"}, {}, "other k (2, now auto), toward (not given, now karma)."),
         ({"options": ("A", "B")}, {}, "other options."),
         ({}, {"max_new_tokens": 9}, "other max_new_tokens (200, now 9)."),
         (
             {},
             {"temperature": 0.5, "seed": 4},
-            "other seed (none, now 4), temperature (none, now 0.5), top_p (",
+            "other seed (not given, now 4), temperature (not given, now 0.5), top_p (",
         ),
     ],
 )

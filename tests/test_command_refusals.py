@@ -222,7 +222,7 @@ def test_a_name_in_other_letters_is_not_looked_for_elsewhere(given: str, meant: 
     assert f"Did you mean {meant}?" in refused("respond", TEXT, "--model", given)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "lab/SmolLM2", "./SmolLM2", "x" * 5000])
+@pytest.mark.parametrize("name", ["gpt2", "lab/SmolLM2", "./SmolLM2", "x" * 5000, "MPNet"])
 def test_other_names_may_be_on_the_hub(name: str) -> None:
     assert find_named(name) is None
 
@@ -232,7 +232,9 @@ def test_a_folder_may_be_called_nearly_as_a_model(place: Path) -> None:
     assert find_named("SmolLM2") is None
 
 
-@pytest.mark.parametrize(("given", "advice"), [("smolm2", "Did you mean smollm2? "), ("gpt2", ""), ("lab/smollm2", "")])
+@pytest.mark.parametrize(
+    ("given", "advice"), [("smolm2", "Did you mean smollm2? "), ("gpt2", ""), ("lab/smollm2", ""), ("mpnett", "")]
+)
 def test_names_that_resemble_one_are_told(given: str, advice: str) -> None:
     assert resembling(given) == advice
 
@@ -344,7 +346,7 @@ def test_selecting_says_so(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("VISPA_KK", "Did you mean VISPA_K?"),
+        ("VISPA_RECIPES", "Did you mean VISPA_RECIPE?"),
         ("VISPA_MODELL", "Did you mean VISPA_MODEL?"),
         ("VISPA_APIKEY", "Did you mean VISPA_API_KEY?"),
         ("VISPA_CASHE", "Did you mean VISPA_CACHE?"),
@@ -352,6 +354,7 @@ def test_selecting_says_so(capsys: pytest.CaptureFixture[str]) -> None:
         ("VISPA_TOP_P", "Say it on the command line, as --top-p."),
         *((name, None) for name in ("VISPA_CACHE", "VISPA_CONFIG", "VISPA_DEBUG", "VISPA_K", "VISPA_API_KEY")),
         *((name, None) for name in ("VISPA_API_KEYS", "VISPA_VLLM", "VISPA_BANK", "VISPA_TEST_VLLM", "VISPA_HOUSE_OF")),
+        *((name, None) for name in ("VISPA_PORT", "VISPA_SERVICE_HOST", "VISPA_PORT_8000_TCP", "VISPA_URL")),
     ],
 )
 def test_variables_that_say_nothing_are_told(name: str, advice: str | None, monkeypatch: pytest.MonkeyPatch) -> None:

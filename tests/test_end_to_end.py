@@ -375,7 +375,7 @@ def test_other_settings_do_not_continue(environment: dict[str, str], tmp_path: P
     found = subprocess.run(sampled, env=environment, capture_output=True)
     assert (
         found.returncode == 2
-        and b"was begun with other seed (none, now 5), temperature (none, now 0.8), top_p" in found.stderr
+        and b"was begun with other seed (not given, now 5), temperature (not given, now 0.8), top_p" in found.stderr
     )
     # Greedy texts have no seed.
     assert "seed" not in Path(f"{output}.settings.json").read_text()

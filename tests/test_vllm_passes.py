@@ -199,3 +199,35 @@ def test_lengths_of_one_steer_are_those_that_a_batch_has(
         steered = plan.steered_blocks([steer])
         expected = {block: float(amount) for block, amount in active.amounts.items() if block in steered}
         assert vocabulary.fixed_amounts([steer], False, dtype) == expected
+
+
+@pytest.mark.parametrize("scopes", [("all",), ("all", "generated")])
+@pytest.mark.parametrize("last", ["meta", "cpu"])
+def test_a_model_that_is_spread_over_devices_is_steered_on_each(scopes: tuple[str, ...], last: str) -> None:
+    """The second device has no numbers here; what is not on it would be refused."""
+    steers = [Steer(value, recipe=replace(FIXED, scope=scope)) for value, scope in zip(VALUES, scopes, strict=False)]
+    plan = made_steps()._vocabulary.plan(steers)
+    active = active_steering(plan, [steers, []], [False, False], [(0, 0, 0)] * 2)
+    chosen = [scope in ("all", "prompt") for scope in plan.scopes]
+    for device in ("cpu", last, "cpu"):
+        found = active._summed(torch.ones(2, len(steers), WIDTH, device=device), chosen, torch.float32)
+        assert found is not None and found.device.type == device
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_rows_that_a_failed_begin_gave_out_are_emptied(ended: bool) -> None:
+    """There were too few for one request; those before it had theirs, in which something stood."""
+    steps = made_steps(captured=True)
+    tables = steps._tables
+    for block in range(BLOCKS):
+        tables.of(block).fill_(1.0)  # type: ignore[union-attr]
+    tables._free = tables._free[-1:]
+    asked = [
+        (name, Asked((Steer(value, recipe=MEASURED),), whole=True))
+        for name, value in zip("ab", VALUES[:2], strict=True)
+    ]
+    with pytest.raises(RuntimeError, match="more requests"):
+        steps.begin([], asked)
+    row = steps._held["a"].rows.generated
+    steps.begin(["b"] if ended else [], [])
+    assert row > 0 and not any(tables.of(block)[row].any() for block in range(BLOCKS))  # type: ignore[index]

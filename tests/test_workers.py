@@ -208,3 +208,19 @@ def call_failed(*arguments: object) -> BaseException | None:
 def said(error: BaseException | None) -> str:
     assert isinstance(error, InputError)
     return str(error)
+
+
+@pytest.mark.parametrize(("shared_out", "cores", "given"), [(10_000, 8, 8), (2, 8, 2), (3, None, 1)])
+def test_a_worker_takes_no_more_threads_than_its_machine_has_cores(
+    shared_out: int, cores: int | None, given: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cores of a whole cluster are shared out, whose machines may have fewer each."""
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    asked: list[int] = []
+
+    def make(threads: int) -> Work[str]:
+        asked.append(threads)
+        return Work({}, lambda kind, chunk: list(chunk))
+
+    workers._Worker(make, shared_out).about()
+    assert asked == [given]

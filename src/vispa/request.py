@@ -161,7 +161,7 @@ def texts(given: object, separator: str, field: str) -> tuple[str, ...]:
 
     Raises:
         InputError: anything else than texts; or one text without the separator `|`: another is meant, or one option
-            alone, which would be the answer whatever is asked.
+            alone, which would be the answer whatever is asked (a list may have one, as some surveys do).
     """
     if given is None:
         return ()

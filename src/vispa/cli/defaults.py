@@ -39,6 +39,8 @@ _PATHS: dict[str, tuple[str, ...]] = {"cache": ()} | {
 _MODELS = ("model", "selector_model", "aggregator")
 _LIKE_PATHS = (".", "/", "~")
 # Variables that are no defaults of options; tests have some of their own.
+# Less alike is another word: Kubernetes itself sets VISPA_PORT beside a service of that name.
+_LIKE = 0.75
 _OTHER_VARIABLES = (FILE_VARIABLE, "VISPA_DEBUG", "VISPA_API_KEY", "VISPA_API_KEYS", "VISPA_VLLM", "VISPA_BANK")
 _PREFIX, _OF_TESTS = "VISPA_", "VISPA_TEST_"
 _NUMBERS = {name: one.type for name, one in _CONFIGURABLE.items() if one.type in (int, float)}
@@ -101,7 +103,7 @@ def unknown_variables() -> dict[str, str]:
             continue
         # What all have in common says nothing of how alike they are.
         tails = {one.removeprefix(_PREFIX): one for one in known}
-        near = difflib.get_close_matches(name.removeprefix(_PREFIX), tails, n=1)
+        near = difflib.get_close_matches(name.removeprefix(_PREFIX), tails, n=1, cutoff=_LIKE)
         if name in options:
             found[name] = f"Say it on the command line, as --{options[name]}."
         elif near:

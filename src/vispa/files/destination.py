@@ -129,7 +129,7 @@ def _change(name: str, earlier: Mapping[str, Any], settings: Mapping[str, Any]) 
 
 def _in_words(setting: object) -> str | None:
     if setting is None:
-        return "none"
+        return "not given"
     is_plain = isinstance(setting, str | bool | int | float)
     text = str(setting)
     return text if is_plain and len(text) <= _SHOWN and text else None

@@ -81,7 +81,8 @@ class _Worker(Generic[A]):
 
     def _ready(self) -> Work[A]:
         if self._work is None:
-            self._work = self._make(self._threads)
+            # The cluster's cores are shared out, of which this machine may have fewer.
+            self._work = self._make(min(self._threads, os.cpu_count() or 1))
         return self._work
 
 

@@ -54,7 +54,7 @@ class ActiveSteering:
     apart: bool = False
     amounts: dict[int, torch.Tensor] = field(default_factory=dict)
     _placed: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
-    _chosen: dict[tuple[bool, ...], torch.Tensor | None] = field(default_factory=dict)
+    _chosen: dict[tuple[torch.device, tuple[bool, ...]], torch.Tensor | None] = field(default_factory=dict)
     _shifts: dict[int, Shifts] = field(default_factory=dict)
     _closed: torch.Tensor | None = None
     _beginning: ActiveSteering | None = None
@@ -214,7 +214,8 @@ class ActiveSteering:
 
     def _summed(self, shift: torch.Tensor, steers: Sequence[bool], dtype: torch.dtype) -> torch.Tensor | None:
         """Sum [B, 1, H] of some of the plan's steers; None if no row has any."""
-        key = tuple(steers)
+        # A model may be spread over several devices.
+        key = shift.device, tuple(steers)
         if key not in self._chosen:
             of_rows = torch.tensor([*steers, False])[self.rows]
             self._chosen[key] = of_rows.to(shift.device) if of_rows.any() else None

@@ -92,9 +92,8 @@ class Steps:
 
     def begin(self, ended: Collection[str], new: Collection[tuple[str, Asked]]) -> None:
         """Requests have ended, and others begin."""
-        if not ended and not new:
-            return
-        self._steady = None
+        if ended or new:
+            self._steady = None
         for name in ended:
             self._drop(name)
             self.last_places.pop(name, None)

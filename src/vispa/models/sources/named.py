@@ -164,7 +164,7 @@ def find_named(name: str, progress: Progress | None = None) -> Path | None:
 
 def resembling(name: str) -> str:
     """Advice that names the model whose name a text without a slash resembles; empty where there is none."""
-    known = {_plain(one): one for one in (*named_models(), EMBEDDED)}
+    known = {_plain(one): one for one in _models_that_write()}
     near = difflib.get_close_matches(_plain(name), known, n=1) if "/" not in name else []
     return f"Did you mean {known[near[0]]}? " if near else ""
 
@@ -179,12 +179,16 @@ def check_spelling(name: str, field: str = "model") -> None:
     Raises:
         ModelError: says which name is meant.
     """
-    known = (*named_models(), EMBEDDED)
+    known = _models_that_write()
     if name in known or "/" in name:
         return
     meant = next((one for one in known if _plain(one) == _plain(name)), None)
     if meant is not None and not os.path.lexists(name):
         raise ModelError(field, f"{name!r} is not known.", f"Did you mean {meant}? See `vispa models list`.")
+
+
+def _models_that_write() -> tuple[str, ...]:
+    return (*(name for name, model in named_models().items() if model.kind != "encoder"), EMBEDDED)
 
 
 def _plain(name: str) -> str:
