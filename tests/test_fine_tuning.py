@@ -131,11 +131,11 @@ def test_training_together_is_training_alone(loaded, monkeypatch):
 
 
 def test_only_the_text_and_its_end_are_learnt(loaded):
-    """The loss of a batch against a slow reading of each row."""
+    """The loss of a batch against a slow reading of each row, parted from a prompt that ends in a word."""
     lessons = [Example(0, raw_prompt(loaded, "A long beginning"), "ab"), Example(0, raw_prompt(loaded, "B"), "abcdef")]
     total = 0.0
     for one in lessons:
-        ids = [*one.prompt.ids, *loaded.tokenizer(one.text, add_special_tokens=False).input_ids, 2]
+        ids = [*one.prompt.ids, *loaded.tokenizer(f" {one.text}", add_special_tokens=False).input_ids, 2]
         logits = loaded.model(torch.tensor([ids])).logits[0].log_softmax(-1)
         own = [float(logits[place - 1, ids[place]]) for place in range(len(one.prompt.ids), len(ids))]
         total -= sum(own) / len(own)

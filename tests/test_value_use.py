@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from vispa.cli.batch import _report
 from vispa.cli.main import app
+from vispa.cli.setup import Setup
 from vispa.errors import InputError
 from vispa.items.answering import BatchSummary
 from vispa.items.item import Item
@@ -256,7 +257,7 @@ def test_what_a_model_wrote_keeps_no_record_from_being_read(
     lines = [record_line(Item(id=number, text="x"), one) for number, one in enumerate(answered)]
     file.write_bytes(b"".join([*lines, record_line(Item(id=40, text="x"), Failure(text))]))
     assert read_uses(file) == window
-    _report(BatchSummary(str(file), 41, 41, 0, 1.0, 1, 1.0, 1), as_json=True)
+    _report(BatchSummary(str(file), 41, 41, 0, 1.0, 1, 1.0, 1), Setup(), as_json=True)
     assert json.loads(capsys.readouterr().out)["value_use"]["answers"] == 40
     told = CliRunner().invoke(app, ["drift", str(file), str(file)])
     assert told.exit_code == 0, told.output
