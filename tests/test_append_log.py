@@ -146,11 +146,11 @@ def test_places_of_other_runs_are_refused(tmp_path: Path, kind: str) -> None:
     place = Destination(tmp_path / "place", kind)
     place.check_begun_here(None, holds_answers=False)
     place.check_begun_here({}, holds_answers=True)
-    place.check_same_settings([])
+    place.check_same_settings([], {}, {})
     with pytest.raises(InputError, match=f"was not begun by this command. Choose another {kind}, or --overwrite."):
         place.check_begun_here(None, holds_answers=True)
     with pytest.raises(InputError, match=f"begun with other k, seed. Use the same settings, choose another {kind}, or"):
-        place.check_same_settings(["k", "seed"])
+        place.check_same_settings(["k", "seed"], {}, {})
 
 
 # ---------------------------------------------------------------- a file of answers

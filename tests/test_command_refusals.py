@@ -398,7 +398,12 @@ def test_two_values_are_both(names: tuple[str, ...], sentence: str) -> None:
 
 @pytest.mark.parametrize(
     ("counts", "said"),
-    [((), ""), ((0,), ""), ((32,), "vispa: 32 of 600 items are done; go on."), ((64, 600), "vispa: 600 of 600 items")],
+    [
+        ((), ""),
+        ((0,), ""),
+        ((32,), "vispa: 32 of 600 items are done; repeat the command to go on."),
+        ((64, 600), "vispa: 600 of 600 items"),
+    ],
 )
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_an_interrupted_command_says_how_far_it_came(
@@ -410,7 +415,7 @@ def test_an_interrupted_command_says_how_far_it_came(
             progress("answering", count, 600)
         raise error
 
-    with pytest.raises(error), resumable_bars(("answering",), 600, "go on.") as progress:
+    with pytest.raises(error), resumable_bars(("answering",), 600, overwrite=False) as progress:
         work(progress)
     noted = capsys.readouterr().err
     assert noted.startswith(said) if said and error is KeyboardInterrupt else not noted

@@ -12,6 +12,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_banks import BLOCKS, VALUES, WIDTH, random_bank
+from random_banks import CALIBRATED as MEASURED
+from random_banks import RESIDUAL as FIXED
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vispa.errors import NumericalError
@@ -20,29 +23,15 @@ from vispa.generation.vllm.passes import Step
 from vispa.generation.vllm.steps import Steps
 from vispa.generation.vllm.tables import Tables
 from vispa.generation.vllm.vocabulary import Vocabulary
-from vispa.steering.bank import VectorBank
-from vispa.steering.bank_parts import BankInfo, Entry
-from vispa.steering.estimators.base import Directions
 from vispa.steering.intervention import active_steering
 from vispa.steering.recipe import Recipe, Steer
 
-BLOCKS, WIDTH, VALUES = 6, 8, tuple(f"value_{number}" for number in range(5))
-FIXED = Recipe("probe", magnitude="residual", amount=0.4, minimal_quality=0.0)
-MEASURED = replace(FIXED, magnitude="calibrated", amount=0.9)
 CPU = torch.device("cpu")
 
 
 def made_steps(*, captured: bool = False) -> Steps:
-    vectors = torch.randn(len(VALUES), BLOCKS, WIDTH, generator=torch.Generator().manual_seed(0))
-    ones = torch.ones(vectors.shape[:2])
-    directions = Directions(
-        vectors=vectors / vectors.norm(dim=-1, keepdim=True), quality=ones, separation=ones.clone(),
-        bias=torch.zeros_like(ones), weight_norm=ones.clone(),
-    )  # fmt: skip
-    info = BankInfo("small", "0" * 64, "0" * 64, VALUES, {})
-    bank = VectorBank(info, {"probe": Entry(directions, "last", "pairs")}, torch.ones(BLOCKS), FIXED)
     tables = Tables(BLOCKS, WIDTH, 2000, device=CPU, dtype=torch.float32, lazy=not captured)
-    steps = Steps(Vocabulary(bank, FIXED), tables, 4096, CPU, torch.float32)
+    steps = Steps(Vocabulary(random_bank(), FIXED), tables, 4096, CPU, torch.float32)
     steps.captured = captured
     return steps
 
@@ -174,7 +163,7 @@ def test_a_measured_pass_stops_a_device_once_a_block() -> None:
     st.sampled_from(
         [
             FIXED,
-            replace(FIXED, blocks=(1, 4)),
+            replace(FIXED, blocks=(1, 3)),
             replace(FIXED, amount=0.0),
             replace(FIXED, cap=0.3),
             replace(FIXED, cap=2),

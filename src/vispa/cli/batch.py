@@ -76,7 +76,7 @@ def batch(
     items = read_items(items_file, mode)[:limit]
     for item in items:
         check_item_text(item)
-    bars = partial(resumable_bars, ("answering",), len(items), _go_on(overwrite))
+    bars = partial(resumable_bars, ("answering",), len(items), overwrite=overwrite)
     if remote is not None:
         with bars() as progress:
             _report(remote.answer_file(items, output, progress=progress, **how), setup, as_json)
@@ -100,10 +100,6 @@ def batch(
             vispa = setup.load(known, progress)
             found = answer_file(vispa, items, requests, output, options, sampling=sampling, **how)
     _report(found, setup, as_json)
-
-
-def _go_on(overwrite: bool) -> str:
-    return f"repeat the command{' without --overwrite' if overwrite else ''} to go on."
 
 
 def _over_ray(

@@ -190,13 +190,15 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextmanager
-def resumable_bars(stages: Collection[str], total: int, advice: str) -> Iterator[Callable[[str, int, int], None]]:
+def resumable_bars(
+    stages: Collection[str], total: int, *, overwrite: bool
+) -> Iterator[Callable[[str, int, int], None]]:
     """As `progress_bars`, for work that an interrupted command goes on with: says then how far it came.
 
     Args:
         stages: whose items count.
         total: number of the items of all of them.
-        advice: how to go on.
+        overwrite: the command would delete what is done where it is repeated as it is.
     """
     done = 0
     try:
@@ -211,5 +213,6 @@ def resumable_bars(stages: Collection[str], total: int, advice: str) -> Iterator
     except KeyboardInterrupt:
         # What is asked again counts twice.
         if done:
-            print_note(f"vispa: {min(done, total):,} of {total:,} items are done; {advice}")
+            how = "repeat the command" + (" without --overwrite" if overwrite else "")
+            print_note(f"vispa: {min(done, total):,} of {total:,} items are done; {how} to go on.")
         raise

@@ -38,9 +38,9 @@ _PATHS: dict[str, tuple[str, ...]] = {"cache": ()} | {
 # Keys that name a model, which may be a file or folder: one that begins like a path is meant from there too.
 _MODELS = ("model", "selector_model", "aggregator")
 _LIKE_PATHS = (".", "/", "~")
-# Variables that are no defaults of options; tests have some of their own.
 # Less alike is another word: Kubernetes itself sets VISPA_PORT beside a service of that name.
 _LIKE = 0.75
+# Variables that are no defaults of options; tests have some of their own.
 _OTHER_VARIABLES = (FILE_VARIABLE, "VISPA_DEBUG", "VISPA_API_KEY", "VISPA_API_KEYS", "VISPA_VLLM", "VISPA_BANK")
 _PREFIX, _OF_TESTS = "VISPA_", "VISPA_TEST_"
 _NUMBERS = {name: one.type for name, one in _CONFIGURABLE.items() if one.type in (int, float)}

@@ -106,8 +106,7 @@ def evaluate(
     make = partial(_bench, setup, loaded.task.mode, names, community, personas)
     how: dict[str, Any] = {"limit": limit, "overwrite": overwrite, "max_failures": spreading.max_failures}
     total = len(names) * len(loaded.items[:limit])
-    advice = f"repeat the command{' without --overwrite' if overwrite else ''} to go on."
-    with resumable_bars(names, total, advice) as progress:
+    with resumable_bars(names, total, overwrite=overwrite) as progress:
         if spreading.ray is None:
             bench = make(progress)
             model: LoadedModel | None = bench.vispa.model

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
@@ -89,8 +88,8 @@ class Destination:
     def check_same_settings(
         self,
         differing: Sequence[str],
-        earlier: Mapping[str, Any] = MappingProxyType({}),
-        settings: Mapping[str, Any] = MappingProxyType({}),
+        earlier: Mapping[str, Any],
+        settings: Mapping[str, Any],
     ) -> None:
         """Refuse to go on with other settings.
 

@@ -154,7 +154,7 @@ class ActiveSteering:
             together = (torch.isfinite(shift.sum(1).to(hidden.dtype)).all(-1) & torch.isfinite(total))[:, None]
         # At once: a GPU that is asked stops until it has answered.
         if not bool((known & each & together).all()):
-            self._refuse(block, activation=known, shift=each & together if bool(each.all()) else each)
+            self._refuse(block, ("activation", known), ("shift", each), ("shift", together))
         self.amounts[block] = (amount * length)[:, 0] if rows.shape[1] == 1 else total
         less = shift * _gather(1.0 - self.plan.subject_shares, rows)[..., None] if self._spares else None
         return Shifts(
@@ -222,8 +222,8 @@ class ActiveSteering:
         chosen = self._chosen[key]
         return None if chosen is None else (shift * chosen[..., None]).sum(1, keepdim=True).to(dtype)
 
-    def _refuse(self, block: int, **finite: torch.Tensor) -> None:
-        what, told = next((what, told) for what, told in finite.items() if not bool(told.all()))
+    def _refuse(self, block: int, *checks: tuple[str, torch.Tensor]) -> None:
+        what, told = next((what, finite) for what, finite in checks if not bool(finite.all()))
         row, place = (int(number) for number in (~told).nonzero()[0])
         key = int(self.rows[row, place])
         value = self.plan.keys[key][0] if key < len(self.plan.keys) else "no value"

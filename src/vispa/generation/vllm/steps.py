@@ -46,6 +46,10 @@ class Held:
     amounts: dict[int, float] = field(default_factory=dict)
     problem: str | None = None
 
+    def prompt_of(self, given: int) -> int:
+        """How many of the tokens given count as its prompt's; see `Asked.prompt`."""
+        return given if self.asked.prompt is None else min(self.asked.prompt, given)
+
 
 class Steps:
     """What the requests of a worker are steered by, pass after pass.
@@ -193,15 +197,17 @@ class Steps:
                 self._left[: len(step.names)] = torch.from_numpy(self._steady.left).to(self._device)
             return
         held = [self._held.get(name) for name in step.names]
+        prompts = [
+            prompt if one is None else one.prompt_of(prompt) for one, prompt in zip(held, step.prompts, strict=True)
+        ]
         total = int(sum(step.scheduled))
         rows = np.zeros(max(total, self._filled), dtype=np.int64)
         fading, left = np.zeros_like(rows), np.zeros(len(rows), dtype=np.float32)
         start = 0
         for name, one, count, first, prompt in zip(
-            step.names, held, step.scheduled, step.computed, step.prompts, strict=True
+            step.names, held, step.scheduled, step.computed, prompts, strict=True
         ):
             if one is not None:
-                prompt = prompt if one.asked.prompt is None else min(one.asked.prompt, prompt)
                 if first >= prompt:
                     rows[start : start + count] = one.rows.generated
                 else:
@@ -227,18 +233,16 @@ class Steps:
             places = [place for _, _, place in self._measuring]
             self._last_tokens = torch.tensor(places, device=self._device)
             self._measured_rows = self._tables.places([one.rows for _, one, _ in self._measuring])
-        self._steady = self._steady_after(step, held, fading[:total])
+        self._steady = self._steady_after(step, held, prompts, fading[:total])
 
-    def _steady_after(self, step: Step, held: Sequence[Held | None], fading: np.ndarray) -> Steady | None:
+    def _steady_after(
+        self, step: Step, held: Sequence[Held | None], prompts: Sequence[int], fading: np.ndarray
+    ) -> Steady | None:
         """The pass, where every request goes on by one generated token from here."""
         if any(count != 1 for count in step.scheduled):
             return None
-        firsts = [
-            prompt if one is None or one.asked.prompt is None else min(one.asked.prompt, prompt)
-            for one, prompt in zip(held, step.prompts, strict=True)
-        ]
         computed = np.array(step.computed)
-        ages = computed - (np.array(firsts) - 1)
+        ages = computed - (np.array(prompts) - 1)
         if (ages < 1).any():
             return None
         remains = np.array([1.0 if one is None else one.remains for one in held])

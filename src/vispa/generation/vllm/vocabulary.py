@@ -137,13 +137,10 @@ class Vocabulary:
         key, blocks = plan.keys.index((value, recipe)), sorted(plan.steered_blocks([Steer(value, recipe=recipe)]))
         specs = [plan.blocks[block] for block in blocks]
         direction = torch.stack([spec.direction[key] for spec in specs]) if specs else torch.zeros(0, 1)
-        amount, longest = (torch.tensor([float(getattr(spec, name)[key]) for spec in specs]) for name in _OF_A_UNIT)
+        amount = torch.tensor([float(spec.amount[key]) for spec in specs])
+        longest = torch.tensor([float(spec.longest[key]) for spec in specs])
         length = direction.norm(dim=-1).cpu()
         return Unit(tuple(blocks), capped(amount, length, longest), length, direction.abs().amax(-1).cpu())
-
-
-# Of a steer that depends on no prompt, what its shift is made of beside the direction.
-_OF_A_UNIT = ("amount", "longest")
 
 
 def _on(device: torch.device, spec: BlockShift) -> BlockShift:
