@@ -84,15 +84,12 @@ def over_ray(
     items: Sequence[Item], k: int, tokens: int, count: int, output: Path, kill: Callable[[Path], Callable[[], None]]
 ) -> tuple[float, float]:
     """Seconds that workers took to get ready, and to answer."""
-    import ray
-
     begun = time.perf_counter()
     with (
         tempfile.TemporaryDirectory() as folder,
         Workers(partial(make, Path(folder), k, tokens), "local", count, Failure) as workers,
     ):
-        settings, _ = workers.about()
-        ray.get([one.about.remote() for one in workers._workers])
+        settings, _ = workers.about(ready=count)
         ready = time.perf_counter() - begun
         threading.Thread(target=kill(Path(folder)), daemon=True).start()
         return ready, timed(partial(workers.answers, ""), items, k, output, settings)

@@ -8,9 +8,10 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -18,9 +19,11 @@ from typer.testing import CliRunner
 
 from vispa.cli.main import app
 from vispa.errors import InputError, VispaError
-from vispa.items import answering, workers
+from vispa.items import answering, cluster, workers
 from vispa.items.begun import settings_path
+from vispa.items.worker import Worker
 from vispa.items.workers import Work, Workers
+from vispa.versions import package_version
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'vispa[ray]').")
 # Workers have no tests in their path.
@@ -77,10 +80,11 @@ def test_chunks_are_answered_in_order_once_although_workers_die(
 
 
 def test_workers_that_differ_end_the_run(local: Callable[..., Workers[Any]]) -> None:
-    with local(of_one_process, 2) as pool:
-        pool.about()
-        with pytest.raises(VispaError, match="differ in what determines answers"):
-            list(pool.answers("", [[number] for number in range(40)]))
+    with (
+        local(of_one_process, 2) as pool,
+        pytest.raises(VispaError, match=r"differ in what determines answers: what is answered with \(\d+ and \d+\)"),
+    ):
+        pool.about(ready=2)
 
 
 def test_a_worker_that_dies_while_it_makes_ready_ends_the_run(local: Callable[..., Workers[Any]]) -> None:
@@ -136,23 +140,26 @@ def test_a_cluster_that_does_not_start_at_once_is_tried_again(monkeypatch: pytes
             raise Exception("The current node timed out during startup.")
 
     monkeypatch.setattr(ray, "init", late)
-    workers._start()
+    cluster._start()
     assert len(tried) == 2
     with pytest.raises(VispaError, match="no local cluster could be started"):
-        workers._start()
+        cluster._start()
     assert len(tried) == 5
 
 
-def test_it_is_said_when_no_worker_gets_ready(
+def test_it_is_said_when_workers_do_not_get_ready(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pool = Workers.__new__(Workers)
-    pool._workers = [SimpleNamespace(about=SimpleNamespace(remote=lambda: "asked"))]
-    waits = iter([([], ["asked"]), (["asked"], [])])
-    monkeypatch.setattr(ray, "wait", lambda asked, **_: next(waits))
-    monkeypatch.setattr(ray, "get", lambda asked: ("about", "told", "digest"))
-    assert pool.about() == ("about", "told")
-    assert "no free place" in caplog.text
+    """Once, while they are waited for."""
+    pool: Workers[Any] = Workers.__new__(Workers)
+    pool._starting, pool._late, pool._places = {"asked": workers._Seat()}, 0.0, cluster.Places(2, 0, 1)
+    monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 0.5})
+    monkeypatch.setattr(ray, "wait", lambda asked, **how: (asked if how["timeout"] is None else [], []))
+    assert pool._ended(pool._starting) == pool._ended(pool._starting) == "asked"
+    assert [record.getMessage() for record in caplog.records] == [
+        "--ray: 1 of 2 workers are not ready yet: they load their models, or the cluster has no free place for them "
+        "(it has room for 0 more; `ray status`)."
+    ]
 
 
 def test_options_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +167,7 @@ def test_options_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     items.write_text("Feeding ducks\n", encoding="utf-8")
     idle = said(call_failed("batch", items, "-o", tmp_path / "o", "--workers", 2))
     assert "--workers: has no effect without --ray" in idle
-    monkeypatch.setattr(workers, "find_spec", lambda name: None)
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
     refused = said(call_failed("batch", items, "-o", tmp_path / "o", "--ray", "local"))
     assert "--ray: needs Ray, which is not installed. pip install 'vispa[ray]'" in refused
     assert not (tmp_path / "o").exists()
@@ -190,14 +197,139 @@ def test_addresses_that_cannot_be(address: str) -> None:
         Workers(of_one_process, address, 1, str)
 
 
+@contextmanager
+def listening(said: bytes) -> Iterator[int]:
+    """The port of a machine that says something to whoever comes, in a thread."""
+    with socket.create_server(("127.0.0.1", 0)) as place:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = place.accept()
+                    with connection:
+                        connection.recv(100)
+                        connection.sendall(said)
+
+        Thread(target=serve, daemon=True).start()
+        yield place.getsockname()[1]
+        place.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def listening_cluster() -> Iterator[int]:
+    """Says the settings of HTTP/2, with which gRPC begins."""
+    with listening(bytes([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 64, 0, 0])) as port:
+        yield port
+
+
 @pytest.mark.parametrize("address", ["{}", "ray://{}"])
-def test_a_machine_that_answers_is_left_to_ray(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_answers_is_left_to_ray(
+    address: str, listening_cluster: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
     monkeypatch.setattr(ray, "init", lambda given, **_: asked.append(given))
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 3.0})
-    with socket.create_server(("127.0.0.1", 0)) as place:
-        given = address.format(f"127.0.0.1:{place.getsockname()[1]}")
-        assert workers._connect(given, None) == 3 and asked == [given]
+    given = address.format(f"127.0.0.1:{listening_cluster}")
+    assert cluster.connect(given, None) == 3 and asked == [given]
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.0 400 Bad request\r\n", b"-ERR wrong number of arguments\r\n", b"", b"\0\0"])
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "auto"])
+def test_what_listens_may_be_no_cluster(address: str, said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray waits for many minutes"))
+    with listening(said) as port:
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+        with pytest.raises(InputError, match="cannot be reached: what listens there is no Ray cluster"):
+            Workers(of_one_process, address.format(port), 1, str)
+
+
+def test_a_machine_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_GREETED", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as place, pytest.raises(InputError, match="cannot be reached: timed"):
+        Workers(of_one_process, f"127.0.0.1:{place.getsockname()[1]}", 1, str)
+
+
+def test_a_cluster_of_another_version_is_named_whole(listening_cluster: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray says the versions in further lines."""
+    metadata = {"ray_version": "2.41.0", "python_version": "3.9.1"}
+    check = partial(ray._private.utils.check_version_info, metadata, "node 10.0.0.1")
+    monkeypatch.setattr(ray, "init", lambda *_, **__: check())
+    with pytest.raises(InputError, match=r"Ray: 2\.41\.0 Python: 3\.9\.1 .*Ray: \d.*Python: 3\.\d+"):
+        Workers(of_one_process, f"127.0.0.1:{listening_cluster}", 1, str)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("Ray Client requires pip package `ray[client]`."),
+        ray.exceptions.AuthenticationError("Token is missing"),
+        ray.exceptions.RpcError("Deadline exceeded"),
+        ConnectionError("Failed to connect to Ray cluster"),
+    ],
+)
+def test_whatever_ray_raises_where_it_joins_is_told(
+    error: Exception, listening_cluster: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(InputError, match=r"--ray: .* cannot be reached: .*RAY_AUTH_MODE=token"):
+        Workers(of_one_process, f"127.0.0.1:{listening_cluster}", 1, str)
+
+
+@pytest.mark.parametrize(
+    ("machines", "asked", "places"),
+    [
+        # Cores and GPUs of each machine; workers, GPUs and threads of each.
+        ([(4, 0), (4, 0)], None, (2, 0, 4)),
+        ([(1, 0), (1, 0)], 2, (2, 0, 1)),
+        ([(8, 4)], None, (4, 1, 2)),
+        ([(8, 4)], 2, (2, 2, 4)),
+        # A worker's GPUs are on one machine.
+        ([(8, 1), (8, 1)], 1, (1, 1, 16)),
+        ([(8, 4), (8, 4), (8, 4)], 2, (2, 4, 12)),
+        ([(8, 3), (8, 1)], 2, (2, 1, 8)),
+        # A worker takes a core too.
+        ([(2, 4)], None, (2, 2, 1)),
+    ],
+)
+def test_what_workers_take_of_a_cluster(
+    machines: list[tuple[int, int]], asked: int | None, places: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share that no machine has would be waited for for ever."""
+    with_machines(machines, monkeypatch)
+    assert cluster.shared_out(asked, sum(cores for cores, _ in machines)) == cluster.Places(*places)
+
+
+@pytest.mark.parametrize(
+    ("machines", "asked", "said"),
+    [
+        ([(2, 0), (1, 0)], 4, "are 4, and the cluster has 3 cores for them. Take at most 3."),
+        ([(8, 1), (8, 1)], 3, "are 3, and the cluster has 2 GPUs for them. Take at most 2."),
+        ([(0, 0)], None, "are 1, and the cluster has 0 cores for them. Add machines that have cores."),
+        ([(1.5, 0), (1.5, 0)], 3, "are 3, and the cluster has 2 cores for them. Take at most 2."),
+    ],
+)
+def test_workers_for_whom_there_never_is_room(
+    machines: list[tuple[int, int]], asked: int | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_machines(machines, monkeypatch)
+    with pytest.raises(InputError) as caught:
+        cluster.shared_out(asked, int(sum(cores for cores, _ in machines)))
+    assert str(caught.value) == f"--workers: {said}"
+
+
+def with_machines(machines: Sequence[tuple[float, float]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster of machines with so many cores and GPUs, and one that is gone."""
+    nodes = [{"Alive": True, "Resources": {"CPU": cores, "GPU": gpus}} for cores, gpus in machines]
+    monkeypatch.setattr(ray, "nodes", lambda: [*nodes, {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}}])
+
+
+def test_news_of_rays_own_processes_stays_off_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    cluster._mute()
+    ray._private.worker.print_to_stdstream({"lines": ["Raylet is terminated."], "pid": "raylet"}, ignore_prefix=False)
+    assert capsys.readouterr().out == ""
 
 
 def call_failed(*arguments: object) -> BaseException | None:
@@ -216,11 +348,5 @@ def test_a_worker_takes_no_more_threads_than_its_machine_has_cores(
 ) -> None:
     """The cores of a whole cluster are shared out, whose machines may have fewer each."""
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    asked: list[int] = []
-
-    def make(threads: int) -> Work[str]:
-        asked.append(threads)
-        return Work({}, lambda kind, chunk: list(chunk))
-
-    workers._Worker(make, shared_out).about()
-    assert asked == [given]
+    made = ray.cloudpickle.dumps(lambda threads: Work(threads, lambda kind, chunk: list(chunk)))
+    assert Worker(made, shared_out, package_version(), str(Path.cwd()))._ready().about == given

@@ -2,93 +2,92 @@
 
 A worker is a whole pipeline. Chunks are those of a run in one process, and what meets in a chunk decides the last
 bits of batched arithmetic, so the answers are the same bytes. The driver alone writes.
+
+The driver begins dead workers anew, and only one that is ready has a chunk: no chunk waits for a machine that is gone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import os
-import re
-import socket
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from vispa.errors import InputError, VispaError
-from vispa.files.visible import first_line
+from vispa.items.cluster import Died, check_installed, connect, free_places, given, shared_out
+from vispa.items.differing import differences
+from vispa.items.worker import Work, Worker
+from vispa.versions import package_version
+
+__all__ = ["Work", "Workers"]
 
 A = TypeVar("A")
 
 _logger = logging.getLogger(__name__)
 
-# Seconds that a cluster's machine is given to answer at all.
-_REACHED = 5.0
-# Address of a machine, on which Ray waits for many minutes where nothing is there; IPv6 ones are in brackets.
-_MACHINE = re.compile(r"(?:ray://)?(?:\[(?P<six>[^]/]+)\]|(?P<host>[^/:]+)):(?P<port>\d{1,5})")
-# Seconds after which it is said that no worker is ready.
+# Seconds after which it is said that workers are not ready.
 _PATIENCE = 120.0
 #: How often a chunk is begun anew because its worker died; then each of its items is asked alone.
 RETRIES = 3
 #: How many chunks for each worker may be answered while an earlier one is not.
 _AHEAD = 4
-#: How often a local cluster is tried to start.
-_STARTS = 3
-#: Objects that wait between processes, in bytes: a chunk's requests and answers are small.
-_OBJECT_STORE = 200 * 2**20
 
 
-@dataclass(frozen=True)
-class Work(Generic[A]):
-    """What a worker has made ready.
+@dataclass
+class _Seat:
+    """A worker and those that follow it when it dies.
 
     Attributes:
-        about: all that determines its answers; workers that differ in it are not of one run.
-        answer: kind of work (a method's name) and chunk in, an answer to each item out.
-        told: what the driver must know beside.
+        worker: Ray's handle.
+        place: the machine that it is on, once it is ready.
+        deaths: how often it died while it made ready, since it last was.
     """
 
-    about: Any
-    answer: Callable[[str, Sequence[Any]], Sequence[A]]
-    told: Any = None
+    worker: Any = None
+    place: str = ""
+    deaths: int = 0
 
 
-class _Worker(Generic[A]):
-    """Lives in a process of its own. What it raises is given back: Ray would log it, texts included."""
+@dataclass
+class _Asked(Generic[A]):
+    """A chunk that is being answered: as a whole, or item by item once it took worker after worker with it.
 
-    def __init__(self, make: Callable[[int], Work[A]], threads: int) -> None:
-        self._make, self._threads = make, threads
-        self._work: Work[A] | None = None
+    Attributes:
+        place: in the order of the chunks.
+        chunk: its items.
+        deaths: how many workers died over what is asked next.
+        alone: whether one item is asked at a time.
+        answers: to its first items.
+    """
 
-    def about(self) -> tuple[Any, Any, str] | Exception:
-        """What its answers hang on, what the driver is told, and a digest of the first."""
-        try:
-            work = self._ready()
-        except Exception as error:
-            return _plain(error)
-        return work.about, work.told, _digest(work.about)
+    place: int
+    chunk: Sequence[Any]
+    deaths: int = 0
+    alone: bool = False
+    answers: list[A] = field(default_factory=list)
 
-    def answer(self, kind: str, chunk: Sequence[Any]) -> tuple[str, Sequence[A]] | Exception:
-        """The digest of what the answers hang on, and the answers."""
-        try:
-            work = self._ready()
-            return _digest(work.about), work.answer(kind, chunk)
-        except Exception as error:
-            return _plain(error)
+    @property
+    def following(self) -> Sequence[Any]:
+        """What is asked next."""
+        return self.chunk[len(self.answers) :][:1] if self.alone else self.chunk
 
-    def _ready(self) -> Work[A]:
-        if self._work is None:
-            # The cluster's cores are shared out, of which this machine may have fewer.
-            self._work = self._make(min(self._threads, os.cpu_count() or 1))
-        return self._work
+    def answered(self, answers: Sequence[A]) -> None:
+        """Take the answers to what was asked."""
+        self.answers.extend(answers)
+        self.deaths = 0
 
-
-@dataclass(frozen=True)
-class _Died:
-    why: str
+    def died(self, failed: Callable[[str], A]) -> None:
+        """Take it that its worker died."""
+        self.deaths += 1
+        if self.deaths <= RETRIES:
+            return
+        if self.alone or len(self.chunk) == 1:
+            self.answered([failed(f"Its worker died {RETRIES + 1} times.")])
+        self.alone, self.deaths = True, 0
 
 
 class Workers(Generic[A]):
@@ -107,11 +106,21 @@ class Workers(Generic[A]):
     def __init__(
         self, make: Callable[[int], Work[A]], address: str, count: int | None, failed: Callable[[str], A]
     ) -> None:
-        _check_installed()
-        self._make, self._failed = make, failed
-        self._cores = _connect(address, count)
+        check_installed()
+        self._make, self._failed, self._joined = make, failed, address != "local"
+        self._starting: dict[Any, _Seat] = {}
+        self._free: list[_Seat] = []
+        # When it is said that workers are not ready; None once it was.
+        self._late: float | None = None
+        self._first: tuple[str, Any, Any] | None = None
+        cores = connect(address, count)
         try:
-            self._workers = self._started(count)
+            self._places = shared_out(count, cores)
+            self._seats = self._places.count
+            if self._joined:
+                self._say_room()
+            for _ in range(self._places.count):
+                self._begin(_Seat())
         except BaseException:
             self.close()
             raise
@@ -128,174 +137,186 @@ class Workers(Generic[A]):
 
         ray.shutdown()
 
-    def about(self) -> tuple[Any, Any]:
-        """What the answers hang on, and what the driver is told, once the first worker is ready; others may load yet.
+    def about(self, ready: int = 1) -> tuple[Any, Any]:
+        """What the answers hang on, and what the driver is told, once workers are ready; others may load yet.
+
+        Args:
+            ready: number of workers that must be.
 
         Raises:
-            VispaError: what a worker raised, or that it died.
+            VispaError: what a worker raised, that they died, or that they differ.
         """
-        import ray
-
-        asked = [worker.about.remote() for worker in self._workers]
-        first, _ = ray.wait(asked, num_returns=1, timeout=_PATIENCE)
-        if not first:
-            words = "--ray: no worker is ready yet: it loads its model, or the cluster has no free place (`ray status`)"
-            _logger.warning(words)
-            first, _ = ray.wait(asked, num_returns=1)
-        found = self._got(first[0])
-        if isinstance(found, _Died):
-            raise VispaError(
-                f"--ray: a worker died while it made ready ({found.why}). It needs the packages that are installed "
-                "here, and memory for a model of its own; --workers takes fewer."
-            )
-        about, told, self._digest = found
+        while len(self._free) < min(ready, self._seats) or self._first is None:
+            self._welcome(self._ended(self._starting))
+        _, about, told = self._first
         return about, told
 
-    def answers(self, kind: str, chunks: Iterable[Sequence[Any]]) -> Iterator[Sequence[A]]:
-        """The answers to chunks, in their order; after `about`.
+    @property
+    def places(self) -> list[str]:
+        """The machines of the workers that are ready and free."""
+        return [seat.place for seat in self._free]
 
-        A chunk whose worker dies is begun anew by its successor, or on another machine. One that takes
-        worker after worker with it is asked item by item, and those that still do so fail.
+    def answers(self, kind: str, chunks: Iterable[Sequence[Any]]) -> Iterator[Sequence[A]]:
+        """The answers to chunks, in their order.
+
+        A chunk whose worker dies is begun anew by another, or by its successor. One that takes worker after worker
+        with it is asked item by item, and those that still do so fail.
 
         Args:
             kind: of work.
             chunks: are taken as workers become free.
 
         Raises:
-            VispaError: what a worker raised, or that one answers with another model.
+            VispaError: what a worker raised, that all died, or that one answers with another model.
         """
-        import ray
-
-        waiting, free = enumerate(chunks), list(self._workers)
-        busy: dict[Any, tuple[int, Any, Sequence[Any]]] = {}
+        waiting, again = self._asked(chunks), deque[_Asked[A]]()
+        busy: dict[Any, tuple[_Seat, _Asked[A]]] = {}
         done: dict[int, Sequence[A]] = {}
         following = 0
-        while True:
-            while free and len(done) < _AHEAD * len(self._workers) and (one := next(waiting, None)) is not None:
-                worker = free.pop()
-                busy[worker.answer.remote(kind, one[1])] = (one[0], worker, one[1])
-            if not busy:
-                return
-            ready, _ = ray.wait(list(busy), num_returns=1)
-            place, worker, chunk = busy.pop(ready[0])
-            done[place] = self._checked(ready[0], worker, kind, chunk)
-            free.append(worker)
-            while following in done:
-                yield done.pop(following)
-                following += 1
-
-    def _checked(self, asked: Any, worker: Any, kind: str, chunk: Sequence[Any]) -> Sequence[A]:
-        """The answers that a worker gave, one by one where the chunk took it with it."""
-        found = self._got(asked)
-        if isinstance(found, _Died) and len(chunk) == 1:
-            return [self._failed(f"Its worker died {RETRIES + 1} times.")]
-        if isinstance(found, _Died):
-            return [self._checked(worker.answer.remote(kind, [item]), worker, kind, [item])[0] for item in chunk]
-        digest, answers = found
-        if digest != self._digest:
-            raise VispaError(
-                "--ray: workers differ in what determines answers (model, bank, versions of libraries). "
-                "Install the same everywhere, and repeat the command to go on."
-            )
-        return answers  # type: ignore[no-any-return]
-
-    def _got(self, asked: Any) -> Any:
-        """What a worker gave; `_Died` where it did so again and again."""
-        import ray
-
         try:
-            found = ray.get(asked)
-        except ray.exceptions.RayActorError as error:
-            return _Died(str(error).strip().splitlines()[-1])
-        except ray.exceptions.RayError as error:
-            raise VispaError(f"--ray: {type(error).__name__}. Repeat the command to go on.") from error
-        if isinstance(found, Exception):
-            raise found
-        return found
+            while True:
+                while self._free and (one := self._next(waiting, again, len(done))) is not None:
+                    seat = self._free.pop()
+                    busy[seat.worker.answer.remote(kind, one.following)] = seat, one
+                if not busy:
+                    # All may have died over the last chunk, after which nobody is needed.
+                    if self._free or (one := self._next(waiting, again, len(done))) is None:
+                        return
+                    again.append(one)
+                ended = self._ended([*busy, *self._starting])
+                if ended in self._starting:
+                    self._welcome(ended)
+                    continue
+                seat, one = busy.pop(ended)
+                self._take(ended, seat, one)
+                if len(one.answers) < len(one.chunk):
+                    again.append(one)
+                else:
+                    done[one.place] = one.answers
+                while following in done:
+                    yield done.pop(following)
+                    following += 1
+        finally:
+            self._free.extend(seat for seat, _ in busy.values())
 
-    def _started(self, count: int | None) -> list[Any]:
-        import ray
+    def _asked(self, chunks: Iterable[Sequence[Any]]) -> Iterator[_Asked[A]]:
+        for place, chunk in enumerate(chunks):
+            yield _Asked(place, chunk)
 
-        cores, devices = (int(ray.cluster_resources().get(name, 0)) for name in ("CPU", "GPU"))
-        count = count or devices or max(1, cores // 4)
-        what, most = ("GPUs", devices) if devices else ("cores", cores)
-        if count > most:
-            raise InputError("--workers", f"are {count}, and the cluster has {most} {what}.", f"Take at most {most}.")
-        worker = ray.remote(_Worker).options(
-            num_cpus=1,
-            num_gpus=devices // count,
-            max_restarts=-1,
-            max_task_retries=RETRIES,
-            scheduling_strategy="SPREAD",
-        )
-        threads = max(1, self._cores // count)
-        return [worker.remote(self._make, threads) for _ in range(count)]
+    def _next(self, waiting: Iterator[_Asked[A]], again: deque[_Asked[A]], done: int) -> _Asked[A] | None:
+        """What a free worker is asked; what was begun already goes first, for what is done waits for it."""
+        if again:
+            return again.popleft()
+        return next(waiting, None) if done < _AHEAD * self._places.count else None
 
-
-def _check_installed() -> None:
-    if find_spec("ray") is None:
-        raise InputError("--ray", "needs Ray, which is not installed.", "pip install 'vispa[ray]'")
-
-
-def _connect(address: str, count: int | None) -> int:
-    """Join a cluster or begin one, without telling anyone else or showing what workers print.
-
-    Returns:
-        Number of processor cores that the workers share.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address == "local":
-        cores = os.cpu_count() or 1
-        # Workers may share a core: places are counted so that there is one for each.
-        _start(num_cpus=max(cores, count or 1), object_store_memory=_OBJECT_STORE, include_dashboard=False, **quiet)
-        return cores
-    try:
-        _reach(os.environ.get("RAY_ADDRESS") or address if address == "auto" else address)
-        ray.init(address, **quiet)
-    except (OSError, OverflowError, ValueError, RuntimeError) as error:
-        advice = "Give the address of a running cluster (`ray start --head` prints it), auto, or local."
-        raise InputError("--ray", f"{address!r} cannot be reached: {first_line(error)}.", advice) from error
-    return int(ray.cluster_resources().get("CPU", 1))
-
-
-def _reach(address: str) -> None:
-    """Find out whether anything listens at a machine's address; names such as `auto` are left to Ray.
-
-    Raises:
-        OSError, OverflowError, ValueError: nothing does, or there is no such machine or port.
-    """
-    found = _MACHINE.fullmatch(address)
-    if found is not None:
-        socket.create_connection((found["six"] or found["host"], int(found["port"])), timeout=_REACHED).close()
-
-
-def _start(**how: Any) -> None:
-    """Begin a cluster; Ray waits half a minute for its own processes, which is short on a busy machine.
-
-    Raises:
-        VispaError: it does not start.
-    """
-    import ray
-
-    for left in reversed(range(_STARTS)):
-        try:
-            ray.init("local", **how)
+    def _take(self, ended: Any, seat: _Seat, one: _Asked[A]) -> None:
+        """Take what a worker gave to what it was asked."""
+        found = given(ended)
+        if isinstance(found, Died):
+            _logger.warning("--ray: the worker on %s died (%s). Its chunk is begun anew.", seat.place, found.why)
+            one.died(self._failed)
+            self._begin(seat)
             return
-        except Exception as error:
-            # Ray has no kind of its own for this.
-            ray.shutdown()
-            if not left:
-                problem = f"no local cluster could be started ({first_line(error)})"
-                raise VispaError(f"--ray: {problem}. Try again when the machine is less busy.") from error
+        self._free.append(seat)
+        if isinstance(found, Exception):
+            raise self._placed(found, seat.place)
+        one.answered(found)
 
+    # ---------------------------------------------------------------- workers
 
-def _plain(error: Exception) -> Exception:
-    """What was raised, if it is ours; else its kind alone, for its words may be a text's."""
-    return error if isinstance(error, VispaError) else VispaError(f"--ray: a worker failed ({type(error).__name__}).")
+    def _begin(self, seat: _Seat) -> None:
+        """Start a seat's worker, or its successor."""
+        import ray
 
+        if seat.worker is not None:
+            # One that is only out of reach would keep its place.
+            ray.kill(seat.worker)
+        actor = ray.remote(Worker).options(num_cpus=1, num_gpus=self._places.devices, scheduling_strategy="SPREAD")
+        make = ray.cloudpickle.dumps(self._make)
+        seat.worker = actor.remote(make, self._places.threads, package_version(), str(Path.cwd()))
+        self._starting[seat.worker.about.remote()] = seat
+        self._late = time.monotonic() + _PATIENCE
 
-def _digest(about: Any) -> str:
-    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
+    def _welcome(self, ended: Any) -> None:
+        """Take a worker that is ready, if it is of the same run as the others.
+
+        Raises:
+            InputError: it cannot begin there.
+            VispaError: what it raised, that it and all others died, or that it differs.
+        """
+        seat = self._starting.pop(ended)
+        found = given(ended)
+        if isinstance(found, Died):
+            self._mourn(seat, found)
+            return
+        seat.place, ready = found
+        if isinstance(ready, Exception):
+            raise self._placed(ready, seat.place)
+        seat.deaths = 0
+        if self._first is None:
+            self._first = (seat.place, *ready)
+        elif unlike := differences(self._first[1], ready[0]):
+            raise VispaError(
+                f"--ray: the workers on {self._first[0]} and {seat.place} differ in what determines answers: {unlike}. "
+                "Make it the same everywhere, and repeat the command to go on."
+            )
+        _logger.info("a worker is ready on %s", seat.place)
+        self._free.append(seat)
+
+    def _mourn(self, seat: _Seat, found: Died) -> None:
+        """Begin a worker anew that died while it made ready; after the last time the others go on without it."""
+        where = f" on {found.machine}" if self._joined and found.machine else ""
+        if found.at_once:
+            advice = "Install there what is installed here, in the environment that Ray was started in."
+            raise InputError("--ray", f"a worker{where} could not begin ({found.why}).", advice)
+        seat.deaths += 1
+        if seat.deaths <= RETRIES:
+            self._begin(seat)
+            return
+        self._seats -= 1
+        problem = f"--ray: a worker{where} died while it made ready ({found.why})"
+        if not self._seats:
+            raise VispaError(f"{problem}. It needs memory for a model of its own; --workers takes fewer.")
+        _logger.warning("%s %d times; %d go on.", problem, seat.deaths, self._seats)
+
+    def _placed(self, error: Exception, place: str) -> Exception:
+        """What a worker raised, with the machine that it is on where there may be several."""
+        if self._joined:
+            error.args = (f"{error} So says the worker on {place}.",)
+        return error
+
+    # ---------------------------------------------------------------- waiting
+
+    def _ended(self, asked: Iterable[Any]) -> Any:
+        """The first that ends; once workers have not been ready for long, it is said."""
+        import ray
+
+        waited = list(asked)
+        while True:
+            left = None if self._late is None or not self._starting else self._late - time.monotonic()
+            if left is not None and left <= 0:
+                self._late = None
+                self._say_late()
+                continue
+            ended, _ = ray.wait(waited, num_returns=1, timeout=left)
+            if ended:
+                return ended[0]
+
+    def _say_room(self) -> None:
+        free = free_places(self._places)
+        if free < self._places.count:
+            _logger.warning(
+                "--ray: the cluster has room for only %d of %d workers now; the rest begin when there is more (`ray "
+                "status`).",
+                free,
+                self._places.count,
+            )
+
+    def _say_late(self) -> None:
+        _logger.warning(
+            "--ray: %d of %d workers are not ready yet: they load their models, or the cluster has no free place for "
+            "them (it has room for %d more; `ray status`).",
+            len(self._starting),
+            self._places.count,
+            free_places(self._places),
+        )
