@@ -18,8 +18,9 @@ from vispa.generation.running import RunningBatch
 from vispa.models.loading import load_model
 from vispa.request import EMBEDDED
 from vispa.selection.embedding import EmbeddingSelector
+from vispa.serving.address import listening
 from vispa.serving.keys import Keys
-from vispa.serving.server import DrainingServer, listening, make_server
+from vispa.serving.server import DrainingServer, make_server
 from vispa.serving.service import Service
 from vispa.serving.settings import ServerSettings
 

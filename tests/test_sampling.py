@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import torch
 from engines import generate
 
 from vispa.errors import InputError
+from vispa.evaluation.methods import Bench
 from vispa.generation import sampling as drawing
 from vispa.generation.rows import Row, Sampling
 from vispa.models.encoding import raw_prompt
@@ -144,6 +147,28 @@ def test_sampling_that_cannot_be_is_refused(vispa: Vispa, field: str, given: obj
         vispa.respond("Feeding a stray cat", **{field: given})  # type: ignore[arg-type]
 
 
+DOORS: dict[str, Callable[[Vispa, dict[str, Any]], object]] = {
+    "respond": lambda vispa, how: vispa.respond(TEXTS[0], **how),
+    "respond_one": lambda vispa, how: vispa.respond_one(Request(TEXTS[0]), **how),
+    "respond_many": lambda vispa, how: vispa.respond_many([Request(TEXTS[0])], **how),
+    "arespond": lambda vispa, how: asyncio.run(vispa.arespond(TEXTS[0], **how)),
+    "stream": lambda vispa, how: asyncio.run(anext(vispa.stream(TEXTS[0], **how))),  # type: ignore[arg-type]
+    "an evaluation": lambda vispa, how: Bench(vispa, **how),
+}
+
+
+@pytest.mark.parametrize("how", [{"top_p": 0.9}, {"top_p": 1e-9, "temperature": 0}, {"top_p": 0.5, "seed": 3}])
+@pytest.mark.parametrize("door", DOORS)
+def test_a_share_of_what_is_not_sampled_is_refused(vispa: Vispa, door: str, how: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"top-p: has no effect at temperature 0.* or give a temperature"):
+        DOORS[door](vispa, how)
+
+
+@pytest.mark.parametrize("how", [{"top_p": 1}, {"top_p": 1.0, "temperature": 0.0}, {"top_p": 0.9, "temperature": 0.1}])
+def test_other_shares_are_taken(how: dict[str, Any]) -> None:
+    assert Sampling(**how).top_p == how["top_p"]
+
+
 def test_only_what_has_an_effect_counts() -> None:
-    assert Sampling(9, seed=4).effective() == Sampling(9, top_p=0.5).effective() == {"max_new_tokens": 9}
+    assert Sampling(9, seed=4).effective() == Sampling(9, top_p=1).effective() == {"max_new_tokens": 9}
     assert Sampling(9, 0.7, 0.9, 4).effective() == {"max_new_tokens": 9, "temperature": 0.7, "top_p": 0.9, "seed": 4}

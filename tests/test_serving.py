@@ -173,6 +173,30 @@ def test_the_plain_routes_give_the_records_of_the_command_line(served: Served, p
     assert second["id"] == "b" and "error" in second
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("sampling", [{"top_p": 0.9}, {"top_p": 0.5, "temperature": 0, "seed": 3}])
+@pytest.mark.parametrize("route", ["respond", "batch", "unsteered"])
+def test_a_share_of_what_is_not_sampled_is_refused_of_whoever_names_it(
+    route: str, sampling: dict[str, float], stream: bool, served: Served
+) -> None:
+    body: dict[str, Any] = {"items": [{"text": TEXT}]} if route == "batch" else {"text": TEXT, "stream": stream}
+    found = served.post(f"/v1/vispa/{route}", {**body, "sampling": sampling})
+    error = found.json()["error"]
+    assert found.status_code == 422 and error["param"] == "sampling.top_p"
+    assert "no effect at temperature 0" in error["message"]
+
+
+@pytest.mark.parametrize("sampling", [{"top_p": 0.9}, {"top_p": 0.9, "temperature": 0, "seed": 3}])
+def test_what_openais_clients_send_of_their_own_accord_is_taken(
+    sampling: dict[str, Any], client: openai.OpenAI, pipeline: Vispa
+) -> None:
+    asked: dict[str, Any] = {"max_tokens": 8, "extra_body": {"vispa": {"k": 1}}, **sampling}
+    own = pipeline.respond(TEXT, k=1, max_new_tokens=8).response
+    turns: Any = [{"role": "user", "content": TEXT}]
+    assert client.chat.completions.create(model="vispa", messages=turns, **asked).choices[0].message.content == own
+    assert client.completions.create(model="vispa", prompt=TEXT, **asked).choices[0].text == own
+
+
 def test_events_of_the_plain_stream(served: Served) -> None:
     body = {"text": "Lying\r\ndata: [DONE]", "k": 2, "stream": True, "sampling": {"max_tokens": 8}}
     found = served.post("/v1/vispa/respond", body)

@@ -26,11 +26,11 @@ from vispa.modes.mixture import Mixture
 from vispa.readers.api import ApiChat
 from vispa.request import Request, Sampling
 from vispa.serving import guard
+from vispa.serving.address import listening
 from vispa.serving.asking import prepared
 from vispa.serving.keys import Keys
 from vispa.serving.page_routes import FILES, FOLDER, POLICY
 from vispa.serving.schemas import How
-from vispa.serving.server import listening
 from vispa.serving.settings import ServerSettings
 
 OTHER = "o" * 24
@@ -127,6 +127,8 @@ CHATS: tuple[tuple[dict[str, Any], str], ...] = (
             ("polarity", "paper", "polarity"),
             ("sampling", {"max_tokens": 99_999}, "sampling.max_tokens"),
             ("sampling", {"top_p": 0}, "sampling.top_p"),
+            ("sampling", {"top_p": 0.5}, "sampling.top_p"),
+            ("sampling", {"top_p": 0.5, "temperature": 0}, "sampling.top_p"),
             ("sampling", {"file": "x"}, "sampling.file"),
             ("selector", "nli", "selector"),
             ("taxonomy", "/tmp", "taxonomy"),

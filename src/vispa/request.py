@@ -83,7 +83,8 @@ class Request:
             `POLPARTY_Democrat`.
         question: the question to answer with options; the text itself by default.
         options: what may be answered, also as one text such as `Yes|No`; by default those that the
-            text lists, else Support, Oppose, Either.
+            text lists, else Support, Oppose, Either. A list may have one, as some surveys do: it is the
+            answer then, whatever is asked.
         country: whose people are asked (distributional mode).
         passages: distributional mode reads comments as passages; False reads the steered model's
             own option probabilities.
@@ -120,11 +121,12 @@ class Sampling:
     Attributes:
         max_new_tokens: longest text.
         temperature: 0 is greedy.
-        top_p: share of the probability that the likeliest tokens sampled from must hold.
-        seed: of the random numbers; each text of each value has its own, made from it.
+        top_p: share of the probability that the likeliest tokens sampled from must hold; 1 where nothing is sampled.
+        seed: of the random numbers; each text of each value has its own, made from it. It is taken where nothing is
+            sampled too: what it promises, the same text again, is kept there.
 
     Raises:
-        InputError: one that cannot be.
+        InputError: one that cannot be, or a share where nothing is sampled.
     """
 
     max_new_tokens: int = 200
@@ -141,6 +143,9 @@ class Sampling:
             raise InputError("temperature", f"is {self.temperature}.", "Give 0 for greedy decoding, or more.")
         if not 0 < self.top_p <= 1:
             raise InputError("top-p", f"is {self.top_p}.", "Give a share above 0, at most 1.")
+        if self.is_greedy and self.top_p != 1:
+            problem = "has no effect at temperature 0, which takes the likeliest token."
+            raise InputError("top-p", problem, "Leave it out, or give a temperature above 0.")
         check_seed(self.seed)
 
     @property

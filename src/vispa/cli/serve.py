@@ -52,6 +52,7 @@ def serve(
 
     Example: `vispa serve --port 8000`
     """
+    from vispa.serving.address import listening
     from vispa.serving.keys import Keys
     from vispa.serving.settings import ServerSettings
     from vispa.study.value_use import read_uses
@@ -59,24 +60,23 @@ def serve(
     settings = ServerSettings(
         Keys.load(keys_file), origins=tuple(cors_origin or ()), concurrency=concurrency, max_new_tokens=max_tokens,
         timeout=request_seconds, drain_seconds=drain_seconds, log_texts=log_texts, drift_window=drift_window,
-        drift_reference=() if drift_reference is None else read_uses(drift_reference),
+        drift_reference=None if drift_reference is None else read_uses(drift_reference),
     )  # fmt: skip
     idle = setup.idle("distributional")
     refuse_idle(context, {name: why for name, why in idle.items() if name.startswith(("api_", "selector_"))})
     known = setup.check()
     for value in setup.mixture.values:
         _ = known[value]
+    place = listening(host, port, settings)
     # Threads of OpenMP that spin between two steps take the processor from those that answer. Read once, with torch.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        from vispa.serving.server import listening
         from vispa.serving.server import serve as run
     except ImportError as error:
         advice = "Install it with `pip install 'vispa[serve]'`."
         raise InputError("serve", f"needs a package that is missing ({error.name}).", advice) from error
     from vispa.serving.service import Service
 
-    place = listening(host, port, settings)
     # A server tells what it does, whether or not --verbose asks for more.
     if logging.getLogger("vispa").getEffectiveLevel() > logging.INFO:
         log_to_stderr(logging.INFO)

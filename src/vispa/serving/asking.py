@@ -134,12 +134,16 @@ def sampling_of(body: SamplingBody, most: int, **also: float | int | None) -> Sa
     Args:
         body: goes first.
         most: longest comment that this server makes.
-        **also: by the names of OpenAI's parameters.
+        **also: by the names of OpenAI's parameters; its clients send `top_p` of their own accord, which is left out
+            where nothing is sampled.
 
     Raises:
-        InputError: longer comments.
+        InputError: longer comments, or the body's own `top_p` where nothing is sampled.
     """
-    given = {**{name: one for name, one in also.items() if one is not None}, **body.model_dump(exclude_none=True)}
+    own = body.model_dump(exclude_none=True)
+    given = {**{name: one for name, one in also.items() if one is not None}, **own}
+    if not given.get("temperature") and "top_p" not in own:
+        given.pop("top_p", None)
     tokens: Any = given.pop("max_tokens", min(DEFAULT_TOKENS, most))
     if tokens > most:
         raise InputError("max-new-tokens", f"is {tokens}.", f"This server gives at most {most}.")

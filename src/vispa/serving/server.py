@@ -1,9 +1,7 @@
-"""The server's process: where it listens, what ends it."""
+"""The server's process: how it serves, what ends it."""
 
 from __future__ import annotations
 
-import ipaddress
-import logging
 import signal
 import socket
 from contextlib import suppress
@@ -11,47 +9,11 @@ from types import FrameType
 
 import uvicorn
 
-from vispa.errors import InputError
 from vispa.serving.app import make_app
 from vispa.serving.service import Service
-from vispa.serving.settings import ServerSettings
-
-_logger = logging.getLogger(__name__)
 
 #: Seconds that connections are given to close once all requests have ended.
 _CLOSING = 5
-
-
-def listening(host: str, port: int, settings: ServerSettings) -> socket.socket:
-    """A socket that listens there; before any model is loaded, so that what cannot be is refused at once.
-
-    Args:
-        host: name or address.
-        port: 0 takes a free one.
-        settings: of the server.
-
-    Raises:
-        InputError: an address that others reach, and no key; or nothing can listen there.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:
-        raise InputError("--host", f"is {host!r}, which is no name or address here.", "Give 127.0.0.1.") from error
-    family, kind, protocol, _, address = found[0]
-    is_local = all(ipaddress.ip_address(one[4][0]).is_loopback for one in found)
-    if not is_local and not settings.keys.digests:
-        advice = "Give --keys-file, or set VISPA_API_KEYS; or listen on 127.0.0.1."
-        raise InputError("--host", f"is {host!r}: others could reach it, and there is no key.", advice)
-    place = socket.socket(family, kind, protocol)
-    try:
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        place.bind(address)
-    except OSError as error:
-        place.close()
-        raise InputError(
-            "--port", f"{port} cannot be listened at ({error.strerror}).", "Choose another one."
-        ) from error
-    return place
 
 
 def serve(service: Service, place: socket.socket) -> None:

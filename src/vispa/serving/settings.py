@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from vispa.errors import InputError
 from vispa.serving.keys import Keys
+from vispa.serving.value_use import check_windows
 from vispa.study.value_use import Uses
 
 #: Largest body of a request, in bytes.
@@ -44,6 +45,9 @@ class ServerSettings:
         log_texts: write what is asked into the log.
         drift_window: number of the last answers whose values are compared with a reference's.
         drift_reference: values of the reference's answers; by default the first `drift_window` ones are it.
+
+    Raises:
+        InputError: what is no origin, or too few answers to compare.
     """
 
     keys: Keys = field(default_factory=Keys)
@@ -55,7 +59,7 @@ class ServerSettings:
     drain_seconds: float = 30.0
     log_texts: bool = False
     drift_window: int = 200
-    drift_reference: Sequence[Uses] = ()
+    drift_reference: Sequence[Uses] | None = None
 
     @property
     def open_requests(self) -> int:
@@ -65,6 +69,7 @@ class ServerSettings:
     def __post_init__(self) -> None:
         for origin in self.origins:
             check_origin(origin)
+        check_windows(self.drift_window, self.drift_reference)
 
 
 def check_origin(origin: str) -> None:

@@ -20,6 +20,17 @@ _LEVEL = 0.001
 _NAMED = 3
 
 
+def check_windows(window: int, reference: Sequence[Sequence[Used]] | None = None) -> None:
+    """Refuse what no monitor can compare; see `UseMonitor` for what is given.
+
+    Raises:
+        InputError: fewer than `vispa.study.value_use.LEAST` answers in a window.
+    """
+    check_window("drift-window", window)
+    if reference is not None:
+        check_window("drift-reference", len(reference))
+
+
 class UseMonitor:
     """Compares the last answers' value use with a reference: the first answers, or those of a file.
 
@@ -31,18 +42,16 @@ class UseMonitor:
         InputError: fewer than `vispa.study.value_use.LEAST` answers in a window.
     """
 
-    def __init__(self, window: int, reference: Sequence[Sequence[Used]] = ()) -> None:
-        check_window("drift-window", window)
-        if reference:
-            check_window("drift-reference", len(reference))
+    def __init__(self, window: int, reference: Sequence[Sequence[Used]] | None = None) -> None:
+        check_windows(window, reference)
         self._lock = Lock()
         self._window = window
-        self._first = [frozenset(one.value for one in uses) for uses in reference]
+        self._first = [frozenset(one.value for one in uses) for uses in reference or ()]
         self._recent: deque[frozenset[str]] = deque(maxlen=window)
         self._before: Counter[str] = Counter()
         self._after: Counter[str] = Counter()
         self._alarm_level, self._told, self._calm = math.nan, False, 0
-        if reference:
+        if self._first:
             self._begin()
 
     @property
