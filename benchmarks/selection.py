@@ -102,19 +102,50 @@ def baselines(taxonomy: Taxonomy) -> dict[str, Callable[[], Contender]]:
     }
 
 
-def selectors(taxonomy: Taxonomy, names: str | None) -> dict[str, Callable[[], Contender]]:
-    """Selectors of the registry by name; `NAME:MODEL` makes one with another model.
+def asked_selectors(names: str | None) -> dict[str, tuple[SelectorKind, str | None]]:
+    """Kinds of selectors by what is asked for, each with the model that it is to be made with; loads nothing.
+
+    Args:
+        names: `NAME` or `NAME:MODEL`, separated by commas; None for every kind with its own model.
 
     Raises:
-        InputError: an unknown name.
+        InputError: an unknown name, no model after a colon, or one for a kind that takes no other than its own.
     """
-    found: dict[str, Callable[[], Contender]] = {}
-    for asked in names.split(",") if names else SELECTORS:
-        kind, _, model = asked.partition(":")
-        if kind not in SELECTORS:
-            raise InputError("selectors", f"{asked!r} is unknown.", f"Choose of {', '.join(SELECTORS)}.")
-        found[asked] = partial(_made, SELECTORS[kind], taxonomy, SelectorSettings(model=model or None))
+    found: dict[str, tuple[SelectorKind, str | None]] = {}
+    for asked in SELECTORS if names is None else names.split(","):
+        if problem := _problem(asked):
+            others = ", ".join(name for name, kind in SELECTORS.items() if _takes_models(kind))
+            advice = f"Choose of {', '.join(SELECTORS)}, separated by commas; NAME:MODEL is for {others}."
+            raise InputError("--selectors", problem, advice)
+        name, _, model = asked.partition(":")
+        found[asked] = (SELECTORS[name], model or None)
     return found
+
+
+def _problem(asked: str) -> str | None:
+    """What is wrong with a selector as it is asked for; None if nothing."""
+    name, colon, model = asked.partition(":")
+    if name not in SELECTORS:
+        return f"{asked!r} is unknown."
+    if colon and not _takes_models(SELECTORS[name]):
+        return f"{asked!r} names a model, but {name} takes no other than its own."
+    return f"{asked!r} names no model." if colon and not model else None
+
+
+def _takes_models(kind: SelectorKind) -> bool:
+    return "selector_model" not in kind.idle
+
+
+def selectors(taxonomy: Taxonomy, names: str | None) -> dict[str, Callable[[], Contender]]:
+    """What makes selectors, by what they are asked for as.
+
+    Raises:
+        InputError: see `asked_selectors`.
+    """
+    return {
+        name: partial(_made, kind, taxonomy, SelectorSettings(model=model))
+        for name, (kind, model) in asked_selectors(names).items()
+    }
 
 
 def _made(kind: SelectorKind, taxonomy: Taxonomy, settings: SelectorSettings) -> Contender:
@@ -206,6 +237,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure and print; returns what `--json` writes."""
+    # First of all: whoever mistypes a name is not to wait for what loads before it.
+    asked_selectors(arguments.selectors)
     taxonomy = Taxonomy.built_in()
     values = list(taxonomy)
     labelled = load_situations(arguments.labels, values)

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import torch
+from random_banks import random_bank_of
 from scipy.spatial.distance import jensenshannon
 
 from benchmarks import controlled, orders, stance_shift
@@ -19,13 +19,10 @@ from vispa.evaluation.intervals import Interval
 from vispa.files.tables import read_table
 from vispa.pipeline import Vispa
 from vispa.request import Request
-from vispa.steering.bank import VectorBank
-from vispa.steering.bank_parts import BankInfo, Entry
-from vispa.steering.estimators.base import Directions
 from vispa.steering.recipe import Recipe
 from vispa.taxonomy import Taxonomy
 
-RECIPE = Recipe("random", (1,), magnitude="residual", amount=0.6, minimal_quality=0.0)
+RECIPE = Recipe("mean", (1,), magnitude="residual", amount=0.6, minimal_quality=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +46,7 @@ class FirstLetters:
 def vispa(make_model):
     """A tiny random model with random directions for all values."""
     loaded, taxonomy = make_model("llama"), Taxonomy.built_in()
-    shape = (len(taxonomy), len(loaded.blocks))
-    vectors = torch.randn(*shape, 32, generator=torch.Generator().manual_seed(1))
-    entry = Entry(Directions(vectors, torch.ones(shape), torch.ones(shape)), "last", "others")
-    info = BankInfo("random", loaded.fingerprint, taxonomy.fingerprint, tuple(taxonomy), {})
-    bank = VectorBank(info, {"random": entry}, torch.ones(len(loaded.blocks)), RECIPE)
+    bank = random_bank_of(loaded, taxonomy, RECIPE, seed=1)
     return Vispa(loaded, bank, FirstLetters(taxonomy), taxonomy=taxonomy)
 
 

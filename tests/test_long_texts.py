@@ -141,6 +141,41 @@ def test_the_words_of_all_parts_are_explained() -> None:
     assert len(selector.calls) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "value", "expected"),
+    [
+        # Each part alone would carry the score; so it does beside its like.
+        ("Oh I lie now. Then I lie again.", 0, {"lie": [0.5, 0.5]}),
+        ("Oh I lie now. We sell old ducks. Then I lie again.", 0, {"lie": [0.5, 0.5], "ducks": [0]}),
+        # Candor is at stake by the shout too, where no lie is told: only what lies above that is lost.
+        ("Oh I lie now. Then I lie again. But I shout loud.", 0, {"lie": [0.375, 0.375], "shout": [0]}),
+        # As high as can be, with two words that carry it.
+        ("I lie shout now. We lie shout now.", 0, {"lie": [0.375, 0.375], "shout": [0, 0]}),
+        # What lowers a score does so in both.
+        ("Oh I lie now. Then I lie again.", 2, {"lie": [-0.25, -0.25]}),
+        ("Oh I lie now. We spend your money.", 2, {"lie": [0], "money": [0]}),
+        ("We talk of ducks. We feed old ducks.", 1, {"ducks": [0, 0], "We": [0, 0]}),
+    ],
+)
+@pytest.mark.parametrize("rounded", [0.0, 1e-6])
+def test_parts_that_say_the_same_are_explained_alike(
+    text: str, value: int, expected: dict[str, list[float]], rounded: float
+) -> None:
+    """Of parts with the highest score, none is left without weight because another has it too."""
+
+    class Rounding(ShortSelector):
+        def scores(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
+            """What rounds differently from place to place, as batches do."""
+            found = super().scores(texts, progress)
+            return np.clip(found - rounded * np.arange(len(texts), dtype=np.float32)[:, None], 0, 1)
+
+    (found,) = explanations(Rounding(), [text])
+    words = [text[start:end] for start, end in found.parts]
+    for word, weights in expected.items():
+        told = [one.weight for one, said in zip(found.of(value), words, strict=True) if said == word]
+        assert told == pytest.approx(weights, abs=1e-3), word
+
+
 def test_an_explanation_stays_bounded() -> None:
     selector = ShortSelector(40)
     text = "We talk of ducks and of money. " * 300

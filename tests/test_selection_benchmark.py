@@ -116,7 +116,6 @@ def test_the_command_measures_selectors_beside_baselines(
     ("arguments", "said"),
     [
         (["--domain", "sea"], "Domains there are: "),
-        (["--selectors", "embedding,magic"], "'magic' is unknown"),
         (["--labels", "no.csv"], "no.csv"),
     ],
 )
@@ -124,6 +123,40 @@ def test_unusable_arguments_are_refused(arguments: list[str], said: str, capsys:
     with pytest.raises(SystemExit) as stopped:
         selection.main(arguments)
     assert stopped.value.code == 2 and said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("embedding,magic", "'magic' is unknown"),
+        ("magic:embedding", "'magic:embedding' is unknown"),
+        ("embedding,,nli", "'' is unknown"),
+        ("", "'' is unknown"),
+        ("mpnet:X", "'mpnet:X' names a model, but mpnet takes no other"),
+        ("embedding,mpnet:", "'mpnet:' names a model, but mpnet takes no other"),
+        ("nli:", "'nli:' names no model"),
+    ],
+)
+def test_selectors_that_there_are_not_are_refused_before_anything_is_loaded(
+    asked: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("Taxonomy", "load_situations", "load_encoder"):
+        monkeypatch.delattr(selection, name)
+    with pytest.raises(SystemExit) as stopped:
+        selection.main(["--selectors", asked])
+    told = capsys.readouterr().err
+    assert stopped.value.code == 2 and said in told
+    assert f"Choose of {', '.join(SELECTORS)}, " in told and "NAME:MODEL is for embedding, nli, model, both." in told
+
+
+def test_selectors_are_made_with_the_model_that_is_asked_for() -> None:
+    found = selection.asked_selectors("mpnet,nli:folder:with/colon,embedding")
+    assert {name: model for name, (_, model) in found.items()} == {
+        "mpnet": None,
+        "nli:folder:with/colon": "folder:with/colon",
+        "embedding": None,
+    }
+    assert list(selection.asked_selectors(None)) == list(SELECTORS)
 
 
 def test_a_label_that_cannot_be_read_is_told_by_its_line(few: Path, tmp_path: Path) -> None:

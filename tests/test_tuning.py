@@ -25,7 +25,7 @@ from vispa.taxonomy import Taxonomy
 from vispa.tuning.search import REFINED, Search
 from vispa.tuning.situations import development_situations
 from vispa.tuning.standing import with_standing, without_standing
-from vispa.tuning.trials import Bench
+from vispa.tuning.trials import Bench, Trial
 from vispa.tuning.tune import tune
 
 _VALUES = ("karma", "honor", "hedonism", "tradition")
@@ -78,6 +78,22 @@ def test_directions_are_refined_and_no_situation_serves_two_rounds(searched):
     search, _ = searched
     assert REFINED in search.bench.engine.bank.entries
     assert any(name == "refined strengths" for name, _ in search.trials)
+
+
+def test_what_directions_were_refined_from_stays_in_the_running(searched):
+    search, _ = searched
+    final = [one.recipe for name, one in search.trials if name == "finalists"]
+    fitted = {one.recipe for name, one in search.trials if name == "strengths"}
+    assert final[0].estimator == REFINED and len([one for one in final if one in fitted]) == 1, final
+
+
+@pytest.mark.parametrize("worth", [0.0, 0.2, 0.9])
+def test_refined_directions_are_chosen_where_they_are_better(loaded, taxonomy, judge, monkeypatch, worth):
+    """A base model's few comments taught directions that were worse than those that they were refined from."""
+    search = _search(loaded, taxonomy, judge)
+    monkeypatch.setattr(Trial, "score", property(lambda one: worth if one.recipe.estimator == REFINED else 0.5))
+    best = search.run((portable_recipe(),))
+    assert (best.recipe.estimator == REFINED) == (worth > 0.5)
 
 
 def test_the_same_seed_finds_the_same_recipe(loaded, taxonomy, judge, searched):

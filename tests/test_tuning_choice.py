@@ -24,6 +24,7 @@ from vispa.steering.bank_parts import REFINED
 from vispa.steering.recipe import Recipe, portable_recipe
 from vispa.study.expression import asked_situations
 from vispa.taxonomy import Taxonomy
+from vispa.tuning import refining
 from vispa.tuning import tune as tuning
 from vispa.tuning.examples import Example
 from vispa.tuning.search import ESTIMATOR, Search
@@ -178,6 +179,90 @@ def test_refining_that_learnt_nothing_is_not_said_to_have_been(
         assert not torch.equal(kept.entries[REFINED].directions.vectors, bank.entries[ESTIMATOR].directions.vectors)
     else:
         assert search.reasons == ["The time was over before the round on refining directions."] and kept is bank
+
+
+@pytest.mark.parametrize("watched", [True, False], ids=["progress", "silent"])
+@pytest.mark.parametrize(
+    ("ends", "why"),
+    [
+        ("flat", "every gradient was 0"),
+        ("short", "those of their values have no length, which refining does not add to"),
+        ("overflown", "they became numbers that are not finite"),
+    ],
+)
+def test_why_directions_were_not_refined_is_said_where_time_was_left(
+    monkeypatch: pytest.MonkeyPatch, bank: VectorBank, loaded: LoadedModel, ends: str, why: str, watched: bool
+) -> None:
+    if ends == "short":
+        entry = bank.entries[ESTIMATOR]
+        vectors = entry.directions.vectors.clone()
+        vectors[0] = 0
+        short = replace(entry, directions=replace(entry.directions, vectors=vectors))
+        bank = replace(bank, entries={**bank.entries, ESTIMATOR: short})
+    else:
+        slope = {"flat": 0.0, "overflown": float("inf")}[ends]
+        monkeypatch.setattr(refining, "_loss", lambda _, vectors, *__: (slope * vectors).sum())
+    search = _search(bank, loaded)
+    told: list[tuple[str, int, int]] = []
+    search.progress = (lambda *what: told.append(what)) if watched else None
+    example = Example(0, search.bench.situations[0].plain, "It is good.")
+    monkeypatch.setattr(search, "_examples", lambda _: [example] * 3)
+    recipe = Recipe(ESTIMATOR, blocks=(1,), magnitude="residual", amount=0.1, minimal_quality=0.0)
+    best: Any = SimpleNamespace(recipe=recipe)
+    assert search._refine(best) is None
+    assert search.reasons == [f"Directions were not refined on 3 of the model's own comments: {why}."]
+    assert search.bench.engine.bank is bank and search.trials == []
+    assert sum(count for _, count, _ in told) == (12 if watched else 0)
+
+
+@pytest.mark.parametrize(
+    ("heard", "said"),
+    [
+        (lambda block: 1.0 if block == 2 else 0.5, "blocks around 2, 1 give most"),
+        (lambda _: 0.5, "no block gives anything; blocks around 0, 1 are tried"),
+        (lambda _: 0.1, "no block gives anything; blocks around 0, 1 are tried"),
+    ],
+    ids=["one", "chance", "below chance"],
+)
+def test_blocks_of_which_none_gives_anything_are_not_said_to_give_most(
+    monkeypatch: pytest.MonkeyPatch, bank: VectorBank, loaded: LoadedModel, heard: Callable[[int], float], said: str
+) -> None:
+    search = _search(bank, loaded)
+
+    def found(_: str, recipes: Sequence[Recipe], *__: Any, **___: Any) -> list[Any]:
+        figures = [{"rank": heard(one.blocks[0]), "relation": 1.0, "fluency": 1.0} for one in recipes]
+        return [SimpleNamespace(figures=own) for own in figures]
+
+    monkeypatch.setattr(search, "_round", found)
+    search._screen()
+    assert search.reasons == [f"Steered alone, {said}."]
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "text"])
+def test_the_command_and_the_bank_say_why_directions_were_not_refined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    recipe = Recipe(ESTIMATOR, blocks=(1,), magnitude="residual", amount=0.1, minimal_quality=0.0)
+
+    def examples(search: Search, _: Recipe) -> list[Example]:
+        return [Example(0, search.bench.situations[0].plain, "It is good.")]
+
+    monkeypatch.setenv("VISPA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Search, "_screen", lambda _: [])
+    monkeypatch.setattr(Search, "_strength", lambda *_: SimpleNamespace(recipe=recipe))
+    monkeypatch.setattr(Search, "_examples", examples)
+    monkeypatch.setattr(refining, "_loss", lambda _, vectors, *__: 0 * vectors.sum())
+    # A model without a recipe of its own keeps the record whatever is chosen.
+    monkeypatch.setattr(tuning, "is_tuned", lambda _: False)
+    given = ["tune", EMBEDDED, "--taxonomy", str(write_taxonomy(tmp_path)), "--minutes", "60"]
+    result = CliRunner().invoke(app, [*given, *(["--json"] if as_json else [])])
+    assert result.exit_code == 0, result.output
+    said = "Directions were not refined on 1 of the model's own comments: every gradient was 0."
+    told = json.loads(result.stdout)["reasons"] if as_json else result.stdout.splitlines()
+    record = cached_bank(load_model(EMBEDDED), Taxonomy.load(tmp_path)).tuning
+    assert record is not None
+    for reasons in (told, record["reasons"]):
+        assert said in reasons and not any("time" in reason for reason in reasons)
 
 
 def _refuse(word: str) -> None:

@@ -10,15 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import write_taxonomy
+from tokenizers import pre_tokenizers, processors
 
-from vispa.errors import BankError
+from vispa.errors import BankError, InputError
 from vispa.models.loading import LoadedModel
 from vispa.steering import activations, updating
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import bank_path, cached_bank, keep_tuned
 from vispa.steering.bank_parts import REFINED, Entry
-from vispa.steering.estimators import ESTIMATORS
-from vispa.steering.estimators.base import Directions
+from vispa.steering.estimators import ESTIMATORS, FITTED
+from vispa.steering.estimators.base import Directions, Estimator
+from vispa.steering.estimators.mean_difference import MeanDifference
+from vispa.steering.estimators.one_versus_others import OneVersusOthers
+from vispa.steering.estimators.probe import Probe
+from vispa.steering.estimators.projection import Projection
 from vispa.steering.fitting import fit_bank
 from vispa.steering.recipe import Recipe
 from vispa.steering.sealing import digests
@@ -144,6 +149,46 @@ def test_what_one_estimator_lacked_is_added_to_what_is_kept(llama: LoadedModel, 
     fits = ValueFits(llama)
     assert fit_bank(llama, values, estimators=few, fits=fits).fingerprint == alone.fingerprint
     assert fits.read == []
+
+
+OTHERS: list[Estimator] = [
+    MeanDifference("mean_difference", "mean"),
+    Probe("probe", "last", seed=1),
+    OneVersusOthers("one_versus_others_last", "mean"),
+    # Of another kind altogether.
+    Projection("mean_difference", "last"),
+    MeanDifference("one_versus_others", "mean"),
+]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda one: f"{type(one).__name__} as {one.name}")
+@pytest.mark.parametrize("first", ["registry", "other"])
+def test_an_estimator_that_only_has_a_known_ones_name_shares_nothing_with_it(
+    llama: LoadedModel, folder: Path, other: Estimator, first: str
+) -> None:
+    values = Taxonomy.load(folder)
+    own, whole = (fit_bank(llama, values, estimators=some) for some in ([other], None))
+
+    def fit(whose: str) -> ValueFits:
+        fits = ValueFits(llama)
+        some, expected = ([other], own) if whose == "other" else (None, whole)
+        assert fit_bank(llama, values, estimators=some, fits=fits).fingerprint == expected.fingerprint
+        return fits
+
+    for whose in (first, "other" if first == "registry" else "registry"):
+        assert fit(whose).read == list(values)
+    # The known one's are still there, and the other's are not.
+    assert (fit("registry").read, fit("other").read) == ([], list(values))
+
+
+@pytest.mark.parametrize("extra", [[ESTIMATORS[0]], [Probe("projection", "mean")]], ids=["itself", "another"])
+def test_estimators_of_one_name_are_refused(
+    llama: LoadedModel, folder: Path, read: list[str], extra: list[Estimator]
+) -> None:
+    assert len(FITTED) == len(ESTIMATORS)
+    with pytest.raises(InputError, match="several are called 'projection'"):
+        fit_bank(llama, Taxonomy.load(folder), estimators=[*ESTIMATORS, *extra])
+    assert not read
 
 
 def test_fitting_anew_reads_everything(llama: LoadedModel, folder: Path, read: list[str]) -> None:
@@ -283,6 +328,91 @@ def test_a_bank_of_another_model_is_refused(
         update_bank(llama, values, bank_path(other, values))
     found = update_bank(llama, values)
     assert (found.earlier, found.read) == (None, tuple(values))
+
+
+# ---------------------------------------------------------------- another tokenizer
+
+
+@pytest.fixture(params=["start token", "spaces"])
+def other(llama: LoadedModel, request: pytest.FixtureRequest) -> LoadedModel:
+    """The same weights behind another tokenizer."""
+    raw = type(llama.tokenizer.backend_tokenizer).from_str(llama.tokenizer.backend_tokenizer.to_str())
+    if request.param == "start token":
+        raw.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    else:
+        raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+    found = replace(llama, tokenizer=type(llama.tokenizer)(tokenizer_object=raw, padding_side="left", **names))
+    assert found.fingerprint == llama.fingerprint and found.tokenization.digest != llama.tokenization.digest
+    return found
+
+
+TUNED = Recipe(REFINED, blocks=(1, 2), magnitude="coefficient", amount=1.5, minimal_quality=0.0)
+
+
+def test_nothing_of_what_another_tokenizer_read_is_taken_over(
+    llama: LoadedModel, other: LoadedModel, folder: Path, own_vectors: Callable[[VectorBank], VectorBank],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Refined and imported directions, and a tuned recipe, belong to the activations that they were made for."""
+    before = Taxonomy.load(folder)
+    keep_tuned(own_vectors(refined(cached_bank(llama, before), TUNED)))
+    after = rewritten(folder)
+    found = update_bank(other, after)
+    assert (found.earlier, found.same, found.lost) == (None, {}, {}) and found.read == tuple(after)
+    assert found.bank.fingerprint == fit_bank(other, after).fingerprint and found.bank.tuning is None
+    assert f"{bank_path(llama, before)} was read by another tokenizer of the model" in caplog.text
+    # Its own is gone on from, in between.
+    cached_bank(other, before)
+    caplog.clear()
+    again = update_bank(other, rewritten(folder, "calm", rested="sat"))
+    assert again.earlier == bank_path(other, after) and again.read == ("calm",) and not caplog.records
+
+
+def test_a_bank_that_another_tokenizer_read_is_refused_by_name_before_anything_is_read(
+    llama: LoadedModel, other: LoadedModel, folder: Path, read: list[str]
+) -> None:
+    before = Taxonomy.load(folder)
+    keep_tuned(refined(cached_bank(llama, before), TUNED))
+    read.clear()
+    with pytest.raises(BankError, match="was read by another tokenizer of the model"):
+        update_bank(other, rewritten(folder), bank_path(llama, before))
+    assert not read
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_bank_that_the_tokenizer_can_have_read_is_gone_on_from(llama: LoadedModel, folder: Path, told: bool) -> None:
+    """An older release's says nothing of it."""
+    before = Taxonomy.load(folder)
+    bank = refined(cached_bank(llama, before), TUNED)
+    info = replace(bank.info, tokenizer=llama.tokenization.digest if told else "")
+    replace(bank, info=info).save(bank_path(llama, before))
+    found = update_bank(llama, rewritten(folder))
+    assert found.earlier == bank_path(llama, before) and found.bank.recipe == TUNED
+    assert found.lost == {REFINED: ("thrift",)}
+
+
+@pytest.mark.parametrize("harm", ["tokenizer", "numbers", "name"])
+def test_what_stands_in_the_new_banks_place_but_is_of_no_use_is_kept_aside_and_named(
+    llama: LoadedModel, other: LoadedModel, make_model: Callable[..., LoadedModel], folder: Path, harm: str,
+    own_vectors: Callable[[VectorBank], VectorBank], caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """The bank of the very same values is replaced: read by another tokenizer, damaged, or another model's."""
+    values = Taxonomy.load(folder)
+    place = bank_path(llama, values)
+    loaded = {"name": make_model("llama", seed=5)}.get(harm, llama)
+    own_vectors(refined(cached_bank(loaded, values), TUNED)).save(place)
+    data = bytearray(place.read_bytes())
+    if harm == "numbers":
+        data[-3] ^= 1
+        place.write_bytes(data)
+    now = other if harm == "tokenizer" else llama
+    found = update_bank(now, values)
+    expected = fit_bank(now, values)
+    assert found.bank.fingerprint == expected.fingerprint == VectorBank.load(place).fingerprint
+    assert found.bank.recipe == expected.recipe and found.bank.tuning is None
+    assert place.with_name(f"{place.name}.damaged").read_bytes() == data
+    assert "it is replaced" in caplog.text and "mine" in caplog.text
 
 
 def test_a_bank_that_is_deleted_meanwhile_is_no_candidate(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from random_banks import entries_of, info_of
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from vispa.models.loading import LoadedModel, load_model
 from vispa.steering.bank import VectorBank
-from vispa.steering.bank_parts import BankInfo, Entry
-from vispa.steering.estimators.base import Directions
 from vispa.steering.recipe import Recipe
 
 # Heads of at least 32: vLLM's attention on processors has no smaller ones.
@@ -51,17 +50,8 @@ def random_bank(loaded: LoadedModel, recipe: Recipe = RESIDUAL) -> VectorBank:
     quality = torch.ones(shape[:2])
     bias, norm = torch.randn(shape[:2], generator=generator), torch.rand(shape[:2], generator=generator) + 0.5
     unit = vectors / vectors.norm(dim=-1, keepdim=True)
-    entries = {
-        "mean": Entry(Directions(vectors=unit * 3, quality=quality, separation=quality.clone()), "last", "pairs"),
-        "probe": Entry(
-            Directions(vectors=unit, quality=quality.clone(), separation=quality.clone(), bias=bias, weight_norm=norm),
-            "last",
-            "pairs",
-        ),
-    }
-    info = BankInfo(loaded.name, loaded.fingerprint, "b" * 64, VALUES, {})
-    norms = residual_norms(loaded)
-    return VectorBank(info, entries, norms, recipe)
+    entries = entries_of(unit * 3, unit, quality, bias, norm)
+    return VectorBank(info_of(loaded, "b" * 64, VALUES), entries, residual_norms(loaded), recipe)
 
 
 def residual_norms(loaded: LoadedModel) -> torch.Tensor:

@@ -20,6 +20,10 @@ from vispa.selection.selector import Selector
 MOST_PARTS = 48
 # What is scored where leaving out a text's only part leaves nothing.
 _NOTHING = "…"
+# Decimal places of a weight. Scores that differ by less than these show are alike, such as those of the same words in
+# two places of a text, which what shares their batch rounds differently.
+_PLACES = 4
+_ALIKE = 0.5 * 10**-_PLACES
 
 # Between any two words, and between words and what stands around them (UAX #29).
 _BOUNDARY = regex.compile(r"(?V1w)\b")
@@ -32,7 +36,8 @@ class Span(Record):
     Attributes:
         start: of the part in the text, in characters (Unicode code points) from 0.
         end: where it ends, exclusive.
-        weight: how much the score falls when the part is left out; below 0 where it rises.
+        weight: how much the score falls when the part is left out; below 0 where it rises. What is said as strongly
+            elsewhere in a long text is left out there too; see `explanations`.
     """
 
     start: int = Field(ge=0)
@@ -66,7 +71,7 @@ class Explanation:
         """The parts with their weights for one value."""
         weights = self.weights[:, column]
         return tuple(
-            Span(start=start, end=end, weight=round(float(weight), 4))
+            Span(start=start, end=end, weight=round(float(weight), _PLACES))
             for (start, end), weight in zip(self.parts, weights, strict=True)
         )
 
@@ -78,7 +83,9 @@ def explanations(
 
     It asks nothing of a selector but its scores. All texts are scored in one call, each at most `MOST_PARTS` + 1
     times, or twice as often as it has parts. Of a text that is read in several parts (`vispa.selection.dividing`),
-    words are left out where they stand, and the other parts keep their scores.
+    words are left out where they stand, and the other parts keep their scores. Parts that give a value the same,
+    highest score are explained each as if the others of them were not there: the score falls without none of them, yet
+    each carries it.
 
     Args:
         selector: whose scores are explained.
@@ -114,11 +121,17 @@ def _explanation(
         scores: of each part, [1 + its words, V]: as it is, then without each of its words.
     """
     whole = np.stack([own[0] for own in scores])
+    best = whole.max(0)
+    carries = whole >= best - _ALIKE
     spans, weights = [], []
     for number, (start, own) in enumerate(zip(starts, words, strict=True)):
         spans += [(start + first, start + last) for first, last in own]
-        others = np.delete(whole, number, axis=0).max(0, initial=0.0)
-        weights.append(whole.max(0) - np.maximum(scores[number][1:], others))
+        # Beside its like, leaving out words of one part would lower nothing.
+        aside = carries & carries[number]
+        aside[number] = True
+        others = (whole * ~aside).max(0)
+        score = np.where(carries[number], whole[number], best)
+        weights.append(score - np.maximum(scores[number][1:], others))
     return Explanation(tuple(spans), np.concatenate(weights))
 
 

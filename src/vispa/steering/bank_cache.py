@@ -16,7 +16,7 @@ from vispa.files.locking import changing
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import ActivationSource
 from vispa.steering.bank import VectorBank, bank_file
-from vispa.steering.bank_parts import REFINED, Entry
+from vispa.steering.bank_parts import REFINED, Entry, can_be_read_by
 from vispa.steering.estimators import ESTIMATORS
 from vispa.steering.fitting import Progress, default_recipe, fit_bank
 from vispa.steering.salvage import Salvage, salvaged
@@ -165,16 +165,26 @@ def _change(bank: VectorBank, changed: Callable[[VectorBank | None], VectorBank 
 
     Args:
         bank: takes the cached one's place where there is no file.
-        changed: is given the cached bank, as others may have changed it meanwhile; None where its file is damaged.
-            What it gives is kept, None changes nothing.
+        changed: is given the cached bank, as others may have changed it meanwhile; None where its file is damaged or
+            bound to something else. What it gives is kept, None changes nothing.
     """
-    path = bank_file(bank.info.model_fingerprint, bank.info.taxonomy_fingerprint)
+    info = bank.info
+    path = bank_file(info.model_fingerprint, info.taxonomy_fingerprint)
     try:
         with changing(path):
-            shipped = shipped_bank(bank.info.model_fingerprint, bank.info.taxonomy_fingerprint)
-            kept = changed(_up_to_date(salvaged(path), shipped).bank if path.is_file() else bank)
-            if kept is not None:
-                kept.save(path)
+            shipped = shipped_bank(info.model_fingerprint, info.taxonomy_fingerprint)
+            found = Salvage(bank)
+            if path.is_file():
+                found = _bound(salvaged(path), info.model_fingerprint, info.taxonomy_fingerprint, info.tokenizer)
+                found = _up_to_date(found, shipped)
+            kept = changed(found.bank)
+            if kept is None:
+                return
+            if found.problem:
+                _logger.warning("%s %s: it is replaced.", path, found.problem)
+                # Whatever could be had from it, nothing was.
+                _say_lost(path, kept, replace(found, entries={}, lost=(*found.lost, *found.entries)))
+            kept.save(path)
     except (VispaError, OSError) as error:
         say_unused(path, error)
 
@@ -190,14 +200,30 @@ def _found(path: Path, loaded: LoadedModel, taxonomy: Taxonomy, shipped: VectorB
     found = salvaged(path)
     if found.bank is None:
         return found
+    return _up_to_date(_bound(found, loaded.fingerprint, taxonomy.fingerprint, loaded.tokenization.digest), shipped)
+
+
+def _bound(found: Salvage, model: str, taxonomy: str, tokenizer: str) -> Salvage:
+    """What a file gives, but nothing of a bank that is bound to something else.
+
+    Args:
+        found: in the file.
+        model: fingerprint of the model.
+        taxonomy: fingerprint of the values.
+        tokenizer: digest of what the model reads with; empty where it is not known.
+    """
+    if found.bank is None:
+        return found
+    problem = ""
     try:
-        found.bank.require(model_fingerprint=loaded.fingerprint, taxonomy_fingerprint=taxonomy.fingerprint)
+        found.bank.require(model_fingerprint=model, taxonomy_fingerprint=taxonomy)
     except VispaError as error:
         # A file that somebody renamed: nothing in it is of this model.
-        return Salvage(None, f"is of another model or taxonomy ({error})", {}, tuple(found.entries))
-    if found.bank.info.tokenizer not in ("", loaded.tokenization.digest):
-        return Salvage(None, "was read by another tokenizer of the model", {}, tuple(found.entries))
-    return _up_to_date(found, shipped)
+        problem = f"is of another model or taxonomy ({error})"
+    if not can_be_read_by(found.bank.info, tokenizer):
+        # The same weights saw other tokens.
+        problem = problem or "was read by another tokenizer of the model"
+    return Salvage(None, problem, {}, tuple(found.entries)) if problem else found
 
 
 def _up_to_date(found: Salvage, shipped: VectorBank | None) -> Salvage:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from vispa.errors import BankError
-from vispa.steering.bank_header import BANK_ADVICE, EntryHeader
+from vispa.steering.bank_header import BANK_ADVICE, EntryHeader, InfoHeader
 from vispa.steering.estimators.base import Contrast, Directions
 from vispa.steering.readings import Reading
 
@@ -56,6 +56,16 @@ class BankInfo:
     versions: dict[str, str]
     sentences: tuple[str, ...] = ()
     tokenizer: str = ""
+
+
+def can_be_read_by(info: BankInfo | InfoHeader, tokenizer: str) -> bool:
+    """Whether a tokenizer can be the one that read the sentences of a bank; where either is unknown, it can.
+
+    Args:
+        info: of the bank.
+        tokenizer: its digest (`Tokenization.digest`); empty where it is not known.
+    """
+    return info.tokenizer == tokenizer or "" in (info.tokenizer, tokenizer)
 
 
 def entry_from(name: str, about: EntryHeader, tensors: Mapping[str, torch.Tensor], place: str) -> Entry:

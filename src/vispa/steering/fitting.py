@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 
 import torch
 
+from vispa.errors import InputError
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import ActivationSource, TransformersActivations
 from vispa.steering.bank import VectorBank
@@ -46,19 +48,25 @@ def fit_bank(
     Args:
         loaded: the model.
         taxonomy: V values with pairs, of which each value may have another number; all of them count.
-        estimators: by default `ESTIMATORS`.
+        estimators: each of another name; by default `ESTIMATORS`.
         recipe: how the model is to be steered; by default the one that suits it.
-        fits: what was kept of values, and what reads those that it lacks, which are kept then. By default all are read,
-            by the model as transformers runs it.
+        fits: what was kept of values, and what reads those that it lacks, which are kept then. It keeps what estimators
+            of `ESTIMATORS` need; where there are others, whatever their names, all values are read. By default all are
+            read, by the model as transformers runs it.
         progress: told of progress.
 
     Raises:
+        InputError: two estimators of one name.
         NumericalError: an activation is not finite.
     """
     estimators = ESTIMATORS if estimators is None else estimators
+    _check_names(estimators)
+    # What is kept goes by estimators' names, which say with which settings those of the registry fit, and no others.
+    apart = {one.name for one in estimators if one not in ESTIMATORS}
     source = TransformersActivations(loaded) if fits is None else fits.source
     sentences = {slug: taxonomy.sentences_fingerprint(slug) for slug in taxonomy}
-    kept = {slug: fits.get(digest) if fits is not None else {} for slug, digest in sentences.items()}
+    found = {slug: fits.get(digest) if fits is not None else {} for slug, digest in sentences.items()}
+    kept = {slug: _without(fit, apart) for slug, fit in found.items()}
     readings: tuple[Reading, ...] = tuple(sorted({_LENGTHS, *(estimator.reading for estimator in estimators)}))
     norms = f"residual_norm.{_LENGTHS}"
     missing = [slug for slug, fit in kept.items() if norms not in fit or not all(_has(fit, one) for one in estimators)]
@@ -70,10 +78,10 @@ def fit_bank(
 
     for slug in missing:
         fresh = _fit_value(source, *taxonomy.sentences(slug), estimators, readings, read)
-        # What an earlier release of an estimator's set left there stays beside.
         kept[slug] = {**kept[slug], **fresh}
         if fits is not None:
-            fits.keep(slug, sentences[slug], kept[slug])
+            # What an earlier release of an estimator's set left there stays beside.
+            fits.keep(slug, sentences[slug], {**found[slug], **_without(fresh, apart)})
     if fits is not None:
         fits.tidy()
     entries = {}
@@ -92,6 +100,13 @@ def fit_bank(
         loaded.tokenization.digest,
     )
     return VectorBank(info, entries, lengths.median(0).values, recipe or default_recipe(loaded))
+
+
+def _check_names(estimators: Sequence[Estimator]) -> None:
+    """Refuse estimators of which a bank could keep one only."""
+    twice = [name for name, count in Counter(one.name for one in estimators).items() if count > 1]
+    if twice:
+        raise InputError("estimators", f"several are called {twice[0]!r}.", "Give each a name of its own.")
 
 
 def _fit_value(
@@ -124,6 +139,11 @@ def _has(fit: ValueFit, estimator: Estimator) -> bool:
 def _parts(fit: ValueFit, estimator: Estimator) -> dict[str, torch.Tensor]:
     head = f"{estimator.name}."
     return {name.removeprefix(head): tensor for name, tensor in fit.items() if name.startswith(head)}
+
+
+def _without(fit: ValueFit, names: Collection[str]) -> dict[str, torch.Tensor]:
+    """What is known of a value without the parts of estimators of these names."""
+    return {name: tensor for name, tensor in fit.items() if name.rpartition(".")[0] not in names}
 
 
 def _joined(estimator: Estimator, fits: Sequence[ValueFit]) -> Directions:

@@ -6,6 +6,7 @@ cannot bring back, refined and imported directions and a tuned recipe, is taken 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from vispa.steering.activations import ActivationSource
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_cache import bank_path, keep_updated
 from vispa.steering.bank_header import InfoHeader, parsed_header
-from vispa.steering.bank_parts import REFINED, BankInfo, Entry
+from vispa.steering.bank_parts import REFINED, BankInfo, Entry, can_be_read_by
 from vispa.steering.estimators import FITTED
 from vispa.steering.estimators.base import Directions
 from vispa.steering.fitting import Progress, default_recipe, fit_bank
@@ -27,6 +28,8 @@ from vispa.steering.sealing import stored_header
 from vispa.steering.shipped_banks import shipped_headers
 from vispa.steering.value_fits import ValueFits
 from vispa.taxonomy import Taxonomy
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def update_bank(
         progress: told of progress.
 
     Raises:
-        BankError: the earlier bank cannot be used, is of another model, or does not say what it was fitted on.
+        BankError: the earlier bank cannot be used, is of another model, was read by another tokenizer, or does not say
+            what it was fitted on.
         NumericalError: an activation is not finite.
     """
     path = earlier or nearest_bank(loaded, taxonomy)
@@ -93,11 +97,13 @@ def update_bank(
 def nearest_bank(loaded: LoadedModel, taxonomy: Taxonomy) -> Path | None:
     """The bank of a model with most values in common with a taxonomy, cached or shipped; None where none has any.
 
-    The taxonomy's own bank does not count. Of equals the newest cached one is taken, before the one that ships.
+    The taxonomy's own bank does not count, nor does one that another tokenizer of the model read; where nothing else is
+    left, a warning names it. Of equals the newest cached one is taken, before the one that ships.
     """
     own = bank_path(loaded, taxonomy)
     files = sorted((path for path in cached_banks() if path != own), key=_changed_at)
     best: tuple[int, Path | None] = (0, None)
+    other = None
     for path in (*shipped_headers(), *files):
         info = _info(path)
         if info is None or info.model_fingerprint != loaded.fingerprint:
@@ -105,8 +111,12 @@ def nearest_bank(loaded: LoadedModel, taxonomy: Taxonomy) -> Path | None:
         if info.taxonomy_fingerprint == taxonomy.fingerprint:
             continue
         common = len(unchanged(_known(info), taxonomy))
-        if common and common >= best[0]:
+        if common and not can_be_read_by(info, loaded.tokenization.digest):
+            other = path
+        elif common and common >= best[0]:
             best = (common, path)
+    if best[1] is None and other is not None:
+        _logger.warning("%s was read by another tokenizer of the model: nothing of it is taken over.", other)
     return best[1]
 
 
@@ -200,6 +210,9 @@ def _usable(path: Path, loaded: LoadedModel) -> VectorBank:
             f"was fitted on another model ({bank.info.model}).",
             "Name a bank of this one: `vispa bank list`.",
         )
+    if not can_be_read_by(bank.info, loaded.tokenization.digest):
+        advice = "Fit without it: what was refined or imported with the other one is of no use to this one."
+        raise BankError(str(path), "was read by another tokenizer of the model.", advice)
     if not _known(bank.info):
         advice = "Fit without it; the next update can begin from what is fitted now."
         raise BankError(str(path), "is of an older release and does not say which sentences it was fitted on.", advice)

@@ -31,7 +31,8 @@ MOST_BYTES = 16_000_000
 #: Of a model's files together; those that were not used for longest go first.
 MOST_BYTES_OF_MODEL = 1_000_000_000
 
-#: `residual_norm.{reading}` [N, L] and `{estimator}.{part}`, by name.
+#: `residual_norm.{reading}` [N, L] and `{estimator}.{part}`, by name; of estimators of the registry alone, whose names
+#: say with which settings they fit (`vispa.steering.fitting.fit_bank`).
 ValueFit = Mapping[str, torch.Tensor]
 
 

@@ -85,7 +85,8 @@ class Search:
         refined = self._refine(best)
         if refined is not None:
             by_value = self._by_value(refined)
-            finalists = [refined.recipe, *([by_value] if by_value else []), *others]
+            # What they were refined from stays in the running: few comments, or poor ones, teach little.
+            finalists = [refined.recipe, *([by_value] if by_value else []), *finalists]
         return self._final(finalists)
 
     # ---------------------------------------------------------------- rounds
@@ -110,7 +111,9 @@ class Search:
             apart = all(abs(blocks[place] - other) >= _APART * count for other in centres)
             if len(centres) < _CENTRES and apart and smooth[place] >= _PROMISING * smooth.max():
                 centres.append(blocks[place])
-        self.reasons.append(f"Steered alone, blocks around {', '.join(map(str, centres))} give most.")
+        around = f"blocks around {', '.join(map(str, centres))}"
+        most = f"{around} give most" if scores.any() else f"no block gives anything; {around} are tried"
+        self.reasons.append(f"Steered alone, {most}.")
         return centres
 
     def _windows(self, centres: Sequence[int]) -> list[Trial]:
@@ -139,7 +142,7 @@ class Search:
         return best
 
     def _refine(self, best: Trial) -> Trial | None:
-        """Refined directions at the best of several strengths; None where there is no time or no example.
+        """Refined directions at the best of several strengths; None where there is no time, or nothing was learnt.
 
         Once: comments of refined directions, learnt from in their turn, gave directions that were less fluent.
         """
@@ -155,15 +158,27 @@ class Search:
         if not examples:
             self.reasons.append("No steered comment was good enough to learn from.")
             return None
-        start, seen = fixed_vectors(bank, recipe), self._counted(_REFINING, len(examples) * _EPOCHS)
+        start, told = fixed_vectors(bank, recipe), self._counted(_REFINING, len(examples) * _EPOCHS)
+        seen: list[int] = []
+
+        def learnt(count: int) -> None:
+            seen.append(count)
+            if told is not None:
+                told(count)
+
         vectors = refined_vectors(
             engine.loaded, start, blocks, examples,
             epochs=_EPOCHS, subject_share=recipe.subject_share, remains=recipe.remains, seed=self.seed,
-            deadline=self.deadline, progress=seen,
+            deadline=self.deadline, progress=learnt,
         )  # fmt: skip
-        if torch.equal(vectors, start):
+        if not seen:
             # Writing the examples took what was left of the time: no epoch began.
             self._say_late(_REFINING)
+            return None
+        if problem := _unrefined(start, vectors, examples):
+            self.reasons.append(
+                f"Directions were not refined on {len(examples)} of the model's own comments: {problem}."
+            )
             return None
         engine.bank = with_refined(bank, vectors, recipe)
         refined = replace(recipe, estimator=REFINED, blocks=blocks, magnitude="coefficient")
@@ -255,6 +270,23 @@ def fixed_vectors(bank: VectorBank, recipe: Recipe) -> torch.Tensor:
     for block, shift in plan.blocks.items():
         vectors[:, block] = shift.direction * (shift.amount * shift.used)[:, None]
     return vectors
+
+
+def _unrefined(start: torch.Tensor, vectors: torch.Tensor, examples: Sequence[Example]) -> str | None:
+    """Why vectors that were to be refined are of no use; None where they are.
+
+    Args:
+        start: [V, L, H] as they were.
+        vectors: as refining left them.
+        examples: what was learnt from.
+    """
+    if not vectors.isfinite().all():
+        return "they became numbers that are not finite"
+    if not torch.equal(vectors, start):
+        return None
+    if start[[one.value for one in examples]].any():
+        return "every gradient was 0"
+    return "those of their values have no length, which refining does not add to"
 
 
 def with_refined(bank: VectorBank, vectors: torch.Tensor, recipe: Recipe) -> VectorBank:
