@@ -19,7 +19,7 @@ from vispa.files.append_log import AnswerLog, AppendLog, retried_path, unfinishe
 from vispa.files.destination import Destination, differing_settings
 from vispa.items import answering as batch
 from vispa.items.answering import BatchRun
-from vispa.items.begun import check_begun_so_far, settings_path
+from vispa.items.begun import check_begun_so_far, items_digest, settings_path
 from vispa.items.item import Item
 from vispa.readers.base import Failure
 from vispa.request import Request, Sampling
@@ -372,9 +372,9 @@ def test_what_differs_is_told_before_a_model_is_loaded(
     BatchRun(ITEMS, output, {**before, "max_new_tokens": 200, "bank": "ab"}).run(answer)
     # What a model makes of an option is not known yet.
     now = {**before, "model": "other", "options": ()}
-    check_begun_so_far(output, ITEMS, now, Sampling())
+    check_begun_so_far(output, items_digest(ITEMS), now, Sampling())
     with pytest.raises(InputError) as found:
-        check_begun_so_far(output, ITEMS, {**now, **options}, Sampling(**sampling))
+        check_begun_so_far(output, items_digest(ITEMS), {**now, **options}, Sampling(**sampling))
     assert told in str(found.value)
 
 

@@ -150,14 +150,29 @@ def test_remove(cache: Path, tmp_path: Path) -> None:
     run("remove", "aaa", input="y\n")
     assert not path.exists()
     path = keep(random_bank(), cache)
-    assert json.loads(run("remove", path, "--yes", "--json"))["removed"] == str(path)
-    (cache / "broken.safetensors").write_bytes(b"no bank")
-    assert "removed" in run("remove", "broken", "--yes")
+    expected = {"removed": str(path), "size": path.stat().st_size, "size_of_values": 0}
+    assert json.loads(run("remove", path, "--yes", "--json")) == expected
+    for count, said in ((7, "0.0 MB"), (1_560_000, "1.6 MB")):
+        (cache / "broken.safetensors").write_bytes(b"no bank" * (count // 7))
+        assert run("remove", "broken", "--yes") == f"removed {cache / 'broken.safetensors'} ({said})\n"
     # Nothing but banks is deleted outside the cache.
     other = tmp_path / "thesis.txt"
     other.write_text("years of work")
     assert "is no vector bank" in run("remove", other, "--yes", code=2)
     assert other.exists()
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_values_that_go_with_the_last_bank_of_a_model_are_told(cache: Path, others: int) -> None:
+    path = keep(random_bank(), cache)
+    if others:
+        keep(random_bank(taxonomy_fingerprint="d" * 64), cache)
+    values = cache.parent / "values" / ("a" * 20)
+    values.mkdir(parents=True)
+    (values / "one.safetensors").write_bytes(b"0" * 2_300_000)
+    told = run("remove", path, "--yes")
+    assert told.startswith(f"removed {path} (") and values.exists() == bool(others)
+    assert ("values for the next fit (2.3 MB)" in told) != bool(others)
 
 
 def test_verify_numbers(cache: Path) -> None:
@@ -223,7 +238,8 @@ def test_export_and_import_gguf(cache: Path, tmp_path: Path) -> None:
 def test_export_and_import_vectors(cache: Path, tmp_path: Path) -> None:
     keep(random_bank(CALIBRATED), cache)
     file = tmp_path / "vectors.safetensors"
-    assert "calm: blocks 1, 2, 3" in run("export", "aaa", file)
+    assert run("export", "aaa", file) == f"3 values: blocks 1-3\n{file}\n"
+    assert run("export", "aaa", file, "--values", "calm").startswith("calm: blocks 1-3\n")
     run("export", "aaa", file, "--estimator", "mean", "--scale", "2", "--blocks", "0-1")
     assert same(
         import_vectors(file).vectors["thrift"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import pre_tokenizers
+from typer.testing import CliRunner
 
+from vispa.cli.models import app
 from vispa.errors import FetchError, InputError, ModelError
 from vispa.models.loading import load_model
 from vispa.models.sources import model_folder, named
@@ -205,6 +208,25 @@ def test_a_named_model_is_put_together_from_its_packages(
     assert model.remove()
     assert not model.is_here
     assert not model.remove()
+
+
+@pytest.mark.parametrize("size", [0, 2_400_000])
+def test_a_model_that_is_removed_is_named_with_its_size(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISPA_CACHE", str(tmp_path))
+    model = named.named_model("smollm2")
+
+    def removed(*options: str) -> str:
+        model.folder.mkdir(parents=True, exist_ok=True)
+        (model.folder / "config.json").write_text("{}")
+        (model.folder / "model.safetensors").write_bytes(b"0" * size)
+        return CliRunner().invoke(app, ["remove", "smollm2", *options]).stdout
+
+    assert removed() == f"removed smollm2 ({model.label}, {size / 1e6:.0f} MB) from {model.folder}\n"
+    found = json.loads(removed("--json"))
+    assert found == {"name": "smollm2", "removed": True, "folder": str(model.folder), "bytes": size + 2}
+    assert CliRunner().invoke(app, ["remove", "smollm2"]).stdout == "smollm2 was not there\n"
 
 
 @pytest.mark.parametrize(

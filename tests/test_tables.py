@@ -57,7 +57,14 @@ def write(folder: Path, text: str, name: str = "a.csv") -> Path:
         ("text,id\nBees,1\n\nI lied, and I am glad,2\n", 4, "has 3 fields for 2 columns"),
         ('text,id\n"Two\nlines",1\nOne, two,2\n', 4, "has 3 fields for 2 columns"),
         ('text,id\nBees,1\n"Never closed,2\nWasps,3\n', 3, "has a quote that is not closed"),
-        ('text\n"Bees" and wasps\n', 2, "is no row of a table"),
+        ('text\n"Bees" and wasps\n', 2, "has a field that goes on after its closing quote"),
+        ('id,text\n1, "Lying" is bad\n2,Bees\n', 2, "has a field that goes on after its closing quote"),
+        ('id,text\n1,Bees\n2,"Lying" is "bad"\n', 3, "has a field that goes on after its closing quote"),
+        ('id,text\n1,"Lying is bad\n2,"Wasps"\n3,Bees\n', 2, "has a quote that is not closed before line 3"),
+        ('id,text\n1, "Lying is bad\n2, "Wasps"\n', 2, "has a quote that is not closed before line 3"),
+        ('id,text\n1,Bees\n2,"Lying\n3,Ants\n4,Say "no"\n', 3, "has a quote that is not closed before line 5"),
+        ('id,text\n1,Say "no"\n2,"Lying is bad\n3,Bees\n', 3, "has a quote that is not closed"),
+        ('id,"text\n1,Bees\n2,Wasps\n', 1, "has a quote that is not closed"),
         ("text,id,text\nBees,1,Wasps\n", 1, "names the column 'text' twice"),
         ("text,\nI lied, and I am glad\n", 1, "gives column 2 no name"),
         ("\r\n,text\n0,Bees\n", 2, "gives column 1 no name"),
@@ -87,6 +94,24 @@ def test_spaces_around_delimiters_belong_to_no_field(tmp_path: Path, text: str) 
     assert table.columns == ("text", "note")
     assert [row.fields for row in table.rows] == [{"text": "I waited, and rested.", "note": 'I "shouted", and left.'}]
     assert [item.text for item in read_items(tmp_path / "a.csv")] == ["I waited, and rested."]
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ('Lying is "bad"', 'Lying is "bad"'),
+        ('Say "no" or "yes" to it', 'Say "no" or "yes" to it'),
+        ('Using 5" nails', 'Using 5" nails'),
+        (' Using nails of 5"', 'Using nails of 5"'),
+        ('"""Lying"" is bad"', '"Lying" is bad'),
+        (' """Lying"" is bad"', '"Lying" is bad'),
+        ('"Lying\n""is"" bad"', 'Lying\n"is" bad'),
+    ],
+)
+def test_quotes_are_kept_and_take_no_row_with_them(tmp_path: Path, field: str, text: str) -> None:
+    for name, sign in (("a.csv", ","), ("a.tsv", "\t")):
+        path = write(tmp_path, f"id,text\n1,{field}\n2,Bees\n".replace(",", sign), name)
+        assert [(item.id, item.text) for item in read_items(path)] == [("1", text), ("2", "Bees")]
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def batch(
     """
     mode, reading = asking.checked_mode, setup.reading
     from vispa.items.answering import answer_file, check_batch_output
-    from vispa.items.begun import check_begun_so_far
+    from vispa.items.begun import check_begun_so_far, items_digest
 
     check_batch_output(output, (items_file, setup.steering.recipe_file, reading.prompts, Path(reading.weights)))
     how: dict[str, Any] = {"overwrite": overwrite, "max_failures": spreading.max_failures}
@@ -78,6 +78,8 @@ def batch(
         check_item_text(item)
     bars = partial(resumable_bars, ("answering",), len(items), overwrite=overwrite)
     if remote is not None:
+        # Of why an item failed a server says the words, not the kind.
+        how["tells_kinds"] = False
         with bars() as progress:
             _report(remote.answer_file(items, output, progress=progress, **how), setup, as_json)
         return
@@ -89,9 +91,10 @@ def batch(
     requests = {item.id: item_request(item, shared, own_stances=setup.own_stances) for item in items}
     checked_requests(requests, known, setup.mixture.values)
     options, sampling = {**setup.settings(), "mode": mode, **given}, setup.decoding.sampling
+    how["digest"] = digest = items_digest(items)
     if not overwrite:
         # Before seconds go into loading a model.
-        check_begun_so_far(output, items, options, sampling)
+        check_begun_so_far(output, digest, options, sampling)
     with bars() as progress:
         how["progress"] = progress
         if spreading.ray is not None:
@@ -113,11 +116,11 @@ def _over_ray(
 ) -> BatchSummary:
     """As `answer_file`, by workers, each of which loads the setup's pipeline."""
     from vispa.items.answering import answered_file
+    from vispa.items.failing import Lost
     from vispa.items.workers import Workers
-    from vispa.readers.base import Failure
 
     assert spreading.ray is not None
-    with Workers(partial(_work, setup, options), spreading.ray, spreading.workers, Failure) as workers:
+    with Workers(partial(_work, setup, options), spreading.ray, spreading.workers, Lost) as workers:
         settings, _ = workers.about()
         return answered_file(partial(workers.answers, ""), items, requests, output, settings, **how)
 
@@ -142,13 +145,16 @@ def _report(found: BatchSummary, setup: Setup, as_json: bool) -> None:
     if as_json:
         print_json({**asdict(found), "value_use": asdict(use)})
     else:
-        print_line("  ".join(f"{name.replace('_', ' ')}: {figure}" for name, figure in asdict(found).items()))
+        figures = {name.replace("_", " "): figure for name, figure in asdict(found).items() if figure is not None}
+        print_line("  ".join(f"{name}: {figure}" for name, figure in figures.items()))
         _print_use(use)
     note_below(setup.selecting.threshold, uses)
     if found.failed:
+        from vispa.items.failing import what_to_do
+
         raise VispaError(
             f"{found.output}: {found.failed:,} of {found.items:,} items have no answer; their lines say why (`error`). "
-            "Repeat the command to ask them again."
+            f"{what_to_do(found.failed, found.may_pass)}"
         )
 
 

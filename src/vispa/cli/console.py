@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,14 @@ from vispa.files.door import read_standard_input
 from vispa.files.visible import visible_line, visible_text
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
+    from rich.table import Table
     from rich.text import Text
+
+# A line that may be as long as it needs to be, in characters.
+_ENDLESS = 100_000
+# Words of so many characters are never broken, and a column whose longer ones may be has at least so many.
+_WHOLE, _LEAST_FOLDED = 24, 12
 
 
 class ReaderGone(Exception):
@@ -48,15 +54,119 @@ def print_json(data: Any) -> None:
 
 
 def print_drawn(drawn: RenderableType) -> None:
-    """A table or the like on standard output; its texts are made by `cell`."""
-    from rich.console import Console
+    """A table or the like on standard output, within `line_width`; its texts are made by `cell`."""
+    from rich.table import Table
 
     # Drawn first and written after: rich itself would see to closed pipes and encodings in its own way.
     held = _Held(getattr(sys.stdout, "encoding", None) or "ascii")
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    console = Console(file=held, force_terminal=is_terminal or None, markup=False, highlight=False, emoji=False)
-    console.print(drawn)
-    _write(held.getvalue())
+    width = line_width()
+    endless = _console(held, _ENDLESS)
+    if not isinstance(drawn, Table):
+        _console(held, width or _ENDLESS).print(drawn)
+    elif _takes_widths(drawn, endless, width):
+        endless.print(drawn)
+    else:
+        _console(held, width or _ENDLESS).print(_records(drawn, width or _ENDLESS))
+    # Cells are filled up with spaces.
+    _write("\n".join(line.rstrip() for line in held.getvalue().split("\n")))
+
+
+def _console(held: io.StringIO, width: int) -> Console:
+    from rich.console import Console
+
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    # Without a height rich asks some terminal for its size, whoever's it is.
+    return Console(
+        file=held,
+        width=width,
+        height=25,
+        force_terminal=terminal or None,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
+
+
+def line_width() -> int | None:
+    """Most characters of a line: those of the terminal, or what `COLUMNS` says; here it is decided for all commands.
+
+    None for a file or a pipe: there a line is as long as it needs to be.
+    """
+    import os
+    import shutil
+
+    if not os.environ.get("COLUMNS") and (sys.stdout is None or not sys.stdout.isatty()):
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def _takes_widths(table: Table, console: Console, width: int | None) -> bool:
+    """Give each column of a table its width; False where a line has no room for all of them.
+
+    A column of numbers, of names or of what else has no spaces is never broken, nor is one that is not to wrap; any
+    other breaks between its words, and one whose `overflow` is to fold also within a long word, if nothing else helps.
+    """
+    from rich.measure import Measurement
+
+    least, most, folded = [], [], []
+    for column in table.columns:
+        cells = [Measurement.get(console, console.options, one) for one in column.cells]
+        head = Measurement.get(console, console.options, column.header if table.show_header else "")
+        longest, word = (max((sizes[place] for sizes in cells), default=0) for place in (1, 0))
+        whole = column.no_wrap or longest == word
+        least.append(max(head.minimum, longest if whole else word))
+        most.append(max(head.maximum, longest))
+        folds = column.overflow == "fold" and not column.no_wrap and word > _WHOLE
+        folded.append(max(head.minimum, _LEAST_FOLDED) if folds else least[-1])
+        # Else its heading would not be broken between words either.
+        column.no_wrap = False
+    _set_widths(table, most)
+    beside = console.measure(table).maximum - sum(most)
+    room = (sum(most) if width is None else width - beside) - sum(least)
+    if room < 0:
+        room, least = room + sum(least) - sum(folded), folded
+    # Those that lack little have it all: headings before prose.
+    for place in sorted(range(len(least)), key=lambda place: most[place] - least[place]):
+        more = max(0, min(room, most[place] - least[place]))
+        least[place] += more
+        room -= more
+    _set_widths(table, least)
+    return room >= 0
+
+
+def _set_widths(table: Table, widths: Sequence[int]) -> None:
+    for column, width in zip(table.columns, widths, strict=True):
+        column.width = width
+
+
+def _records(table: Table, width: int) -> Text:
+    """A table's rows one below the other, each cell behind its heading, for lines that are too short for the table."""
+    import textwrap
+
+    from rich.cells import cell_len
+
+    heads = [f"{_plain(column.header)} " if table.show_header else "" for column in table.columns]
+    lines = [_plain(table.title)] if table.title else []
+    for row in zip(*(map(_plain, column.cells) for column in table.columns), strict=True):
+        packed = [row[0]]
+        for head, text in zip(heads[1:], row[1:], strict=True):
+            part = f"  {head}{text}" if text else ""
+            if len(packed) == 1 or cell_len(packed[-1] + part) > width:
+                packed.append("")
+            packed[-1] += part
+        for line in filter(None, packed):
+            # Prose may be longer than a line by itself.
+            lines += textwrap.wrap(
+                line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+            )
+    return cell("\n".join(lines))
+
+
+def _plain(drawn: RenderableType | None) -> str:
+    """The text of a heading or cell; none of a bar."""
+    from rich.text import Text
+
+    return drawn.plain if isinstance(drawn, Text) else drawn if isinstance(drawn, str) else ""
 
 
 def shows_styles() -> bool:

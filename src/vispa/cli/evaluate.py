@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vispa.cli.console import print_json, print_line, resumable_bars
+from vispa.cli.console import cell, print_drawn, print_json, print_line, resumable_bars
 from vispa.cli.grouping import grouped, without
 from vispa.cli.options import AsJson, Spreading
 from vispa.cli.setup import Setup, refuse_idle
@@ -305,15 +305,19 @@ def _print_scores(scores: RunScores, texts: int) -> None:
         scores: of a run.
         texts: how many texts its items have.
     """
+    from rich.table import Table
+
     from vispa.evaluation.report.words import drawn_together, figure_label, length_control
 
     names = dict.fromkeys(name for of in scores.methods.values() for name in of.figures)
-    lines = [
-        (method, figure_label(name), f"{one.estimate:.3f}", f"[{one.low:.3f}, {one.high:.3f}]")
-        for name in names
-        for method, of in scores.methods.items()
-        if (one := of.figures.get(name)) is not None
-    ]
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for is_whole in (True, False, True, True):
+        table.add_column(no_wrap=is_whole)
+    for name in names:
+        for method, of in scores.methods.items():
+            if (one := of.figures.get(name)) is not None:
+                interval = f"[{one.low:.3f}, {one.high:.3f}]"
+                table.add_row(cell(method), cell(figure_label(name)), f"{one.estimate:.3f}", interval)
     if scores.budget is not None:
         print_line(length_control(scores.budget, scores.shuffles))
     every = (one for of in scores.methods.values() for one in of.figures.values())
@@ -321,9 +325,8 @@ def _print_scores(scores: RunScores, texts: int) -> None:
     whole = max(every, key=lambda one: one.n, default=None)
     if whole is not None and (together := drawn_together(whole, texts)):
         print_line(together)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print_line("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+    if table.row_count:
+        print_drawn(table)
 
 
 def _check_complete(summary: RunSummary) -> None:
@@ -332,9 +335,13 @@ def _check_complete(summary: RunSummary) -> None:
     Raises:
         VispaError: names the methods.
     """
-    failed = [f"{count:,} of {name}" for name, count in summary.failed.items() if count]
+    from vispa.items.failing import what_to_do
+
+    failed = {name: count for name, count in summary.failed.items() if count}
     if failed:
+        named = ", ".join(f"{count:,} of {name}" for name, count in failed.items())
+        # Of why a method failed its records have the words, not the kind.
         raise VispaError(
-            f"{summary.run.folder}: items have no answer ({', '.join(failed)}); their records say why (`error`). "
-            "Repeat the command to ask them again."
+            f"{summary.run.folder}: items have no answer ({named}); their records say why (`error`). "
+            f"{what_to_do(sum(failed.values()), None)}"
         )

@@ -53,7 +53,7 @@ def fit(
     if update and force:
         raise InputError("--force", "reads everything anew, --update only what changed.", "Give one of the two.")
     check_threads(loading.threads, "--threads")
-    from vispa.cli.bank.finding import find_bank
+    from vispa.cli.bank.finding import find_bank, print_by_block
     from vispa.generation.engines import activation_source, check_engine
     from vispa.models.loading import load_model
     from vispa.steering.bank_cache import bank_path, cached_bank
@@ -94,7 +94,7 @@ def fit(
         _print_update(updated)
     print_line(f"{len(values)} values, {len(loaded.blocks)} blocks; mean held-out accuracy by block:")
     for name, row in quality.items():
-        print_line(f"  {name:<24} " + " ".join(f"{q:.2f}" for q in row))
+        print_by_block(name, row)
 
 
 def _update_as_json(updated: Update) -> dict[str, Any]:

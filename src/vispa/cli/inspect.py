@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -250,10 +250,9 @@ def _print_table(title: str, rows: Rows) -> None:
         pad_edge=False,
         collapse_padding=True,
     )
-    for name, entry in rows[0].items():
+    for name in rows[0]:
         is_text = name in ("figure", "value", "nearest", "leaks_to", "magnitude")
-        justify: Literal["left", "right"] = "left" if is_text else "right"
-        table.add_column(name.replace("_", " "), justify=justify, no_wrap=isinstance(entry, str))
+        table.add_column(name.replace("_", " "), justify="left" if is_text else "right")
     for row in rows:
         table.add_row(*(cell(_shown(name, entry)) for name, entry in row.items()))
     print_drawn(table)

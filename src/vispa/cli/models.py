@@ -65,11 +65,15 @@ def remove_model(name: Name, as_json: o.AsJson = False) -> None:
     """
     from vispa.models.sources.named import named_model
 
-    was_here = named_model(name).remove()
+    model = named_model(name)
+    folder, size = model.folder, model.size
+    was_here = model.remove()
     if as_json:
-        print_json({"name": name, "removed": was_here})
+        print_json({"name": name, "removed": was_here, "folder": str(folder), "bytes": size})
+    elif was_here:
+        print_line(f"removed {name} ({model.label}, {size / 1e6:,.0f} MB) from {folder}")
     else:
-        print_line("removed" if was_here else "was not there")
+        print_line(f"{name} was not there")
 
 
 def _row(model: NamedModel) -> dict[str, Any]:

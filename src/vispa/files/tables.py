@@ -51,7 +51,8 @@ def read_table(path: Path, needed: Sequence[str] = (), kind: Kind = "table") -> 
     """Read a table as `csv.writer` writes it: fields that hold a delimiter or line end stand in quotes.
 
     Spaces between a delimiter and the field behind it belong to neither, and white space around a column's name is no
-    part of it: who writes a table by hand puts a space after a comma.
+    part of it: who writes a table by hand puts a space after a comma. Quotes in a field that begins otherwise are signs
+    like others.
 
     Args:
         path: UTF-8; the suffix tells what parts fields (`DELIMITERS`), a comma where it is another.
@@ -60,8 +61,8 @@ def read_table(path: Path, needed: Sequence[str] = (), kind: Kind = "table") -> 
 
     Raises:
         InputError: see `vispa.files.door.read_text`; a header whose columns something else parts; or with the line:
-            no header, a column without a name or named twice, an unclosed quote, a row with more fields than columns,
-            or one that lacks a needed column.
+            no header, a column without a name or named twice, an unclosed quote, a field that goes on after its closing
+            one, a row with more fields than columns, or one that lacks a needed column.
     """
     lines = _parsed(path, kind)
     if not lines:
@@ -88,10 +89,20 @@ def _parsed(path: Path, kind: Kind) -> list[tuple[int, list[str]]]:
                 found.append((begins, fields))
             begins = reader.line_num + 1
     except csv.Error as error:
-        unclosed = "unexpected end" in str(error)
-        problem = "has a quote that is not closed." if unclosed else f"is no row of a table ({error})."
-        raise InputError(f"{path} line {begins}", problem, _ADVICE) from error
+        raise InputError(f"{path} line {begins}", _problem(str(error), begins, reader.line_num), _ADVICE) from error
     return found
+
+
+def _problem(said: str, begins: int, line: int) -> str:
+    """What is wrong with a row that begins in a line and could not be read on in another, by what `csv` says."""
+    if "unexpected end" in said:
+        return "has a quote that is not closed."
+    if "expected after" not in said:
+        return f"is no row of a table ({said})."
+    if line == begins:
+        return "has a field that goes on after its closing quote."
+    # Most likely the quotes of a later row are taken for the end of one that has none.
+    return f"has a quote that is not closed before line {line}, and there within a field."
 
 
 def _check_delimiter(path: Path, text: str, delimiter: str) -> None:

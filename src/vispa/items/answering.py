@@ -16,6 +16,7 @@ from vispa.files.destination import Destination
 from vispa.files.writing import check_output, replacing
 from vispa.items.begun import check_begun, is_answer, items_digest, options_as_json, settings_path
 from vispa.items.chunks import Answering, FailureLimit, answer_unfinished, answered_each
+from vispa.items.failing import may_pass
 from vispa.items.item import Item
 from vispa.items.lines import record_line
 from vispa.readers.base import Failure, source_of
@@ -48,6 +49,8 @@ class BatchSummary:
         generated_tokens: of this call's comments.
         tokens_per_second: of the whole call.
         peak_memory_mib: largest resident size of this process so far.
+        may_pass: how many of the failed may be answered another time, see `vispa.items.failing.may_pass`; None where
+            whoever answers does not tell.
     """
 
     output: str
@@ -58,6 +61,7 @@ class BatchSummary:
     generated_tokens: int
     tokens_per_second: float
     peak_memory_mib: int
+    may_pass: int | None = None
 
 
 def answer_file(
@@ -104,6 +108,8 @@ def answered_file(
     output: Path,
     settings: dict[str, Any],
     *,
+    digest: str | None = None,
+    tells_kinds: bool = True,
     overwrite: bool = False,
     max_failures: int | None = None,
     started: float | None = None,
@@ -117,6 +123,8 @@ def answered_file(
         requests: see there.
         output: see there.
         settings: all that determines the answers.
+        digest: of the items (`vispa.items.begun.items_digest`), where it is known already.
+        tells_kinds: whether a failure of whoever answers tells its kind, as those from a server do not.
         overwrite: begin anew although there is an output.
         max_failures: how many items may fail before the call ends; any number by default.
         started: `time.perf_counter()` when the call began; now by default.
@@ -127,18 +135,21 @@ def answered_file(
         VispaError: more items failed than may.
     """
     started = time.perf_counter() if started is None else started
-    asked = tokens = 0
+    asked = tokens = passing = 0
     limit = FailureLimit(max_failures, output)
 
     def told(count: int, answers: Sequence[Response | Failure]) -> None:
-        nonlocal asked, tokens
+        nonlocal asked, tokens, passing
         asked += len(answers)
         tokens += sum(comment.tokens for one in answers for comment in getattr(one, "comments", ()))
         if progress is not None:
             progress("answering", count, len(items))
-        limit.add(sum(isinstance(one, Failure) for one in answers))
+        failures = [one for one in answers if isinstance(one, Failure)]
+        # Whatever has no answer in the end was asked by this call.
+        passing += sum(map(may_pass, failures))
+        limit.add(len(failures))
 
-    run = BatchRun(items, output, settings, overwrite=overwrite)
+    run = BatchRun(items, output, settings, digest=digest, overwrite=overwrite)
     run.run_chunks(lambda chunks: responding([requests[item.id] for item in chunk] for chunk in chunks), told)
     seconds = time.perf_counter() - started
     return BatchSummary(
@@ -150,6 +161,7 @@ def answered_file(
         generated_tokens=tokens,
         tokens_per_second=round(tokens / seconds, 1),
         peak_memory_mib=peak_memory(),
+        may_pass=passing if tells_kinds else None,
     )
 
 
@@ -194,6 +206,7 @@ class BatchRun:
         items: what to answer.
         output: the JSON Lines file; continued if it was begun with the same items and settings.
         settings: whatever determines the answers.
+        digest: of the items, where it is known already.
         overwrite: begin anew although there is an output.
 
     Raises:
@@ -202,11 +215,17 @@ class BatchRun:
     """
 
     def __init__(
-        self, items: Sequence[Item], output: Path, settings: dict[str, Any], *, overwrite: bool = False
+        self,
+        items: Sequence[Item],
+        output: Path,
+        settings: dict[str, Any],
+        *,
+        digest: str | None = None,
+        overwrite: bool = False,
     ) -> None:
         check_output(output)
         self.items, self.output = items, output
-        self.settings = {**settings, "chunk": CHUNK, "items": items_digest(items)}
+        self.settings = {**settings, "chunk": CHUNK, "items": digest or items_digest(items)}
         self.overwrite = overwrite
         self.destination = Destination(output, "output")
         self.log = AnswerLog(output, self.destination.advice)

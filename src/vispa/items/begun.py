@@ -61,12 +61,12 @@ def check_begun(output: Path, settings: Mapping[str, Any]) -> None:
         _check_same(output, differing_settings(earlier, settings), earlier, settings)
 
 
-def check_begun_so_far(output: Path, items: Sequence[Item], options: Mapping[str, Any], sampling: Sampling) -> None:
+def check_begun_so_far(output: Path, digest: str, options: Mapping[str, Any], sampling: Sampling) -> None:
     """As `check_begun`, of what is known before any model is loaded.
 
     Args:
         output: see `check_begun`.
-        items: to be answered.
+        digest: of the items to be answered, see `items_digest`.
         options: of the command, by name.
         sampling: of the comments.
 
@@ -79,7 +79,7 @@ def check_begun_so_far(output: Path, items: Sequence[Item], options: Mapping[str
     given = options_as_json({name: options[name] for name in _AS_GIVEN if name in options})
     # A greedy text's settings have neither top_p nor seed.
     none = {field.name: None for field in fields(Sampling)}
-    settings = {**given, **none, **sampling.effective(), "items": items_digest(items)}
+    settings = {**given, **none, **sampling.effective(), "items": digest}
     differing = differing_settings(earlier, settings, leaving_out=earlier.keys() - settings.keys())
     _check_same(output, differing, earlier, settings)
 

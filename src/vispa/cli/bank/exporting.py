@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vispa.cli.bank.finding import OfBank
+from vispa.cli.bank.finding import OfBank, print_blocks
 from vispa.cli.console import names_argument, print_json, print_line, print_note
 from vispa.cli.grouping import grouped
 from vispa.cli.options import AsJson
@@ -64,8 +64,7 @@ def export(
         typical = {"scale": factor, "typical_magnitude": calibrated}
         print_json({"path": str(output), "layers": layers, **typical, "not_in_the_file": left})
         return
-    for slug, by_block in layers.items():
-        print_line(f"{slug}: blocks {', '.join(map(str, by_block))}")
+    print_blocks(layers)
     print_line(f"{output}")
     if calibrated:
         print_note("vispa: the bank measures each prompt; the file has the shift of a prompt at probability 0.5")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vispa.cli.console import print_line
 from vispa.cli.defaults import is_configured
 from vispa.errors import BankError, InputError
 from vispa.files.folders import cached_banks
@@ -16,6 +19,9 @@ from vispa.files.folders import cached_banks
 if TYPE_CHECKING:
     from vispa.steering.bank import VectorBank
     from vispa.steering.bank_header import BankHeader
+
+# So many blocks' figures stand in a line, which no terminal is too narrow for.
+_IN_A_LINE = 10
 
 OfTaxonomy = Annotated[
     Path | None,
@@ -184,3 +190,37 @@ def bank_row(path: Path) -> dict[str, Any]:
 def bank_shape(bank: VectorBank) -> tuple[int, int]:
     """Number of blocks and width; width 0 for a bank without estimators."""
     return len(bank.residual_norm), bank.width or 0
+
+
+def print_by_block(name: str, figures: Sequence[float]) -> None:
+    """A name, and below it a figure for each block, ten a line with the numbers of their blocks."""
+    print_line(f"  {name}")
+    for start in range(0, len(figures), _IN_A_LINE):
+        part = figures[start : start + _IN_A_LINE]
+        print_line(f"{ranges(range(start, start + len(part))):>9}  " + " ".join(f"{one:4.2f}" for one in part))
+
+
+def print_blocks(layers: Mapping[str, Collection[int]], more: str = "") -> None:
+    """At which blocks each value has vectors, said once of all values that have them at the same.
+
+    Args:
+        layers: value → numbers of its blocks.
+        more: goes on after the numbers.
+    """
+    by_blocks: dict[tuple[int, ...], list[str]] = {}
+    for slug, blocks in layers.items():
+        by_blocks.setdefault(tuple(blocks), []).append(slug)
+    most = max(by_blocks.values(), key=len, default=[])
+    for blocks, slugs in by_blocks.items():
+        if slugs is most and len(slugs) > 1:
+            other = "other " if len(by_blocks) > 1 else ""
+            print_line(f"{len(slugs)} {other}values: blocks {ranges(blocks)}{more}")
+            continue
+        for slug in slugs:
+            print_line(f"{slug}: blocks {ranges(blocks)}{more}")
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Numbers as `--blocks` takes them: those that follow one another as a range, such as `3, 10-25`."""
+    runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), lambda one: one[1] - one[0])]
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

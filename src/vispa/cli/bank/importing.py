@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vispa.cli.bank.finding import OfBank, OfTaxonomy, is_shipped
+from vispa.cli.bank.finding import OfBank, OfTaxonomy, is_shipped, print_blocks
 from vispa.cli.console import print_json, print_line, print_note
 from vispa.cli.defaults import is_configured
 from vispa.cli.options import AsJson
@@ -59,8 +59,7 @@ def import_bank(
     if as_json:
         print_json({"path": str(path), "layers": added, "estimator": name if into is not None else None})
         return
-    for slug, by_block in added.items():
-        print_line(f"{slug}: blocks {', '.join(map(str, by_block))} as {name}")
+    print_blocks(added, f" as {name}")
     print_line(f"{path}")
 
 

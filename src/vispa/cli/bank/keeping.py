@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,9 +14,11 @@ from vispa.cli.bank.finding import (
     bank_row,
     bank_shape,
     is_shipped,
+    print_by_block,
+    ranges,
     shipped_banks,
 )
-from vispa.cli.console import confirm, print_json, print_line
+from vispa.cli.console import cell, confirm, print_drawn, print_json, print_line
 from vispa.cli.grouping import grouped
 from vispa.cli.options import AsJson
 from vispa.errors import BankError
@@ -60,27 +63,40 @@ def show(context: typer.Context, bank: OfBank, *, as_json: AsJson = False) -> No
     if as_json:
         print_json(_as_json(path, loaded, quality))
         return
-    info = loaded.info
     print_line(f"{path}")
-    print_line(f"  model       {info.model} ({info.model_fingerprint[:20]})")
-    print_line(f"  taxonomy    {info.taxonomy_fingerprint[:20]}")
-    print_line(f"  fingerprint {loaded.fingerprint[:20]}")
-    print_line(f"  values      {', '.join(info.values)}")
-    print_line(f"  versions    {', '.join(f'{name} {version}' for name, version in info.versions.items())}")
-    print_line("  recipe      " + ", ".join(f"{name} {_plain(entry)}" for name, entry in vars(loaded.recipe).items()))
-    for one in loaded.measured():
-        fractions = one["fractions"].values()
-        recipe = f"{one['recipe']['estimator']}, {one['recipe']['magnitude']} {one['recipe']['amount']:g}"
-        print_line(f"  strengths   {recipe}: {min(fractions):g} to {max(fractions):g} ({len(fractions)} values)")
-    tuned = loaded.tuning or {}
-    by = f"no; the recipe came with {tuned['imported']}" if "imported" in tuned else "yes; how: --json"
-    print_line(f"  tuned       {by if tuned else 'no'}")
-    print_line("  mean held-out accuracy by block, from 0:")
-    width_of_names = max((len(name) for name in quality), default=0)
+    _print_about(loaded)
+    print_line("  mean held-out accuracy by block:")
     for name, row in quality.items():
         entry = loaded.entries[name]
-        about = "(imported)" if entry.imported else f"({entry.reading}, {entry.contrast})"
-        print_line(f"    {name:<{width_of_names}}  {about:<15} " + " ".join(f"{q:.2f}" for q in row))
+        about = "imported" if entry.imported else f"{entry.reading}, {entry.contrast}"
+        print_by_block(f"{name} ({about})", row)
+
+
+def _print_about(bank: VectorBank) -> None:
+    """What a bank is bound to, its recipe, and what came of its tuning."""
+    from rich.table import Table
+
+    info, tuned = bank.info, bank.tuning or {}
+    by = f"no; the recipe came with {tuned['imported']}" if "imported" in tuned else "yes; how: --json"
+    rows = [
+        ("model", f"{info.model} ({info.model_fingerprint[:20]})"),
+        ("taxonomy", info.taxonomy_fingerprint[:20]),
+        ("fingerprint", bank.fingerprint[:20]),
+        ("values", ", ".join(info.values)),
+        ("versions", ", ".join(f"{name} {version}" for name, version in info.versions.items())),
+        ("recipe", "; ".join(f"{name} {_plain(name, entry)}" for name, entry in vars(bank.recipe).items())),
+    ]
+    for one in bank.measured():
+        fractions = one["fractions"].values()
+        recipe = f"{one['recipe']['estimator']}, {one['recipe']['magnitude']} {one['recipe']['amount']:g}"
+        rows.append(("strengths", f"{recipe}: {min(fractions):g} to {max(fractions):g} ({len(fractions)} values)"))
+    rows.append(("tuned", by if tuned else "no"))
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, text in rows:
+        table.add_row(f"  {name}", cell(text))
+    print_drawn(table)
 
 
 @grouped
@@ -107,21 +123,25 @@ def remove(
         confirm(f"Delete {path}?")
     size = path.stat().st_size
     path.unlink()
-    if path.parent.resolve() == banks_folder().resolve():
-        _forget_values(path)
+    of_values = _forget_values(path) if path.parent.resolve() == banks_folder().resolve() else 0
     if as_json:
-        print_json({"removed": str(path), "size": size})
-    else:
-        print_line(f"removed {path}")
+        print_json({"removed": str(path), "size": size, "size_of_values": of_values})
+        return
+    print_line(f"removed {path} ({size / 1e6:,.1f} MB)")
+    if of_values:
+        print_line(f"removed what was kept of its model's values for the next fit ({of_values / 1e6:,.1f} MB)")
 
 
-def _forget_values(path: Path) -> None:
-    """Delete what is kept of a model's values when its last bank has gone."""
+def _forget_values(path: Path) -> int:
+    """Delete what is kept of a model's values when its last bank has gone; the bytes that this took."""
     model = path.name.split("-")[0]
     if len(model) == _MODEL_DIGITS and not any(other.name.startswith(f"{model}-") for other in cached_banks()):
-        from vispa.steering.value_fits import forget
+        from vispa.steering.value_fits import folder_of, forget
 
+        size = sum(file.stat().st_size for file in folder_of(model).rglob("*") if file.is_file())
         forget(model)
+        return size
+    return 0
 
 
 def _as_json(path: Path, bank: VectorBank, quality: dict[str, list[float]]) -> dict[str, Any]:
@@ -148,7 +168,10 @@ def _as_json(path: Path, bank: VectorBank, quality: dict[str, list[float]]) -> d
     }
 
 
-def _plain(entry: Any) -> str:
-    if isinstance(entry, dict):
-        return ",".join(f"{name}={amount}" for name, amount in entry.items()) or "None"
-    return ",".join(map(str, entry)) if isinstance(entry, tuple) else str(entry)
+def _plain(name: str, entry: Any) -> str:
+    """A field of a recipe in words, which a line may end between."""
+    if name == "blocks" and entry is not None:
+        return ranges(entry)
+    if isinstance(entry, Mapping):
+        return ", ".join(f"{slug}={amount}" for slug, amount in entry.items()) or "None"
+    return ", ".join(map(str, entry)) if isinstance(entry, tuple) else str(entry)
