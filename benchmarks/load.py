@@ -1,6 +1,7 @@
 """A server under load: what its clients wait for, against one client alone and against one offline batch.
 
     python -m benchmarks.load [--model embedded] [--clients 64] [--seconds 120] [--requests 128] [--k 2] [--tokens 48]
+                              [--dtype auto]
 
 `vispa serve` runs in a process of its own. The offline side answers all requests with one `respond_many`, and some of
 them with one a group of as many as there are clients: a small batch writes fewer tokens a second on any server, and
@@ -114,9 +115,10 @@ def in_groups(vispa: Vispa, texts: Sequence[str], k: int, tokens: int, size: int
 
 
 @contextmanager
-def server(model: str, clients: int) -> Iterator[tuple[int, int]]:
+def server(model: str, dtype: str, clients: int) -> Iterator[tuple[int, int]]:
     """A server in a process of its own: its port and its number as a process."""
-    command = [sys.executable, "-m", "vispa", "serve", "--model", model, "--port", "0", "--concurrency", str(clients)]
+    command = [sys.executable, "-m", "vispa", "serve", "--model", model, "--dtype", dtype, "--port", "0"]
+    command += ["--concurrency", str(clients)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
         assert process.stderr is not None
         port = 0
@@ -187,17 +189,18 @@ def main(arguments: Sequence[str] | None = None) -> Seen:
     """Measure and print; what the clients saw under load."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="embedded")
+    parser.add_argument("--dtype", default="auto", help="of the model, on both sides; coarse numbers part their texts")
     for name, default in (("clients", 64), ("seconds", 120), ("requests", 128), ("k", 2), ("tokens", 48)):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args(arguments)
-    vispa = Vispa.from_pretrained(given.model)
+    vispa = Vispa.from_pretrained(given.model, dtype=given.dtype)
     known = offline(vispa, situations(given.requests), given.k, given.tokens)
     print(", ".join(f"{name} {fact}" for name, fact in machine_facts(vispa.model.model).items()))
     groups = in_groups(vispa, known.texts, given.k, given.tokens, given.clients)
     for what, speed in (("all at once", known.speed), (f"{given.clients} at a time", groups)):
         print(f"offline, {what}: {speed.wall:,.0f} tokens a second, {speed.cpu:,.0f} of processor time")
     fields = {"k": given.k, "sampling": {"max_tokens": given.tokens}}
-    with server(given.model, given.clients) as (port, process):
+    with server(given.model, given.dtype, given.clients) as (port, process):
         alone = asyncio.run(clients(port, known, fields, 1, 3600, min(_ALONE, given.requests)))
         before, started = processor_seconds(process), time.perf_counter()
         seen = asyncio.run(clients(port, known, fields, given.clients, given.seconds, 10**9))

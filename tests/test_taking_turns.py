@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,17 +105,19 @@ def test_readings_of_several_requests_are_one_pass_and_fail_apart(
 
     def counted(part: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
         passes.append(len(part))
+        if 5 in counts:
+            raise InputError("options", "of one cannot be read.", "Ask otherwise.")
         return options(part, counts)
 
     monkeypatch.setattr(engine, "options", counted)
-    callers = [([row], [count]) for row, count in zip(rows, (2, 3, 4), strict=True)] + [(rows[:1], [99])]
+    callers = [([row], [count]) for row, count in zip(rows, (2, 3, 4), strict=True)] + [(rows[:1], [5])]
     with Scheduler(engine.loaded) as scheduler, ThreadPoolExecutor(5) as pool:
         with held(engine.loaded):
             first = scheduler.submit(engine, rows, Sampling(3))
             while scheduler.load().waiting:
                 time.sleep(0.001)
             found = [pool.submit(ScheduledEngine(scheduler, engine).options, *one) for one in callers]
-            while len(scheduler._calls._calls) < len(callers):
+            while len(scheduler._calls) < len(callers):
                 time.sleep(0.001)
         for one, expected in zip(found, own, strict=False):
             assert one.result(WAIT)[0] == pytest.approx(expected, abs=1e-6)
@@ -126,15 +129,103 @@ def test_readings_of_several_requests_are_one_pass_and_fail_apart(
 
 
 def test_as_many_readings_at_once_as_one_pass_holds() -> None:
-    calls = Calls(Budget(tokens=100))
+    calls = Calls()
     for number, (key, tokens) in enumerate([("a", 40), ("b", 5), ("a", 60), ("a", 1), (None, 0), ("a", 300)]):
         calls.add(Call(list, [number], tokens, key))
+    # A hundred tokens fit, one more does not; what is more than a pass alone is one of its own.
+    assert _passes(calls) == [[0, 2], [1], [3], [4], [5]]
+    assert calls.next(Budget(tokens=100)) == []
+
+
+@pytest.mark.parametrize(
+    ("waiting", "passes"),
+    [
+        ("aaaab", [[0, 4], [1, 2], [3]]),
+        ("aaaabbc", [[0, 4], [6, 1], [5, 2], [3]]),
+        ("abcabc", [[0, 1], [2, 3], [4, 5]]),
+        ("aaaa", [[0, 1], [2, 3]]),
+    ],
+)
+def test_owners_of_readings_take_turns(waiting: str, passes: list[list[int]]) -> None:
+    """Two fit into a pass: who asks for one waits for one pass, however many another one asks for."""
+    calls = Calls()
+    for number, owner in enumerate(waiting):
+        calls.add(Call(list, [number], 50, "a", owner))
+    assert len(calls) == len(waiting)
+    assert _passes(calls) == passes
+    assert not calls
+
+
+def _passes(calls: Calls) -> list[list[int]]:
+    """The items of all passes of at most a hundred tokens."""
     taken = []
     while calls:
-        taken.append([call.items[0] for call in calls.next()])
-    # A hundred tokens fit, one more does not; what is more than a pass alone is one of its own.
-    assert taken == [[0, 2], [1], [3], [4], [5]]
-    assert calls.next() == []
+        taken.append([call.items[0] for call in calls.next(Budget(tokens=100))])
+    return taken
+
+
+@pytest.mark.parametrize("kind", ["options", "likelihoods"])
+def test_between_the_parts_of_a_long_reading_others_have_their_turn(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    rows = [Row(engine.raw_prompt(f"{number}: she sold the old family house. Answer:")) for number in range(10, 22)]
+    others: list[Any] = [2] * len(rows) if kind == "options" else [[" yes", " no"]] * len(rows)
+    whole, passes = getattr(engine, kind)(rows, others), []
+    function = getattr(engine, kind)
+
+    def counted(part: Sequence[Row], own: Sequence[Any]) -> Any:
+        passes.append((len(part), scheduler.load().tokens))
+        return function(part, own)
+
+    monkeypatch.setattr(engine, kind, counted)
+    longest = max(len(row.prompt.ids) for row in rows)
+    monkeypatch.setattr("vispa.generation.scheduler.reading_budget", lambda _: Budget(tokens=4 * longest))
+    # However short a reading is.
+    monkeypatch.setattr("vispa.generation.scheduler._READING_SECONDS", 0.0)
+    with Scheduler(engine.loaded) as scheduler, ThreadPoolExecutor(1) as pool:
+        with held(engine.loaded):
+            writing = scheduler.submit(engine, [Row(engine.raw_prompt("I lied."))], Sampling(30))
+            while scheduler.load().waiting:
+                time.sleep(0.001)
+            reading = pool.submit(getattr(ScheduledEngine(scheduler, engine), kind), rows, others)
+            while not len(scheduler._calls):
+                time.sleep(0.001)
+        for one, expected in zip(reading.result(WAIT), whole, strict=True):
+            np.testing.assert_allclose(one, expected, atol=1e-5)
+        writing.result(WAIT)
+    # A pass of readings holds half the budget.
+    assert [count for count, _ in passes] == [2] * 6, passes
+    written = [tokens for _, tokens in passes]
+    assert written == sorted(set(written)), passes
+
+
+@pytest.mark.parametrize("tokens", [1, 4])
+def test_a_reading_is_answered_though_new_prompts_come_without_end(engine: TransformersEngine, tokens: int) -> None:
+    row = Row(engine.raw_prompt("I lied."))
+    answered = threading.Event()
+    with Scheduler(engine.loaded) as scheduler:
+
+        def again(_: object) -> None:
+            if not answered.is_set():
+                scheduler.submit(engine, [row], Sampling(tokens)).add_done_callback(again)
+
+        for _ in range(4):
+            again(None)
+        assert [scheduler.call(lambda number=number: number).result(WAIT) for number in range(5)] == list(range(5))
+        answered.set()
+
+
+def test_a_turn_has_time_for_several_readings(engine: TransformersEngine) -> None:
+    """Of functions that take no time, and that stand alone, all that wait are called before rows go on."""
+    with Scheduler(engine.loaded) as scheduler:
+        with held(engine.loaded):
+            writing = scheduler.submit(engine, [Row(engine.raw_prompt("I lied."))], Sampling(30))
+            while scheduler.load().waiting:
+                time.sleep(0.001)
+            seen = [scheduler.call(lambda: scheduler.load().steps) for _ in range(6)]
+        steps = [one.result(WAIT) for one in seen]
+        writing.result(WAIT)
+    assert max(steps) - min(steps) <= 1, steps
 
 
 @pytest.mark.parametrize(("orders", "requests", "together"), [(3, 6, 6), (6, 4, 4), (1, 12, 8)])
@@ -150,7 +241,7 @@ def test_readings_share_a_pass_by_what_they_read(
     apart = [engine.options(rows, [2] * orders) for rows in asked]
     longest = max(len(row.prompt.ids) for rows in asked for row in rows)
     # Half of it holds so many whole prompts; of prompts that share most of their tokens more rows are read than that.
-    monkeypatch.setattr("vispa.generation.scheduling.reading_budget", lambda _: Budget(tokens=16 * longest))
+    monkeypatch.setattr("vispa.generation.scheduler.reading_budget", lambda _: Budget(tokens=16 * longest))
     passes, options = [], engine.options
 
     def counted(rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
@@ -164,7 +255,7 @@ def test_readings_share_a_pass_by_what_they_read(
             while scheduler.load().waiting:
                 time.sleep(0.001)
             found = [pool.submit(ScheduledEngine(scheduler, engine).options, rows, [2] * orders) for rows in asked]
-            while len(scheduler._calls._calls) < requests:
+            while len(scheduler._calls) < requests:
                 time.sleep(0.001)
         for one, expected in zip(found, apart, strict=True):
             np.testing.assert_allclose(one.result(WAIT), expected, atol=1e-6)

@@ -36,11 +36,10 @@ class Line:
 
     Args:
         running: what the batch may hold, prompts and longest texts.
-        reading: what one pass over prompts may hold.
     """
 
-    def __init__(self, running: Budget, reading: Budget) -> None:
-        self._running, self._reading = running, reading
+    def __init__(self, running: Budget) -> None:
+        self._running = running
         # By the time since when each has waited for its turn, those of one time in the order in which they came.
         self._tickets: list[tuple[float, int, Ticket]] = []
         self._numbers = count()
@@ -74,7 +73,7 @@ class Line:
         """Forget all."""
         self._tickets.clear()
 
-    def next(self, running: Sequence[Writing], joins: bool) -> list[Place]:
+    def next(self, running: Sequence[Writing], joins: bool, reading: Budget) -> list[Place]:
         """The rows that begin now, those of one request side by side.
 
         A row that finds no room keeps its turn, so that long ones are not passed by for ever.
@@ -82,6 +81,7 @@ class Line:
         Args:
             running: rows that write.
             joins: whether rows can join them; if not, the rows of one request begin when all others have ended.
+            reading: what one pass over prompts may hold.
         """
         if running and not joins:
             return []
@@ -95,7 +95,7 @@ class Line:
             number = len(taken) + 1
             # One row alone always fits.
             has_room = self._running.holds(len(running) + number, longest) or not (taken or running)
-            if not (has_room and (self._reading.holds(number, prompt) or not taken)):
+            if not (has_room and (reading.holds(number, prompt) or not taken)):
                 break
             if taken and not joins and ticket is not taken[0].ticket:
                 break

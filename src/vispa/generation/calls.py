@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import chain, zip_longest
 from traceback import clear_frames
 from typing import Any
 
@@ -21,6 +22,7 @@ class Call:
         items: of one caller.
         tokens: that reading them takes, padding included.
         key: calls of one key are of one function; None stands alone.
+        owner: calls of one owner wait for each other, not those of others for all of them.
         is_one: whether the one item's result is that of the future.
         future: of the results.
     """
@@ -29,6 +31,7 @@ class Call:
     items: Sequence[Any]
     tokens: int = 0
     key: Hashable = None
+    owner: Hashable = None
     is_one: bool = False
     future: Future[Any] = field(default_factory=Future)
 
@@ -43,43 +46,49 @@ class Call:
 
 
 class Calls:
-    """Those that wait, in their order.
+    """Those that wait: of each owner in their order, the owners in turn; many of one do not keep out one of another."""
 
-    Args:
-        reading: what one pass over prompts may hold.
-    """
+    def __init__(self) -> None:
+        self._owners: dict[Hashable, deque[Call]] = {}
 
-    def __init__(self, reading: Budget) -> None:
-        self._reading, self._calls = reading, deque[Call]()
-
-    def __bool__(self) -> bool:
-        return bool(self._calls)
+    def __len__(self) -> int:
+        return sum(map(len, self._owners.values()))
 
     def add(self, call: Call) -> None:
-        """Come in at the end."""
-        self._calls.append(call)
+        """Come in after all others of its owner."""
+        self._owners.setdefault(call.owner, deque()).append(call)
 
-    def next(self) -> list[Call]:
-        """The first one, and those of its key that fit into one pass with it; none where none waits."""
+    def next(self, reading: Budget) -> list[Call]:
+        """The first one, and those of its key that fit into one pass with it; none where none waits.
+
+        Args:
+            reading: what one pass over prompts may hold.
+        """
         taken: list[Call] = []
-        passed: deque[Call] = deque()
         tokens = 0
-        while self._calls:
-            call = self._calls.popleft()
+        for call in self._in_turn():
             if not taken or (
-                call.key is not None and call.key == taken[0].key and self._reading.holds(1, tokens + call.tokens)
+                call.key is not None and call.key == taken[0].key and reading.holds(1, tokens + call.tokens)
             ):
                 taken.append(call)
                 tokens += call.tokens
-            else:
-                passed.append(call)
-        self._calls = passed
+        for call in taken:
+            # Its owner's turn comes again after that of all others.
+            rest = self._owners.pop(call.owner)
+            rest.remove(call)
+            if rest:
+                self._owners[call.owner] = rest
         return taken
 
     def clear(self) -> list[Call]:
         """Forget all, which are returned."""
-        calls, self._calls = list(self._calls), deque()
+        calls = self._in_turn()
+        self._owners = {}
         return calls
+
+    def _in_turn(self) -> list[Call]:
+        rounds = chain.from_iterable(zip_longest(*self._owners.values()))
+        return [call for call in rounds if call is not None]
 
 
 def answer_calls(calls: Sequence[Call]) -> None:

@@ -15,6 +15,7 @@ from vispa.generation.letters import Masses, letter_tokens
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.running import Writing
 from vispa.generation.thoughts import answer_text
+from vispa.models.batching import Budget, token_batches
 from vispa.models.context import check_context
 from vispa.models.encoding import Prompt, chat_prompt, raw_prompt
 from vispa.models.loading import LoadedModel
@@ -109,6 +110,15 @@ class HeldEngine(ABC):
             InputError: see `plan`.
         """
         return padded_tokens(rows)
+
+    def reading_parts(self, rows: Sequence[Row], budget: Budget) -> list[list[int]]:
+        """Places of rows in parts that `options` may be asked for apart, each what a pass holds, if a row does not.
+
+        Raises:
+            InputError: see `plan`.
+        """
+        parts = list(token_batches([len(row.prompt.ids) for row in rows], budget))
+        return parts if len(parts) > 1 else [list(range(len(rows)))]
 
     def plan(self, rows: Sequence[Row]) -> SteeringPlan:
         """The tables that these rows gather their shifts from.

@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.generation.calls import Call
-from vispa.generation.held import HeldEngine, padded_tokens
+from vispa.generation.held import HeldEngine, check_options, padded_tokens
 from vispa.generation.letters import Masses
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.scheduling import Schedules
 from vispa.generation.tickets import OnRow, OnText
+from vispa.models.batching import Budget
 from vispa.models.encoding import Prompt
 from vispa.request import OptionReadingName
 
@@ -135,15 +136,14 @@ class ScheduledEngine:
 
     def options(self, rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
         """See `Engine.options`; further errors as in `generate`."""
-        engine = self._engine
-        together, items = partial(_unzipped, engine.options), list(zip(rows, counts, strict=True))
-        return self._read(Call(together, items, engine.reading_tokens(rows), ("options", id(engine))))
+        check_options(counts)
+        parts = self._engine.reading_parts(rows, self._scheduler.reading)
+        return self._read(self._engine.options, rows, counts, parts, self._engine.reading_tokens)
 
     def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
         """See `Engine.likelihoods`; further errors as in `generate`."""
-        engine = self._engine
-        together, items = partial(_unzipped, engine.likelihoods), list(zip(rows, continuations, strict=True))
-        return self._read(Call(together, items, padded_tokens(rows), ("likelihoods", id(engine))))
+        parts = stretches(rows, self._scheduler.reading)
+        return self._read(self._engine.likelihoods, rows, continuations, parts, _prompts_once)
 
     def cancel(self) -> None:
         """Cancel all that was handed over, from any thread; calls that wait for it, and later ones, are cancelled."""
@@ -153,8 +153,44 @@ class ScheduledEngine:
         for future in pending:
             future.cancel()
 
-    def _read(self, call: Call) -> list[Any]:
-        return self._result(self._scheduler.read(call, begun=self._begun))
+    def _read(
+        self,
+        function: Callable[[Sequence[Row], Sequence[Any]], Sequence[T]],
+        rows: Sequence[Row],
+        others: Sequence[Any],
+        parts: Sequence[Sequence[int]],
+        tokens: Callable[[Sequence[Row]], int],
+    ) -> list[T]:
+        """What a function of rows, each with something else, gives for each row: asked for in parts.
+
+        Between the parts other requests have their turn.
+        """
+        items = list(zip(rows, others, strict=True))
+        # A method of the engine: it equals that of other requests to the same one.
+        calls = [
+            Call(
+                partial(_unzipped, function),
+                [items[at] for at in part],
+                tokens([rows[at] for at in part]),
+                key=function,
+                owner=id(self),
+            )
+            for part in parts
+        ]
+        futures = [self._scheduler.read(call, begun=self._begun) for call in calls]
+        with self._lock:
+            self._pending.update(futures)
+        found: dict[int, T] = {}
+        try:
+            for part, future in zip(parts, futures, strict=True):
+                found.update(zip(part, self._result(future), strict=True))
+        finally:
+            # Of what is not wanted any more nothing is read.
+            for future in futures:
+                future.cancel()
+            with self._lock:
+                self._pending.difference_update(futures)
+        return [found[at] for at in range(len(rows))]
 
     def _result(self, future: Future[T]) -> T:
         with self._lock:
@@ -168,6 +204,24 @@ class ScheduledEngine:
         finally:
             with self._lock:
                 self._pending.discard(future)
+
+
+def stretches(rows: Sequence[Row], budget: Budget) -> list[list[int]]:
+    """Places of N rows, those side by side together as long as a pass holds them; equal rows are read once."""
+    parts: list[list[int]] = []
+    for place, row in enumerate(rows):
+        if parts and (
+            row == rows[parts[-1][-1]] or budget.holds(1, _prompts_once([*(rows[at] for at in parts[-1]), row]))
+        ):
+            parts[-1].append(place)
+        else:
+            parts.append([place])
+    return parts
+
+
+def _prompts_once(rows: Sequence[Row]) -> int:
+    """The tokens of prompts that are brought to one length, equal rows being one."""
+    return padded_tokens(list(dict.fromkeys(rows)))
 
 
 def _unzipped(function: Callable[[Sequence[Any], Sequence[Any]], Sequence[T]], items: Sequence[Any]) -> Sequence[T]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from traceback import clear_frames
 from typing import Any
 
@@ -11,6 +13,7 @@ from vispa.errors import NumericalError, VispaError
 from vispa.generation.admission import Line, Place
 from vispa.generation.cache import has_windows, new_cache, takes_more_rows
 from vispa.generation.calls import answer_calls
+from vispa.generation.pace import Pace
 from vispa.generation.running import RunningBatch, Writing
 from vispa.generation.scheduling import WAITING, Load, Schedules, engine_error
 from vispa.generation.tickets import Ticket
@@ -18,6 +21,10 @@ from vispa.models.batching import DECODING, Budget, reading_budget
 from vispa.models.loading import LoadedModel
 
 _logger = logging.getLogger(__name__)
+
+# Seconds of a turn after which no reading begins: rows that write wait meanwhile. A step over few rows costs nearly as
+# much as one over many, so that those who wait for a reading are better helped to come back first.
+_READING_SECONDS = 0.25
 
 
 class Scheduler(Schedules):
@@ -48,10 +55,19 @@ class Scheduler(Schedules):
             _logger.warning("%s writes one request after the other: rows cannot join those that run.", loaded.name)
         # A window counts places, gaps included; rows that come later would widen them.
         self._gaps = not (self._joins and has_windows(empty))
-        self._line = Line(running, reading_budget(loaded.device) if self._joins else running)
+        self._line = Line(running)
+        reading = reading_budget(loaded.device)
+        # Where rows cannot join, all of a request begin together or wait for each other.
+        self._beginning = Pace(reading) if self._joins else Pace(running, float("inf"))
+        self._reading = _joining(reading)
         self._batch: RunningBatch | None = None
         self._owners: dict[Writing, tuple[Ticket, int]] = {}
         super().__init__(loaded, waiting, "vispa-scheduler")
+
+    @property
+    def reading(self) -> Budget:
+        """See `Schedules.reading`."""
+        return self._reading
 
     def load(self) -> Load:
         """See `Schedules.load`."""
@@ -85,25 +101,34 @@ class Scheduler(Schedules):
     def _work(self) -> None:
         # Rows join before each of the longer passes, so that a new request's first token waits for one of them at most.
         self._take_in()
-        self._answer()
-        self._take_in()
+        until = time.monotonic() + _READING_SECONDS
+        while self._answer():
+            self._take_in()
+            if time.monotonic() > until:
+                break
         self._step()
 
-    def _answer(self) -> None:
-        """The next call, and others that can be answered with it."""
+    def _answer(self) -> bool:
+        """The next call, and others that can be answered with it; whether there was one."""
         with self._changed:
-            calls = self._calls.next()
+            calls = self._calls.next(self._reading)
         answer_calls(calls)
+        return bool(calls)
 
     def _take_in(self) -> None:
         """Rows leave, and rows join."""
         self._leave()
         with self._changed:
-            places = self._line.next([] if self._batch is None else self._batch.rows, self._joins)
+            running = [] if self._batch is None else self._batch.rows
+            places = self._line.next(running, self._joins, self._beginning.budget)
         # From here on all of them are answered for, whatever happens.
         self._owners.update({place.writing: (place.ticket, place.number) for place in places})
+        began = time.monotonic()
         for group in _by_engine(places):
             self._admit(group)
+        if places:
+            longest = max(len(place.writing.row.prompt.ids) for place in places)
+            self._beginning.took(len(places) * longest, time.monotonic() - began)
 
     def _step(self) -> None:
         """All rows go on by a token."""
@@ -179,6 +204,11 @@ class Scheduler(Schedules):
         owners, self._owners = self._owners, {}
         for ticket, _ in owners.values():
             ticket.fail(engine_error(error))
+
+
+def _joining(reading: Budget) -> Budget:
+    """What readings of several requests are joined up to: half of a pass, as a new request's prompt waits for it."""
+    return reading if reading.tokens is None else replace(reading, tokens=max(1, reading.tokens // 2))
 
 
 def _by_engine(places: Sequence[Place]) -> list[list[Place]]:

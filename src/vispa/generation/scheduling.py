@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Condition, Thread
 from traceback import clear_frames
 from typing import Any, Self, TypeVar
@@ -18,7 +18,7 @@ from vispa.generation.calls import Call, Calls
 from vispa.generation.rows import Row, Sampling
 from vispa.generation.running import Writing
 from vispa.generation.tickets import OnRow, OnText, Ticket
-from vispa.models.batching import Budget, reading_budget
+from vispa.models.batching import Budget
 from vispa.models.context import check_context
 from vispa.models.loading import LoadedModel
 
@@ -67,7 +67,7 @@ class Schedules(ABC):
 
     def __init__(self, loaded: LoadedModel, waiting: int, name: str) -> None:
         self._loaded, self._limit = loaded, waiting
-        self._calls = Calls(_joining(reading_budget(loaded.device)))
+        self._calls = Calls()
         self._tokens = self._steps = self._faults = 0
         self._callers = 0
         self._busy = self._closed = self._ended = False
@@ -162,6 +162,11 @@ class Schedules(ABC):
             with self._changed:
                 self._callers -= 1
                 self._changed.notify_all()
+
+    @property
+    def reading(self) -> Budget:
+        """What one pass over prompts that are read and not continued may hold now; no more is handed over at once."""
+        return Budget()
 
     @abstractmethod
     def load(self) -> Load:
@@ -265,8 +270,3 @@ def engine_error(fault: Exception) -> EngineError:
     told = EngineError(f"The engine failed ({type(fault).__name__}). Ask again.")
     told.__cause__ = fault
     return told
-
-
-def _joining(reading: Budget) -> Budget:
-    """What readings of several requests are joined up to: half of a pass, as a new request's prompt waits for it."""
-    return reading if reading.tokens is None else replace(reading, tokens=max(1, reading.tokens // 2))

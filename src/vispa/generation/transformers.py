@@ -24,7 +24,7 @@ from vispa.generation.letters import Masses
 from vispa.generation.prefill import is_plain, prefill
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.running import RunningBatch, Writing
-from vispa.models.batching import DECODING, reading_budget, token_batches
+from vispa.models.batching import DECODING, Budget, reading_budget, token_batches
 from vispa.once import once_property
 from vispa.steering.intervention import ActiveSteering, steering
 from vispa.steering.plan import SteeringPlan
@@ -77,7 +77,7 @@ class TransformersEngine(HeldEngine):
         self._check(rows)
         plan, letters = self.plan(rows), self._letters
         out: list[Masses] = [np.empty(0)] * len(rows)
-        for batch in self._reading_batches(rows, plan):
+        for batch in self._reading_batches(rows, plan, reading_budget(self.loaded.device)):
             own = [rows[i] for i in batch]
             with self.steered(own, plan) as active:
                 logits, _, _ = prefill(self.loaded, own, active, new_cache(self.loaded.model.config), 0)
@@ -93,6 +93,10 @@ class TransformersEngine(HeldEngine):
             return super().reading_tokens(rows)
         return reading_tokens(prompts, [(row.steers, row.orthogonal) for row in rows])
 
+    def reading_parts(self, rows: Sequence[Row], budget: Budget) -> list[list[int]]:
+        """See `HeldEngine.reading_parts`; rows that begin alike stay together."""
+        return list(self._reading_batches(rows, self.plan(rows), budget))
+
     def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
         """See `Engine.likelihoods`."""
         tokens = self._continued(rows, continuations)
@@ -104,9 +108,9 @@ class TransformersEngine(HeldEngine):
             means[keys[place]] = float(own.double().gather(-1, ids[:, None]).mean())
         return [np.array([means[row, text] for text in texts]) for row, texts in zip(rows, continuations, strict=True)]
 
-    def _reading_batches(self, rows: Sequence[Row], plan: SteeringPlan) -> Iterator[list[int]]:
+    def _reading_batches(self, rows: Sequence[Row], plan: SteeringPlan, budget: Budget) -> Iterator[list[int]]:
         """Rows that are read and not continued; those that begin alike together, where that is read once."""
-        prompts, budget = [row.prompt.ids for row in rows], reading_budget(self.loaded.device)
+        prompts = [row.prompt.ids for row in rows]
         if self._shares(prompts, plan):
             return reading_batches(prompts, [(row.steers, row.orthogonal) for row in rows], budget)
         return token_batches([len(ids) for ids in prompts], budget)
