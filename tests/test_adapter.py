@@ -212,7 +212,9 @@ def test_heads_are_fitted_anew_on_an_encoder_that_stands_still(
     last_heads.refit(ADAPTER_FILE, file, 3.0)
     assert capsys.readouterr().out.startswith("before: development")
     old, new = adaptation(ADAPTER_FILE), adaptation(file)
-    assert new.relevance.calibration == old.relevance.calibration and new.encoder_sha256 == old.encoder_sha256
+    assert new.relevance.unlabelled is not None and old.relevance.unlabelled is not None
+    assert new.relevance.unlabelled.calibration == old.relevance.unlabelled.calibration
+    assert new.encoder_sha256 == old.encoder_sha256
     for module, factors in old.factors.items():
         assert all(map(torch.equal, factors, new.factors[module]))
     vectors = load_adapted(ADAPTER_FILE).encoder.encode(few.texts)

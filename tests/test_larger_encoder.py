@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_taxonomy
+from heads import random_unlabelled
 from safetensors import safe_open
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
@@ -30,7 +31,7 @@ from vispa.models.sources.wheels import Piece
 from vispa.selection import SELECTORS, adapted
 from vispa.selection.adapted import ADAPTED_MPNET, ADAPTER_FILES, load_adapted, save_adapted
 from vispa.selection.embedding import EmbeddingSelector
-from vispa.selection.head import Calibration, LinearHead
+from vispa.selection.head import LinearHead
 from vispa.selection.selector import StanceSelector
 from vispa.selection.settings import SelectorSettings
 from vispa.taxonomy import Taxonomy
@@ -212,8 +213,11 @@ def small_one(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     random = np.random.default_rng(0)
     values = tuple(Taxonomy.built_in())
     shape = (len(values), 32)
-    heads = [LinearHead(values, random.normal(size=shape).astype(np.float32), np.zeros(len(values), np.float32),
-                        Calibration(4.0, -2.0)) for _ in range(2)]  # fmt: skip
+    heads = [
+        LinearHead(values, random.normal(size=shape).astype(np.float32), np.zeros(len(values), np.float32),
+                   random_unlabelled(*shape))
+        for _ in range(2)
+    ]  # fmt: skip
     factors = {"encoder.layer.3.output.dense": (torch.randn(32, 2), torch.randn(2, 48))}
     sha = digest(folder)
     monkeypatch.setattr(named_encoder, "MPNET_SHA256", sha)

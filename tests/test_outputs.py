@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from heads import random_unlabelled
 from typer.testing import CliRunner
 
 from vispa.cli import mixture as mixture_command
@@ -25,7 +26,7 @@ from vispa.files.writing import check_output, replacing, write_json
 from vispa.items.answering import BatchRun, check_batch_output
 from vispa.modes.mixture import Mixture
 from vispa.selection.adapted import save_adapted
-from vispa.selection.head import Calibration, LinearHead
+from vispa.selection.head import LinearHead
 from vispa.study.tables import check_folder
 
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
@@ -312,7 +313,7 @@ def draw(path: Path) -> None:
 
 
 def write_adapter(path: Path) -> None:
-    head = LinearHead(("a",), np.ones((1, 4000), "f4"), np.ones(1, "f4"), Calibration(1.0, 0.0))
+    head = LinearHead(("a",), np.ones((1, 4000), "f4"), np.ones(1, "f4"), random_unlabelled(1, 4000))
     save_adapted(path, {}, head, head, {})
 
 

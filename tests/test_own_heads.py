@@ -12,7 +12,8 @@ from conftest import write_taxonomy
 from vispa.models.encoder import FloatArray
 from vispa.selection.adapted import ADAPTED, load_adapted
 from vispa.selection.embedding import EmbeddingSelector
-from vispa.selection.shared_head import own_values, relevance_head, value_embeddings
+from vispa.selection.shared_head import own_values, read_values, relevance_head
+from vispa.selection.unlabelled import row
 from vispa.taxonomy import Taxonomy
 
 TEXTS = ["I saved money for the winter", "I told everyone the news"]
@@ -69,8 +70,11 @@ def test_a_built_in_slug_with_another_meaning_is_scored_by_its_own_definition(tm
     encoder, shipped = load_adapted().encoder, load_adapted().relevance
     head = relevance_head(encoder, taxonomy)
     np.testing.assert_array_equal(head.weight[0], shipped.weight[shipped.values.index("karma")])
-    centre = value_embeddings(encoder, taxonomy, ("honor",))[0]
-    np.testing.assert_allclose(head.weight[1] / np.linalg.norm(head.weight[1]), centre, atol=1e-5)
+    told = read_values(encoder, taxonomy, ("honor",))
+    assert shipped.unlabelled is not None
+    weight, offset = row(shipped, shipped.unlabelled, told.definitions[0], told.sentences[0])
+    np.testing.assert_array_equal(head.weight[1], weight)
+    assert head.bias[1] == offset
     selector = EmbeddingSelector(taxonomy, encoder)
     bees, duel = selector.scores(["My hives hum before the rain, so I keep the bees in", "He drew his sword at once"])
     assert bees[1] > duel[1]

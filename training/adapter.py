@@ -26,7 +26,7 @@ from training.told_values import built_in_names, told_values, without_names
 from vispa.models.encoder import BUNDLED, MPNET, BundledEncoder, FloatArray
 from vispa.models.named_encoder import mpnet_encoder
 from vispa.selection.adapted import ADAPTER_FILES, SUFFIX, save_adapted
-from vispa.selection.head import LinearHead, fit_calibration, fit_head
+from vispa.selection.head import Calibration, LinearHead, fit_calibration, fit_head
 from vispa.selection.labelled import (
     DEVELOPMENT,
     Labelled,
@@ -36,7 +36,7 @@ from vispa.selection.labelled import (
     side_matrix,
     target_matrix,
 )
-from vispa.selection.shared_head import centre
+from vispa.selection.unlabelled import Tellings, left_out, measured
 from vispa.taxonomy import Taxonomy
 
 # Weights of heads are a tenth of what they mean: unit vectors have small coordinates.
@@ -243,29 +243,43 @@ def read(tower: Tower, labelled: Labelled, taxonomy: Taxonomy, sentences: bool =
 
 @dataclass(frozen=True)
 class Unseen:
-    """Cosines of situations to values that took no part in the training.
+    """Logits of values that took no part in the training.
 
     Attributes:
         values: places of the values.
-        by_definition: to their definitions alone, [N, W].
-        by_centre: to their centres, of the definition and the sentences of the pairs; [N, W].
+        by_definition: told by their definitions alone, [N, W].
+        by_pairs: by their definitions and the sentences of their pairs, [N, W].
     """
 
     values: list[int]
     by_definition: FloatArray
-    by_centre: FloatArray
+    by_pairs: FloatArray
 
 
 def unseen(material: Material, others: Material, start: tuple[LinearHead, LinearHead], plan: Plan, fold: int) -> Unseen:
     """Leave the values of a fold out, all together, which is harder than one at a time; train on the rest."""
     values = list(Taxonomy.built_in())
     left = list(range(fold, len(values), plan.folds))
-    seen = tuple(slug for place, slug in enumerate(values) if place not in left)
+    seen = [place for place in range(len(values)) if place not in left]
+    known = tuple(values[place] for place in seen)
     tower = new_tower(plan)
-    trained(tower, material, (start[0].restricted(seen), start[1].restricted(seen)), plan)
-    vectors = tower.embeddings(others.states).numpy()
-    told = [tower.embeddings(material.tellings[place]).numpy() for place in left]
-    return Unseen(left, vectors @ np.stack([one[0] for one in told]).T, vectors @ np.stack([*map(centre, told)]).T)
+    trained(tower, material, (start[0].restricted(known), start[1].restricted(known)), plan)
+    situations, vectors = (tower.embeddings(one.states).numpy() for one in (material, others))
+    # Heads of the values that are left out take no part; those of the others are fitted once the encoder stands still.
+    fitted = fit_head(situations, material.targets[:, seen].numpy(), known, plan.penalty or 1.0)
+    weight = np.zeros((len(values), vectors.shape[1]), dtype=np.float32)
+    weight[seen] = fitted.weight
+    head = LinearHead(tuple(values), weight, np.zeros(len(values), dtype=np.float32))
+    told = read_tellings(tower, material)
+    by_definition, by_pairs = (
+        left_out(head, situations, told, left, vectors, by_definition=alone) for alone in (True, False)
+    )
+    return Unseen(left, by_definition, by_pairs)
+
+
+def read_tellings(tower: Tower, material: Material) -> Tellings:
+    """What tells all built-in values, by a tower as it is."""
+    return Tellings.read([tower.embeddings(own).numpy() for own in material.tellings])
 
 
 def new_tower(plan: Plan) -> Tower:
@@ -306,13 +320,14 @@ def main() -> None:
     found, clear = relevance.probabilities(vectors), scale_matrix(others.labelled, values) == 2
     print(f"development: AUC a value {mean_auc(found, labels):.4f}, clearly {mean_auc(found, clear):.4f}")
     folds = [unseen(material, others, start, plan, fold) for fold in range(plan.folds if arguments.all_folds else 1)]
-    _tell(folds, labels)
-    calibration = fit_calibration(folds[0].by_centre, labels[:, folds[0].values])
+    tell(folds, labels)
+    known = measured(relevance, tower.embeddings(material.states).numpy(), read_tellings(tower, material))
+    calibration = calibration_of(folds, labels)
     output = arguments.output or ADAPTER_FILES[tower.name + SUFFIX]
     save_adapted(
         output,
         tower.factors(),
-        replace(relevance, calibration=calibration),
+        replace(relevance, unlabelled=replace(known, calibration=calibration)),
         stance,
         {"plan": str(plan)},
         tower.sha256,
@@ -320,14 +335,20 @@ def main() -> None:
     print(f"wrote {output}")
 
 
-def _tell(folds: Sequence[Unseen], labels: FloatArray) -> None:
+def calibration_of(folds: Sequence[Unseen], labels: FloatArray) -> Calibration:
+    """Slope and offset of values that were left out, [N, V] labels of all."""
+    left = [place for fold in folds for place in fold.values]
+    return fit_calibration(np.hstack([fold.by_pairs for fold in folds]), labels[:, left])
+
+
+def tell(folds: Sequence[Unseen], labels: FloatArray) -> None:
     """Print how well values are ranked that were left out."""
     left = [place for fold in folds for place in fold.values]
-    for name, cosines in (
+    for name, logits in (
         ("by definition", np.hstack([fold.by_definition for fold in folds])),
-        ("by definition and pairs", np.hstack([fold.by_centre for fold in folds])),
+        ("by definition and pairs", np.hstack([fold.by_pairs for fold in folds])),
     ):
-        print(f"{name}, {len(left)} values left out: AUC a value {mean_auc(cosines, labels[:, left]):.4f}")
+        print(f"{name}, {len(left)} values left out: AUC a value {mean_auc(logits, labels[:, left]):.4f}")
 
 
 def fitted_last(

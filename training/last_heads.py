@@ -26,6 +26,8 @@ from vispa.selection.labelled import (
     side_matrix,
     target_matrix,
 )
+from vispa.selection.shared_head import read_values
+from vispa.selection.unlabelled import measured
 from vispa.taxonomy import Taxonomy
 
 
@@ -49,7 +51,10 @@ def refit(path: Path, output: Path, penalty: float) -> None:
         print(f"{name}: development, AUC a value {mean_auc(found, labels):.4f}, clearly {mean_auc(found, clear):.4f}")
     with safe_open(path, "np") as file:
         about = file.metadata() | {"heads": f"fitted last, penalty {penalty}"}
-    relevance = replace(relevance, calibration=old.relevance.calibration)
+    tellings = read_values(adapted.encoder, Taxonomy.built_in(), values)
+    assert old.relevance.unlabelled is not None
+    known = replace(measured(relevance, vectors, tellings), calibration=old.relevance.unlabelled.calibration)
+    relevance = replace(relevance, unlabelled=known)
     save_adapted(output, old.factors, relevance, stance, about, old.encoder_sha256)
 
 

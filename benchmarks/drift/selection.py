@@ -20,8 +20,9 @@ from vispa.evaluation.intervals import bootstrap_mean, bootstrap_statistic
 from vispa.models.encoder import FloatArray
 from vispa.selection.adapted import load_adapted
 from vispa.selection.embedding import EmbeddingSelector
+from vispa.selection.head import LinearHead
 from vispa.selection.labelled import label_matrix, load_situations
-from vispa.selection.shared_head import centre
+from vispa.selection.unlabelled import Tellings, row
 from vispa.taxonomy import Taxonomy
 from vispa.taxonomy.pairs import ContrastivePair
 
@@ -60,7 +61,7 @@ class Situations:
 
 
 class OwnValues:
-    """Scores of values that are not built in: a calibrated cosine of text, and definition and pairs.
+    """Scores of values that are not built in.
 
     Args:
         situations: to be scored.
@@ -78,14 +79,14 @@ class OwnValues:
             pairs: the value's.
         """
         adapted = load_adapted()
-        calibration = adapted.relevance.calibration
-        assert calibration is not None
+        assert adapted.relevance.unlabelled is not None
         texts = (words, *(pair.positive for pair in pairs), *(pair.negative for pair in pairs))
         missing = [text for text in texts if (text,) not in self._known]
         self._known |= {(text,): one for text, one in zip(missing, adapted.encoder.encode(missing), strict=True)}
-        own = centre(np.stack([self._known[text,] for text in texts]))
-        logits = calibration.slope * (self._situations.vectors @ own) + calibration.offset
-        return np.asarray(1.0 / (1.0 + np.exp(-logits)), dtype=np.float32)
+        told = Tellings.read([np.stack([self._known[text,] for text in texts])])
+        made = row(adapted.relevance, adapted.relevance.unlabelled, told.definitions[0], told.sentences[0])
+        head = LinearHead(("own",), made[0][None], np.array([made[1]]))
+        return head.probabilities(self._situations.vectors)[:, 0]
 
 
 def study(limit: int | None, *, draws: int, seed: int) -> dict[str, Any]:

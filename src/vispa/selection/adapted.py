@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,8 @@ from vispa.errors import VispaError
 from vispa.files.writing import replacing
 from vispa.models.encoder import BUNDLED, BUNDLED_SHA256, Encoder, TransformerEncoder, bundled_encoder
 from vispa.once import once
-from vispa.selection.head import Calibration, LinearHead
+from vispa.selection.head import LinearHead
+from vispa.selection.unlabelled import arrays, numbers, stored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,7 @@ ADAPTER_FILE = Path(__file__).parent / "adapter.safetensors"
 #: Names of adapted encoders → what ships of them.
 ADAPTER_FILES = {ADAPTED: ADAPTER_FILE, ADAPTED_MPNET: ADAPTER_FILE.with_name("adapter_mpnet.safetensors")}
 
-_FORMAT = "vispa-adapter-1"
+_FORMAT = "vispa-adapter-2"
 
 
 @dataclass(frozen=True)
@@ -105,18 +106,19 @@ def adaptation(path: Path) -> Adaptation:
         with safe_open(path, "pt") as file:
             about = file.metadata()
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
-        values, calibration = tuple(json.loads(about["values"])), Calibration(**json.loads(about["calibration"]))
+        values = tuple(json.loads(about["values"]))
         base = about["encoder_sha256"] if about["format"] == _FORMAT else ""
-        heads = [
-            LinearHead(values, tensors[f"{head}.weight"].numpy(), tensors[f"{head}.bias"].numpy(), calibration)
+        relevance, stance = (
+            LinearHead(values, tensors[f"{head}.weight"].numpy(), tensors[f"{head}.bias"].numpy())
             for head in ("relevance", "stance")
-        ]
+        )
+        known = stored({name: tensor.numpy() for name, tensor in tensors.items()}, json.loads(about["unlabelled"]))
         ends = (".down", ".up")
         modules = {name.rsplit(".", 1)[0] for name in tensors if name.endswith(ends)}
         factors = {module: (tensors[f"{module}.up"], tensors[f"{module}.down"]) for module in sorted(modules)}
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise VispaError(f"{path} is damaged ({error}); install the package anew.") from error
-    return Adaptation(base, factors, *heads)
+    return Adaptation(base, factors, replace(relevance, unlabelled=known), stance)
 
 
 def _encoder(sha256: str, device: str | None) -> TransformerEncoder | None:
@@ -142,7 +144,7 @@ def save_adapted(
         path: of the safetensors file.
         factors: name of a linear module of the encoder → the factors, up [out, rank] and down [rank, in], whose
             product is added to its weight; kept in float16.
-        relevance: the head of the built-in values, with a calibration.
+        relevance: the head of the built-in values, with what others are compared with.
         stance: of the same values.
         about: what else the file says of itself.
         encoder_sha256: of the weights of the encoder that changes.
@@ -150,8 +152,8 @@ def save_adapted(
     import torch
     from safetensors.torch import save_file
 
-    assert relevance.calibration is not None
-    tensors = {}
+    assert relevance.unlabelled is not None
+    tensors = {name: torch.tensor(array) for name, array in arrays(relevance.unlabelled).items()}
     for module, (up, down) in factors.items():
         tensors[f"{module}.up"], tensors[f"{module}.down"] = up.half().contiguous(), down.half().contiguous()
     for name, head in (("relevance", relevance), ("stance", stance)):
@@ -162,7 +164,7 @@ def save_adapted(
         "format": _FORMAT,
         "encoder_sha256": encoder_sha256,
         "values": json.dumps(relevance.values),
-        "calibration": json.dumps(asdict(relevance.calibration)),
+        "unlabelled": json.dumps(numbers(relevance.unlabelled)),
     }
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)

@@ -15,10 +15,31 @@ _PENALTY = 1.0
 
 @dataclass(frozen=True)
 class Calibration:
-    """p(value relevant) = σ(slope · cosine of text and value + offset), for values without labelled situations."""
+    """p(yes) = σ(slope · score + offset)."""
 
     slope: float
     offset: float
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """What values without labelled situations are compared with; see `vispa.selection.unlabelled`.
+
+    Attributes:
+        situations: mean of the embeddings of situations, [D].
+        definitions: mean of those of the labelled values' definitions, [D].
+        sentences: mean of those of the sentences of their pairs, [D].
+        covariance: of the labelled values' logits over situations, [V, V].
+        spread: deviation over situations of their part in a direction that parts a value from the others.
+        calibration: of what comes of all that.
+    """
+
+    situations: FloatArray
+    definitions: FloatArray
+    sentences: FloatArray
+    covariance: FloatArray
+    spread: float
+    calibration: Calibration
 
 
 @dataclass(frozen=True)
@@ -29,13 +50,13 @@ class LinearHead:
         values: slugs.
         weight: [V, D].
         bias: [V].
-        calibration: of the same encoder, for other values; None where it was not fitted.
+        unlabelled: of the same encoder, for other values; None where it was not fitted, or is of more values.
     """
 
     values: tuple[str, ...]
     weight: FloatArray
     bias: FloatArray
-    calibration: Calibration | None = None
+    unlabelled: Unlabelled | None = None
 
     def probabilities(self, embeddings: FloatArray) -> FloatArray:
         """[N, V] in (0, 1) from unit embeddings [N, D]."""
@@ -45,7 +66,7 @@ class LinearHead:
     def restricted(self, values: tuple[str, ...]) -> LinearHead:
         """The same head for some of its values, in the order given."""
         rows = [self.values.index(slug) for slug in values]
-        return LinearHead(values, self.weight[rows], self.bias[rows], self.calibration)
+        return LinearHead(values, self.weight[rows], self.bias[rows])
 
     def calibrated(self, embeddings: FloatArray, labels: FloatArray) -> LinearHead:
         """The same ranking with probabilities that hold: one slope and one offset for all values (Platt scaling).

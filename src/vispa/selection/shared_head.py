@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,12 @@ from vispa.files.folders import cache_folder
 from vispa.models.encoder import Encoder, FloatArray
 from vispa.models.sources.progress import Progress
 from vispa.selection.adapted import ADAPTER_FILES, adaptation
-from vispa.selection.head import Calibration, LinearHead, fit_calibration, fit_head
+from vispa.selection.head import LinearHead, fit_head
 from vispa.selection.labelled import DEVELOPMENT, TRAINING, label_matrix, load_situations, target_matrix
+from vispa.selection.unlabelled import Tellings, arrays, calibrated_apart, numbers, row, stored
 from vispa.taxonomy import Taxonomy
 
-_FORMAT = "vispa-head-2"
+_FORMAT = "vispa-head-3"
 _STAGE = "reading the values"
 # What an encoder makes of these tells it from another one of the same name.
 _PROBE = ("Should I keep a promise?", "The river was cold.", "7")
@@ -34,9 +35,8 @@ _logger = logging.getLogger(__name__)
 def relevance_head(encoder: Encoder, taxonomy: Taxonomy, progress: Progress | None = None) -> LinearHead:
     """The head of an encoder and a taxonomy, from the package, from the user's cache, or fitted on the spot.
 
-    Values whose label and definition are built in have a head of their own, learned from labelled situations. For
-    other values one slope and offset, learned over all built-in values, turn the cosine between the text and the
-    value's embedding into a probability.
+    Values whose label and definition are built in have a head of their own, learned from labelled situations. That of
+    other values is made of their definitions and pairs; see `vispa.selection.unlabelled`.
 
     Args:
         encoder: of the texts.
@@ -61,7 +61,7 @@ def fit_reference(encoder: Encoder, *, calibrated: bool = True, progress: Progre
 
     Args:
         encoder: of the situations.
-        calibrated: fit the calibration too, which takes the embeddings of all built-in pairs.
+        calibrated: measure what other values are compared with too, which takes the embeddings of all built-in pairs.
         progress: told of progress.
     """
     labelled, others, values = load_situations(), load_situations(DEVELOPMENT), tuple(Taxonomy.built_in())
@@ -72,14 +72,14 @@ def fit_reference(encoder: Encoder, *, calibrated: bool = True, progress: Progre
     head = fit_head(known, target_matrix(labelled, values), values).calibrated(unseen, labels)
     if not calibrated:
         return head
-    cosines = unseen @ value_embeddings(encoder, Taxonomy.built_in(), values, progress).T
-    return replace(head, calibration=fit_calibration(cosines, labels))
+    tellings = read_values(encoder, Taxonomy.built_in(), values, progress)
+    return replace(head, unlabelled=calibrated_apart(head, known, tellings, unseen, labels))
 
 
-def value_embeddings(
+def read_values(
     encoder: Encoder, taxonomy: Taxonomy, slugs: tuple[str, ...], progress: Progress | None = None
-) -> FloatArray:
-    """[V, D]: unit mean of the embeddings of a value's definition and of its pairs' sentences."""
+) -> Tellings:
+    """What tells some values: their definitions, and the sentences of their pairs."""
     texts, counts = [], []
     for slug in slugs:
         value = taxonomy[slug]
@@ -87,15 +87,7 @@ def value_embeddings(
         texts += [f"{value.label}: {value.definition}", *sentences]
         counts.append(1 + len(sentences))
     vectors = encoder.encode(texts, _told(progress, _STAGE, len(texts)))
-    return np.stack([centre(own) for own in np.split(vectors, np.cumsum(counts)[:-1])])
-
-
-def centre(vectors: FloatArray) -> FloatArray:
-    """Unit mean [D] of a definition's vector and the unit mean of its pairs' sentences, [1 + sentences, D]."""
-    mean = vectors[1:].mean(0)
-    both = vectors[0] + mean / np.linalg.norm(mean)
-    found: FloatArray = both / np.linalg.norm(both)
-    return found
+    return Tellings.read(np.split(vectors, np.cumsum(counts)[:-1]))
 
 
 def _reference(encoder: Encoder, calibrated: bool, progress: Progress | None) -> LinearHead:
@@ -103,7 +95,7 @@ def _reference(encoder: Encoder, calibrated: bool, progress: Progress | None) ->
         return adaptation(ADAPTER_FILES[encoder.name]).relevance
     return _cached(
         encoder,
-        f"built in{', calibrated' if calibrated else ''}: {Taxonomy.built_in().fingerprint}",
+        f"built in{', and what others are compared with' if calibrated else ''}: {Taxonomy.built_in().fingerprint}",
         lambda: fit_reference(encoder, calibrated=calibrated, progress=progress),
     )
 
@@ -111,21 +103,21 @@ def _reference(encoder: Encoder, calibrated: bool, progress: Progress | None) ->
 def _extended(
     reference: LinearHead, encoder: Encoder, taxonomy: Taxonomy, own: tuple[str, ...], progress: Progress | None
 ) -> LinearHead:
-    """The reference's rows for built-in values, calibrated cosines for the others."""
-    calibration = reference.calibration
-    if calibration is None:
-        raise VispaError("the reference head holds no calibration.")
-    centres = dict(zip(own, value_embeddings(encoder, taxonomy, own, progress), strict=True))
+    """The reference's rows for built-in values, and rows for the others."""
+    if reference.unlabelled is None:
+        raise VispaError("the reference head says nothing of other values.")
+    told = read_values(encoder, taxonomy, own, progress)
     weight, bias = [], []
     for slug in taxonomy:
-        if slug in centres:
-            weight.append(np.asarray(calibration.slope * centres[slug], dtype=np.float32))
-            bias.append(np.float32(calibration.offset))
+        if slug in own:
+            place = own.index(slug)
+            made = row(reference, reference.unlabelled, told.definitions[place], told.sentences[place])
         else:
-            row = reference.values.index(slug)
-            weight.append(reference.weight[row])
-            bias.append(reference.bias[row])
-    return LinearHead(tuple(taxonomy), np.stack(weight), np.array(bias, dtype=np.float32), calibration)
+            place = reference.values.index(slug)
+            made = reference.weight[place], reference.bias[place]
+        weight.append(made[0])
+        bias.append(made[1])
+    return LinearHead(tuple(taxonomy), np.stack(weight), np.array(bias, dtype=np.float32))
 
 
 def _told(progress: Progress | None, stage: str, total: int) -> Callable[[int], None] | None:
@@ -152,8 +144,7 @@ def _path(encoder: str, about: str) -> Path:
     for file in (TRAINING, DEVELOPMENT):
         digest.update(read_bytes(file, "table"))
     if encoder in ADAPTER_FILES:
-        shipped = adaptation(ADAPTER_FILES[encoder]).relevance
-        digest.update(f"{shipped.calibration}".encode() + shipped.weight.tobytes() + shipped.bias.tobytes())
+        digest.update(read_bytes(ADAPTER_FILES[encoder], "table"))
     return cache_folder() / "heads" / f"{digest.hexdigest()[:40]}.safetensors"
 
 
@@ -171,8 +162,8 @@ def _kept(path: Path, probe: FloatArray) -> LinearHead | None:
         tensors = {name: tensor.numpy() for name, tensor in found.tensors.items()}
         if tensors["probe"].shape != probe.shape or not np.allclose(tensors["probe"], probe, atol=_SAME_VECTORS):
             return None
-        calibration = header["calibration"] and Calibration(**header["calibration"])
-        return LinearHead(tuple(header["values"]), tensors["weight"], tensors["bias"], calibration)
+        unlabelled = header["unlabelled"] and stored(tensors, header["unlabelled"])
+        return LinearHead(tuple(header["values"]), tensors["weight"], tensors["bias"], unlabelled)
     except (VispaError, OSError, ValueError, KeyError, TypeError) as error:
         _logger.warning("%s is not used (%s); it is fitted anew.", path, error)
         return None
@@ -183,9 +174,10 @@ def _keep(path: Path, head: LinearHead, probe: FloatArray) -> None:
 
     from vispa.steering.sealing import write_sealed
 
-    header = {"format": _FORMAT, "values": head.values, "calibration": head.calibration and asdict(head.calibration)}
-    arrays = {"weight": head.weight, "bias": head.bias, "probe": probe}
+    known = head.unlabelled
+    header = {"format": _FORMAT, "values": head.values, "unlabelled": known and numbers(known)}
+    kept = {"weight": head.weight, "bias": head.bias, "probe": probe, **(arrays(known) if known else {})}
     try:
-        write_sealed(path, header, {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
+        write_sealed(path, header, {name: torch.from_numpy(np.array(array)) for name, array in kept.items()})
     except (VispaError, OSError) as error:
         say_unused(path, error)
