@@ -13,12 +13,13 @@ import pytest
 from random_banks import random_bank
 from test_scheduler import WAIT, close_to, held
 
-from vispa.errors import ClosedError, InputError
+from vispa.errors import ClosedError, ContextError, InputError
 from vispa.generation import admission
 from vispa.generation.calls import Call, Calls
 from vispa.generation.letters import Masses
+from vispa.generation.pace import Pace
 from vispa.generation.rows import Generated, Row, Sampling
-from vispa.generation.scheduled import ScheduledEngine
+from vispa.generation.scheduled import ScheduledEngine, stretches
 from vispa.generation.scheduler import Scheduler
 from vispa.generation.transformers import TransformersEngine
 from vispa.models.batching import Budget
@@ -179,9 +180,9 @@ def test_between_the_parts_of_a_long_reading_others_have_their_turn(
 
     monkeypatch.setattr(engine, kind, counted)
     longest = max(len(row.prompt.ids) for row in rows)
-    monkeypatch.setattr("vispa.generation.scheduler.reading_budget", lambda _: Budget(tokens=4 * longest))
-    # However short a reading is.
-    monkeypatch.setattr("vispa.generation.scheduler._READING_SECONDS", 0.0)
+    monkeypatch.setattr("vispa.generation.scheduler.reading_budget", lambda _: Budget(tokens=4 * longest + 40))
+    # However short a reading is beside a step.
+    monkeypatch.setattr(Scheduler, "_step_seconds", property(lambda _: 0.0, lambda *_: None), raising=False)
     with Scheduler(engine.loaded) as scheduler, ThreadPoolExecutor(1) as pool:
         with held(engine.loaded):
             writing = scheduler.submit(engine, [Row(engine.raw_prompt("I lied."))], Sampling(30))
@@ -215,8 +216,9 @@ def test_a_reading_is_answered_though_new_prompts_come_without_end(engine: Trans
         answered.set()
 
 
-def test_a_turn_has_time_for_several_readings(engine: TransformersEngine) -> None:
+def test_a_turn_has_time_for_several_readings(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of functions that take no time, and that stand alone, all that wait are called before rows go on."""
+    monkeypatch.setattr(Scheduler, "_step_seconds", property(lambda _: 60.0, lambda *_: None), raising=False)
     with Scheduler(engine.loaded) as scheduler:
         with held(engine.loaded):
             writing = scheduler.submit(engine, [Row(engine.raw_prompt("I lied."))], Sampling(30))
@@ -261,3 +263,56 @@ def test_readings_share_a_pass_by_what_they_read(
             np.testing.assert_allclose(one.result(WAIT), expected, atol=1e-6)
         first.result(WAIT)
     assert passes[0] == together
+
+
+@pytest.mark.parametrize("count", [1, 40, 400])
+@pytest.mark.parametrize("equal", [True, False])
+def test_parts_of_likelihoods_hold_what_is_read(engine: TransformersEngine, count: int, equal: bool) -> None:
+    """A prompt is read once, what continues it each time: options differ from question to question."""
+    rows = [Row(engine.raw_prompt("Answer:" if equal else f"{number} Answer:")) for number in range(count)]
+    texts = [[f" option {number} of {letter}" for letter in "abcd"] for number in range(count)]
+    parts = stretches(rows, texts, len, Budget(tokens=512))
+    assert [place for places, _ in parts for place in places] == list(range(count))
+    for places, cost in parts:
+        own = {rows[place] for place in places}
+        read = len(own) * max(len(row.prompt.ids) for row in own)
+        assert cost == read + sum(len(text) for place in places for text in texts[place])
+        assert len(places) == 1 or cost <= 512
+    assert len(parts) > count / 10
+    # All that is equal is read once.
+    same = stretches(rows, [["yes", "no"]] * count, len, Budget(tokens=512))
+    assert len(same) == 1 or not equal
+    assert stretches(rows, texts, len, Budget()) == [(list(range(count)), 0)]
+
+
+def test_prompts_begin_in_passes_of_the_measured_size(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest = len(engine.raw_prompt("I lied.").ids)
+    began: list[int] = []
+
+    class Slow(Pace):
+        @property
+        def budget(self) -> Budget:
+            return Budget(tokens=2 * longest) if began else super().budget
+
+        def took(self, tokens: int, seconds: float) -> None:
+            began.append(tokens // longest)
+
+    monkeypatch.setattr("vispa.generation.scheduler.Pace", Slow)
+    row = Row(engine.raw_prompt("I lied."))
+    with Scheduler(engine.loaded) as scheduler:
+        scheduler.submit(engine, [row], Sampling(2)).result(WAIT)
+        scheduler.submit(engine, [row] * 7, Sampling(4)).result(WAIT)
+    assert began == [1, 2, 2, 2, 1]
+
+
+@pytest.mark.parametrize("kind", ["options", "likelihoods"])
+def test_a_row_that_is_too_long_is_refused_before_others_are_read(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    rows = [Row(engine.raw_prompt("I lied. Answer:")), Row(engine.raw_prompt("so " * 5000))]
+    others: list[Any] = [2, 2] if kind == "options" else [[" yes"], [" no"]]
+    monkeypatch.setattr(engine, kind, None)
+    with Scheduler(engine.loaded) as scheduler, pytest.raises(ContextError):
+        getattr(ScheduledEngine(scheduler, engine), kind)(rows, others)

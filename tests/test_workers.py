@@ -308,6 +308,8 @@ def test_what_workers_take_of_a_cluster(
         ([(2, 0), (1, 0)], 4, "are 4, and the cluster has 3 cores for them. Take at most 3."),
         ([(8, 1), (8, 1)], 3, "are 3, and the cluster has 2 GPUs for them. Take at most 2."),
         ([(0, 0)], None, "are 1, and the cluster has 0 cores for them. Add machines that have cores."),
+        ([(0, 4)], None, "are 1, and the cluster has 0 GPUs for them. Add machines that have GPUs."),
+        ([(8, 0), (0, 1)], None, "are 1, and the cluster has 0 GPUs for them. Add machines that have GPUs."),
         ([(1.5, 0), (1.5, 0)], 3, "are 3, and the cluster has 2 cores for them. Take at most 2."),
     ],
 )

@@ -25,7 +25,7 @@ cluster_utils = pytest.importorskip("ray.cluster_utils")
 # Workers have no tests in their path.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-LONGEST = 120
+LONGEST = 300
 
 
 @pytest.fixture(autouse=True)

@@ -46,7 +46,10 @@ class Call:
 
 
 class Calls:
-    """Those that wait: of each owner in their order, the owners in turn; many of one do not keep out one of another."""
+    """Those that wait, the owners in turn: many of one do not keep out one of another.
+
+    Of one owner they come in their order, but that a later one may fill up a pass.
+    """
 
     def __init__(self) -> None:
         self._owners: dict[Hashable, deque[Call]] = {}
@@ -67,11 +70,11 @@ class Calls:
         taken: list[Call] = []
         tokens = 0
         for call in self._in_turn():
-            if not taken or (
-                call.key is not None and call.key == taken[0].key and reading.holds(1, tokens + call.tokens)
-            ):
+            # What nobody waits for any more is not read.
+            more = 0 if call.future.cancelled() else call.tokens
+            if not taken or (call.key is not None and call.key == taken[0].key and reading.holds(1, tokens + more)):
                 taken.append(call)
-                tokens += call.tokens
+                tokens += more
         for call in taken:
             # Its owner's turn comes again after that of all others.
             rest = self._owners.pop(call.owner)

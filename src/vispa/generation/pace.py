@@ -25,14 +25,14 @@ class Pace:
 
     def __init__(self, budget: Budget, seconds: float = PASS_SECONDS) -> None:
         self._budget, self._seconds = budget, seconds
-        self._tokens_a_second: float | None = None
+        self._seconds_a_token: float | None = None
 
     @property
     def budget(self) -> Budget:
         """Of the next pass."""
-        if self._tokens_a_second is None:
+        if self._seconds_a_token is None:
             return self._budget
-        tokens = max(_LEAST_TOKENS, self._tokens_a_second * self._seconds)
+        tokens = max(_LEAST_TOKENS, self._seconds / max(self._seconds_a_token, 1e-9))
         most = self._budget.tokens
         return self._budget if tokens >= (most or math.inf) else replace(self._budget, tokens=int(tokens))
 
@@ -43,6 +43,6 @@ class Pace:
             tokens: as the budget counts them.
             seconds: what it took.
         """
-        now = tokens / max(seconds, 1e-6)
-        before = self._tokens_a_second
-        self._tokens_a_second = now if before is None else before + _LAST * (now - before)
+        # Not tokens a second, of which one pass that failed at once would have no end of.
+        now, before = seconds / tokens, self._seconds_a_token
+        self._seconds_a_token = now if before is None else before + _LAST * (now - before)

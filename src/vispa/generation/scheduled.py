@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 from threading import Lock
 from typing import Any, Self, TypeVar
 
@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vispa.generation.calls import Call
-from vispa.generation.held import HeldEngine, check_options, padded_tokens
+from vispa.generation.held import HeldEngine, check_options
 from vispa.generation.letters import Masses
 from vispa.generation.rows import Generated, Row, Sampling
 from vispa.generation.scheduling import Schedules
 from vispa.generation.tickets import OnRow, OnText
 from vispa.models.batching import Budget
+from vispa.models.context import check_context
 from vispa.models.encoding import Prompt
 from vispa.request import OptionReadingName
 
@@ -136,14 +137,25 @@ class ScheduledEngine:
 
     def options(self, rows: Sequence[Row], counts: Sequence[int]) -> list[Masses]:
         """See `Engine.options`; further errors as in `generate`."""
+        engine = self._engine
         check_options(counts)
-        parts = self._engine.reading_parts(rows, self._scheduler.reading)
-        return self._read(self._engine.options, rows, counts, parts, self._engine.reading_tokens)
+        self._check(rows)
+        parts = engine.reading_parts(rows, self._scheduler.reading)
+        costs = [engine.reading_tokens([rows[at] for at in part]) for part in parts]
+        return self._read(engine.options, rows, counts, list(zip(parts, costs, strict=True)))
 
     def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
         """See `Engine.likelihoods`; further errors as in `generate`."""
-        parts = stretches(rows, self._scheduler.reading)
-        return self._read(self._engine.likelihoods, rows, continuations, parts, _prompts_once)
+        self._check(rows)
+        encode = self._engine.loaded.tokenization.encode
+        tokens = cache(lambda text: len(encode(text, ((0, len(text)),))))
+        parts = stretches(rows, continuations, tokens, self._scheduler.reading)
+        return self._read(self._engine.likelihoods, rows, continuations, parts)
+
+    def _check(self, rows: Sequence[Row]) -> None:
+        """Refuse rows that are longer than the model's context before any part is read."""
+        for row in rows:
+            check_context(self._engine.loaded, len(row.prompt.ids))
 
     def cancel(self) -> None:
         """Cancel all that was handed over, from any thread; calls that wait for it, and later ones, are cancelled."""
@@ -158,31 +170,24 @@ class ScheduledEngine:
         function: Callable[[Sequence[Row], Sequence[Any]], Sequence[T]],
         rows: Sequence[Row],
         others: Sequence[Any],
-        parts: Sequence[Sequence[int]],
-        tokens: Callable[[Sequence[Row]], int],
+        parts: Sequence[tuple[Sequence[int], int]],
     ) -> list[T]:
-        """What a function of rows, each with something else, gives for each row: asked for in parts.
+        """What a function of rows, each with something else, gives for each row: asked for in parts, with their tokens.
 
         Between the parts other requests have their turn.
         """
         items = list(zip(rows, others, strict=True))
-        # A method of the engine: it equals that of other requests to the same one.
-        calls = [
-            Call(
-                partial(_unzipped, function),
-                [items[at] for at in part],
-                tokens([rows[at] for at in part]),
-                key=function,
-                owner=id(self),
-            )
-            for part in parts
-        ]
-        futures = [self._scheduler.read(call, begun=self._begun) for call in calls]
-        with self._lock:
-            self._pending.update(futures)
+        together = partial(_unzipped, function)
+        futures: list[Future[Any]] = []
         found: dict[int, T] = {}
         try:
-            for part, future in zip(parts, futures, strict=True):
+            for part, tokens in parts:
+                # The key is a method of the engine: it equals that of other requests to the same one.
+                call = Call(together, [items[at] for at in part], tokens, key=function, owner=self)
+                futures.append(self._scheduler.read(call, begun=self._begun))
+            with self._lock:
+                self._pending.update(futures)
+            for (part, _), future in zip(parts, futures, strict=True):
                 found.update(zip(part, self._result(future), strict=True))
         finally:
             # Of what is not wanted any more nothing is read.
@@ -206,22 +211,42 @@ class ScheduledEngine:
                 self._pending.discard(future)
 
 
-def stretches(rows: Sequence[Row], budget: Budget) -> list[list[int]]:
-    """Places of N rows, those side by side together as long as a pass holds them; equal rows are read once."""
-    parts: list[list[int]] = []
-    for place, row in enumerate(rows):
-        if parts and (
-            row == rows[parts[-1][-1]] or budget.holds(1, _prompts_once([*(rows[at] for at in parts[-1]), row]))
-        ):
-            parts[-1].append(place)
+def stretches(
+    rows: Sequence[Row], continuations: Sequence[Sequence[str]], tokens: Callable[[str], int], budget: Budget
+) -> list[tuple[list[int], int]]:
+    """Places of N rows in parts, and about how many tokens each reads: rows side by side as long as a pass holds them.
+
+    Equal prompts are read once, and so are equal continuations of one.
+
+    Args:
+        rows: prompts.
+        continuations: of each.
+        tokens: of a continuation.
+        budget: of a pass; without one all are a part, uncounted.
+    """
+    if budget == Budget():
+        return [(list(range(len(rows))), 0)]
+    parts: list[tuple[list[int], int]] = []
+    prompts: set[Row] = set()
+    said: set[tuple[Row, str]] = set()
+    longest = after = 0
+    for place, (row, texts) in enumerate(zip(rows, continuations, strict=True)):
+        own = {(row, text) for text in texts}
+        width = max(longest, len(row.prompt.ids))
+        more = after + sum(tokens(text) for _, text in own - said)
+        cost = (len(prompts) + (row not in prompts)) * width + more
+        if parts and budget.holds(1, cost):
+            places, _ = parts[-1]
+            parts[-1] = (places, cost)
+            places.append(place)
         else:
-            parts.append([place])
+            prompts, said = set(), set()
+            width, more = len(row.prompt.ids), sum(tokens(text) for _, text in own)
+            parts.append(([place], width + more))
+        prompts.add(row)
+        said |= own
+        longest, after = width, more
     return parts
-
-
-def _prompts_once(rows: Sequence[Row]) -> int:
-    """The tokens of prompts that are brought to one length, equal rows being one."""
-    return padded_tokens(list(dict.fromkeys(rows)))
 
 
 def _unzipped(function: Callable[[Sequence[Any], Sequence[Any]], Sequence[T]], items: Sequence[Any]) -> Sequence[T]:

@@ -22,10 +22,6 @@ from vispa.models.loading import LoadedModel
 
 _logger = logging.getLogger(__name__)
 
-# Seconds of a turn after which no reading begins: rows that write wait meanwhile. A step over few rows costs nearly as
-# much as one over many, so that those who wait for a reading are better helped to come back first.
-_READING_SECONDS = 0.25
-
 
 class Scheduler(Schedules):
     """Continuous batching: the rows of all requests that run at the same time are one batch.
@@ -60,6 +56,7 @@ class Scheduler(Schedules):
         # Where rows cannot join, all of a request begin together or wait for each other.
         self._beginning = Pace(reading) if self._joins else Pace(running, float("inf"))
         self._reading = _joining(reading)
+        self._step_seconds = 0.0  # That the last step took.
         self._batch: RunningBatch | None = None
         self._owners: dict[Writing, tuple[Ticket, int]] = {}
         super().__init__(loaded, waiting, "vispa-scheduler")
@@ -101,10 +98,11 @@ class Scheduler(Schedules):
     def _work(self) -> None:
         # Rows join before each of the longer passes, so that a new request's first token waits for one of them at most.
         self._take_in()
-        until = time.monotonic() + _READING_SECONDS
+        began = time.monotonic()
         while self._answer():
             self._take_in()
-            if time.monotonic() > until:
+            # Beside rows that write readings have about half of the time, and at least one a turn.
+            if self._batch is not None and time.monotonic() - began >= self._step_seconds:
                 break
         self._step()
 
@@ -133,9 +131,11 @@ class Scheduler(Schedules):
     def _step(self) -> None:
         """All rows go on by a token."""
         if self._batch is not None:
+            began = time.monotonic()
             rows = list(self._batch.rows)
             self._batch.step()
             self._advance(rows)
+            self._step_seconds = time.monotonic() - began
 
     def _leave(self) -> None:
         """Rows of requests that are cancelled or have failed go."""

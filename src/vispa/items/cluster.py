@@ -112,7 +112,7 @@ def shared_out(count: int | None, cores: int) -> Places:
     machines = [(int(had.get("CPU", 0)), int(had.get("GPU", 0))) for had in _machines(ray.nodes())]
     devices = sum(of for _, of in machines)
     what, most = ("GPUs", _room(machines, 1)) if devices else ("cores", _room(machines, 0))
-    count = count or (most if devices else max(1, cores // 4))
+    count = count or (max(1, most) if devices else max(1, cores // 4))
     if count > most:
         advice = f"Take at most {most}." if most else f"Add machines that have {what}."
         raise InputError("--workers", f"are {count}, and the cluster has {most} {what} for them.", advice)

@@ -13,7 +13,8 @@ def may_pass(failure: Failure) -> bool:
     """Whether another call may get the answer with the same settings.
 
     What a text brings about by itself comes again: it is too long, its numbers are no numbers, what was written of it
-    cannot be read. Decoding draws the same tokens each time, by its seed where it samples.
+    cannot be read. A model that runs here draws the same tokens each time, by its seed where it samples; one behind an
+    API most likely writes much the same.
     """
     return isinstance(failure, Unreached | Lost)
 
@@ -32,7 +33,9 @@ def what_to_do(failed: int, passing: int | None) -> str:
         )
     if passing == failed:
         return "Repeat the command to ask them again."
-    lasting = "for their text or a setting, and would again; what their lines advise takes another output (-o)."
+    lasting = (
+        "for their text or a setting, and most likely would again; what their lines advise takes another output (-o)."
+    )
     if not passing:
         return f"They fail {lasting}"
     return f"Repeat the command to ask {passing:,} of them again. The other {failed - passing:,} fail {lasting}"

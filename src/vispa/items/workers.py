@@ -108,6 +108,8 @@ class Workers(Generic[A]):
     ) -> None:
         check_installed()
         self._make, self._failed, self._joined = make, failed, address != "local"
+        # Of a successor too, hours later.
+        self._folder = str(Path.cwd())
         self._starting: dict[Any, _Seat] = {}
         self._free: list[_Seat] = []
         # When it is said that workers are not ready; None once it was.
@@ -233,7 +235,7 @@ class Workers(Generic[A]):
             ray.kill(seat.worker)
         actor = ray.remote(Worker).options(num_cpus=1, num_gpus=self._places.devices, scheduling_strategy="SPREAD")
         make = ray.cloudpickle.dumps(self._make)
-        seat.worker = actor.remote(make, self._places.threads, package_version(), str(Path.cwd()))
+        seat.worker = actor.remote(make, self._places.threads, package_version(), self._folder)
         self._starting[seat.worker.about.remote()] = seat
         self._late = time.monotonic() + _PATIENCE
 

@@ -23,6 +23,7 @@ from vispa.selection.labelled import DEVELOPMENT, TRAINING, label_matrix, load_s
 from vispa.selection.unlabelled import Tellings, arrays, calibrated_apart, numbers, row, stored
 from vispa.taxonomy import Taxonomy
 
+# Another number where heads are made in another way, with other constants too.
 _FORMAT = "vispa-head-3"
 _STAGE = "reading the values"
 # What an encoder makes of these tells it from another one of the same name.
@@ -47,7 +48,8 @@ def relevance_head(encoder: Encoder, taxonomy: Taxonomy, progress: Progress | No
     reference = _reference(encoder, bool(own), progress)
     if not own:
         return reference.restricted(tuple(taxonomy))
-    return _cached(encoder, taxonomy.fingerprint, lambda: _extended(reference, encoder, taxonomy, own, progress))
+    about = f"{taxonomy.fingerprint} beside {Taxonomy.built_in().fingerprint}"
+    return _cached(encoder, about, lambda: _extended(reference, encoder, taxonomy, own, progress))
 
 
 def own_values(taxonomy: Taxonomy) -> tuple[str, ...]:

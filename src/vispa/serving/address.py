@@ -33,6 +33,8 @@ def listening(host: str, port: int, settings: ServerSettings) -> socket.socket:
     try:
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         place.bind(address)
+        # Two may be bound to one port as long as neither listens.
+        place.listen()
     except OSError as error:
         place.close()
         raise InputError(
