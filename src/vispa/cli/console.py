@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 # A line that may be as long as it needs to be, in characters.
 _ENDLESS = 100_000
-# Words of at most so many characters are never broken, and a column whose longer ones may be has at least so many.
+# A column whose words have at most so many characters is never broken within one; another one, where its words may be,
+# has at least so many.
 _WHOLE, _LEAST_FOLDED = 24, 12
 
 
@@ -106,7 +107,6 @@ def _takes_widths(table: Table, console: Console, width: int | None) -> bool:
     A column of numbers, of names or of what else has no spaces is never broken, nor is one that is not to wrap; any
     other breaks between its words, and one whose `overflow` is to fold also within a long word, if nothing else helps.
     """
-    from rich.cells import cell_len
     from rich.measure import Measurement
 
     least, most, folded = [], [], []
@@ -118,9 +118,7 @@ def _takes_widths(table: Table, console: Console, width: int | None) -> bool:
         least.append(max(head.minimum, longest if whole else word))
         most.append(max(head.maximum, longest))
         folds = column.overflow == "fold" and not column.no_wrap and word > _WHOLE
-        words = [cell_len(word) for one in column.cells for word in _plain(one).split()]
-        kept = max((size for size in words if size <= _WHOLE), default=0)
-        folded.append(max(head.minimum, _LEAST_FOLDED, kept) if folds else least[-1])
+        folded.append(max(head.minimum, _LEAST_FOLDED) if folds else least[-1])
         # Else its heading would not be broken between words either.
         column.no_wrap = False
     _set_widths(table, most)
