@@ -145,8 +145,10 @@ def _report(found: BatchSummary, setup: Setup, as_json: bool) -> None:
     if as_json:
         print_json({**asdict(found), "value_use": asdict(use)})
     else:
-        figures = {name.replace("_", " "): figure for name, figure in asdict(found).items() if figure is not None}
-        print_line("  ".join(f"{name}: {figure}" for name, figure in figures.items()))
+        # Where nothing failed, nothing may pass.
+        shown = {**asdict(found), "may_pass": found.may_pass if found.failed else None}
+        figures = {name: figure for name, figure in shown.items() if figure is not None}
+        print_line("  ".join(f"{name.replace('_', ' ')}: {figure}" for name, figure in figures.items()))
         _print_use(use)
     note_below(setup.selecting.threshold, uses)
     if found.failed:
