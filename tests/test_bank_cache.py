@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from other_tokenizers import CHANGES, behind_another_tokenizer
 from random_banks import BLOCKS, VALUES, WIDTH, random_bank
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tokenizers import pre_tokenizers, processors
 
 from vispa.errors import BankError, InputError
 from vispa.files import caching
@@ -244,7 +244,7 @@ def test_a_bank_of_an_older_release_is_fitted_anew(
     assert "no checksum vouches for the imported vectors that are kept: ours" in caplog.text
 
 
-@pytest.mark.parametrize("changed", ["start token", "spaces"])
+@pytest.mark.parametrize("changed", CHANGES)
 def test_what_another_tokenizer_read_is_not_used(
     llama: LoadedModel, small_taxonomy: Taxonomy, path: Path, fits: list[list[str]], changed: str,
     caplog: pytest.LogCaptureFixture,
@@ -252,14 +252,7 @@ def test_what_another_tokenizer_read_is_not_used(
     """The weights are the same, the activations are not: neither the bank nor what is kept of single values counts."""
     cached_bank(llama, small_taxonomy, force=True)
     fits.clear()
-    raw = type(llama.tokenizer.backend_tokenizer).from_str(llama.tokenizer.backend_tokenizer.to_str())
-    if changed == "start token":
-        raw.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
-    else:
-        raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
-    other = replace(llama, tokenizer=type(llama.tokenizer)(tokenizer_object=raw, padding_side="left", **names))
-    assert other.fingerprint == llama.fingerprint and other.tokenization.digest != llama.tokenization.digest
+    other = behind_another_tokenizer(llama, changed)
     found = cached_bank(other, small_taxonomy)
     assert fits and "another tokenizer" in caplog.text
     expected = fit_bank(other, small_taxonomy)

@@ -12,7 +12,17 @@ from sklearn.metrics import roc_auc_score
 from vispa.models.encoder import FloatArray, bundled_encoder
 from vispa.selection.head import Calibration, LinearHead, Unlabelled, fit_head
 from vispa.selection.labelled import DEVELOPMENT, label_matrix, load_situations, target_matrix
-from vispa.selection.unlabelled import Tellings, arrays, calibrated_apart, left_out, measured, numbers, row, stored
+from vispa.selection.unlabelled import (
+    Moments,
+    Tellings,
+    arrays,
+    calibrated_apart,
+    left_out,
+    measured,
+    numbers,
+    row,
+    stored,
+)
 from vispa.taxonomy import Taxonomy
 
 
@@ -74,7 +84,7 @@ def test_a_row_is_what_its_words_say(values: int, width: int, seed: int, alone: 
     head, situations, told = made(values, width, seed)
     random = np.random.default_rng(seed + 50)
     own = unit(random.normal(size=(1 + 6, width))).astype(np.float32)
-    known = measured(head, situations, told)
+    known = measured(head, Moments.of(situations), told)
     weight, offset = row(head, known, own[0], None if alone else own[1:].mean(0))
     for text in unit(random.normal(size=(5, width))).astype(np.float32):
         expected = slow_score(head, situations, told, text, own, alone=alone)
@@ -86,9 +96,9 @@ def test_a_row_is_what_its_words_say(values: int, width: int, seed: int, alone: 
 def test_the_order_of_what_is_known_changes_nothing(order: list[int]) -> None:
     head, situations, told = made(6, 16)
     own = made(1, 16, seed=9)[2]
-    before = row(head, measured(head, situations, told), own.definitions[0], own.sentences[0])
+    before = row(head, measured(head, Moments.of(situations), told), own.definitions[0], own.sentences[0])
     other = head.restricted(tuple(head.values[place] for place in order))
-    after = row(other, measured(other, situations, told.of(order)), own.definitions[0], own.sentences[0])
+    after = row(other, measured(other, Moments.of(situations), told.of(order)), own.definitions[0], own.sentences[0])
     np.testing.assert_allclose(after[0], before[0], atol=1e-4)
     assert after[1] == pytest.approx(before[1], abs=1e-4)
 
@@ -97,7 +107,7 @@ def test_the_order_of_what_is_known_changes_nothing(order: list[int]) -> None:
 @pytest.mark.parametrize("offset", [-2.0, 0.0])
 def test_calibration_is_of_the_score(slope: float, offset: float) -> None:
     head, situations, told = made(5, 12)
-    plain = measured(head, situations, told)
+    plain = measured(head, Moments.of(situations), told)
     own = made(1, 12, seed=3)[2]
     weight, base = row(head, plain, own.definitions[0], own.sentences[0])
     scaled = Unlabelled(
@@ -112,7 +122,7 @@ def test_calibration_is_of_the_score(slope: float, offset: float) -> None:
 
 def test_a_value_that_says_what_all_do_has_finite_scores() -> None:
     head, situations, told = made(4, 10)
-    known = measured(head, situations, told)
+    known = measured(head, Moments.of(situations), told)
     weight, offset = row(head, known, known.definitions, known.sentences)
     assert np.isfinite(weight).all() and np.isfinite(offset)
 
@@ -128,10 +138,10 @@ def test_what_is_stored_comes_back() -> None:
 def test_what_is_left_out_says_nothing_of_itself() -> None:
     head, situations, told = made(6, 14)
     texts = made(1, 14, seed=4)[1]
-    before = left_out(head, situations, told, [1, 4], texts)
+    before = left_out(head, Moments.of(situations), told, [1, 4], texts)
     weight = head.weight.copy()
     weight[[1, 4]] = 77
-    after = left_out(LinearHead(head.values, weight, head.bias), situations, told, [1, 4], texts)
+    after = left_out(LinearHead(head.values, weight, head.bias), Moments.of(situations), told, [1, 4], texts)
     np.testing.assert_array_equal(after, before)
 
 
@@ -139,8 +149,10 @@ def test_calibrated_probabilities_have_the_mean_of_the_labels() -> None:
     head, situations, told = made(6, 14)
     texts = made(1, 14, seed=4)[1]
     labels = (np.random.default_rng(0).random((len(texts), 6)) < 0.3).astype(np.float32)
-    known = calibrated_apart(head, situations, told, texts, labels)
-    scores = np.stack([left_out(head, situations, told, [place], texts)[:, 0] for place in range(6)], axis=1)
+    known = calibrated_apart(head, Moments.of(situations), told, texts, labels)
+    scores = np.stack(
+        [left_out(head, Moments.of(situations), told, [place], texts)[:, 0] for place in range(6)], axis=1
+    )
     shares = 1 / (1 + np.exp(-(known.calibration.slope * scores + known.calibration.offset)))
     assert shares.mean() == pytest.approx(labels.mean(), abs=1e-3)
 
@@ -152,7 +164,7 @@ def test_built_in_values_as_if_they_were_a_users_own() -> None:
     known, unseen = encoder.encode(situations.texts[:1200]), encoder.encode(others.texts)
     labels = label_matrix(others, values)
     head = fit_head(known, target_matrix(situations, values)[:1200], values)
-    words = []
+    words, moments = [], Moments.of(known)
     for value in taxonomy.values:
         sentences = [text for side in taxonomy.sentences(value.slug) for text in side][:20]
         words.append(encoder.encode([f"{value.label}: {value.definition}", *sentences]))
@@ -162,13 +174,13 @@ def test_built_in_values_as_if_they_were_a_users_own() -> None:
         return float(np.mean([roc_auc_score(labels[:, v], scores[:, v]) for v in range(len(values))]))
 
     cosine = mean_area(unseen @ unit(told.definitions + unit(told.sentences)).T)
-    apart = [left_out(head, known, told, [place], unseen)[:, 0] for place in range(len(values))]
+    apart = [left_out(head, moments, told, [place], unseen)[:, 0] for place in range(len(values))]
     assert mean_area(np.stack(apart, axis=1)) > cosine + 0.04
     together = np.zeros_like(labels, dtype=np.float64)
     alone = np.zeros_like(together)
     for fold in range(4):
         places = list(range(fold, len(values), 4))
-        together[:, places] = left_out(head, known, told, places, unseen)
-        alone[:, places] = left_out(head, known, told, places, unseen, by_definition=True)
+        together[:, places] = left_out(head, moments, told, places, unseen)
+        alone[:, places] = left_out(head, moments, told, places, unseen, by_definition=True)
     assert mean_area(together) > cosine + 0.03
     assert mean_area(alone) > mean_area(unseen @ told.definitions.T) + 0.01

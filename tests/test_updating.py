@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import write_taxonomy
-from tokenizers import pre_tokenizers, processors
+from other_tokenizers import CHANGES, behind_another_tokenizer
 
 from vispa.errors import BankError, InputError
 from vispa.models.loading import LoadedModel
@@ -333,18 +333,10 @@ def test_a_bank_of_another_model_is_refused(
 # ---------------------------------------------------------------- another tokenizer
 
 
-@pytest.fixture(params=["start token", "spaces"])
+@pytest.fixture(params=CHANGES)
 def other(llama: LoadedModel, request: pytest.FixtureRequest) -> LoadedModel:
     """The same weights behind another tokenizer."""
-    raw = type(llama.tokenizer.backend_tokenizer).from_str(llama.tokenizer.backend_tokenizer.to_str())
-    if request.param == "start token":
-        raw.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
-    else:
-        raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
-    found = replace(llama, tokenizer=type(llama.tokenizer)(tokenizer_object=raw, padding_side="left", **names))
-    assert found.fingerprint == llama.fingerprint and found.tokenization.digest != llama.tokenization.digest
-    return found
+    return behind_another_tokenizer(llama, request.param)
 
 
 TUNED = Recipe(REFINED, blocks=(1, 2), magnitude="coefficient", amount=1.5, minimal_quality=0.0)

@@ -36,7 +36,7 @@ from vispa.selection.labelled import (
     side_matrix,
     target_matrix,
 )
-from vispa.selection.unlabelled import Tellings, left_out, measured
+from vispa.selection.unlabelled import Moments, Tellings, logits, measured
 from vispa.taxonomy import Taxonomy
 
 # Weights of heads are a tenth of what they mean: unit vectors have small coordinates.
@@ -265,14 +265,12 @@ def unseen(material: Material, others: Material, start: tuple[LinearHead, Linear
     tower = new_tower(plan)
     trained(tower, material, (start[0].restricted(known), start[1].restricted(known)), plan)
     situations, vectors = (tower.embeddings(one.states).numpy() for one in (material, others))
-    # Heads of the values that are left out take no part; those of the others are fitted once the encoder stands still.
-    fitted = fit_head(situations, material.targets[:, seen].numpy(), known, plan.penalty or 1.0)
-    weight = np.zeros((len(values), vectors.shape[1]), dtype=np.float32)
-    weight[seen] = fitted.weight
-    head = LinearHead(tuple(values), weight, np.zeros(len(values), dtype=np.float32))
+    # The heads of the others are fitted once the encoder stands still.
+    head = fit_head(situations, material.targets[:, seen].numpy(), known, plan.penalty or 1.0)
     told = read_tellings(tower, material)
+    compared = measured(head, Moments.of(situations), told.of(seen))
     by_definition, by_pairs = (
-        left_out(head, situations, told, left, vectors, by_definition=alone) for alone in (True, False)
+        logits(head, compared, told.of(left), vectors, by_definition=alone) for alone in (True, False)
     )
     return Unseen(left, by_definition, by_pairs)
 
@@ -321,7 +319,8 @@ def main() -> None:
     print(f"development: AUC a value {mean_auc(found, labels):.4f}, clearly {mean_auc(found, clear):.4f}")
     folds = [unseen(material, others, start, plan, fold) for fold in range(plan.folds if arguments.all_folds else 1)]
     tell(folds, labels)
-    known = measured(relevance, tower.embeddings(material.states).numpy(), read_tellings(tower, material))
+    situations = Moments.of(tower.embeddings(material.states).numpy())
+    known = measured(relevance, situations, read_tellings(tower, material))
     calibration = calibration_of(folds, labels)
     output = arguments.output or ADAPTER_FILES[tower.name + SUFFIX]
     save_adapted(
@@ -344,11 +343,11 @@ def calibration_of(folds: Sequence[Unseen], labels: FloatArray) -> Calibration:
 def tell(folds: Sequence[Unseen], labels: FloatArray) -> None:
     """Print how well values are ranked that were left out."""
     left = [place for fold in folds for place in fold.values]
-    for name, logits in (
+    for name, found in (
         ("by definition", np.hstack([fold.by_definition for fold in folds])),
         ("by definition and pairs", np.hstack([fold.by_pairs for fold in folds])),
     ):
-        print(f"{name}, {len(left)} values left out: AUC a value {mean_auc(logits, labels[:, left]):.4f}")
+        print(f"{name}, {len(left)} values left out: AUC a value {mean_auc(found, labels[:, left]):.4f}")
 
 
 def fitted_last(

@@ -27,7 +27,7 @@ from vispa.selection.labelled import (
     target_matrix,
 )
 from vispa.selection.shared_head import read_values
-from vispa.selection.unlabelled import measured
+from vispa.selection.unlabelled import Moments, measured
 from vispa.taxonomy import Taxonomy
 
 
@@ -53,7 +53,9 @@ def refit(path: Path, output: Path, penalty: float) -> None:
         about = file.metadata() | {"heads": f"fitted last, penalty {penalty}"}
     tellings = read_values(adapted.encoder, Taxonomy.built_in(), values)
     assert old.relevance.unlabelled is not None
-    known = replace(measured(relevance, vectors, tellings), calibration=old.relevance.unlabelled.calibration)
+    known = replace(
+        measured(relevance, Moments.of(vectors), tellings), calibration=old.relevance.unlabelled.calibration
+    )
     relevance = replace(relevance, unlabelled=known)
     save_adapted(output, old.factors, relevance, stance, about, old.encoder_sha256)
 

@@ -103,22 +103,17 @@ class HeldEngine(ABC):
     def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
         """See `Engine.likelihoods`."""
 
-    def reading_tokens(self, rows: Sequence[Row]) -> int:
-        """How many tokens `options` reads for these rows, padding included.
+    def reading_parts(self, rows: Sequence[Row], budget: Budget) -> list[tuple[list[int], int]]:
+        """Places of rows in parts that `options` may be asked for apart, each with the tokens read for it.
 
-        Raises:
-            InputError: see `plan`.
-        """
-        return padded_tokens(rows)
-
-    def reading_parts(self, rows: Sequence[Row], budget: Budget) -> list[list[int]]:
-        """Places of rows in parts that `options` may be asked for apart, each what a pass holds, if a row does not.
+        A part is what a pass holds, padding included, or a row that is more by itself.
 
         Raises:
             InputError: see `plan`.
         """
         parts = list(token_batches([len(row.prompt.ids) for row in rows], budget))
-        return parts if len(parts) > 1 else [list(range(len(rows)))]
+        parts = parts if len(parts) > 1 else [list(range(len(rows)))]
+        return [(part, padded_tokens([rows[at] for at in part])) for part in parts]
 
     def plan(self, rows: Sequence[Row]) -> SteeringPlan:
         """The tables that these rows gather their shifts from.

@@ -140,9 +140,7 @@ class ScheduledEngine:
         engine = self._engine
         check_options(counts)
         self._check(rows)
-        parts = engine.reading_parts(rows, self._scheduler.reading)
-        costs = [engine.reading_tokens([rows[at] for at in part]) for part in parts]
-        return self._read(engine.options, rows, counts, list(zip(parts, costs, strict=True)))
+        return self._read(engine.options, rows, counts, engine.reading_parts(rows, self._scheduler.reading))
 
     def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
         """See `Engine.likelihoods`; further errors as in `generate`."""

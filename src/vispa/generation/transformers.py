@@ -19,7 +19,7 @@ from transformers import DynamicCache
 from vispa.generation.beginnings import reading_batches, reading_tokens
 from vispa.generation.cache import new_cache
 from vispa.generation.continuations import log_probabilities
-from vispa.generation.held import HeldEngine, check_options
+from vispa.generation.held import HeldEngine, check_options, padded_tokens
 from vispa.generation.letters import Masses
 from vispa.generation.prefill import is_plain, prefill
 from vispa.generation.rows import Generated, Row, Sampling
@@ -86,16 +86,18 @@ class TransformersEngine(HeldEngine):
                 out[index] = np.array([probabilities[place, tokens].sum() for tokens in letters[: counts[index]]])
         return out
 
-    def reading_tokens(self, rows: Sequence[Row]) -> int:
-        """See `HeldEngine.reading_tokens`."""
-        prompts = [row.prompt.ids for row in rows]
-        if not self._shares(prompts, self.plan(rows)):
-            return super().reading_tokens(rows)
-        return reading_tokens(prompts, [(row.steers, row.orthogonal) for row in rows])
-
-    def reading_parts(self, rows: Sequence[Row], budget: Budget) -> list[list[int]]:
+    def reading_parts(self, rows: Sequence[Row], budget: Budget) -> list[tuple[list[int], int]]:
         """See `HeldEngine.reading_parts`; rows that begin alike stay together."""
-        return list(self._reading_batches(rows, self.plan(rows), budget))
+        plan = self.plan(rows)
+        parts = [(part, [rows[at] for at in part]) for part in self._reading_batches(rows, plan, budget)]
+        return [(part, self._reading_tokens(own, plan)) for part, own in parts]
+
+    def _reading_tokens(self, rows: Sequence[Row], plan: SteeringPlan) -> int:
+        """How many tokens `options` reads for rows of one batch, padding included."""
+        prompts = [row.prompt.ids for row in rows]
+        if not self._shares(prompts, plan):
+            return padded_tokens(rows)
+        return reading_tokens(prompts, [(row.steers, row.orthogonal) for row in rows])
 
     def likelihoods(self, rows: Sequence[Row], continuations: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float64]]:
         """See `Engine.likelihoods`."""

@@ -20,7 +20,7 @@ from vispa.models.sources.progress import Progress
 from vispa.selection.adapted import ADAPTER_FILES, adaptation
 from vispa.selection.head import LinearHead, fit_head
 from vispa.selection.labelled import DEVELOPMENT, TRAINING, label_matrix, load_situations, target_matrix
-from vispa.selection.unlabelled import Tellings, arrays, calibrated_apart, numbers, row, stored
+from vispa.selection.unlabelled import Moments, Tellings, arrays, calibrated_apart, numbers, row, stored
 from vispa.taxonomy import Taxonomy
 
 # Another number where heads are made in another way, with other constants too.
@@ -75,7 +75,7 @@ def fit_reference(encoder: Encoder, *, calibrated: bool = True, progress: Progre
     if not calibrated:
         return head
     tellings = read_values(encoder, Taxonomy.built_in(), values, progress)
-    return replace(head, unlabelled=calibrated_apart(head, known, tellings, unseen, labels))
+    return replace(head, unlabelled=calibrated_apart(head, Moments.of(known), tellings, unseen, labels))
 
 
 def read_values(

@@ -45,18 +45,36 @@ class Tellings:
         return Tellings(self.definitions[list(places)], self.sentences[list(places)])
 
 
-def measured(head: LinearHead, situations: FloatArray, tellings: Tellings) -> Unlabelled:
+@dataclass(frozen=True)
+class Moments:
+    """Of embeddings of situations of all kinds.
+
+    Attributes:
+        mean: [D] float64.
+        covariance: [D, D] float64.
+    """
+
+    mean: npt.NDArray[np.float64]
+    covariance: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, situations: FloatArray) -> Self:
+        """Of N embeddings [N, D]."""
+        wide = situations.astype(np.float64)
+        return cls(wide.mean(0), np.cov(wide.T))
+
+
+def measured(head: LinearHead, situations: Moments, tellings: Tellings) -> Unlabelled:
     """What values without labels are compared with; uncalibrated.
 
     Args:
         head: of V values with labels.
-        situations: embeddings [N, D] of situations of all kinds.
+        situations: of the same encoder.
         tellings: of the same V values.
     """
-    wide = situations.astype(np.float64)
-    covariance = np.cov(wide.T)
+    covariance = situations.covariance
     unscaled = Unlabelled(
-        situations=_single(wide.mean(0)),
+        situations=_single(situations.mean),
         definitions=_single(tellings.definitions.mean(0)),
         sentences=_single(tellings.sentences.mean(0)),
         covariance=_single(head.weight @ covariance @ head.weight.T),
@@ -96,7 +114,7 @@ def row(
 
 
 def calibrated_apart(
-    head: LinearHead, situations: FloatArray, tellings: Tellings, unseen: FloatArray, labels: FloatArray
+    head: LinearHead, situations: Moments, tellings: Tellings, unseen: FloatArray, labels: FloatArray
 ) -> Unlabelled:
     """See `measured`; calibrated on each of the V values as if it had no labels, by what the others tell.
 
@@ -115,7 +133,7 @@ def calibrated_apart(
 
 def left_out(
     head: LinearHead,
-    situations: FloatArray,
+    situations: Moments,
     tellings: Tellings,
     places: Sequence[int],
     unseen: FloatArray,
@@ -135,11 +153,26 @@ def left_out(
     others = [place for place in range(len(head.values)) if place not in places]
     rest = head.restricted(tuple(head.values[place] for place in others))
     known = measured(rest, situations, tellings.of(others))
+    return logits(rest, known, tellings.of(places), unseen, by_definition=by_definition)
+
+
+def logits(
+    head: LinearHead, known: Unlabelled, tellings: Tellings, texts: FloatArray, *, by_definition: bool = False
+) -> FloatArray:
+    """Logits [M, W] of W values without labels.
+
+    Args:
+        head: see `row`.
+        known: see there.
+        tellings: of the W values.
+        texts: embeddings [M, D].
+        by_definition: by their definitions alone.
+    """
     rows = [
-        row(rest, known, tellings.definitions[place], None if by_definition else tellings.sentences[place])
-        for place in places
+        row(head, known, definition, None if by_definition else sentences)
+        for definition, sentences in zip(tellings.definitions, tellings.sentences, strict=True)
     ]
-    return np.stack([unseen @ weight + offset for weight, offset in rows], axis=1)
+    return np.stack([texts @ weight + offset for weight, offset in rows], axis=1)
 
 
 def arrays(known: Unlabelled) -> dict[str, FloatArray]:
