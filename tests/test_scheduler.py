@@ -144,28 +144,31 @@ def test_rows_share_steps_and_are_taken_in_turns(engine: TransformersEngine) -> 
     assert (load.waiting, load.running, load.requests, load.places) == (0, 0, 0, 0)
 
 
-def test_a_cancelled_request_leaves_within_a_step(engine: TransformersEngine) -> None:
-    begun, left = threading.Event(), []
-    row = Row(engine.raw_prompt("I lied."))
-    steps: list[int] = []
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_cancelled_request_leaves_within_a_step(engine: TransformersEngine, rows: int) -> None:
+    row, loads = Row(engine.raw_prompt("I lied.")), []
+    both, cancelled = threading.Event(), threading.Event()
 
-    def go(_row: int, _text: str) -> None:
-        begun.set()
+    def after_a_token(_row: int, _text: str) -> None:
+        # On the scheduler's thread: no step begins before the other request is cancelled.
+        loads.append(scheduler.load())
+        if loads[-1].running > rows and not both.is_set():
+            both.set()
+            assert cancelled.wait(WAIT)
 
     with Scheduler(engine.loaded) as scheduler:
-        gone = scheduler.submit(engine, [row] * 5, Sampling(400), on_text=go)
-        other = scheduler.submit(engine, [row], Sampling(30))
-        assert begun.wait(WAIT)
         with held(engine.loaded):
-            before = scheduler.load().steps
-            assert gone.cancel()
-        while scheduler.load().running > 1:
-            time.sleep(0.0005)
-        steps.append(scheduler.load().steps - before)
-        left += other.result(WAIT)
+            gone = scheduler.submit(engine, [row] * rows, Sampling(400))
+            stays = scheduler.submit(engine, [row], Sampling(30), on_text=after_a_token)
+        assert both.wait(WAIT)
+        steps = scheduler.load().steps
+        assert gone.cancel()
+        cancelled.set()
+        left = stays.result(WAIT)
         with pytest.raises(CancelledError):
             gone.result(WAIT)
-    assert steps[0] <= 2
+    assert len(loads) > 3
+    assert all(load.running <= 1 for load in loads if load.steps > steps), loads
     close_to(left, engine.generate([row], Sampling(30)))
 
 
