@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,9 +16,10 @@ from vispa.steering.bank_cache import cached_bank
 from vispa.steering.recipe import Recipe, Steer
 from vispa.study.fluency import continuation, perplexities
 from vispa.taxonomy import Taxonomy
+from vispa.tuning import refining
 from vispa.tuning.examples import Example
-from vispa.tuning.refining import refined_vectors
-from vispa.tuning.search import ESTIMATOR, fixed_vectors, with_refined
+from vispa.tuning.refining import fixed_vectors, refined_vectors, with_refined
+from vispa.tuning.search import ESTIMATOR
 
 _BLOCKS = (1, 2)
 
@@ -111,10 +113,14 @@ def test_the_same_seed_gives_the_same_vectors(loaded, bank, weak, examples):
     assert torch.equal(first, second)
 
 
-def test_no_epoch_begins_after_the_deadline(loaded, bank, weak, examples):
-    start = fixed_vectors(bank, weak)
-    vectors = refined_vectors(loaded, start, _BLOCKS, examples, epochs=5, deadline=0.0)
-    assert vectors.numpy() == pytest.approx(start.numpy(), abs=1e-6)
+@pytest.mark.parametrize(("deadline", "begun"), [(-1.0, 0), (1.0, 1), (5.0, 1), (6.0, 2), (8.9, 2), (100.0, 4)])
+def test_no_epoch_begins_that_would_end_after_the_deadline(monkeypatch, loaded, bank, weak, examples, deadline, begun):
+    """An epoch takes three seconds."""
+    start, seen = fixed_vectors(bank, weak), []
+    monkeypatch.setattr(refining, "time", SimpleNamespace(monotonic=lambda: 3.0 * sum(seen) / len(examples)))
+    vectors = refined_vectors(loaded, start, _BLOCKS, examples, epochs=4, deadline=deadline, progress=seen.append)
+    assert sum(seen) == begun * len(examples)
+    assert (vectors.numpy() == pytest.approx(start.numpy(), abs=1e-6)) is (begun == 0)
 
 
 def test_a_bank_keeps_refined_directions(tmp_path, bank, weak):

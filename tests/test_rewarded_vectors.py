@@ -23,7 +23,7 @@ from vispa.models.encoding import raw_prompt
 from vispa.steering.activations import hooks_on
 from vispa.study.expression import Situation
 from vispa.taxonomy import Taxonomy
-from vispa.tuning.search import fixed_vectors
+from vispa.tuning.refining import fixed_vectors
 from vispa.tuning.steered_likelihood import EncodedComment, comment_logits
 
 BLOCKS = (1, 2)

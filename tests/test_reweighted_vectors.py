@@ -14,7 +14,7 @@ from random_banks import CALIBRATED, COEFFICIENT, RESIDUAL, random_bank
 from training import reweighted_vectors
 from training.reweighted_vectors import reweighted
 from vispa.steering.bank import VectorBank
-from vispa.tuning.search import fixed_vectors
+from vispa.tuning.refining import fixed_vectors
 
 
 @given(own=st.floats(0, 4), common=st.floats(-2, 4), seed=st.integers(0, 99))

@@ -26,6 +26,7 @@ from vispa.study.expression import asked_situations
 from vispa.taxonomy import Taxonomy
 from vispa.tuning import refining
 from vispa.tuning import tune as tuning
+from vispa.tuning.clock import Clock
 from vispa.tuning.examples import Example
 from vispa.tuning.search import ESTIMATOR, Search
 from vispa.tuning.situations import development_situations
@@ -151,7 +152,7 @@ def _search(bank: VectorBank, loaded: LoadedModel) -> Search:
     situations = asked_situations(loaded, development_situations()[:1])
     engine = TransformersEngine(loaded, bank)
     judge: Any = None
-    return Search(Bench(engine, judge, situations, Taxonomy.built_in(), bank.info.values, 8), float("inf"))
+    return Search(Bench(engine, judge, situations, Taxonomy.built_in(), bank.info.values, 8), Clock(float("inf")))
 
 
 @pytest.mark.parametrize("ends", ["before", "while examples are written", "never"])
@@ -164,13 +165,13 @@ def test_refining_that_learnt_nothing_is_not_said_to_have_been(
 
     def written(_: Recipe) -> list[Example]:
         if ends != "never":
-            search.deadline = 0.0
+            search.clock.end = 0.0
         return [Example(0, search.bench.situations[0].plain, "It is good.")] * 2
 
     monkeypatch.setattr(search, "_examples", written)
     monkeypatch.setattr(search, "_round", lambda *_, **__: [])
     if ends == "before":
-        search.deadline = 0.0
+        search.clock.end = 0.0
     assert search._refine(best) is None
     kept = search.bench.engine.bank
     assert kept is not None
@@ -178,7 +179,7 @@ def test_refining_that_learnt_nothing_is_not_said_to_have_been(
         assert search.reasons == ["Directions were refined on 2 of the model's own comments."]
         assert not torch.equal(kept.entries[REFINED].directions.vectors, bank.entries[ESTIMATOR].directions.vectors)
     else:
-        assert search.reasons == ["The time was over before the round on refining directions."] and kept is bank
+        assert search.reasons == ["There was no time for the round on refining directions."] and kept is bank
 
 
 @pytest.mark.parametrize("watched", [True, False], ids=["progress", "silent"])

@@ -25,8 +25,7 @@ from vispa.models.loading import LoadedModel, load_model
 from vispa.steering.bank import VectorBank
 from vispa.steering.recipe import Recipe
 from vispa.tuning.examples import Example
-from vispa.tuning.refining import refined_vectors
-from vispa.tuning.search import fixed_vectors, with_refined
+from vispa.tuning.refining import fixed_vectors, refined_vectors, with_refined
 
 
 def common_shift(loaded: LoadedModel, start: torch.Tensor, recipe: Recipe, examples: Sequence[Example]) -> torch.Tensor:

@@ -40,7 +40,8 @@ from vispa.steering.bank_parts import REFINED
 from vispa.steering.recipe import Recipe, Steer
 from vispa.study.expression import Situation, asked_situations, surprise
 from vispa.taxonomy import Taxonomy
-from vispa.tuning.search import describe, fixed_vectors, with_refined
+from vispa.tuning.refining import fixed_vectors, with_refined
+from vispa.tuning.search import describe
 from vispa.tuning.steered_likelihood import EncodedComment, comment_logits, frozen
 
 #: Situations of a step, comments for each value on each of them, and of the plain model, which is the yardstick.

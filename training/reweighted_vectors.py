@@ -20,7 +20,8 @@ import torch
 from training.tuned_by_hand import fixed_recipe, record_with
 from vispa.steering.bank import VectorBank
 from vispa.steering.bank_parts import REFINED
-from vispa.tuning.search import describe, fixed_vectors, with_refined
+from vispa.tuning.refining import fixed_vectors, with_refined
+from vispa.tuning.search import describe
 
 
 def reweighted(vectors: torch.Tensor, own: float, common: float, kept: Collection[int] = ()) -> torch.Tensor:

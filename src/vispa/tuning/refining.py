@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from vispa.models.batching import Budget, token_batches
 from vispa.models.loading import LoadedModel
+from vispa.steering.bank import VectorBank
+from vispa.steering.bank_parts import REFINED, Entry
+from vispa.steering.estimators.base import Directions
+from vispa.steering.recipe import Recipe
 from vispa.tuning.examples import Example
 from vispa.tuning.steered_likelihood import EncodedComment, comment_logits, frozen
 
@@ -51,7 +56,7 @@ def refined_vectors(
         subject_share: see `Recipe`.
         remains: see `Recipe.remains`.
         seed: of the order of the batches.
-        deadline: by `time.monotonic`; no epoch begins after it.
+        deadline: by `time.monotonic`; no epoch begins that would end after it if it took as long as the last one.
         progress: called with the number of examples just seen.
 
     Returns:
@@ -67,8 +72,10 @@ def refined_vectors(
     batches = list(token_batches([len(one.ids) for one in encoded], _BATCH))
     chance = np.random.default_rng(seed)
     with frozen(loaded):
+        took = 0.0
         for _ in range(epochs):
-            if time.monotonic() > deadline:
+            began = time.monotonic()
+            if began + took > deadline:
                 break
             for number in chance.permutation(len(batches)):
                 batch = [encoded[place] for place in batches[number]]
@@ -83,6 +90,7 @@ def refined_vectors(
                     free.copy_((vectors - base) / scale)
                 if progress is not None:
                     progress(len(batch))
+            took = time.monotonic() - began
     out = torch.zeros_like(start)
     out[:, list(blocks)] = (base + scale * free).detach().to(start.device)
     return out
@@ -99,3 +107,39 @@ def _loss(
     """Mean negative log-likelihood of the comments' tokens, each steered toward its value."""
     logits, targets, own = comment_logits(loaded, vectors, blocks, batch, subject_share=subject_share, remains=remains)
     return torch.nn.functional.cross_entropy(logits[own].float(), targets[own])
+
+
+def fixed_vectors(bank: VectorBank, recipe: Recipe) -> torch.Tensor:
+    """What a recipe of fixed amounts adds to the residual stream, [V, L, H] float32; zero elsewhere."""
+    plan = bank.plan(bank.info.values, recipe)
+    vectors = torch.zeros_like(bank.entry(recipe.estimator).directions.vectors, dtype=torch.float32)
+    for block, shift in plan.blocks.items():
+        vectors[:, block] = shift.direction * (shift.amount * shift.used)[:, None]
+    return vectors
+
+
+def unrefined(start: torch.Tensor, vectors: torch.Tensor, examples: Sequence[Example]) -> str | None:
+    """Why vectors that were to be refined are of no use; None where they are.
+
+    Args:
+        start: [V, L, H] as they were.
+        vectors: as refining left them.
+        examples: what was learnt from.
+    """
+    if not vectors.isfinite().all():
+        return "they became numbers that are not finite"
+    if not torch.equal(vectors, start):
+        return None
+    if start[[one.value for one in examples]].any():
+        return "every gradient was 0"
+    return "those of their values have no length, which refining does not add to"
+
+
+def with_refined(bank: VectorBank, vectors: torch.Tensor, recipe: Recipe) -> VectorBank:
+    """The bank with refined directions, which keep what is known of those that they began as."""
+    entry = bank.entry(recipe.estimator)
+    directions = Directions(vectors, entry.directions.quality.clone(), entry.directions.separation.clone())
+    # Fitting cannot bring them back.
+    refined = Entry(directions, entry.reading, entry.contrast, imported=True)
+    # Strengths that were measured with others say nothing of these.
+    return replace(bank.without_strengths({REFINED}), entries={**bank.entries, REFINED: refined})

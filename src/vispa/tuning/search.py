@@ -1,26 +1,23 @@
 """The search for a model's recipe: blocks, then strengths, then refined directions, each round on fewer candidates.
 
-Rounds are the same for the same model, seed and budget; the clock only ends them. Each is one batch of comments.
+Rounds are the same for the same model, seed and budget; the clock only says which begin. Each is one batch of comments.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from vispa.steering.bank import VectorBank
-from vispa.steering.bank_parts import REFINED, Entry
-from vispa.steering.estimators.base import Directions
+from vispa.steering.bank_parts import REFINED
 from vispa.steering.fitting import Progress
 from vispa.steering.recipe import Recipe, portable_recipe
 from vispa.study.expression import mean_said, relation
+from vispa.tuning.clock import Clock
 from vispa.tuning.examples import Example, chosen_examples
-from vispa.tuning.refining import refined_vectors
+from vispa.tuning.refining import fixed_vectors, refined_vectors, unrefined, with_refined
 from vispa.tuning.trials import Bench, Trial
 
 #: Directions that the search begins with.
@@ -45,6 +42,8 @@ _REFINED_STRENGTHS = (0.9, 1.15, 1.4, 1.7)
 ALIKE = 0.02
 # Which of the situations each round is measured on; what is refined is measured on others than it was refined on.
 _SCREENED, _RUN, _WEIGHED, _LEARNT, FINAL = slice(0, 2), slice(2, 5), slice(5, 9), slice(13, 29), slice(29, 37)
+# The most that the last round compares: refined, with a strength for each value, fitted, and two that it is given.
+_FINALISTS = 5
 # As progress and reasons call it.
 _REFINING = "refining directions"
 
@@ -55,7 +54,7 @@ class Search:
 
     Attributes:
         bench: what trials share; its engine's bank gains the refined directions.
-        deadline: by `time.monotonic`.
+        clock: when it has to end.
         seed: of the order in which examples are seen.
         progress: told of progress.
         standing: one of the finalists, which is chosen unless another is clearly better; None where the best is.
@@ -64,7 +63,7 @@ class Search:
     """
 
     bench: Bench
-    deadline: float
+    clock: Clock
     seed: int = 0
     progress: Progress | None = None
     standing: Recipe | None = None
@@ -148,7 +147,7 @@ class Search:
         """
         engine, bank = self.bench.engine, self.bench.engine.bank
         assert bank is not None
-        if self._is_late:
+        if not self._has_time(self._learnt_from):
             self._say_late(_REFINING)
             return None
         # A little too strong: more comments speak for their value, and the best of them are chosen.
@@ -169,13 +168,13 @@ class Search:
         vectors = refined_vectors(
             engine.loaded, start, blocks, examples,
             epochs=_EPOCHS, subject_share=recipe.subject_share, remains=recipe.remains, seed=self.seed,
-            deadline=self.deadline, progress=learnt,
+            deadline=self.clock.latest(self._last + len(self.bench.values)), progress=learnt,
         )  # fmt: skip
         if not seen:
-            # Writing the examples took what was left of the time: no epoch began.
+            # Writing the examples took what there was of the time: no epoch began.
             self._say_late(_REFINING)
             return None
-        if problem := _unrefined(start, vectors, examples):
+        if problem := unrefined(start, vectors, examples):
             self.reasons.append(
                 f"Directions were not refined on {len(examples)} of the model's own comments: {problem}."
             )
@@ -189,10 +188,11 @@ class Search:
     def _examples(self, recipe: Recipe) -> list[Example]:
         """The best comments of the model steered, asked in words, and both at once, but steered less."""
         situations = self.bench.situations[_LEARNT]
-        counted = self._counted("comments to learn from", (3 * len(self.bench.values) + 1) * len(situations))
-        plain, steered = self.bench.measure((None, recipe), _LEARNT, counted)
+        counted = self._counted("comments to learn from", self._learnt_from)
         less = replace(recipe, amount=recipe.amount * _BESIDE_WORDS)
-        asked = self.bench.measure_personas((None, less), _LEARNT, counted)
+        with self.clock.measuring(self._learnt_from):
+            plain, steered = self.bench.measure((None, recipe), _LEARNT, counted)
+            asked = self.bench.measure_personas((None, less), _LEARNT, counted)
         return chosen_examples((steered, *asked), plain, situations, _EXAMPLES)
 
     def _by_value(self, best: Trial) -> Recipe | None:
@@ -222,25 +222,36 @@ class Search:
     # ---------------------------------------------------------------- helpers
 
     @property
-    def _is_late(self) -> bool:
-        return time.monotonic() > self.deadline
+    def _last(self) -> int:
+        """Comments of the last round, for which time is kept."""
+        return (_FINALISTS * len(self.bench.values) + 1) * len(self.bench.situations[FINAL])
+
+    @property
+    def _learnt_from(self) -> int:
+        """Comments that are written to refine directions on the best of them."""
+        return (3 * len(self.bench.values) + 1) * len(self.bench.situations[_LEARNT])
+
+    def _has_time(self, comments: int) -> bool:
+        """Whether so many can be measured before the last round."""
+        return self.clock.suffices(comments + self._last)
 
     def _round(
         self, name: str, recipes: Iterable[Recipe], situations: slice, *, every: int = 1, whatever: bool = False
     ) -> list[Trial]:
-        """Trials of a round; none where the time is over."""
+        """Trials of a round; none where there is no time for it."""
         recipes = list(dict.fromkeys(recipes))
-        if self._is_late and not whatever:
-            self._say_late(name)
-            return []
         bench = replace(self.bench, values=self.bench.values[::every])
         count = (len(recipes) * len(bench.values) + 1) * len(bench.situations[situations])
-        found = bench.run(recipes, situations, self._counted(name, count))
+        if not (whatever or self._has_time(count)):
+            self._say_late(name)
+            return []
+        with self.clock.measuring(count):
+            found = bench.run(recipes, situations, self._counted(name, count))
         self.trials += [(name, one) for one in found]
         return found
 
     def _say_late(self, name: str) -> None:
-        self.reasons.append(f"The time was over before the round on {name}.")
+        self.reasons.append(f"There was no time for the round on {name}.")
 
     def _counted(self, name: str, total: int) -> Callable[[int], None] | None:
         told = self.progress
@@ -261,42 +272,6 @@ def _chosen(finalists: Sequence[Trial], standing: Recipe | None) -> Trial:
     best = _best(better) or had
     assert best is not None
     return best
-
-
-def fixed_vectors(bank: VectorBank, recipe: Recipe) -> torch.Tensor:
-    """What a recipe of fixed amounts adds to the residual stream, [V, L, H] float32; zero elsewhere."""
-    plan = bank.plan(bank.info.values, recipe)
-    vectors = torch.zeros_like(bank.entry(recipe.estimator).directions.vectors, dtype=torch.float32)
-    for block, shift in plan.blocks.items():
-        vectors[:, block] = shift.direction * (shift.amount * shift.used)[:, None]
-    return vectors
-
-
-def _unrefined(start: torch.Tensor, vectors: torch.Tensor, examples: Sequence[Example]) -> str | None:
-    """Why vectors that were to be refined are of no use; None where they are.
-
-    Args:
-        start: [V, L, H] as they were.
-        vectors: as refining left them.
-        examples: what was learnt from.
-    """
-    if not vectors.isfinite().all():
-        return "they became numbers that are not finite"
-    if not torch.equal(vectors, start):
-        return None
-    if start[[one.value for one in examples]].any():
-        return "every gradient was 0"
-    return "those of their values have no length, which refining does not add to"
-
-
-def with_refined(bank: VectorBank, vectors: torch.Tensor, recipe: Recipe) -> VectorBank:
-    """The bank with refined directions, which keep what is known of those that they began as."""
-    entry = bank.entry(recipe.estimator)
-    directions = Directions(vectors, entry.directions.quality.clone(), entry.directions.separation.clone())
-    # Fitting cannot bring them back.
-    refined = Entry(directions, entry.reading, entry.contrast, imported=True)
-    # Strengths that were measured with others say nothing of these.
-    return replace(bank.without_strengths({REFINED}), entries={**bank.entries, REFINED: refined})
 
 
 def describe(recipe: Recipe) -> str:

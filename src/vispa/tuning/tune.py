@@ -22,6 +22,7 @@ from vispa.study.expression import asked_situations
 from vispa.study.known import tuning_pairs
 from vispa.study.value_judge import ValueJudge
 from vispa.taxonomy import Taxonomy
+from vispa.tuning.clock import Clock
 from vispa.tuning.search import ALIKE, ESTIMATOR, FINAL, Search, describe
 from vispa.tuning.situations import development_situations
 from vispa.tuning.standing import with_standing, without_standing
@@ -31,9 +32,6 @@ from vispa.tuning.trials import Bench, Trial
 MINUTES = 25.0
 #: Longest comment of a trial.
 TOKENS = 28
-
-# Share of the budget after which no round begins but the last.
-_SEARCHING = 0.75
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,8 @@ def tune(
     Args:
         loaded: the model.
         taxonomy: at least two values, with pairs.
-        minutes: budget of time. The same budget and seed give the same recipe unless the clock ends a round.
+        minutes: budget of time. No round begins that would leave too little of it for the last one, which is always
+            measured. The same budget and seed give the same recipe unless the time does not suffice for all rounds.
         seed: of the order in which examples are seen.
         progress: told of progress.
 
@@ -98,7 +97,7 @@ def tune(
     bench.check_words(FINAL)
     # What a model without its own recipe uses has no claim to stay.
     own = standing if is_tuned(before) else None
-    search = Search(bench, started + 60 * minutes * _SEARCHING, seed, progress, own)
+    search = Search(bench, Clock(started + 60 * minutes), seed, progress, own)
     chosen = search.run((standing, portable_recipe()))
     is_new = chosen.recipe != standing
     if not is_new:
