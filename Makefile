@@ -28,8 +28,9 @@ lint: setup-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Tests and the commands they run have a thread each: processes that all use all cores slow one another down many times.
 test: lint
-	$(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n 2
 
 clean:
 	rm -rf $(VENV)

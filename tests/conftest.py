@@ -19,6 +19,9 @@ from vispa.taxonomy import Taxonomy
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # The default is a model that is fetched; tests need no network, and the one in the package is quick.
 os.environ["VISPA_MODEL"] = "embedded"
+# Here and in the commands that tests run: processes that all use all cores slow one another down many times.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 torch.set_num_threads(1)
 
 #: Arguments common to the small random models of every architecture.

@@ -13,7 +13,6 @@ import torch
 from graphs import capture
 from pairs import Pair, made_pair, mixed
 from small import CALIBRATED, RESIDUAL, VALUES
-from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from vispa.errors import EngineError, ModelError
@@ -96,12 +95,12 @@ def deaf_to(generated: bool, patch: pytest.MonkeyPatch, blocks: Sequence[int]) -
     def following(runner: Any, told: Any, *others: Any) -> str:
         return follow(runner, lambda step: (steps.append(step), told(step)), *others)
 
-    def installing(layers: Any, shift: Any, **options: Any) -> None:
+    def installing(layers: Any, shift: Any, context: Any) -> None:
         def deaf(block: int, hidden: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
             now = bool(steps) and max(steps[-1].scheduled) == 1
             return hidden if now is generated and block in blocks else shift(block, hidden, residual)
 
-        install(layers, deaf, **options)
+        install(layers, deaf, context)
 
     patch.setattr(worker, "follow", following)
     patch.setattr(worker, "install", installing)
@@ -185,61 +184,3 @@ def test_the_second_runner_takes_no_graph_where_somebody_looks() -> None:
             looks.append(True)
             expected = BatchExecutionDescriptor(CUDAGraphMode.NONE, 5, 5, num_active_loras=2)
             assert runner.cudagraph_manager.dispatch(5, 5, 1, num_active_loras=2, max_query_len=1) == expected
-
-
-# ---------------------------------------------------------------- compiled layers
-
-
-class Layer(nn.Module):
-    def __init__(self, apart: bool) -> None:
-        super().__init__()
-        self.apart = apart
-
-    def forward(self, hidden: torch.Tensor, residual: torch.Tensor | None = None) -> Any:
-        hidden = hidden * 2 + (0 if residual is None else residual)
-        return (hidden, hidden + 1) if self.apart else hidden
-
-
-@pytest.mark.parametrize("apart", [False, True])
-@pytest.mark.parametrize("nothing", [False, True])
-def test_compiled_layers_are_shifted(apart: bool, nothing: bool) -> None:
-    layers = nn.ModuleList(Layer(apart) for _ in range(3))
-
-    def run(hidden: torch.Tensor) -> torch.Tensor:
-        outputs: Any = (hidden,)
-        for layer in layers:
-            found = layer(*outputs)
-            outputs = found if apart else (found,)
-        return sum(outputs[1:], outputs[0])
-
-    def shift(block: int, hidden: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
-        assert (residual is None) is not apart
-        return hidden if nothing else hidden + 10.0**block
-
-    hidden = torch.arange(6.0).reshape(3, 2)
-    plain = run(hidden)
-    hooks.install(layers, shift, compiled=True)
-    expected = run(hidden)
-    assert torch.equal(expected, plain) is nothing
-    torch._dynamo.reset()
-    compiled = torch.compile(run, backend="aot_eager", fullgraph=True)
-    assert torch.equal(compiled(hidden), expected)
-
-
-def test_a_shift_goes_where_there_was_room_before() -> None:
-    """The piece that is captured after it reads from one place: an operation must not make up a new one."""
-    layers = nn.ModuleList([Layer(False)])
-    hooks.install(layers, lambda _, hidden, __: hidden + 1, compiled=True)
-    seen: list[torch.fx.Graph] = []
-
-    def backend(module: torch.fx.GraphModule, _: Any) -> Any:
-        seen.append(module.graph)
-        return module.forward
-
-    torch._dynamo.reset()
-    torch.compile(lambda hidden: layers[0](hidden) * 3, backend=backend, fullgraph=True)(torch.ones(2, 2))
-    (graph,) = seen
-    (node,) = [one for one in graph.nodes if "vispa" in str(one.target)]
-    assert not node.users and any(
-        "empty_like" in str(one.target) for one in node.args if isinstance(one, torch.fx.Node)
-    )

@@ -28,12 +28,12 @@ from vispa.steering.estimators.base import Directions
 from vispa.steering.recipe import Steer
 
 
-def unhooked(layers: Any, *_: Any, **__: Any) -> None:
+def unhooked(layers: Any, *_: Any) -> None:
     """As if layers were of another class, whose output nobody looks at."""
 
 
-def half_hooked(layers: Any, shift: Any, **options: Any) -> None:
-    hooks.install(list(layers)[:2], shift, **options)
+def half_hooked(layers: Any, *others: Any) -> None:
+    hooks.install(list(layers)[:2], *others)
 
 
 @pytest.mark.parametrize(("install", "blocks"), [(unhooked, "0, 1, 2, 3"), (half_hooked, "2, 3")], ids=["all", "some"])

@@ -14,11 +14,8 @@ Shift = Callable[[int, torch.Tensor, torch.Tensor | None], torch.Tensor]
 #: Name of the operation that compiled code calls; graphs are split there where vLLM captures pieces.
 OPERATION = "vispa::shift"
 
-# A process has one model at a time that is compiled.
-_shift: list[Shift] = []
 
-
-def install(layers: nn.ModuleList, shift: Shift, *, compiled: bool) -> None:
+def install(layers: nn.ModuleList, shift: Shift, context: dict[str, Any] | None = None) -> None:
     """Let every layer's output go through `shift`.
 
     Layers return hidden states, or two parts whose sum is the residual stream: the addition is fused into the norm
@@ -27,10 +24,12 @@ def install(layers: nn.ModuleList, shift: Shift, *, compiled: bool) -> None:
     Args:
         layers: block 0 first.
         shift: gives the hidden states that take the place of a layer's.
-        compiled: the layers are compiled or captured: they call an operation, into which no compiler looks.
+        context: what forward passes of this model find by name (vLLM's `static_forward_context`), where its layers are
+            compiled or captured: they then call an operation, into which no compiler looks. A process may have several
+            models, so the operation finds `shift` there.
     """
-    if compiled:
-        _shift[:] = [shift]
+    if context is not None:
+        context[OPERATION] = shift
         shift = _operation()
     for number, layer in enumerate(layers):
         layer.forward = _shifting(number, layer.forward, shift)
@@ -59,9 +58,11 @@ def _shifting(number: int, forward: Callable[..., Any], shift: Shift) -> Callabl
 def _operation() -> Shift:
     """The operation, which is registered once in a process."""
     if not hasattr(torch.ops.vispa, "shift"):
+        from vllm.forward_context import get_forward_context
 
         def shift(hidden: torch.Tensor, residual: torch.Tensor | None, block: int, shifted: torch.Tensor) -> None:
-            shifted.copy_(_shift[0](block, hidden, residual))
+            own: Shift = get_forward_context().no_compile_layers[OPERATION]
+            shifted.copy_(own(block, hidden, residual))
 
         shift.__annotations__ = {
             "hidden": torch.Tensor, "residual": torch.Tensor | None, "block": int, "shifted": torch.Tensor,

@@ -10,7 +10,7 @@ from typing import Any
 from vispa.errors import InputError, NumericalError
 from vispa.generation.vllm.admission import admitted, check_beams, prompt_length
 from vispa.generation.vllm.asked import ARGUMENT, FAILED
-from vispa.generation.vllm.settings import BANK_VARIABLE, settings_of
+from vispa.generation.vllm.settings import BANK_VARIABLE, keep_settings, settings_of
 
 # Under the name of vLLM's own: in its processes nobody else has a place to show messages.
 _logger = logging.getLogger("vllm.vispa")
@@ -84,6 +84,7 @@ def _beginning_worker(init: Callable[..., None]) -> Callable[..., None]:
         if settings is not None:
             from vispa.generation.vllm.worker import SteeredWorker
 
+            keep_settings(self.vllm_config, settings)
             SteeredWorker(self, settings)
 
     return begin

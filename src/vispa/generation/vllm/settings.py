@@ -49,6 +49,16 @@ def settings_of(vllm_config: Any) -> Settings | None:
     return Settings(bank) if bank else None
 
 
+def keep_settings(vllm_config: Any, settings: Settings) -> None:
+    """Let an engine's configuration say what it steers with, wherever that was said.
+
+    vLLM keeps compiled code by its configuration: of an engine that steers it is other code than of one that does not.
+    """
+    given = vllm_config.additional_config
+    if isinstance(given, dict):
+        vllm_config.additional_config = {**given, ARGUMENT: vars(settings)}
+
+
 @lru_cache(maxsize=8)
 def _vocabulary(settings: Settings, device: Any) -> Vocabulary:
     bank = VectorBank.load(Path(settings.bank))

@@ -98,7 +98,8 @@ class SteeredWorker:
         most = 2 * max(scheduler.max_num_batched_tokens, scheduler.max_num_seqs)
         self._steps = Steps(vocabulary, self._tables, most, device, dtype)
         self._steps.captured = self._compiled
-        install(layers, self._steps.shifted, compiled=self._compiled)
+        context = self._config.compilation_config.static_forward_context if self._compiled else None
+        install(layers, self._steps.shifted, context)
         name = follow(runner, self._steps.tokens, lambda: self._looks)
         _logger.info("vispa steers %d layers, model runner %s", len(layers), name)
 
