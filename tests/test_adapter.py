@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -96,6 +97,19 @@ def test_stances_are_told_of_built_in_values_alone(tmp_path: Path) -> None:
     own = EmbeddingSelector(Taxonomy.load(write_taxonomy(tmp_path)))
     assert np.isnan(own.stances(TEXTS)).all()
     assert own.stances([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("polarity", ["own", "paper"])
+@pytest.mark.parametrize("text", ["He shouted slurs at a colleague and hit him", "We fed the ducks together, gently"])
+def test_stances_follow_the_pole_that_a_value_is_steered_toward(polarity: Literal["own", "paper"], text: str) -> None:
+    taxonomy = Taxonomy.built_in()
+    usual, (found,) = (
+        EmbeddingSelector(taxonomy).stances([text])[0],
+        EmbeddingSelector(taxonomy.with_polarity(polarity)).stances([text]),
+    )
+    for place, value in enumerate(taxonomy.values):
+        turned = polarity == "paper" and value.polarity == "avoid"
+        assert found[place] == pytest.approx(1 - usual[place] if turned else usual[place], abs=1e-6)
 
 
 def test_scores_and_stances_read_a_text_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from test_languages import random_encoder
 from test_nli import save_model
 
 from vispa.errors import ModelError
+from vispa.files.folders import cache_folder
 from vispa.models.encoder import SentenceTransformersEncoder
 from vispa.models.loading import LoadedModel, load_model
 from vispa.models.nli import NliClassifier
@@ -64,3 +65,15 @@ def test_what_is_not_there_is_refused(
 ) -> None:
     with pytest.raises(ModelError, match=rf"^{field}: .*nowhere|of-that-name.* {problem}"):
         load(name)
+
+
+@pytest.mark.parametrize(("given", "expected"), [("~/vc", "vc"), ("~", ""), ("~/a/../vc", "a/../vc")])
+def test_the_cache_may_be_in_the_home(home: Path, monkeypatch: pytest.MonkeyPatch, given: str, expected: str) -> None:
+    monkeypatch.setenv("VISPA_CACHE", given)
+    assert cache_folder() == home / expected
+
+
+@pytest.mark.parametrize("given", ["/a/~/b", "~nobody-has-this-name/vc", "relative/~"])
+def test_other_places_of_the_cache_stay(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("VISPA_CACHE", given)
+    assert cache_folder() == Path(given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from vispa.cli import options
 from vispa.cli.defaults import KEYS
 from vispa.cli.grouping import Configurable, grouped, only, options_of, without
 from vispa.cli.main import app
+from vispa.cli.setup import Setup
+from vispa.taxonomy import Taxonomy
 
 GROUPS = tuple(
     one for one in vars(options).values() if isinstance(one, type) and isinstance(getattr(one, "heading", None), str)
@@ -157,3 +160,42 @@ def test_parts_that_are_not_there_and_options_that_come_twice_are_refused() -> N
 def test_what_may_be_configured_is_said_at_the_option() -> None:
     marked = {one.name for group in GROUPS for one in options_of(group) if one.configurable}
     assert set(KEYS) == marked | {"cache"} and {"api_timeout", "api_parameters", "model"} <= marked
+
+
+@pytest.mark.parametrize(
+    "command", ["respond", "batch", "eval", "serve", "fit", "tune", "doctor", "mixture", "inspect", "select"]
+)
+def test_what_a_bank_is_fitted_for_is_said_by_the_same_option_everywhere(command: str) -> None:
+    """A configured polarity held for some of these commands and was ignored by others."""
+    flags = {option for parameter in commands()[command].params for option in parameter.opts}
+    assert ("--polarity" in flags) is (command != "select")
+
+
+class Loaded(Exception):
+    """What a command was about to load."""
+
+
+@pytest.mark.parametrize("polarity", ["own", "paper"])
+@pytest.mark.parametrize("command", ["mixture", "inspect"])
+def test_a_configured_polarity_is_heeded(
+    command: str, polarity: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(setup: Setup, *_: Any, **__: Any) -> Any:
+        raise Loaded(setup.steering.polarity)
+
+    def study(_: object, taxonomy: Taxonomy, *__: Any, **___: Any) -> Any:
+        raise Loaded("paper" if taxonomy["toxicity"].polarity == "promote" else "own")
+
+    monkeypatch.setenv("VISPA_POLARITY", polarity)
+    monkeypatch.setattr(Setup, "load", load)
+    monkeypatch.setattr("vispa.cli.inspect._study", study)
+    items = [
+        {"text": f"Is {what} right?", "options": ["Yes", "No"], "gold_distribution": [0.5, 0.5]} for what in "abcdef"
+    ]
+    (tmp_path / "survey.json").write_text(json.dumps(items))
+    given = {
+        "mixture": [str(tmp_path / "survey.json"), "-o", str(tmp_path / "mixture.json")],
+        "inspect": ["-o", str(tmp_path / "study"), "--figures", "none"],
+    }
+    found = CliRunner().invoke(app, [command, *given[command]])
+    assert isinstance(found.exception, Loaded) and found.exception.args == (polarity,), found.output

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from other_tokenizers import behind_another_tokenizer
 
-from vispa.errors import NumericalError
+from vispa.errors import NumericalError, TextError
 from vispa.models.loading import LoadedModel
 from vispa.steering.activations import hooks_on, read_activations
-from vispa.steering.readings import READINGS, content_tokens, sink_free_mean, token_mean
+from vispa.steering.readings import READINGS, Reading, content_tokens, sink_free_mean, token_mean
 
 
 def sentences(lengths: list[int], width: int = 6, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -122,3 +123,13 @@ def test_the_sink_of_smollm2(smollm2: LoadedModel) -> None:
     likeness = {name: torch.nn.functional.normalize(one[:, 0], dim=-1) for name, one in read.items()}
     cosines = {name: (one @ one.T)[~torch.eye(len(texts), dtype=torch.bool)] for name, one in likeness.items()}
     assert cosines["mean"].min() > 0.95 > cosines["sink_free_mean"].max()
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_text_without_a_token_is_told(llama: LoadedModel, reading: Reading, place: int) -> None:
+    """As tokenizers without a start token make of a script that they do not know."""
+    texts = ["She stayed."] * 2
+    texts[place] = ""
+    with pytest.raises(TextError, match="makes no token of ''"):
+        read_activations(behind_another_tokenizer(llama, "start token"), texts, readings=(reading,))

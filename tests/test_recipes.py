@@ -250,3 +250,12 @@ def test_what_is_not_as_by_default_makes_the_same_recipe_again(recipe: Recipe) -
     found = recipe.as_mapping()
     assert Recipe.from_mapping(json.loads(json.dumps(found))) == recipe
     assert not any(found[name] == getattr(Recipe, name) for name in found)
+
+
+@pytest.mark.parametrize("magnitude", ["residual", "coefficient"])
+@pytest.mark.parametrize(("amount", "amounts"), [(0.0, {VALUES[0]: 0.4}), (0.4, dict.fromkeys(VALUES[1:], 0.0))])
+def test_an_amount_of_nothing_steers_nothing(magnitude: str, amount: float, amounts: dict[str, float]) -> None:
+    bank = random_bank()
+    recipe = Recipe("mean", (1, 2), magnitude=magnitude, amount=amount, amounts=amounts, minimal_quality=0.0)
+    bank.check_steers(recipe)
+    assert [bank.steers(value, recipe) for value in VALUES] == [True, *[False] * (len(VALUES) - 1)]

@@ -9,6 +9,7 @@ import pytest
 from conftest import write_taxonomy
 
 from vispa.errors import TaxonomyError
+from vispa.files.names import is_name
 from vispa.taxonomy import Taxonomy
 from vispa.taxonomy.languages import built_in_languages
 
@@ -93,3 +94,16 @@ def test_forms_of_letters_and_turkish_dots(language: str, name: str, slug: str) 
 def test_names_without_turkish_dots_are_one_name(tmp_path: Path) -> None:
     with pytest.raises(TaxonomyError, match="'Işık' also belongs to"):
         Taxonomy.load(named(tmp_path, calm="İŞİK", thrift="Işık"), "de")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("करुणा", True), ("அன்பு", True), ("ความเมตตา", True), ("দয়া", True), ("é".encode().decode(), True),
+        (unicodedata.normalize("NFD", "générosité"), True), ("仁愛", True), ("self-direction", True),
+        ("\u0301", False), ("a\u200b", False), ("../करुणा", False), ("करुणा/x", False), (".करुणा", False), ("", False),
+    ],
+)  # fmt: skip
+def test_names_of_any_script(name: str, is_one: bool) -> None:
+    """Vowel signs of many scripts are marks, no letters."""
+    assert is_name(name) is is_one

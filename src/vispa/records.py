@@ -309,8 +309,8 @@ class DistributionalResponse(Record):
         options: what could be answered.
         by_value: for each value the distribution with its comment as a passage; none for a value
             without a comment, whose weight is 0.
-        unsteered: values toward which the recipe steers at no block; without passages, their
-            distributions are the plain model's.
+        unsteered: values toward which the recipe steers at no block or by nothing; without passages, their
+            distributions are the plain model's. What a gate leaves out is not told here.
         weights: share of each value in the mixture, summing to 1.
         mixture: how the weights came about.
         distribution: the mixture.

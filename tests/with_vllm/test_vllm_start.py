@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from contextlib import nullcontext
 from dataclasses import replace
@@ -43,6 +44,24 @@ def test_shifts_that_do_not_arrive_are_refused(
     monkeypatch.setattr(worker, "install", install)
     with pytest.raises(ModelError, match=f"does not reach the model's output from block {blocks}:"):
         made_pair("llama", tokenizer, tmp_path)
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_the_banks_file_goes_with_its_engine(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts: bool
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    if starts:
+        pair = made_pair("llama", tokenizer, tmp_path)
+        assert [path.name for path in (tmp_path / "temporary").glob("vispa-*/*")] == ["bank.safetensors"]
+        del pair
+    else:
+        monkeypatch.setattr(runners, "_RUNNERS", {})
+        with pytest.raises(ModelError):
+            made_pair("llama", tokenizer, tmp_path)
+    gc.collect()
+    assert not list((tmp_path / "temporary").glob("vispa-*"))
 
 
 def test_another_runner_is_refused(

@@ -10,7 +10,7 @@ import typer
 from vispa.cli.console import cell, names_argument, print_drawn, print_json, print_line, progress_bars
 from vispa.cli.grouping import grouped, only, without
 from vispa.cli.judging import check_judged
-from vispa.cli.options import AsJson, Loading, ModelArgument, Selecting
+from vispa.cli.options import AsJson, Loading, ModelArgument, Selecting, Steering
 from vispa.errors import check_choice
 from vispa.files.writing import check_writable
 from vispa.items.reading import check_item_text, read_items
@@ -51,6 +51,7 @@ def inspect(
     max_new_tokens: Annotated[int, typer.Option(help="Longest text of the dose-response, in tokens.")] = 60,
     selecting: Annotated[Selecting, only("taxonomy")],
     loading: Annotated[Loading, without("model")],
+    steering: Annotated[Steering, only("polarity")],
     as_json: AsJson = False,
 ) -> None:
     """Study a model's bank: which directions separate, which are alike, what steering gives, costs and leaks.
@@ -64,7 +65,7 @@ def inspect(
     check_max_new_tokens(max_new_tokens)
     check_writable(output)
     messages = None if prompts is None else _messages(prompts)
-    known = selecting.loaded_taxonomy()
+    known = steering.pointing(selecting.loaded_taxonomy())
     if "expression" in parts:
         check_judged(known)
     from vispa.study.tables import check_folder, write_tables

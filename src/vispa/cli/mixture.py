@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 # Every value takes part, each comment is greedy, and what is fitted are the weights.
 _WITHOUT_EFFECT = (
-    "k", "threshold", "diversity", "selector", "selector_model", "polarity", "prompts", "weights", "temperature",
-    "top_p",
+    "k", "threshold", "diversity", "selector", "selector_model", "weights", "temperature", "top_p",
 )  # fmt: skip
 
 

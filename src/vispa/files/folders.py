@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 #: Environment variable that moves the cache folder.
@@ -13,6 +14,9 @@ def cache_folder() -> Path:
     """The user's folder for banks and other things that can be computed again."""
     override = os.environ.get(CACHE_VARIABLE)
     if override:
+        # Unit files and containers hand `~` on as it is written; where no home is known it stays.
+        with suppress(RuntimeError):
+            return Path(override).expanduser()
         return Path(override)
     import platformdirs
 

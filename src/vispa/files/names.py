@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import regex
 
 from vispa.errors import InputError
 
 #: Longest name, in characters.
 LONGEST_NAME = 100
 
-# Letters of any script, digits, `_`, `-`, `.` and spaces inside; begins and ends with none of the last three.
-_NAME = re.compile(r"\w(?:[\w .-]*\w)?")
+# Letters of any script with their marks, digits, `_`, `-`, `.` and spaces; begins with a letter, a digit or `_`, and
+# ends with none of the last three.
+_NAME = regex.compile(r"[\p{L}\p{N}_](?:[\p{L}\p{M}\p{N}_ .-]*[\p{L}\p{M}\p{N}_])?")
 
 
 def is_name(name: object) -> bool:

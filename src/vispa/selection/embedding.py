@@ -99,11 +99,15 @@ class EmbeddingSelector:
     def stances(self, texts: Sequence[str]) -> FloatArray:
         """See `StanceSelector.stances`: told of built-in values by adapted encoders alone."""
         out = np.full((len(texts), len(self.taxonomy)), np.nan, dtype=np.float32)
-        known = self._told
+        known, built_in = self._told, Taxonomy.built_in()
         if texts and known and self._adapted is not None:
             slugs = list(self.taxonomy)
             head = self._adapted.stance.restricted(tuple(slugs[place] for place in known))
             out[:, known] = head.probabilities(self._embeddings(texts))
+            # The head knows the built-in values as they point in the package.
+            poles = [(self.taxonomy[slug].polarity, built_in[slug].polarity) for slug in head.values]
+            turned = [place for place, (own, usual) in zip(known, poles, strict=True) if own != usual]
+            out[:, turned] = 1 - out[:, turned]
         return out
 
     @once_property

@@ -10,7 +10,8 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from vispa.errors import NumericalError
+from vispa.errors import NumericalError, TextError
+from vispa.files.reading import shortened
 from vispa.models.batching import pad_right, reading_budget, token_batches
 from vispa.models.context import context_length
 from vispa.models.encoding import raw_prompt
@@ -107,10 +108,14 @@ def read_activations(
 
     Raises:
         NumericalError: an activation is NaN or infinite; names text and block.
+        TextError: a text of which the tokenizer makes no token.
     """
     numbers = range(len(loaded.blocks)) if blocks is None else blocks
     max_tokens = _most_tokens(loaded, max_tokens)
     encoded = [raw_prompt(loaded, text, max_tokens=max_tokens).ids for text in texts]
+    for text, ids in zip(texts, encoded, strict=True):
+        if not ids:
+            raise TextError(f"The model's tokenizer makes no token of {shortened(text)}: there is nothing to read.")
     out = {reading: torch.empty(len(texts), len(numbers), loaded.hidden_size) for reading in readings}
     lengths, budget = [len(ids) for ids in encoded], reading_budget(loaded.device)
     for batch in token_batches(lengths, budget, unpadded=unpadded):

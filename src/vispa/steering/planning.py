@@ -63,6 +63,8 @@ def build_plan(bank: Fitted, keys: Sequence[Key], default: Recipe) -> SteeringPl
 def steered_blocks(bank: Fitted, key: Key) -> tuple[int, ...]:
     """The blocks of a recipe at which a value has a direction that separates, or the best few of them.
 
+    None where the recipe's amount for the value is 0.
+
     Raises:
         InputError: an estimator, block or value that is not in the bank.
     """
@@ -76,6 +78,8 @@ def steered_blocks(bank: Fitted, key: Key) -> tuple[int, ...]:
     # Zero where an imported file had none, and where nothing tells a value from others: there are none, or they have
     # the same sentences.
     there = entry.directions.vectors[row].any(-1)
+    if not recipe.rule.measured and recipe.amount_for(value) == 0:
+        return ()
     blocks = recipe.chosen_blocks(len(bank.residual_norm))
     kept = [block for block in blocks if bool(there[block]) and float(quality[block]) >= recipe.minimal_quality]
     if recipe.best is not None:

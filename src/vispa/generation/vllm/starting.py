@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from vispa.errors import InputError, ModelError
@@ -48,8 +49,9 @@ def started(loaded: LoadedModel, bank: VectorBank | None, recipe: Recipe | None)
 
     register()
     arguments = _arguments(loaded, processor=current_platform.is_cpu())
-    if bank is not None:
-        file = Path(mkdtemp(prefix="vispa-")) / "bank.safetensors"
+    folder = None if bank is None else TemporaryDirectory(prefix="vispa-", ignore_cleanup_errors=True)
+    if bank is not None and folder is not None:
+        file = Path(folder.name) / "bank.safetensors"
         bank.save(file)
         settings = Settings(str(file), recipe_text(recipe or bank.recipe), checked=True)
         arguments["additional_config"] = {ARGUMENT: vars(settings)}
@@ -64,6 +66,9 @@ def started(loaded: LoadedModel, bank: VectorBank | None, recipe: Recipe | None)
     except Exception as error:
         advice = f"See vLLM's messages above; {ARGUMENTS_VARIABLE} takes arguments of its engine as JSON."
         raise ModelError("engine", f"vllm cannot serve {loaded.name}: {first_line(error)}.", advice) from error
+    if folder is not None:
+        # The front and the workers read the bank's file when they first need it.
+        weakref.finalize(engine, folder.cleanup)
     return engine
 
 

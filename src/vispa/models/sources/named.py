@@ -7,12 +7,13 @@ import logging
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from vispa.errors import ModelError
 from vispa.files.folders import cache_folder
@@ -94,6 +95,7 @@ class NamedModel:
         # Two processes that ask for the same model fetch it once.
         with FileLock(self.folder.with_name(self.folder.name + ".lock")):
             if not self.is_here:
+                self._tidy()
                 if not self.is_open:
                     _logger.warning("%s comes under terms of its makers: %s.", self.label, self.licence)
                 with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.name}.") as temporary:
@@ -117,8 +119,17 @@ class NamedModel:
         """Delete it from the cache; whether it was there."""
         was_here = self.is_here
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.with_name(self.folder.name + ".lock").unlink(missing_ok=True)
+        lock = self.folder.with_name(self.folder.name + ".lock")
+        # While somebody fetches it, what is half there is theirs.
+        with suppress(Timeout, OSError), FileLock(lock, timeout=0):
+            self._tidy()
+        lock.unlink(missing_ok=True)
         return was_here
+
+    def _tidy(self) -> None:
+        """Delete what fetches left that were killed; whoever holds the lock is the only one that fetches."""
+        for left in self.folder.parent.glob(f".{self.name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @cache

