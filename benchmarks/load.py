@@ -9,7 +9,8 @@ clients who wait for an answer never have more in work at once. Then one client 
 answer before; then all clients do so for the time given, in an order of their own. All answers are streams. The time to
 a first token is that from the request to the first piece of a comment. Every answer is compared with that of the
 offline batch. Tokens a second of processor time count the server's process alone, so that they can be compared where
-other programs run too.
+other programs run too; threads that wait by turning count there, and the server's sleep: `OMP_WAIT_POLICY=PASSIVE` lets
+those of the offline side sleep as well.
 """
 
 from __future__ import annotations
