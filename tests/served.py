@@ -110,10 +110,12 @@ def started(load: Callable[[], Vispa], *, ready: bool = True, **settings: Any) -
     made = ServerSettings(keys=keys, **settings)
     service = Service(made, load)
     place = listening("127.0.0.1", 0, made)
+    # One whose model cannot be loaded may have closed it before it is asked.
+    port = place.getsockname()[1]
     server = make_server(service)
     thread = threading.Thread(target=lambda: server.run(sockets=[place]), daemon=True)
     thread.start()
-    served = Served(service, server, place.getsockname()[1], thread)
+    served = Served(service, server, port, thread)
     wait_for(lambda: server.started and (not ready or service.state in ("ready", "failed")))
     assert not ready or service.state == "ready", service.fault
     return served

@@ -450,7 +450,7 @@ def test_an_output_that_is_touched_in_mid_run_is_noticed(
 
 def test_a_file_that_appears_in_mid_run_is_kept(tmp_path: Path) -> None:
     log = AppendLog(tmp_path / "log")
-    assert log.open() == []
+    assert list(log.open()) == []
     log.path.write_text("precious")
     with pytest.raises(OutputError, match="was changed by something else"):
         log.append([b"a\n"])

@@ -37,7 +37,7 @@ def test_arguments_of_vllm_that_may_change_a_text_are_in_the_settings_of_a_run(
     found = VllmEngine.__new__(VllmEngine).settings
     assert found == {"engine_arguments": counted}
     bank = fit_bank(llama, small_taxonomy)
-    vispa = Vispa(llama, bank, SimpleNamespace(taxonomy=small_taxonomy), taxonomy=small_taxonomy)
+    vispa = Vispa(llama, bank, SimpleNamespace(taxonomy=small_taxonomy, name="none"), taxonomy=small_taxonomy)
     before = batch_settings(vispa, {}, Sampling(8))
     assert vispa.engine.settings == {} and "engine_arguments" not in before
     monkeypatch.setattr(TransformersEngine, "settings", found)

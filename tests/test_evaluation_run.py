@@ -248,6 +248,17 @@ def test_requests_carry_the_items_own_wording(bench, tmp_path):
     assert request.text == "Keep a kite 0?" and request.options == asked.options
 
 
+@pytest.mark.parametrize("methods", [("vispa",), ("vanilla", "vispa:mean_difference"), ("vanilla", "vispa+other")])
+def test_an_item_that_cannot_be_asked_ends_a_run_before_it_begins(bench, tmp_path, methods):
+    found = rows("distributional", 66)
+    found[65] |= {"text": "Keep it?", "options": ["Yes", "No", "yes"], "gold_distribution": [1.0, 0.0, 0.0]}
+    task = load_task(write_task(tmp_path, "distributional", found))
+    with pytest.raises(InputError, match="item 'i65': options: hold 'yes' twice"):
+        run(task, methods, bench, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert run(task, ["echo"], bench, tmp_path / "echo").answered == 66
+
+
 def test_personas_are_read_from_lists():
     assert read_personas("Sure!\n1. A nurse\n2) **A judge**\n- A baker\n1. A nurse", 6) == [
         "A nurse",

@@ -72,6 +72,11 @@ def test_plain_formats(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "a", "id": 1}\n{"text": "b", "id": 1}\n', "holds the id 1 twice"),
         ("a.jsonl", '{"text": "a", "id": 2}\n{"text": "b"}\n', r"a\.jsonl line 2: has no id and is called 2 by its"),
         ("a.jsonl", '{"text": "a"}\n{"text": "b", "id": 1}\n', r"a\.jsonl line 1: has no id and is called 1 by its"),
+        ("a.jsonl", '{"text": "a", "id": "2"}\n{"text": "b"}\n', r"a\.jsonl line 2: has no id and is called 2 by its"),
+        ("a.csv", "id,text\n2,a\n,b\n", r"a\.csv line 3: has no id and is called 2 by its place"),
+        ("a.csv", "id,text\n,a\n1,b\n", r"a\.csv line 2: has no id and is called 1 by its place"),
+        ("a.tsv", "text\tid\na\t3\nb\nc\t\n", r"a\.tsv line 4: has no id and is called 3 by its place"),
+        ("a.csv", "id,text\n7,a\n7,b\n", "holds the id '7' twice"),
         ("a.csv", "name\nx\n", "has the columns name"),
         ("a.txt", " \n\n", "holds no item"),
     ],
@@ -111,6 +116,14 @@ def test_empty_fields_are_as_good_as_none(tmp_path: Path) -> None:
     assert read_items(path) == [Item(id=1, text="Feeding pigeons")]
     path = write(tmp_path, "a.csv", "id,situation,text,vrd,options\n,,Feeding pigeons,,\n")
     assert read_items(path) == [Item(id=1, text="Feeding pigeons")]
+
+
+def test_items_with_and_without_an_id_may_stand_together(tmp_path: Path) -> None:
+    found = read_items(write(tmp_path, "a.csv", "id,text\n3,a\n,b\nx,c\n"))
+    assert [item.id for item in found] == ["3", 2, "x"]
+    # Whoever gives ids of both types means two items.
+    found = read_items(write(tmp_path, "a.jsonl", '{"text": "a", "id": 1}\n{"text": "b", "id": "1"}\n'))
+    assert [item.id for item in found] == [1, "1"]
 
 
 def test_missing_and_undecodable_files(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from vispa.cli import batch, evaluate, mixture, respond, select
 from vispa.cli.setup import Setup
 from vispa.errors import InputError
 from vispa.files.limits import MAX_BYTES, MAX_DEPTH, in_words
+from vispa.files.lines import MAX_LINE
 from vispa.limits import LIMITS
 from vispa.modes.checking import checked
 from vispa.modes.mixture import Mixture
@@ -90,7 +91,7 @@ def test_the_documented_limits_are_those_that_hold() -> None:
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
     found = {what.split(":")[0]: most for what, most in rows if what not in ("what", "---")}
     expected = {one.what: f"{one.most:,.0f} {one.unit}".strip() for one in LIMITS}
-    expected |= {kind: in_words(size) for kind, size in MAX_BYTES.items()}
+    expected |= {kind: in_words(size) for kind, size in {**MAX_BYTES, "line": MAX_LINE}.items()}
     assert found == {**expected, "lists, objects and tables in one another": f"{MAX_DEPTH} levels"}
 
 

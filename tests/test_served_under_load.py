@@ -20,7 +20,7 @@ from served import TEXT, Served, embedded_pipeline, slowed, started, wait_for
 from served_apart import apart
 
 from vispa import Vispa
-from vispa.generation.scheduled import ScheduledEngine
+from vispa.live.calls import Call
 
 DISCONNECTS = int(os.environ.get("VISPA_TEST_DISCONNECTS", "12"))
 CLIENTS = 6
@@ -83,13 +83,14 @@ def reason(reply: bytes) -> dict[str, Any]:
 
 def test_clients_that_go_leave_no_row(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler, cancelled = served.service.scheduler, []
-    cancel = ScheduledEngine.cancel
+    stop = Call.stop
 
-    def counted(engine: ScheduledEngine) -> None:
-        cancelled.append(scheduler.load().steps)
-        cancel(engine)
+    def counted(call: Call) -> None:
+        if not call.is_stopped:
+            cancelled.append(scheduler.load().steps)
+        stop(call)
 
-    monkeypatch.setattr(ScheduledEngine, "cancel", counted)
+    monkeypatch.setattr(Call, "stop", counted)
 
     def go(number: int) -> None:
         body = {"text": f"{TEXT}, time {number}", **LONG, "sampling": {**LONG["sampling"], "seed": number}}  # type: ignore[dict-item]

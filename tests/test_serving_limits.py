@@ -86,7 +86,9 @@ CHATS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"temperature": True}, "temperature"),
     ({"max_tokens": 0}, "max_tokens"),
     ({"max_tokens": 10**30}, "max_tokens"),
-    ({"max_tokens": 401}, "vispa.sampling.max_tokens"),
+    ({"max_tokens": 401}, "max_tokens"),
+    ({"max_completion_tokens": 401, "max_tokens": 3}, "max_completion_tokens"),
+    ({"max_tokens": 3, "vispa": {"sampling": {"max_tokens": 401}}}, "vispa.sampling.max_tokens"),
     ({"seed": -1}, "seed"),
     ({"n": 2}, "n"),
     ({"stop": ["."]}, "stop"),
@@ -118,6 +120,12 @@ CHATS: tuple[tuple[dict[str, Any], str], ...] = (
             ("weights", {"karma": 1}, "weights"),
             ("weights", {"karma": "1"}, "weights.karma"),
             ("weights", {"karma": -1}, "weights.karma"),
+            ("prompt", " ", "prompt"),
+            ("prompt", "half \ud800", "prompt"),
+            ("recipe", {"blocks": ["a"]}, "recipe.blocks.0"),
+            ("recipe", {"depth": [0.1, "b"]}, "recipe.depth.1"),
+            ("recipe", {"amounts": {"two words": "x"}}, "recipe.amounts.two words"),
+            ("recipe", {"amounts": {"\ud800": 1}}, "recipe.amounts"),
             ("weights", "../mixture.json", "weights"),
             ("recipe", "recipe.toml", "recipe"),
             ("recipe", {"blokcs": [1]}, "recipe"),
@@ -143,6 +151,8 @@ CHATS: tuple[tuple[dict[str, Any], str], ...] = (
         for weights, fields, path in (
             ({"karma": 1}, {"values": ["honor", "benevolence"]}, "weights"),
             ({"karma": 1, "honor": 0}, {"values": ["honor"]}, "weights"),
+            ({"nope": 1}, {}, "weights.nope"),
+            ({"karma": 1, "No such": 1}, {}, "weights.No such"),
             ({"karma": 1}, {"k": 3}, "k"),
             ({"karma": 1}, {"threshold": 0.5}, "threshold"),
             ({"karma": 1}, {"diversity": 0.5}, "diversity"),
@@ -161,6 +171,33 @@ def test_hostile_chats(served: Served) -> None:
             assert found.status_code == 422, (fields, error)
             assert error["param"] is not None and (error["param"] + ".").startswith(path), (path, error)
             assert len(error["message"]) < 2_500 and "pydantic" not in found.text and "Traceback" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "path"),
+    [
+        ("batch", {"items": [{"text": "a"}, {"text": "b", "values": ["nope"]}]}, "items.1.values"),
+        ("batch", {"items": [{"text": "b", "values": ["nope"]}]}, "items.0.values"),
+        ("batch", {"items": [{"text": "b", "k": 99}]}, "items.0.k"),
+        ("batch", {"items": [{"text": "\u200b"}]}, "items.0.text"),
+        ("batch", {"items": [{"text": "a", "mode": "distributional"}] * 2, "weights": {"nope": 1}}, "weights.nope"),
+        ("respond", {"text": "a", "values": ["nope"]}, "values"),
+        ("respond", {"text": "a", "mode": "distributional", "weights": {"nope": 1}}, "weights.nope"),
+        ("respond", {"text": "a", "recipe": {"blocks": [True]}}, "recipe.blocks.0"),
+        ("respond", {"text": "a", "recipe": {"blocks": [99], "estimator": "mean"}}, "recipe.blocks"),
+        ("respond", {"text": "a", "recipe": {"amounts": {"\ud800": 1}}}, "recipe.amounts"),
+        ("respond", {"text": "a", "sampling": {"max_tokens": 401}}, "sampling.max_tokens"),
+        ("tokens", {"items": [{"value": "karma", "text": "a"}, {"value": "nope", "text": "a"}]}, "items.1.value"),
+    ],
+)
+def test_a_refusal_names_a_field_as_the_body_calls_it(
+    route: str, body: dict[str, Any], path: str, served: Served
+) -> None:
+    content = json.dumps(body)
+    headers = {"Content-Type": "application/json"}
+    found = httpx2.post(f"{served.url}/v1/vispa/{route}", content=content, headers=headers, timeout=60)
+    error = found.json()["error"]
+    assert (found.status_code, error["param"]) == (422, path) and error["message"].startswith(f"{path}: ")
 
 
 def test_weights_of_a_batch_and_of_the_server_itself(pipeline: Vispa) -> None:
@@ -297,11 +334,14 @@ def test_pages_may_ask_from_named_origins_only(locked: Served, served: Served) -
         headers = {
             "Origin": origin,
             "Access-Control-Request-Method": "POST",
-            "Access-Control-Request-Headers": "authorization",
+            # What OpenAI's client for JavaScript sends of its own.
+            "Access-Control-Request-Headers": "authorization,content-type,x-stainless-arch,x-stainless-retry-count",
         }
         return httpx2.options(f"{server.url}/v1/chat/completions", headers=headers)
 
     allowed = asked(locked, "https://clinic.example")
+    assert allowed.status_code == 200 and "x-stainless-arch" in allowed.headers["access-control-allow-headers"]
+    assert "access-control-allow-credentials" not in allowed.headers
     assert allowed.headers["access-control-allow-origin"] == "https://clinic.example"
     assert "access-control-allow-origin" not in asked(locked, "https://evil.example").headers
     assert "access-control-allow-origin" not in asked(served, "https://clinic.example").headers

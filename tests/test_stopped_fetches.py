@@ -75,6 +75,15 @@ def test_what_a_killed_fetch_left_goes_with_the_model(
     assert not any(folder.exists() for folder in own) and other.exists()
 
 
+@pytest.mark.parametrize("made", [0, 1])
+def test_removing_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: int) -> None:
+    monkeypatch.setenv("VISPA_CACHE", str(tmp_path / "cache"))
+    for folder in (tmp_path / "cache", tmp_path / "cache" / "models")[:made]:
+        folder.mkdir()
+    assert not named_models()["smollm2"].remove()
+    assert len(list(tmp_path.rglob("*"))) == made
+
+
 def test_what_somebody_fetches_right_now_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISPA_CACHE", str(tmp_path))
     model = named_models()["smollm2"]

@@ -15,6 +15,7 @@ from vispa.cli.grouping import grouped, without
 from vispa.cli.options import AsJson, Spreading
 from vispa.cli.setup import Setup, refuse_idle
 from vispa.errors import InputError, VispaError, check_choice
+from vispa.evaluation.method_names import asks_pipeline, check_methods
 from vispa.selection import SELECTORS
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def evaluate(
     """
     # Bad input is refused before seconds go into loading a model.
     _check_judge(judge)
-    from vispa.evaluation.method_names import check_methods
+    from vispa.evaluation.checking import check_items
     from vispa.evaluation.runs.folder import RunFolder
     from vispa.evaluation.tasks import find_task
 
@@ -101,11 +102,13 @@ def evaluate(
     known = setup.check(runs_here=spreading.ray is None)
     loaded = _loaded_task(task, data_folder)
     RunFolder(output).check_own()
+    items, shared = loaded.items[:limit], setup.request_options(known, loaded.task.mode)
+    check_items(items, names, shared, known, setup.mixture.values, own_stances=setup.own_stances)
     from vispa.evaluation.runner import run
 
     make = partial(_bench, setup, loaded.task.mode, names, community, personas)
     how: dict[str, Any] = {"limit": limit, "overwrite": overwrite, "max_failures": spreading.max_failures}
-    total = len(names) * len(loaded.items[:limit])
+    total = len(names) * len(items)
     with resumable_bars(names, total, overwrite=overwrite) as progress:
         if spreading.ray is None:
             bench = make(progress)
@@ -195,7 +198,7 @@ def _idle(setup: Setup, task: Task, methods: tuple[str, ...], judge: str | None)
     found = setup.idle(task.mode)
     if is_shipped(task):
         found["data_folder"] = f"on {task.name}, whose items ship with the package"
-    if not any(name.startswith("vispa") for name in methods):
+    if not asks_pipeline(methods):
         found |= dict.fromkeys(_OF_VISPA, "without the method vispa")
     if set(methods) <= {"vanilla", "prompting", "echo"}:
         found |= dict.fromkeys(("aggregator", "max_new_tokens"), "without a method that makes comments")

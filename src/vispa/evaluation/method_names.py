@@ -35,3 +35,8 @@ def check_methods(names: Sequence[str], known: Sequence[str] = METHOD_NAMES) -> 
     if len(set(names)) < len(names):
         raise InputError("methods", "names one twice.", "Name each method once.")
     return tuple(names)
+
+
+def asks_pipeline(names: Sequence[str]) -> bool:
+    """Whether one of the methods is the pipeline's own, in whatever variant."""
+    return any(_VARIANT.fullmatch(name) for name in names)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vispa.errors import InputError
+from vispa.evaluation.checking import check_items
 from vispa.evaluation.methods import Bench, Method, make_methods
 from vispa.evaluation.runs.folder import MethodAnswer, RunFolder, record_line
 from vispa.evaluation.runs.run import Run, with_records
@@ -78,12 +79,15 @@ def run(
         progress: told of answered items, those of earlier calls first.
 
     Raises:
-        InputError: an unknown method, a folder with other settings or other
-            files, or something that would make every item fail.
+        InputError: an unknown method, an item that the pipeline's own method cannot answer, a folder with other
+            settings or other files, or something that would make every item fail.
         OutputError: there is no room, or records were deleted or changed meanwhile.
         VispaError: more items failed than may.
     """
     made = make_methods(methods, bench)
+    vispa, own_stances = bench.vispa, bench.own_stances
+    shared, weighted = bench.request_options, vispa.mixture.values
+    check_items(task.items[:limit], methods, shared, vispa.taxonomy, weighted, own_stances=own_stances)
     by_name = {method.name: method for method in made}
     return answered_run(
         task,

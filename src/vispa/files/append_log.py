@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from vispa.errors import InputError, OutputError
-from vispa.files.door import read_bytes
+from vispa.files.lines import WholeLines
 from vispa.files.writing import replacing, unwritten
 
 #: What an item is called in a file: text or a whole number, never the same.
@@ -45,20 +45,21 @@ class AppendLog:
         # Device, number and size of the file as this object left it; None where there is none.
         self._left: tuple[int, int, int] | None = None
 
-    def open(self) -> list[bytes]:
+    def open(self) -> WholeLines:
         """The whole lines that are there, line ends included; appending goes on after them.
 
+        They are read whenever one goes through them, and never held together: a file may outgrow the memory.
         The file itself is not changed before the first append.
 
         Raises:
             InputError: it cannot be read.
         """
-        lines = whole_lines(read_bytes(self.path, "run")) if os.path.lexists(self.path) else []
-        self._lines = len(lines)
+        lines = WholeLines(self.path)
+        self._lines = sum(1 for _ in lines)
         self._left = self._now()
         return lines
 
-    def cut(self, lines: Sequence[bytes]) -> None:
+    def cut(self, lines: Iterable[bytes]) -> None:
         """Remove what a stop left unfinished after the whole lines."""
         if self._left is not None and self._left[2] > (whole := sum(map(len, lines))):
             try:
@@ -112,16 +113,22 @@ class AppendLog:
                 "Repeat the command: it goes on after the lines that are left.",
             )
 
-    def replace(self, lines: Sequence[bytes]) -> None:
+    def replace(self, lines: Iterable[bytes]) -> None:
         """Write other lines in the place of all, in one step.
+
+        Args:
+            lines: may be made of the file's own while they are written.
 
         Raises:
             OutputError: there is no room, or somebody else has touched the file.
         """
         self.check()
-        with replacing(self.path) as temporary:
-            temporary.write_bytes(b"".join(lines))
-        self._lines, self._left = len(lines), self._now()
+        written = 0
+        with replacing(self.path) as temporary, temporary.open("wb") as file:
+            for line in lines:
+                file.write(line)
+                written += 1
+        self._lines, self._left = written, self._now()
 
     def remove(self) -> None:
         """Delete the file."""
@@ -134,6 +141,18 @@ class AppendLog:
         except OSError:
             return None
         return status.st_dev, status.st_ino, status.st_size
+
+
+class _Again(NamedTuple):
+    """Where the line of an item that was asked again stands.
+
+    Attributes:
+        start: its first byte in the file of such lines.
+        failed: whether it holds an error once more.
+    """
+
+    start: int
+    failed: bool
 
 
 class AnswerLog:
@@ -175,15 +194,19 @@ class AnswerLog:
             OutputError: there is no room to mend.
         """
         lines = self.answers.open()
-        for number, line in enumerate(lines, 1):
-            place = f"{self.path} line {number}"
-            if number > len(items):
+        done, failed = 0, []
+        for line in lines:
+            place = f"{self.path} line {done + 1}"
+            if done == len(items):
                 raise InputError(place, "belongs to no item.", self.advice)
-            identifier = items[number - 1].id
-            if not _is_of(line, identifier):
+            record, identifier = _record(line), items[done].id
+            if not _is_of(record, identifier):
                 raise InputError(place, f"is not the answer to item {identifier!r}.", self.advice)
+            if _holds_error(record):
+                failed.append(done)
+            done += 1
         self.answers.cut(lines)
-        self._count(lines)
+        self.done, self.failed = done, failed
         self._take_in(items)
 
     def unfinished(self, items: Sequence[Asked], size: int) -> list[tuple[Sequence[Asked], int, AppendLog]]:
@@ -226,21 +249,43 @@ class AnswerLog:
 
     def _take_in(self, items: Sequence[Identified]) -> None:
         """Put the lines of items that were asked again in the places of the old ones."""
-        again = self.retried.open()
-        if again and self.failed:
-            lines = self.answers.open()
+        if self.failed:
+            found = self._asked_again()
             # By text and type: 1 and "1" are two identifiers.
-            found = {repr(_field(line, "id")): line for line in again}
-            for place in self.failed:
-                lines[place] = found.get(repr(items[place].id), lines[place])
-            self.answers.replace(lines)
-            self._count(lines)
+            named = {place: repr(items[place].id) for place in self.failed}
+            again = {place: found[name] for place, name in named.items() if name in found}
+            if again:
+                self.answers.replace(self._with(again))
+                self.failed = [place for place in self.failed if place not in again or again[place].failed]
         # A stop before this line does no harm: what has an answer is not replaced again.
         self.retried.remove()
 
-    def _count(self, lines: Sequence[bytes]) -> None:
-        self.done = len(lines)
-        self.failed = [place for place, line in enumerate(lines) if _holds_error(line)]
+    def _asked_again(self) -> dict[str, _Again]:
+        """The lines of items that were asked again, by identifier."""
+        found: dict[str, _Again] = {}
+        start = 0
+        for line in self.retried.open():
+            record = _record(line)
+            found[repr(record.get("id"))] = _Again(start, _holds_error(record))
+            start += len(line)
+        return found
+
+    def _with(self, again: Mapping[int, _Again]) -> Iterator[bytes]:
+        """All lines, those of items that were asked again in the places of the old ones."""
+        with self.retried.path.open("rb") as file:
+            for place, line in enumerate(WholeLines(self.answers.path)):
+                if place in again:
+                    file.seek(again[place].start)
+                    yield file.readline()
+                else:
+                    yield line
+
+    def _count(self, lines: Iterable[bytes]) -> None:
+        self.done, self.failed = 0, []
+        for line in lines:
+            if _holds_error(_record(line)):
+                self.failed.append(self.done)
+            self.done += 1
 
 
 def retried_path(path: Path) -> Path:
@@ -274,18 +319,20 @@ def unfinished_chunks(items: Sequence[T], done: int, size: int) -> Iterator[tupl
             yield chunk, answered
 
 
-def _is_of(line: bytes, identifier: Identifier) -> bool:
-    found = _field(line, "id")
+def _is_of(record: Mapping[str, Any], identifier: Identifier) -> bool:
+    found = record.get("id")
     # 1, True and "1" are three identifiers, of which Python holds two to be equal.
     return type(found) is type(identifier) and found == identifier
 
 
-def _holds_error(line: bytes) -> bool:
-    return _field(line, "error") is not None
+def _holds_error(record: Mapping[str, Any]) -> bool:
+    return record.get("error") is not None
 
 
-def _field(line: bytes, name: str) -> object:
+def _record(line: bytes) -> Mapping[str, Any]:
+    """What a line holds; nothing where it is no JSON object."""
     try:
-        return json.loads(line)[name]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -19,6 +19,7 @@ from vispa.items.chunks import Answering, FailureLimit, answer_unfinished, answe
 from vispa.items.failing import may_pass
 from vispa.items.item import Item
 from vispa.items.lines import record_line
+from vispa.items.loaded import as_loaded
 from vispa.readers.base import Failure, source_of
 from vispa.records import Response
 from vispa.request import Request, Sampling
@@ -170,10 +171,14 @@ def _each_answered(answer: Callable[[Sequence[Any]], Sequence[Response | Failure
 
 
 def batch_settings(vispa: Vispa, options: Mapping[str, Any], sampling: Sampling) -> dict[str, Any]:
-    """All that determines a batch's answers, as JSON can say it; of sampling, what has an effect."""
+    """All that determines a batch's answers, as JSON can say it.
+
+    Of sampling it holds what has an effect, of a type and a device that were left open what was loaded.
+    """
     recipe = vispa.recipe
     return {
         **options_as_json(options),
+        **as_loaded(vispa),
         **sampling.effective(),
         "model": vispa.model.fingerprint,
         "bank": vispa.bank.fingerprint,

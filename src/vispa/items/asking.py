@@ -55,6 +55,9 @@ def item_request(item: Item, shared: Mapping[str, Any] | None = None, *, own_sta
 
 def checked_requests(requests: Mapping[Identifier, Request], taxonomy: Taxonomy, weighted: Sequence[str] = ()) -> None:
     """Refuse the first request that cannot be answered, by its item's identifier; see `checked`."""
+    for name in weighted:
+        # No item is at fault for a value that there is not.
+        _ = taxonomy[name]
     for identifier, request in requests.items():
         try:
             checked(request, taxonomy, weighted)

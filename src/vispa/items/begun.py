@@ -6,15 +6,16 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from vispa.errors import InputError
-from vispa.files.append_log import whole_lines
 from vispa.files.destination import Destination, differing_settings
-from vispa.files.door import read_bytes
+from vispa.files.lines import WholeLines
 from vispa.files.reading import read_object
 from vispa.items.item import Item
+from vispa.items.loaded import with_what_was_left_open
 from vispa.request import Sampling
 
 # Options that stand in the settings as they were given; in the place of others stands what a model makes of them.
@@ -58,7 +59,8 @@ def check_begun(output: Path, settings: Mapping[str, Any]) -> None:
     """
     earlier = _earlier_settings(output)
     if earlier is not None:
-        _check_same(output, differing_settings(earlier, settings), earlier, settings)
+        told = with_what_was_left_open(earlier, settings)
+        _check_same(output, differing_settings(told, settings), told, settings)
 
 
 def check_begun_so_far(output: Path, digest: str, options: Mapping[str, Any], sampling: Sampling) -> None:
@@ -112,7 +114,7 @@ def _earlier_settings(output: Path) -> dict[str, Any] | None:
     path, holds_answers = settings_path(output), output.stat().st_size > 0
     advice = f"Restore it, or choose another output; --overwrite deletes the answers in {output.name}."
     if not path.exists():
-        if holds_answers and any(map(is_answer, whole_lines(read_bytes(output, "run"))[:1])):
+        if holds_answers and any(map(is_answer, islice(WholeLines(output), 1))):
             raise InputError(str(path), "is missing, which says how the answers beside it were made.", advice)
         Destination(output, "output").check_begun_here(None, holds_answers=holds_answers)
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from vispa.files.append_log import Identifier
 from vispa.files.door import read_standard_input, read_text, text_lines
 from vispa.files.reading import JSON_LINES, Entry, json_entries, parse_json
 from vispa.files.tables import DELIMITERS, read_table
+from vispa.items.cells import with_lists
 from vispa.request import LETTERS, Mode, check_text
 
 if TYPE_CHECKING:
@@ -67,7 +69,8 @@ def read_items(
 ) -> list[Item]:
     """All items of a file; the suffix tells the format (.json, .jsonl, .csv, .tsv, else text lines).
 
-    A single text may stand for a list of one. A label is the letter or the text of an option.
+    A single text may stand for a list of one. A label is the letter or the text of an option. How the cells of a
+    table hold lists says `vispa.items.cells`.
 
     Args:
         path: of the file; `STANDARD_INPUT` holds JSON Lines where it begins with a brace, else a text a line.
@@ -80,8 +83,9 @@ def read_items(
             a field that cannot be used, no item at all, or an identifier that occurs twice.
     """
     items, unnamed = [], {}
+    in_cells = path.suffix.lower() in DELIMITERS
     for entry in _entries(path, layout):
-        place, item = _item(entry, mode, layout)
+        place, item = _item(entry, mode, layout, in_cells=in_cells)
         check(item, place)
         items.append(item)
         if not _has_id(entry, layout):
@@ -114,6 +118,8 @@ def check_unique(
 ) -> None:
     """Refuse an identifier that occurs twice; the number 1 and the text "1" are different ones.
 
+    Only where an item is called by its place are the two the same: in a table every identifier is a text.
+
     Args:
         identifiers: of all items.
         path: of their file.
@@ -122,18 +128,17 @@ def check_unique(
     Raises:
         InputError: names the file and the identifier.
     """
-    seen: set[tuple[bool, Identifier]] = set()
-    for identifier in identifiers:
-        key = (isinstance(identifier, str), identifier)
-        if key in seen and identifier in unnamed:
+    found = Counter((isinstance(identifier, str), identifier) for identifier in identifiers)
+    for number, place in unnamed.items():
+        if found[False, number] > 1 or found[True, str(number)]:
             raise InputError(
-                unnamed[identifier],
-                f"has no id and is called {identifier!r} by its place, which is another item's id.",
+                place,
+                f"has no id and is called {number} by its place, which is another item's id.",
                 "Give every item an id of its own, or none.",
             )
-        if key in seen:
+    for (_, identifier), count in found.items():
+        if count > 1:
             raise InputError(str(path), f"holds the id {identifier!r} twice.", "Give every item an id of its own.")
-        seen.add(key)
 
 
 # ---------------------------------------------------------------- formats: a new one is a function and a line here
@@ -179,8 +184,15 @@ def _piped() -> Iterator[Entry]:
 # ---------------------------------------------------------------- from an entry to an item
 
 
-def _item(entry: Entry, mode: Mode, layout: Layout) -> tuple[str, Item]:
-    """An entry's place for messages, with its identifier where the layout wants one, and its item."""
+def _item(entry: Entry, mode: Mode, layout: Layout, *, in_cells: bool) -> tuple[str, Item]:
+    """An entry's place for messages, with its identifier where the layout wants one, and its item.
+
+    Args:
+        entry: of the file.
+        mode: in which the item is answered.
+        layout: how the file calls what its items say.
+        in_cells: whether the entry is a row of a table, whose fields are all texts.
+    """
     # pydantic is loaded where a file is read, not where the command line is.
     from vispa.files.validation import validated
     from vispa.items.item import Item
@@ -195,6 +207,8 @@ def _item(entry: Entry, mode: Mode, layout: Layout) -> tuple[str, Item]:
     for field in ("id", "text"):
         if field not in given:
             raise _missing(place, field, layout)
+    if in_cells:
+        given = with_lists(given, names, place)
     given.setdefault("options", layout.options)
     for field in ("vrd", "explanations"):
         if isinstance(given.get(field), str):

@@ -10,9 +10,11 @@ from vispa.generation.held import HeldEngine
 from vispa.generation.scheduling import Schedules
 from vispa.live.calls import Call
 from vispa.live.events import Event
+from vispa.live.sharing import Shared, shared_readers
 from vispa.live.tasks import Watch, streamed
 from vispa.live.watching import watched
 from vispa.modes.fields import DistributionalFields, SamplingFields
+from vispa.modes.overton.aggregator import Aggregator
 from vispa.modes.stances import StanceReader
 from vispa.once import once_property
 from vispa.readers.base import ChatModel
@@ -24,6 +26,7 @@ from vispa.selection.choosing import Chooser
 class AsyncDoors:
     """What `vispa.Vispa` offers to asynchronous code; any number of tasks and threads may use it at once."""
 
+    aggregator: Aggregator
     chooser: Chooser
     engine: HeldEngine
     own_reader: ChatModel
@@ -38,6 +41,11 @@ class AsyncDoors:
     def scheduler(self) -> Schedules:
         """Writes the rows of all calls in one running batch; begins with the first, and ends with the process."""
         return make_scheduler(self.engine)
+
+    @once_property
+    def shared_readers(self) -> tuple[Shared, ...]:
+        """Other local models that read comments, for all calls; as `scheduler`."""
+        return shared_readers(self)
 
     def respond_one(self, request: Request, **sampling: Unpack[SamplingFields]) -> Response:
         """The answer to one request."""
@@ -92,7 +100,7 @@ class AsyncDoors:
         request = Request(text, mode=mode, toward=toward, **given)
 
         def work(call: Call) -> Response:
-            with watched(self, call, self.scheduler) as pipeline:
+            with watched(self, call, self.scheduler, self.shared_readers) as pipeline:
                 return pipeline.respond_one(request, **sampling)
 
         return work

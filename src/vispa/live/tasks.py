@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from vispa.live.calls import Call
+from vispa.live.calls import Call, StoppedError
 from vispa.live.events import Answered, Event
 from vispa.live.post import post_of
 from vispa.once import once
@@ -25,6 +25,10 @@ class Watch(Generic[T]):
     Args:
         work: what to do; is given the call that it tells.
         pool: of threads.
+
+    Attributes:
+        call: what the work tells.
+        future: what the work gives.
     """
 
     def __init__(self, work: Callable[[Call], T], pool: Executor | None = None) -> None:
@@ -32,8 +36,10 @@ class Watch(Generic[T]):
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._post = post_of(self._loop)
         self.call = Call(self._heard)
-        self.future = self._loop.run_in_executor(pool or _threads(), work, self.call)
-        self.future.add_done_callback(self._ended)
+        self.future: asyncio.Future[T] = self._loop.create_future()
+        self.future.add_done_callback(_heard_of)
+        self._working = self._loop.run_in_executor(pool or _threads(), work, self.call)
+        self._working.add_done_callback(self._ended)
 
     def _heard(self, event: Event) -> None:
         try:
@@ -42,11 +48,18 @@ class Watch(Generic[T]):
             # The loop has gone, and everybody who listened.
             self.call.stop()
 
-    def _ended(self, future: asyncio.Future[T]) -> None:
-        if not future.cancelled():
-            # Asked for here, or the loop would log an error that nobody waits for any more, words and all.
-            future.exception()
+    def _ended(self, working: asyncio.Future[T]) -> None:
+        if working.cancelled():
+            self.future.cancel()
+        elif (error := working.exception()) is not None:
+            self._fail(error)
+        elif not self.future.done():
+            self.future.set_result(working.result())
         self._events.put_nowait(None)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
 
     async def event(self, patience: float | None = None) -> Event | None:
         """The next event; None after the last.
@@ -84,6 +97,20 @@ class Watch(Generic[T]):
         if not self.future.done():
             self.call.stop()
 
+    def give_up(self) -> None:
+        """Stop, and let those who wait go with a `StoppedError`, though the thread is held up by something else.
+
+        On the loop's thread.
+        """
+        self.stop()
+        self._fail(StoppedError())
+        self._events.put_nowait(None)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether its thread has not come to the end, as far as the loop has heard."""
+        return not self._working.done()
+
 
 async def streamed(work: Callable[[Call], Response]) -> AsyncIterator[Event]:
     """The events of work, its answer last; who stops listening stops the work."""
@@ -94,6 +121,12 @@ async def streamed(work: Callable[[Call], Response]) -> AsyncIterator[Event]:
         yield Answered(answer=await watch.result())
     finally:
         watch.stop()
+
+
+def _heard_of(future: asyncio.Future[T]) -> None:
+    """Ask for an error, or the loop would log one that nobody waits for any more, words and all."""
+    if not future.cancelled():
+        future.exception()
 
 
 @once

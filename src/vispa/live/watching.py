@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol, TypeVar
 
 from vispa.generation.held import HeldEngine
@@ -15,8 +15,11 @@ from vispa.generation.scheduling import Schedules
 from vispa.generation.tickets import Ticket
 from vispa.live.calls import Call, StoppedError
 from vispa.live.events import Said, Selected, Unsteered
+from vispa.live.sharing import Shared, is_read_by
 from vispa.models.encoder import FloatArray
+from vispa.modes.overton.written import WrittenAggregator
 from vispa.modes.stances import AskedStances
+from vispa.readers.base import ChatModel
 from vispa.readers.local import LocalChat
 from vispa.records import Selection
 from vispa.request import Request
@@ -29,6 +32,7 @@ PipelineT = TypeVar("PipelineT", bound="Parts")
 class Parts(Protocol):
     """What is watched of a pipeline."""
 
+    aggregator: Any
     chooser: Any
     engine: Any
     own_reader: Any
@@ -41,37 +45,59 @@ class Parts(Protocol):
 
 
 @contextmanager
-def watched(pipeline: PipelineT, call: Call, scheduler: Schedules) -> Iterator[PipelineT]:
+def watched(
+    pipeline: PipelineT, call: Call, scheduler: Schedules, readers: Sequence[Shared] = ()
+) -> Iterator[PipelineT]:
     """The same pipeline, which tells a call what it does, and stops with it; it shares everything else.
 
     Args:
         pipeline: whose recipe and selector count.
         call: is told.
         scheduler: of the pipeline's model; closing it waits until the context ends.
+        readers: other models that read comments; one that is not among them reads by itself, to its end.
 
     Raises:
-        ClosedError: the scheduler is closed.
+        ClosedError: a scheduler is closed.
     """
     other = copy.copy(pipeline)
     other.chooser = _WatchedChooser(pipeline.chooser, call)
-    with _WatchedEngine(scheduler, pipeline.engine, call) as engine:
-        other.engine = engine
-        if isinstance(pipeline.own_reader, LocalChat):
+    with ExitStack() as asking:
+        other.engine = asking.enter_context(_WatchedEngine(scheduler, pipeline.engine, call))
+        engines = [
+            (one.engine, asking.enter_context(_WatchedEngine(one.scheduler, one.engine, call, tells=False)))
+            for one in (Shared(pipeline.engine, scheduler), *readers)
+        ]
+
+        def joined(reader: ChatModel) -> ChatModel:
             # Else every request would read comments by itself, and all others' next token would wait for it.
-            other.own_reader = LocalChat(engine, pipeline.own_reader.option_reading)
-            other.reader = other.own_reader if pipeline.reader is pipeline.own_reader else pipeline.reader
-            vars(other).pop("picker", None)
-            if isinstance(pipeline.stances, AskedStances):
-                # Other readers of stances are made once, for all requests.
-                vars(other).pop("stances", None)
+            found = (LocalChat(mine, reader.option_reading) for engine, mine in engines if is_read_by(engine, reader))
+            return next(found, reader)
+
+        other.own_reader = joined(pipeline.own_reader)
+        # The stances ask whether they are one and the same.
+        is_own = pipeline.reader is pipeline.own_reader
+        other.reader = other.own_reader if is_own else joined(pipeline.reader)
+        if isinstance(pipeline.aggregator, WrittenAggregator):
+            other.aggregator = pipeline.aggregator.with_reader(joined(pipeline.aggregator.reader))
+        vars(other).pop("picker", None)
+        if isinstance(pipeline.stances, AskedStances):
+            # Other readers of stances are made once, for all requests.
+            vars(other).pop("stances", None)
         yield other
 
 
 class _WatchedEngine(ScheduledEngine):
-    """A scheduled engine that tells a call what its rows write, and stops with it."""
+    """A scheduled engine that tells a call what its rows write, and stops with it.
 
-    def __init__(self, scheduler: Schedules, engine: HeldEngine, call: Call) -> None:
-        super().__init__(scheduler, engine, on_text=self._told)
+    Args:
+        scheduler: of the engine's model.
+        engine: whose bank and recipe count.
+        call: is told.
+        tells: what its rows write is part of what the call is asked for, and not read on the way there.
+    """
+
+    def __init__(self, scheduler: Schedules, engine: HeldEngine, call: Call, *, tells: bool = True) -> None:
+        super().__init__(scheduler, engine, on_text=self._told if tells else None)
         self.recipe = engine.recipe
         self._call = call
         self._rows: Sequence[Row] = ()

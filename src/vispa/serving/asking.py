@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,8 +17,8 @@ from vispa.modes.prompts import Prompts
 from vispa.modes.templates import filled
 from vispa.pipeline import Vispa
 from vispa.request import MODES, Mode, Request, Sampling, selecting_nothing
-from vispa.serving.faults import Refusal
-from vispa.serving.schemas import Asked, How, Message, OpenAIBody, SamplingBody
+from vispa.serving.faults import Refusal, in_body
+from vispa.serving.schemas import Asked, BatchBody, How, Message, OpenAIBody, SamplingBody
 from vispa.steering.recipe import Recipe
 
 #: What the served model goes by; with a mode after a colon, in that mode.
@@ -61,24 +62,37 @@ def prepared(vispa: Vispa, how: How, requests: Sequence[Request], sampling: Samp
                 raise InputError("weights", f"have no effect in {request.mode} mode.", "Leave them out.")
         pipeline = pipeline.variant()
         mixture = Mixture(how.weights) if isinstance(how.weights, str) else Mixture.given(how.weights, "weights")
-        pipeline.mixture = mixture.renamed(lambda name: vispa.taxonomy[name].slug)
+        pipeline.mixture = mixture.renamed(lambda name: slug_of(vispa, name, f"weights.{name}"))
     elif pipeline.mixture.values:
         # The server's own weights name the values; its callers cannot know.
         requests = [
             selecting_nothing(one) if one.mode == "distributional" and not one.values else one for one in requests
         ]
+    is_batch = isinstance(how, BatchBody) or len(requests) > 1
     for number, request in enumerate(requests):
         try:
             checked(request, vispa.taxonomy, pipeline.mixture.values)
         except InputError as error:
             if error.field == "weights" and how.weights is None:
                 advice = "Name others, or send weights too, such as `mean`."
-                raise InputError("values", "have no weight by this server's own weights.", advice) from error
+                error = InputError("values", "have no weight by this server's own weights.", advice)
             # Weights are those of all items together.
-            if len(requests) == 1 or error.field == "weights":
-                raise
-            raise InputError(f"items.{number}.{error.field}", error.problem, error.advice) from error
+            if not is_batch or error.field == "weights":
+                raise error from None
+            raise InputError(f"items.{number}.{in_body(error.field)}", error.problem, error.advice) from error
     return Job(pipeline, tuple(requests), sampling)
+
+
+def slug_of(vispa: Vispa, name: str, path: str) -> str:
+    """The slug of a value that a body names at a path.
+
+    Raises:
+        InputError: there is no such value; names the path.
+    """
+    try:
+        return vispa.taxonomy[name].slug
+    except InputError as error:
+        raise InputError(path, error.problem, error.advice) from error
 
 
 def asked_request(asked: Asked, text: str, mode: Mode | None = None, prompt: str | None = None) -> Request:
@@ -138,7 +152,8 @@ def sampling_of(body: SamplingBody, most: int, **also: float | int | None) -> Sa
             where nothing is sampled.
 
     Raises:
-        InputError: longer comments, or the body's own `top_p` where nothing is sampled.
+        InputError: longer comments, or the body's own `top_p` where nothing is sampled; names OpenAI's parameter where
+            that asks for too much.
     """
     own = body.model_dump(exclude_none=True)
     given = {**{name: one for name, one in also.items() if one is not None}, **own}
@@ -146,7 +161,8 @@ def sampling_of(body: SamplingBody, most: int, **also: float | int | None) -> Sa
         given.pop("top_p", None)
     tokens: Any = given.pop("max_tokens", min(DEFAULT_TOKENS, most))
     if tokens > most:
-        raise InputError("max-new-tokens", f"is {tokens}.", f"This server gives at most {most}.")
+        field = "max-new-tokens" if "max_tokens" in own else "max_tokens"
+        raise InputError(field, f"is {tokens}.", f"This server gives at most {most}.")
     return Sampling(max_new_tokens=tokens, **given)
 
 
@@ -158,9 +174,17 @@ def _steered(vispa: Vispa, given: str | dict[str, Any]) -> Vispa:
         if found.bank.unmeasured(found.recipe):
             raise InputError("magnitude", "is not measured on this model.", "Choose another one.")
     except InputError as error:
-        field = error.field.removeprefix("recipe").removeprefix(" field ").strip()
-        raise InputError(f"recipe.{field}".rstrip("."), error.problem, error.advice) from error
+        raise InputError(_in_recipe(error.field), error.problem, error.advice) from error
     return found
+
+
+def _in_recipe(field: str) -> str:
+    """The path in a body of a recipe's field, which messages write as one of a file: `recipe field blocks[0]`."""
+    # Of a name that is not valid Unicode the object is told that holds it.
+    path = field.removesuffix(" field name").removeprefix("recipe").removeprefix(" field ").strip(" .")
+    for shown, plain in ((r"\[(\d+)\]", r".\1"), (r"\.'([^']*)'", r".\1")):
+        path = re.sub(shown, plain, path)
+    return f"recipe.{path}".rstrip(".")
 
 
 @cache

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from vispa.errors import InputError, VispaError
+from vispa.files.append_log import Identifier
 from vispa.readers.address import key_of, shown_place
 from vispa.readers.base import Failure
 from vispa.readers.transport import OutOfTimeError, RedirectError, ReplyError, guarded_client, within
 from vispa.records import Response
 from vispa.request import Request
+from vispa.serving.settings import MAX_BODY
 
 #: Environment variable with the key that a client sends; needed where the server wants one.
 VARIABLE = "VISPA_API_KEY"
-#: Texts that are sent together.
+#: Most texts that are sent together.
 TOGETHER = 8
 #: Longest time that a reply may take, in seconds.
 SECONDS = 600.0
@@ -49,9 +52,15 @@ class ServerClient:
         self._client = guarded_client(httpx2.Client, headers, timeout=SECONDS)
 
     def about(self) -> dict[str, Any]:
-        """What the server says of its model."""
-        found = self._asked("GET", "/v1/models/vispa", None)
-        return dict(found.get("vispa", {}))
+        """What the server says of itself; see `vispa.serving.telling.told_of`.
+
+        Raises:
+            VispaError: it cannot be reached, or says nothing that can be read.
+        """
+        found = self._asked("GET", "/v1/models/vispa", None).get("vispa", {})
+        if not isinstance(found, dict) or not isinstance(found.get("settings", {}), dict):
+            raise _unreadable()
+        return found
 
     def respond(self, request: Request, how: Mapping[str, Any]) -> Response:
         """The answer to a request.
@@ -66,19 +75,33 @@ class ServerClient:
         """
         return _record(self._asked("POST", "/v1/vispa/respond", {**_fields(request), **how}))
 
-    def respond_many(self, requests: Sequence[Request], how: Mapping[str, Any]) -> list[Response | Failure]:
-        """The answers to requests, in their order; see `respond`."""
+    def respond_many(
+        self, requests: Sequence[Request], how: Mapping[str, Any], names: Sequence[Identifier] | None = None
+    ) -> list[Response | Failure]:
+        """The answers to requests, in their order; see `respond`.
+
+        Args:
+            requests: N, which are sent a few at a time.
+            how: see `respond`.
+            names: what each request goes by in messages; its number by default.
+
+        Raises:
+            InputError, VispaError: as `respond`.
+        """
+        names = range(len(requests)) if names is None else names
         found: list[Response | Failure] = []
-        for start in range(0, len(requests), TOGETHER):
-            items = [_fields(request) for request in requests[start : start + TOGETHER]]
-            records = self._asked("POST", "/v1/vispa/batch", {"items": items, **how}).get("items")
+        for items in _packets([_fields(request) for request in requests], MAX_BODY - len(_json({"items": [], **how}))):
+            try:
+                records = self._asked("POST", "/v1/vispa/batch", {"items": items, **how}).get("items")
+            except InputError as error:
+                raise _of_item(error, names[len(found) :]) from error
             if not isinstance(records, list) or len(records) != len(items):
                 raise _unreadable()
             found += [_answer(record) for record in records]
         return found
 
     def _asked(self, method: str, path: str, body: Any) -> dict[str, Any]:
-        content = None if body is None else json.dumps(body).encode()
+        content = None if body is None else _json(body)
         for number in range(_TRIES):
             status, retry, data = self._sent(method, path, content)
             if status not in _BUSY or number == _TRIES - 1:
@@ -123,6 +146,27 @@ def _fields(request: Request) -> dict[str, Any]:
     return {name: given for name, given in asdict(request).items() if name == "text" or given != plain[name]}
 
 
+def _json(data: object) -> bytes:
+    """Data as it is sent: letters as they are, each of which would be six bytes long otherwise."""
+    # Half a surrogate pair cannot be encoded; JSON's own way of writing it is for the server to refuse.
+    return json.dumps(data, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _packets(items: Sequence[dict[str, Any]], room: int) -> Iterator[list[dict[str, Any]]]:
+    """Items as they are sent together: so many as the server takes at once, of `room` bytes at most."""
+    packet: list[dict[str, Any]] = []
+    size = 0
+    for item in items:
+        added = len(_json(item)) + len(", ")
+        if packet and (len(packet) == TOGETHER or size + added > room):
+            yield packet
+            packet, size = [], 0
+        packet.append(item)
+        size += added
+    if packet:
+        yield packet
+
+
 def _record(data: Any) -> Response:
     try:
         found: Response = TypeAdapter(Response).validate_json(json.dumps(data))
@@ -151,6 +195,14 @@ def _refused(status: int, data: Any) -> VispaError:
     if isinstance(param, str) and status < 500:
         return InputError(param, said.removeprefix(f"{param}: "), "(So says the server.)")
     return VispaError(f"the server: {said}")
+
+
+def _of_item(error: InputError, names: Sequence[Identifier]) -> InputError:
+    """A refusal that says which item is at fault, not which of those that were sent together."""
+    place = re.fullmatch(r"items\.(\d{1,9})\.(.+)", error.field, re.DOTALL)
+    if place is None or int(place[1]) >= len(names):
+        return error
+    return InputError(f"item {names[int(place[1])]!r}: {place[2]}", error.problem, error.advice)
 
 
 def _unreadable() -> VispaError:

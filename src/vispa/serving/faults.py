@@ -161,7 +161,7 @@ def refusal_of(error: BaseException, prefix: str = "", text: str = "text") -> Re
         words = "The model that reads the comments takes nothing from this server, whose log says why."
         return Refusal(502, words, code="reader_refused")
     if isinstance(error, InputError):
-        param = text if error.field == "text" else prefix + _in_body(error.field)
+        param = text if error.field == "text" else prefix + in_body(error.field)
         return Refusal(422, f"{param}: {error.problem} {error.advice}", param=param)
     for kind, status, code in _KINDS:
         if isinstance(error, kind):
@@ -212,7 +212,8 @@ def _invalid(errors: Sequence[Mapping[str, Any]], body: Any) -> Refusal:
     return Refusal(422, f"{param or 'body'}: {words}"[:2000], param=param[:500] or None)
 
 
-def _in_body(field: str) -> str:
+def in_body(field: str) -> str:
+    """The path in a body of what a message calls otherwise, from the object that holds the fields of a request."""
     if field in _OF_SAMPLING:
         return f"sampling.{field}"
     if field.partition(".")[0] in _OF_RECIPE:

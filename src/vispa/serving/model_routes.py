@@ -13,7 +13,7 @@ from vispa.modes.questions import group_prefixes
 from vispa.pipeline import Vispa
 from vispa.request import DEFAULT_K, MAX_CHARACTERS, MAX_OPTIONS, MODES, check_text
 from vispa.serving.answering import log_texts, waited
-from vispa.serving.asking import DEFAULT_TOKENS
+from vispa.serving.asking import DEFAULT_TOKENS, slug_of
 from vispa.serving.faults import refusal_of
 from vispa.serving.schemas import TokensBody
 from vispa.serving.service import Service
@@ -32,7 +32,7 @@ def model_routes(service: Service) -> APIRouter:
     async def tokens(body: TokensBody, http: Request) -> Response:
         """How far each token of a text points toward a value, by the unsteered model's reading of it."""
         pipeline = service.pipeline
-        values = [pipeline.taxonomy[item.value].slug for item in body.items]
+        values = [slug_of(pipeline, item.value, f"items.{number}.value") for number, item in enumerate(body.items)]
         texts = [item.text for item in body.items]
         for number, text in enumerate(texts):
             check_text(text, f"items.{number}.text")
@@ -41,7 +41,7 @@ def model_routes(service: Service) -> APIRouter:
         def record(call: Call) -> dict[str, Any]:
             reader = service.token_reader
             call.check()
-            found = reader.read(values, texts)
+            found = reader.read(values, texts, call.check)
             items = [
                 {"value": value, "tokens": [asdict(token) for token in row]}
                 for value, row in zip(values, found, strict=True)

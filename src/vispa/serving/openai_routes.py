@@ -30,6 +30,7 @@ from vispa.serving.faults import Refusal, refusal_of
 from vispa.serving.records import usage
 from vispa.serving.schemas import ChatBody, CompletionBody, OpenAIBody
 from vispa.serving.service import Service
+from vispa.serving.telling import told_of
 
 
 def openai_routes(service: Service) -> APIRouter:
@@ -39,21 +40,23 @@ def openai_routes(service: Service) -> APIRouter:
     @router.get("/models")
     def models() -> dict[str, Any]:
         """The names that the served model goes by."""
-        return {"object": "list", "data": [_model(service, name) for name in MODELS]}
+        about = told_of(service.pipeline, service.polarity)
+        return {"object": "list", "data": [_model(service, name, about) for name in MODELS]}
 
     @router.get("/models/{model}")
     def model(model: str) -> dict[str, Any]:
         """One of them."""
         if model not in MODELS:
             raise Refusal(404, "There is no such model.", param="model", code="model_not_found")
-        return _model(service, model)
+        return _model(service, model, told_of(service.pipeline, service.polarity))
 
     @router.post("/chat/completions", responses=STREAMS)
     async def chat(body: ChatBody, http: Request) -> Response:
         """The answer to the last turn of a conversation."""
         text = f"messages.{len(body.messages) - 1}.content"
-        translate = partial(_refusal, text=text)
-        tokens = body.max_completion_tokens or body.max_tokens
+        limit = "max_completion_tokens" if body.max_completion_tokens else "max_tokens"
+        translate = partial(_refusal, text=text, limit=limit, is_first=len(body.messages) == 1)
+        tokens = getattr(body, limit)
         shape = _Shape(body, "chat.completion", "chatcmpl")
 
         def work() -> Job:
@@ -158,8 +161,18 @@ def _job(service: Service, body: OpenAIBody, text: str, tokens: int | None, prom
     return prepared(service.pipeline, body.vispa, [request], sampling, service.polarity)
 
 
-def _refusal(error: BaseException, text: str) -> Refusal:
-    if isinstance(error, InputError) and error.field in ("messages", "prompt") and text != "prompt":
+def _refusal(error: BaseException, text: str, limit: str = "max_tokens", *, is_first: bool = True) -> Refusal:
+    """What a client is told of an error.
+
+    Args:
+        error: raised while its request was answered.
+        text: path of the text.
+        limit: the parameter of OpenAI's that limits the comments' length.
+        is_first: nothing was said before the text.
+    """
+    if isinstance(error, InputError) and error.field == "max_tokens":
+        return refusal_of(InputError(limit, error.problem, error.advice))
+    if isinstance(error, InputError) and (error.field == "messages" or (error.field == "prompt" and not is_first)):
         # What was said before is part of the prompt.
         return refusal_of(InputError("messages", error.problem, error.advice))
     return refusal_of(error, "vispa.", text)
@@ -169,13 +182,5 @@ def _reason(answer: Answer) -> str:
     return "length" if getattr(answer, "ending", "own") != "own" else "stop"
 
 
-def _model(service: Service, name: str) -> dict[str, Any]:
-    pipeline = service.pipeline
-    about = {
-        "model": pipeline.model.name,
-        "model_fingerprint": pipeline.model.fingerprint,
-        "bank": pipeline.bank.fingerprint,
-        "taxonomy": pipeline.taxonomy.fingerprint,
-        "polarity": service.polarity,
-    }
+def _model(service: Service, name: str, about: dict[str, Any]) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": service.started, "owned_by": "vispa", "vispa": about}

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import socket
 from contextlib import suppress
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 
 from vispa.serving.app import make_app
 from vispa.serving.service import Service
 
+_logger = logging.getLogger(__name__)
+
 #: Seconds that connections are given to close once all requests have ended.
 _CLOSING = 5
+# What a shell says of a process that a signal has ended, less the signal's number.
+_BY_SIGNAL = 128
 
 
 def serve(service: Service, place: socket.socket) -> None:
@@ -31,12 +38,16 @@ def serve(service: Service, place: socket.socket) -> None:
     server.run(sockets=[place])
     if service.fault is not None:
         raise service.fault
+    if service.held_up:
+        # Python would wait for their threads, for as long as another server likes that one of them waits for.
+        _logger.warning("ending, though %d requests have not stopped", service.held_up)
+        _leave(_BY_SIGNAL + signal.SIGINT if server.is_interrupted else 0)
     if server.is_interrupted:
         raise KeyboardInterrupt
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that first drains when it is told to end; told twice, it ends.
+    """A server that first drains when it is told to end; told twice, its process ends.
 
     Args:
         config: of uvicorn.
@@ -49,12 +60,13 @@ class DrainingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self.service, self.is_interrupted = service, False
+        self._is_told = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Called with a signal."""
-        self.is_interrupted = sig == signal.SIGINT
-        if self.service.state in ("draining", "failed"):
-            self.should_exit = self.force_exit = True
+        """Called with a signal, wherever the main thread is then."""
+        if self._is_told:
+            _leave(_BY_SIGNAL + sig)
+        self._is_told, self.is_interrupted = True, sig == signal.SIGINT
         self.service.drain()
 
     async def on_tick(self, counter: int) -> bool:
@@ -80,3 +92,15 @@ def make_server(service: Service) -> DrainingServer:
         timeout_graceful_shutdown=_CLOSING,
     )
     return DrainingServer(config, service)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once: Python's own way would wait for threads, whatever they wait for.
+
+    It takes no lock, as what a signal has interrupted may hold any. What was written has gone out: standard error holds
+    no line back, and a server writes to nothing else.
+
+    Args:
+        code: of its exit.
+    """
+    os._exit(code)

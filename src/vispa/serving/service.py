@@ -8,21 +8,25 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from statistics import median
 from threading import Thread
 from typing import Literal, TypeVar
 
 from vispa.errors import ReaderSetupError, VispaError
 from vispa.generation.engines import make_scheduler
-from vispa.generation.scheduling import Schedules
+from vispa.generation.scheduling import Load, Schedules
 from vispa.live.calls import Call
+from vispa.live.sharing import Shared, shared_readers
 from vispa.live.tasks import Watch
 from vispa.live.watching import watched
 from vispa.models.encoder import TransformerEncoder
 from vispa.modes.overton.extractive import ExtractiveAggregator
+from vispa.modes.overton.written import WrittenAggregator
 from vispa.once import once_property
 from vispa.pipeline import Vispa
 from vispa.readers.base import Failure
+from vispa.readers.local import LocalChat
 from vispa.records import Response
 from vispa.request import Request
 from vispa.serving.asking import Job
@@ -41,6 +45,8 @@ T = TypeVar("T")
 State = Literal["starting", "ready", "draining", "failed"]
 
 _WARM_UP = "Telling a friend a comforting lie"
+# Seconds after which what was stopped is held up by something that does not hear of it.
+_STOPPING = 2.0
 # Requests whose seconds say how long one takes.
 _LAST = 64
 
@@ -58,6 +64,7 @@ class Service:
         fault: why the model could not be loaded.
         metrics: figures.
         memory: what requests have let go of.
+        readers: local models beside the served one that read comments.
     """
 
     def __init__(self, settings: ServerSettings, load: Callable[[], Vispa], polarity: str = "own") -> None:
@@ -69,7 +76,9 @@ class Service:
         self.started = int(time.time())
         self._pipeline: Vispa | None = None
         self._scheduler: Schedules | None = None
+        self.readers: tuple[Shared, ...] = ()
         self._watches: set[Watch[object]] = set()
+        self._given_up: list[Watch[object]] = []
         self._lasted: deque[float] = deque(maxlen=_LAST)
         self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="vispa-serve")
         self._drain_until = float("inf")
@@ -95,11 +104,15 @@ class Service:
         except BaseException as error:
             self.fault, self.state = error, "failed"
             return
-        self._pipeline, self._scheduler = pipeline, scheduler
+        self._pipeline, self._scheduler, self.readers = pipeline, scheduler, shared_readers(pipeline)
+        is_local = _writes_here(pipeline)
+        if is_local:
+            # It takes the time of the first requests otherwise.
+            self._try_reader(pipeline, scheduler)
         if self.state == "starting":
             self.state = "ready"
             _logger.info("ready: %s", pipeline.model.name)
-            if not isinstance(pipeline.aggregator, ExtractiveAggregator):
+            if not is_local and not isinstance(pipeline.aggregator, ExtractiveAggregator):
                 self._try_reader(pipeline, scheduler)
 
     def _try_reader(self, pipeline: Vispa, scheduler: Schedules) -> None:
@@ -108,10 +121,10 @@ class Service:
         One that refuses how it is asked would do so for ever: then the server ends.
         """
         try:
-            with watched(pipeline, Call(), scheduler) as first:
+            with watched(pipeline, Call(), scheduler, self.readers) as first:
                 (answer,) = first.respond_many([Request(_WARM_UP, k=1)], max_new_tokens=8)
         except BaseException as error:
-            if self.state != "ready":
+            if self.state not in ("starting", "ready"):
                 # It ends, with the requests that run; what this thread tries was stopped.
                 return
             if isinstance(error, ReaderSetupError) or not isinstance(error, VispaError):
@@ -131,20 +144,30 @@ class Service:
 
     @property
     def is_drained(self) -> bool:
-        """Whether nothing runs any more, or its time is up; what still runs is then stopped."""
+        """Whether nothing runs any more; what still does is stopped when its time is up, and given up soon after."""
         if self.state != "draining":
             return self.state == "failed"
-        if time.monotonic() >= self._drain_until:
+        late = time.monotonic() - self._drain_until
+        if late >= _STOPPING:
+            self._given_up += self._watches
+            for watch in self._given_up:
+                watch.give_up()
+            self._watches.clear()
+        elif late >= 0:
             for watch in list(self._watches):
                 watch.stop()
-            return True
         return not self._watches
+
+    @property
+    def held_up(self) -> int:
+        """Number of requests that were given up, and whose threads still work."""
+        return sum(watch.is_working for watch in self._given_up)
 
     def close(self) -> None:
         """Let go of threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        if self._scheduler is not None:
-            self._scheduler.close()
+        for scheduler in self._schedulers:
+            scheduler.close()
 
     # ---------------------------------------------------------------- work
 
@@ -171,6 +194,11 @@ class Service:
         assert self._scheduler is not None
         return self._scheduler
 
+    @property
+    def _schedulers(self) -> list[Schedules]:
+        """Of the served model, once it is there, and of those that read its comments."""
+        return [] if self._scheduler is None else [self._scheduler, *(one.scheduler for one in self.readers)]
+
     @once_property
     def token_reader(self) -> TokenReader:
         """Reads texts along the directions by which the server steers, whatever recipe a request brings."""
@@ -179,7 +207,8 @@ class Service:
 
     def figures(self) -> bytes:
         """The page of figures."""
-        return self.metrics.page(self.running, None if self._scheduler is None else self._scheduler.load())
+        loads = [astuple(scheduler.load()) for scheduler in self._schedulers]
+        return self.metrics.page(self.running, Load(*map(sum, zip(*loads, strict=True))) if loads else None)
 
     def begin(self, work: Callable[[Call], T]) -> Watch[T]:
         """Begin work in a thread; what it took is counted, however it ends.
@@ -222,9 +251,15 @@ class Service:
 
     def answer(self, job: Job, call: Call) -> Response:
         """The answer to a job of one request."""
-        with watched(job.pipeline, call, self.scheduler) as pipeline:
+        with watched(job.pipeline, call, self.scheduler, self.readers) as pipeline:
             pipeline.chooser.check(job.requests[0], weighs=pipeline.mixture.by_score)
             (answer,) = pipeline.respond_many(job.requests[:1], **vars(job.sampling))
         if isinstance(answer, Failure):
             raise failure_refusal(answer)
         return answer
+
+
+def _writes_here(pipeline: Vispa) -> bool:
+    """Whether a model of this process writes the responses."""
+    aggregator = pipeline.aggregator
+    return isinstance(aggregator, WrittenAggregator) and isinstance(aggregator.reader, LocalChat)

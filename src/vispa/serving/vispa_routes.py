@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, Response
 
+from vispa.items.answering import responder
 from vispa.items.lines import answer_record
 from vispa.live.calls import Call
 from vispa.live.watching import watched
@@ -55,8 +56,8 @@ def vispa_routes(service: Service) -> APIRouter:
         log_texts(service, http, *(item.text for item in body.items))
 
         def records(call: Call) -> list[dict[str, Any]]:
-            with watched(job.pipeline, call, service.scheduler) as pipeline:
-                answers = pipeline.respond_many(job.requests, **vars(job.sampling))
+            with watched(job.pipeline, call, service.scheduler, service.readers) as pipeline:
+                answers = responder(pipeline, job.sampling)(job.requests)
             names = [number if item.id is None else item.id for number, item in enumerate(body.items)]
             return [answer_record(name, answer) for name, answer in zip(names, answers, strict=True)]
 

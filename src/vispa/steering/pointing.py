@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -74,12 +74,15 @@ class TokenReader:
         states = read_activations(self._loaded, sentences, readings=("sink_free_mean",), blocks=self.blocks)
         return states["sink_free_mean"].mean(0)
 
-    def read(self, values: Sequence[str], texts: Sequence[str]) -> list[tuple[TokenReading, ...]]:
+    def read(
+        self, values: Sequence[str], texts: Sequence[str], check: Callable[[], None] | None = None
+    ) -> list[tuple[TokenReading, ...]]:
         """The tokens of N texts, each read along a value's directions.
 
         Args:
             values: slug of each text's value.
             texts: N non-empty texts.
+            check: called before each forward pass; what it raises ends the reading.
 
         Returns:
             The tokens of each text in their order. None at all for a value toward which the recipe steers at no block,
@@ -96,6 +99,8 @@ class TokenReader:
         wanted = [place for place, own in enumerate(spans) if own and bool(directions[place].any())]
         budget = reading_budget(self._loaded.device)
         for batch in token_batches([len(ids[place]) for place in wanted], budget):
+            if check is not None:
+                check()
             places = [wanted[one] for one in batch]
             readings = self._readings([ids[place] for place in places], directions[places])
             for place, row in zip(places, readings, strict=True):

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pydantic import ConfigDict
 
 from vispa.errors import InputError
-from vispa.files.door import read_text, text_lines
+from vispa.files.lines import utf8_lines
 from vispa.files.validation import FileModel, validated_line
 from vispa.modes.mixture import jensen_shannon
 from vispa.request import check_seed
@@ -147,7 +147,9 @@ def read_uses(path: Path) -> list[tuple[Used, ...]]:
         InputError: unreadable, or a line that is no record of an answer; the message names it.
     """
     found = []
-    for number, line in enumerate(text_lines(read_text(path, "run")), 1):
+    # A file may hold a million answers, and all of them use the same values with some scores of four digits.
+    known: dict[Used, Used] = {}
+    for number, line in enumerate(utf8_lines(path), 1):
         if not line.strip():
             continue
         place = f"{path} line {number}"
@@ -156,7 +158,7 @@ def read_uses(path: Path) -> list[tuple[Used, ...]]:
             continue
         if record.values is None:
             raise InputError(place, "is no record of an answer with its values.", _ADVICE)
-        found.append(record.values)
+        found.append(tuple(known.setdefault(one, one) for one in record.values))
     return found
 
 

@@ -118,6 +118,9 @@ class NamedModel:
     def remove(self) -> bool:
         """Delete it from the cache; whether it was there."""
         was_here = self.is_here
+        if not self.folder.parent.is_dir():
+            # A lock would make it.
+            return was_here
         shutil.rmtree(self.folder, ignore_errors=True)
         lock = self.folder.with_name(self.folder.name + ".lock")
         # While somebody fetches it, what is half there is theirs.

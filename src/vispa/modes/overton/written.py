@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Self
 
 from vispa.files.visible import is_blank
 from vispa.modes.case import NOTHING_SAID, Case
@@ -40,6 +42,12 @@ class WrittenAggregator:
         self.reader, self.template, self.encoder = reader, template, encoder
         self.max_new_tokens = max_new_tokens
         self.name = f"written:{reader.name}"
+
+    def with_reader(self, reader: ChatModel) -> Self:
+        """The same aggregator with another reader of the same model; it shares everything else."""
+        other = copy.copy(self)
+        other.reader = reader
+        return other
 
     def prompt(self, case: Case) -> str:
         """What the reader is asked for one case; comments that say nothing, refuse or repeat others are left out."""
