@@ -22,6 +22,7 @@ from vispa.steering.bank import VectorBank
 from vispa.steering.exchange.merging import with_vectors
 from vispa.steering.fitting import fit_bank
 from vispa.steering.recipe import MOST_BLOCKS, Recipe, Steer
+from vispa.steering.separating import separation
 from vispa.taxonomy import Taxonomy
 
 STRONG = Recipe("one_versus_others", (1, 2), magnitude="coefficient", amount=3.0, minimal_quality=0.0)
@@ -259,3 +260,7 @@ def test_an_amount_of_nothing_steers_nothing(magnitude: str, amount: float, amou
     recipe = Recipe("mean", (1, 2), magnitude=magnitude, amount=amount, amounts=amounts, minimal_quality=0.0)
     bank.check_steers(recipe)
     assert [bank.steers(value, recipe) for value in VALUES] == [True, *[False] * (len(VALUES) - 1)]
+    # The directions are as good as ever.
+    assert separation(bank, recipe) == separation(bank, replace(recipe, amount=0.4, amounts={}))
+    with pytest.raises(InputError, match="amounts: are 0 for every value of the bank"):
+        bank.check_steers(replace(recipe, amount=0.4, amounts=dict.fromkeys(VALUES, 0.0)))

@@ -269,6 +269,20 @@ def test_a_file_that_an_earlier_version_began_is_gone_on_with(
     assert begun(change, *given, earlier=_forget).exit_code == 0
 
 
+def _began_at_an_earlier_server(settings: dict[str, Any]) -> None:
+    """Settings as this version writes them where the server tells nothing of its own."""
+    weights = settings.get("weights")
+    _forget(settings)
+    settings |= {} if weights is None else {"weights": weights}
+
+
+@pytest.mark.parametrize("change", [None, _weighing_equally])
+def test_a_file_that_was_begun_at_an_earlier_server_is_gone_on_with(
+    change: Callable[[Vispa], None] | None, begun: Callable[..., Any]
+) -> None:
+    assert begun(change, "--mode", "distributional", earlier=_began_at_an_earlier_server).exit_code == 0
+
+
 def test_equal_weights_that_an_earlier_version_did_not_ask_for_are_not_mixed_in(begun: Callable[..., Any]) -> None:
     error = refused(begun(None, "--mode", "distributional", earlier=_forget))
     assert "was begun with other weights (not given, now mean)" in error.problem

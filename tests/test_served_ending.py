@@ -144,7 +144,7 @@ def test_what_is_held_up_is_given_up_once_the_time_to_drain_is_up(
                 reply += part
             assert reply.startswith(b"HTTP/1.1 503") and b'"code":"stopped"' in reply, reply
         assert server.process.wait(20) == code
-        assert "1 requests have not stopped" in server.log and "Traceback" not in server.log, server.log
+        assert "requests have not stopped: 1" in server.log and "Traceback" not in server.log, server.log
 
 
 def test_who_waits_for_what_is_given_up_goes_at_once() -> None:

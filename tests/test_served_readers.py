@@ -120,7 +120,7 @@ def test_its_pieces_are_no_events(served: Served) -> None:
 
 def test_others_go_on_meanwhile_and_a_client_that_goes_is_heard_of(served: Served) -> None:
     stamps: list[float] = []
-    with slowed(SLOW), closing(opened(served, "/v1/vispa/respond", ASKED)) as place:
+    with slowed(3 * SLOW), closing(opened(served, "/v1/vispa/respond", ASKED)) as place:
         wait_for(lambda: writing(served))
         long = {"text": TEXT, "sampling": {"max_tokens": 12}, "stream": True}
         with closing(opened(served, "/v1/vispa/unsteered", long)) as other:
@@ -184,6 +184,10 @@ def test_the_doors_for_asynchronous_code_share_the_reader_too(plain: Vispa, kind
     assert isinstance(first, Selected) and all(isinstance(one, Said) for one in said) and isinstance(last, Answered)
     assert last.answer.response == vispa.respond(TEXT, k=2, max_new_tokens=6).response  # type: ignore[union-attr]
     assert len(vispa.shared_readers) == (kind == "other")
+    # Another one from then on.
+    vispa.write_with(READERS["other"](plain))
+    (shared,) = vispa.shared_readers
+    assert isinstance(vispa.aggregator, WrittenAggregator) and shared.engine is vispa.aggregator.reader.engine  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------- readings of tokens

@@ -99,7 +99,7 @@ def test_clients_that_go_leave_no_row(served: Served, monkeypatch: pytest.Monkey
 
     with slowed(SLOW):
         go(0)
-    wait_for(lambda: scheduler.load().running == 0 and served.service.running == 0)
+        wait_for(lambda: scheduler.load().running == 0 and served.service.running == 0)
     # The step that ran when it went was its last: no other was there to go on with.
     assert len(cancelled) == 1 and scheduler.load().steps - cancelled[0] <= 1
     with slowed(SLOW), ThreadPoolExecutor(CLIENTS) as pool:

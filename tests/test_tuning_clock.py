@@ -36,7 +36,15 @@ class Slow:
 def on(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function that searches on such a machine for so many seconds, and returns the search."""
 
-    def searched(machine: Slow, seconds: float) -> Search:
+    def searched(machine: Slow, seconds: float, examples: int = 0, batch: float = 0.0) -> Search:
+        def refined(*_: object, deadline: float, progress: Any, **__: object) -> object:
+            for _batch in range(40):
+                if machine.now + batch > deadline:
+                    break
+                machine.now += batch
+                progress(1)
+            return object()
+
         def run(bench: Bench, recipes: Sequence[Recipe], situations: slice, _: object) -> list[Any]:
             machine.write((len(recipes) * len(bench.values) + 1) * len(bench.situations[situations]))
             return [SimpleNamespace(recipe=recipe, figures=_FIGURES, score=0.5, plain=None) for recipe in recipes]
@@ -46,11 +54,21 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Any:
             machine.write(rows * len(bench.situations[situations]))
             return [None] * len(recipes)
 
+        def personas(bench: Bench, recipes: Sequence[Recipe | None], situations: slice, _: object) -> list[Any]:
+            # Asked in words, the model comments on each value, steered or not.
+            machine.write(len(recipes) * len(bench.values) * len(bench.situations[situations]))
+            return [None] * len(recipes)
+
         monkeypatch.setattr(clock, "time", machine)
         monkeypatch.setattr(Bench, "run", run)
-        for name in ("measure", "measure_personas"):
-            monkeypatch.setattr(Bench, name, measure)
-        monkeypatch.setattr(search, "chosen_examples", lambda *_: [])
+        monkeypatch.setattr(Bench, "measure", measure)
+        monkeypatch.setattr(Bench, "measure_personas", personas)
+        monkeypatch.setattr(search, "chosen_examples", lambda *_: [None] * examples)
+        monkeypatch.setattr(search, "fixed_vectors", lambda *_: None)
+        monkeypatch.setattr(search, "refined_vectors", refined)
+        monkeypatch.setattr(search, "unrefined", lambda *_: None)
+        monkeypatch.setattr(search, "with_refined", lambda *_: object())
+        monkeypatch.setattr(Search, "_by_value", lambda *_: None)
         engine: Any = SimpleNamespace(bank=object(), loaded=SimpleNamespace(blocks=range(12)))
         values = tuple(map(str, range(31)))
         bench: Any = {"engine": engine, "judge": None, "situations": _SITUATIONS, "taxonomy": None, "values": values}
@@ -89,3 +107,14 @@ def test_with_time_enough_every_round_is_measured(on: Any) -> None:
     names = list(dict.fromkeys(name for name, _ in found.trials))
     assert names == ["screening blocks", "runs of blocks", "strengths", "finalists"]
     assert found.reasons[2] == "No steered comment was good enough to learn from."
+
+
+@pytest.mark.parametrize("batch", [0.1, 3.0, 12.0])
+@pytest.mark.parametrize("seconds", [400.0, 520.0, 560.0, 600.0, 640.0, 700.0, 900.0, 2000.0])
+def test_directions_are_refined_only_where_they_will_be_compared(on: Any, seconds: float, batch: float) -> None:
+    machine = Slow(0.1, 0.1, 0.0)
+    found = on(machine, seconds, examples=200, batch=batch)
+    refined = any("were refined on" in reason for reason in found.reasons)
+    assert refined == ("refined strengths" in [name for name, _ in found.trials]), found.reasons
+    assert refined or (seconds < 700 and machine.now <= seconds)
+    assert machine.now <= seconds and found.trials[-1][0] == "finalists"

@@ -83,8 +83,7 @@ class Vispa(AsyncDoors):
             taxonomy: the values.
             aggregator: writes Overton responses; by default from the comments' own sentences.
             reader: reads comments as passages; by default the model itself, unsteered.
-            picker: picks the comment that fits a target; by default the reader, or sentence
-                embeddings where the embedded model reads, which cannot follow instructions.
+            picker: of the comment that fits a target; by default the reader, or embeddings for the embedded model.
             mixture: weights of the values in distributional mode; by default the plain mean.
             recipe: how to steer, instead of the bank's own recipe; or the word of one: `published` is the
                 paper's, `portable` that of models without a tuned one, `tuned` the bank's own if it was tuned.
@@ -178,6 +177,7 @@ class Vispa(AsyncDoors):
     def write_with(self, reader: ChatModel) -> None:
         """Let a chat model write the Overton responses, instead of the comments' own sentences."""
         self.aggregator = WrittenAggregator(reader, self.prompts.overton, self.chooser.encoder)
+        vars(self).pop("shared_readers", None)
 
     def _encode(self, texts: Sequence[str]) -> FloatArray:
         """Sentence embeddings [N, D], of the chooser's encoder."""

@@ -107,10 +107,11 @@ class Remote:
         # Its own weights hold for nobody who sends some, as is done here; its own recipe for who sends none.
         own = {name: digest for name, digest in told.items() if name != "mixture" and name not in how}
         if earlier is not None and not any(f"server_{name}" in earlier for name in told):
-            # Begun by an earlier version, which left equal weights to the server.
+            # Begun by an earlier version, or at a server of one.
             own = {}
-            if how.get("weights") == "mean" and _weighs_equally(told):
-                del how["weights"]
+        if earlier is not None and "weights" not in earlier and how.get("weights") == "mean" and _weighs_equally(told):
+            # Earlier versions left equal weights to the server.
+            del how["weights"]
         plain = {name: one for name, one in about.items() if name not in ("settings", "words_stances")}
         of_server = {f"server_{name}": one for name, one in (plain | own).items()}
         return {**shared, **how, "mode": self.asking.mode, **of_server}

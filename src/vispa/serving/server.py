@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import socket
@@ -40,7 +41,7 @@ def serve(service: Service, place: socket.socket) -> None:
         raise service.fault
     if service.held_up:
         # Python would wait for their threads, for as long as another server likes that one of them waits for.
-        _logger.warning("ending, though %d requests have not stopped", service.held_up)
+        _logger.warning("ending, though requests have not stopped: %d", service.held_up)
         _leave(_BY_SIGNAL + signal.SIGINT if server.is_interrupted else 0)
     if server.is_interrupted:
         raise KeyboardInterrupt
@@ -98,9 +99,11 @@ def _leave(code: int) -> NoReturn:
     """End the process at once: Python's own way would wait for threads, whatever they wait for.
 
     It takes no lock, as what a signal has interrupted may hold any. What was written has gone out: standard error holds
-    no line back, and a server writes to nothing else.
+    no line back, and a server writes to nothing else. Children, such as vLLM's engine on a GPU, would stay.
 
     Args:
         code: of its exit.
     """
+    for child in multiprocessing.active_children():
+        child.kill()
     os._exit(code)

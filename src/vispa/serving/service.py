@@ -92,7 +92,7 @@ class Service:
     def _warm(self) -> None:
         try:
             pipeline = self._load()
-            scheduler = make_scheduler(pipeline.engine)
+            scheduler, readers = make_scheduler(pipeline.engine), shared_readers(pipeline)
             # What is made on first use is made now, and not by several requests at once.
             _ = pipeline.stances, pipeline.picker, pipeline.chooser.encoder
             with watched(pipeline, Call(), scheduler) as first:
@@ -104,7 +104,7 @@ class Service:
         except BaseException as error:
             self.fault, self.state = error, "failed"
             return
-        self._pipeline, self._scheduler, self.readers = pipeline, scheduler, shared_readers(pipeline)
+        self._pipeline, self._scheduler, self.readers = pipeline, scheduler, readers
         is_local = _writes_here(pipeline)
         if is_local:
             # It takes the time of the first requests otherwise.

@@ -17,7 +17,7 @@ from vispa.once import once_property
 from vispa.steering.bank_header import BANK_ADVICE, FORMAT, BankHeader, parsed_header
 from vispa.steering.bank_parts import BankInfo, Entry, entry_from, needed_tensor, shape_problems
 from vispa.steering.plan import SteeringPlan
-from vispa.steering.planning import build_plan, check_steers, steered_blocks
+from vispa.steering.planning import build_plan, check_steers, has_amount, steered_blocks
 from vispa.steering.recipe import Recipe, Steer
 from vispa.steering.sealing import canonical, digests, read_sealed, write_sealed
 
@@ -88,12 +88,13 @@ class VectorBank:
         check_steers(self, recipe)
 
     def steers(self, value: str, recipe: Recipe | None = None) -> bool:
-        """Whether a recipe (the bank's by default) steers toward a value at any block.
+        """Whether a recipe (the bank's by default) steers toward a value at any block, and by more than nothing.
 
         Raises:
             InputError: an estimator, block or value that is not in the bank.
         """
-        return bool(steered_blocks(self, (value, recipe or self.recipe)))
+        recipe = recipe or self.recipe
+        return bool(steered_blocks(self, (value, recipe))) and has_amount(value, recipe)
 
     def amount(self, value: str, recipe: Recipe) -> float:
         """The amount of a recipe for a value; what was measured in its place where the magnitude's rule wants that.

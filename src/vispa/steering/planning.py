@@ -63,8 +63,6 @@ def build_plan(bank: Fitted, keys: Sequence[Key], default: Recipe) -> SteeringPl
 def steered_blocks(bank: Fitted, key: Key) -> tuple[int, ...]:
     """The blocks of a recipe at which a value has a direction that separates, or the best few of them.
 
-    None where the recipe's amount for the value is 0.
-
     Raises:
         InputError: an estimator, block or value that is not in the bank.
     """
@@ -78,13 +76,16 @@ def steered_blocks(bank: Fitted, key: Key) -> tuple[int, ...]:
     # Zero where an imported file had none, and where nothing tells a value from others: there are none, or they have
     # the same sentences.
     there = entry.directions.vectors[row].any(-1)
-    if not recipe.rule.measured and recipe.amount_for(value) == 0:
-        return ()
     blocks = recipe.chosen_blocks(len(bank.residual_norm))
     kept = [block for block in blocks if bool(there[block]) and float(quality[block]) >= recipe.minimal_quality]
     if recipe.best is not None:
         kept = sorted(kept, key=lambda block: -float(quality[block]))[: recipe.best]
     return tuple(sorted(kept))
+
+
+def has_amount(value: str, recipe: Recipe) -> bool:
+    """Whether a recipe steers toward a value by more than nothing, as far as it says so itself."""
+    return recipe.rule.measured or recipe.amount_for(value) != 0
 
 
 def check_steers(bank: Fitted, recipe: Recipe) -> None:
@@ -95,6 +96,9 @@ def check_steers(bank: Fitted, recipe: Recipe) -> None:
             whose fractions are not measured.
     """
     recipe.check_steers()
+    if not any(has_amount(value, recipe) for value in bank.info.values):
+        problem = "are 0 for every value of the bank: nothing would be steered."
+        raise InputError("amounts", problem, "Give one of them another number.")
     if not any(steered_blocks(bank, (value, recipe)) for value in bank.info.values):
         blocks = list(recipe.chosen_blocks(len(bank.residual_norm)))
         directions = bank.entry(recipe.estimator).directions

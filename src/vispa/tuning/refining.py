@@ -56,7 +56,7 @@ def refined_vectors(
         subject_share: see `Recipe`.
         remains: see `Recipe.remains`.
         seed: of the order of the batches.
-        deadline: by `time.monotonic`; no epoch begins that would end after it if it took as long as the last one.
+        deadline: by `time.monotonic`; no batch begins that would end after it if it took as long as the last one.
         progress: called with the number of examples just seen.
 
     Returns:
@@ -73,23 +73,23 @@ def refined_vectors(
     chance = np.random.default_rng(seed)
     with frozen(loaded):
         took = 0.0
-        for _ in range(epochs):
+        order = [number for _ in range(epochs) for number in chance.permutation(len(batches))]
+        for number in order:
             began = time.monotonic()
             if began + took > deadline:
                 break
-            for number in chance.permutation(len(batches)):
-                batch = [encoded[place] for place in batches[number]]
-                with loaded.turns, torch.enable_grad():
-                    loss = _loss(loaded, base + scale * free, blocks, batch, subject_share, remains)
-                    (gradient,) = torch.autograd.grad(loss, free)
-                free.grad = gradient
-                optimizer.step()
-                with torch.no_grad():
-                    vectors = base + scale * free
-                    vectors *= (limit / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)).clamp_max(1.0)
-                    free.copy_((vectors - base) / scale)
-                if progress is not None:
-                    progress(len(batch))
+            batch = [encoded[place] for place in batches[number]]
+            with loaded.turns, torch.enable_grad():
+                loss = _loss(loaded, base + scale * free, blocks, batch, subject_share, remains)
+                (gradient,) = torch.autograd.grad(loss, free)
+            free.grad = gradient
+            optimizer.step()
+            with torch.no_grad():
+                vectors = base + scale * free
+                vectors *= (limit / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)).clamp_max(1.0)
+                free.copy_((vectors - base) / scale)
+            if progress is not None:
+                progress(len(batch))
             took = time.monotonic() - began
     out = torch.zeros_like(start)
     out[:, list(blocks)] = (base + scale * free).detach().to(start.device)

@@ -147,7 +147,7 @@ class Search:
         """
         engine, bank = self.bench.engine, self.bench.engine.bank
         assert bank is not None
-        if not self._has_time(self._learnt_from):
+        if not self._has_time(self._learnt_from + self._weighed):
             self._say_late(_REFINING)
             return None
         # A little too strong: more comments speak for their value, and the best of them are chosen.
@@ -168,10 +168,10 @@ class Search:
         vectors = refined_vectors(
             engine.loaded, start, blocks, examples,
             epochs=_EPOCHS, subject_share=recipe.subject_share, remains=recipe.remains, seed=self.seed,
-            deadline=self.clock.latest(self._last + len(self.bench.values)), progress=learnt,
+            deadline=self.clock.latest(self._weighed + self._last), progress=learnt,
         )  # fmt: skip
         if not seen:
-            # Writing the examples took what there was of the time: no epoch began.
+            # Writing the examples took what there was of the time: no batch of them began.
             self._say_late(_REFINING)
             return None
         if problem := unrefined(start, vectors, examples):
@@ -230,6 +230,11 @@ class Search:
     def _learnt_from(self) -> int:
         """Comments that are written to refine directions on the best of them."""
         return (3 * len(self.bench.values) + 1) * len(self.bench.situations[_LEARNT])
+
+    @property
+    def _weighed(self) -> int:
+        """Comments of the round on refined directions, without which they were refined for nothing."""
+        return (len(_REFINED_STRENGTHS) * len(self.bench.values) + 1) * len(self.bench.situations[_WEIGHED])
 
     def _has_time(self, comments: int) -> bool:
         """Whether so many can be measured before the last round."""

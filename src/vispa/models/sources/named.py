@@ -98,7 +98,7 @@ class NamedModel:
                 self._tidy()
                 if not self.is_open:
                     _logger.warning("%s comes under terms of its makers: %s.", self.label, self.licence)
-                with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.name}.") as temporary:
+                with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.folder.name}.") as temporary:
                     file = Path(temporary) / self.file
                     fetch(
                         self.name,
@@ -123,15 +123,15 @@ class NamedModel:
             return was_here
         shutil.rmtree(self.folder, ignore_errors=True)
         lock = self.folder.with_name(self.folder.name + ".lock")
-        # While somebody fetches it, what is half there is theirs.
+        # While somebody fetches it, what is half there is theirs, and so is the lock.
         with suppress(Timeout, OSError), FileLock(lock, timeout=0):
             self._tidy()
-        lock.unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
         return was_here
 
     def _tidy(self) -> None:
-        """Delete what fetches left that were killed; whoever holds the lock is the only one that fetches."""
-        for left in self.folder.parent.glob(f".{self.name}.*"):
+        """Delete what killed processes were fetching or making ready; only the lock's holder does so."""
+        for left in self.folder.parent.glob(f".{self.folder.name}.*"):
             shutil.rmtree(left, ignore_errors=True)
 
 

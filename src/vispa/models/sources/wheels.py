@@ -109,13 +109,15 @@ def _download(name: str, packages: Sequence[str], folder: Path, steps: Steps, in
             try:
                 while process.poll() is None:
                     if told:
-                        # As an exception, so that what is half there is deleted.
-                        sys.exit(128 + told[0])
+                        break
                     steps.reach(_size(folder) // 1_000_000)
                     time.sleep(_LOOK)
             finally:
                 process.kill()
                 process.wait()
+            if told:
+                # As an exception, so that what is half there is deleted. pip may have been told too.
+                sys.exit(128 + told[0])
         log.seek(0)
         said = [line for line in log.read().splitlines() if line.strip()]
     if process.returncode:
