@@ -22,7 +22,7 @@ class Kept:
         self._log = None if path is None else AppendLog(path)
         lines = [] if self._log is None else self._log.open()
         if self._log is not None:
-            self._log.cut(lines)
+            self._log.cut()
         self._known: dict[str, Mapping[str, Any]] = {entry.pop("key"): entry for entry in map(json.loads, lines)}
 
     def get(self, parts: Any, make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -71,7 +71,7 @@ class Remembering(LocalChat):
         if self._log is not None:
             lines = self._log.open()
             entries = [_kept_entry(line, f"{kept} line {number}") for number, line in enumerate(lines, 1)]
-            self._log.cut(lines)
+            self._log.cut()
             for entry in entries:
                 if entry.items() >= self._model.items():
                     self._remember(entry["prompt"], entry["letters"], entry["means"])

@@ -42,6 +42,7 @@ class AppendLog:
         # A link that leads nowhere yet is made into the file that it names.
         self.path = Path(os.path.realpath(path))
         self._lines = 0
+        self._whole = 0  # Bytes of the whole lines, as the file was opened.
         # Device, number and size of the file as this object left it; None where there is none.
         self._left: tuple[int, int, int] | None = None
 
@@ -55,15 +56,18 @@ class AppendLog:
             InputError: it cannot be read.
         """
         lines = WholeLines(self.path)
-        self._lines = sum(1 for _ in lines)
+        self._lines = self._whole = 0
+        for line in lines:
+            self._lines += 1
+            self._whole += len(line)
         self._left = self._now()
         return lines
 
-    def cut(self, lines: Iterable[bytes]) -> None:
-        """Remove what a stop left unfinished after the whole lines."""
-        if self._left is not None and self._left[2] > (whole := sum(map(len, lines))):
+    def cut(self) -> None:
+        """Once it is opened: remove what a stop left unfinished after the whole lines."""
+        if self._left is not None and self._left[2] > self._whole:
             try:
-                os.truncate(self.path, whole)
+                os.truncate(self.path, self._whole)
             except OSError as error:
                 raise unwritten(self.path, error, "file", "Its lines are kept.") from error
             self._left = self._now()
@@ -193,21 +197,22 @@ class AnswerLog:
             InputError: a line is not the answer to the item in its place; the file stays as it is.
             OutputError: there is no room to mend.
         """
-        lines = self.answers.open()
-        done, failed = 0, []
-        for line in lines:
+        self._count(self._checked(map(_record, self.answers.open()), items))
+        self.answers.cut()
+        self._take_in(items)
+
+    def _checked(
+        self, records: Iterable[Mapping[str, Any]], items: Sequence[Identified]
+    ) -> Iterator[Mapping[str, Any]]:
+        """The records of lines, each of which answers the item in its place; see `resume`."""
+        for done, record in enumerate(records):
             place = f"{self.path} line {done + 1}"
             if done == len(items):
                 raise InputError(place, "belongs to no item.", self.advice)
-            record, identifier = _record(line), items[done].id
+            identifier = items[done].id
             if not _is_of(record, identifier):
                 raise InputError(place, f"is not the answer to item {identifier!r}.", self.advice)
-            if _holds_error(record):
-                failed.append(done)
-            done += 1
-        self.answers.cut(lines)
-        self.done, self.failed = done, failed
-        self._take_in(items)
+            yield record
 
     def unfinished(self, items: Sequence[Asked], size: int) -> list[tuple[Sequence[Asked], int, AppendLog]]:
         """The chunks that still lack answers: first the items never asked, then those that failed before.
@@ -238,7 +243,7 @@ class AnswerLog:
         self.answers.check()
         if self.failed:
             self.retried.check()
-        self._count(self.answers.open())
+        self._count(map(_record, self.answers.open()))
         self._take_in(items)
 
     def remove(self) -> None:
@@ -280,12 +285,14 @@ class AnswerLog:
                 else:
                     yield line
 
-    def _count(self, lines: Iterable[bytes]) -> None:
-        self.done, self.failed = 0, []
-        for line in lines:
-            if _holds_error(_record(line)):
-                self.failed.append(self.done)
-            self.done += 1
+    def _count(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Note which items have a record, and which of these an error."""
+        done, failed = 0, []
+        for record in records:
+            if _holds_error(record):
+                failed.append(done)
+            done += 1
+        self.done, self.failed = done, failed
 
 
 def retried_path(path: Path) -> Path:
