@@ -1,16 +1,19 @@
 """A server under load: what its clients wait for, against one client alone and against one offline batch.
 
-    python -m benchmarks.load [--model embedded] [--clients 64] [--seconds 120] [--requests 128] [--k 2] [--tokens 48]
-                              [--dtype auto]
+    python -m benchmarks.load [--model embedded] [--clients 64] [--seconds 40] [--rounds 3] [--requests 128] [--k 2]
+                              [--tokens 48] [--dtype auto]
 
-`vispa serve` runs in a process of its own. The offline side answers all requests with one `respond_many`, and some of
-them with one a group of as many as there are clients: a small batch writes fewer tokens a second on any server, and
-clients who wait for an answer never have more in work at once. Then one client asks 20 requests, each when it has the
-answer before; then all clients do so for the time given, in an order of their own. All answers are streams. The time to
-a first token is that from the request to the first piece of a comment. Every answer is compared with that of the
-offline batch. Tokens a second of processor time count the server's process alone, so that they can be compared where
-other programs run too; threads that wait by turning count there, and the server's sleep: `OMP_WAIT_POLICY=PASSIVE` lets
-those of the offline side sleep as well.
+`vispa serve` runs in a process of its own. One client asks 20 requests, each when it has the answer before. Then,
+in each round, the offline side answers all requests with one `respond_many`, and some of them with one a group of
+as many as there are clients: a small batch writes fewer tokens a second on any server, and clients who wait for an
+answer never have more in work at once; and all clients ask for the time given, which begins when each of them has
+had an answer and ends before any of them stops, in an order of their own. Ratios are taken within a round, and
+printed as median (lowest..highest).
+
+All answers are streams. The time to a first token is that from the request to the first piece of a comment. Every
+answer is compared with that of the offline batch. Tokens a second of processor time count the server's process
+alone, so that they can be compared where other programs run too; threads that wait by turning count there, and the
+server's sleep: `OMP_WAIT_POLICY=PASSIVE` lets those of the offline side sleep as well.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
+import itertools
 import json
 import os
 import random
@@ -26,13 +30,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.measure import machine_facts
+from benchmarks.measure import Spread, machine_facts
 from vispa.pipeline import Vispa
 from vispa.records import OvertonResponse
 from vispa.request import Request
@@ -70,12 +74,10 @@ class Offline:
     Attributes:
         texts: of the requests.
         answers: response and comments of each.
-        speed: of the batch.
     """
 
     texts: tuple[str, ...]
     answers: tuple[tuple[Any, ...], ...]
-    speed: Speed
 
 
 class Speed(NamedTuple):
@@ -89,10 +91,6 @@ class Speed(NamedTuple):
     wall: float
     cpu: float
 
-    def of(self, other: Speed) -> str:
-        """As shares of another speed."""
-        return f"{self.wall / other.wall:.3f}, {self.cpu / other.cpu:.3f} by processor time"
-
 
 def situations(count: int) -> list[str]:
     """So many texts, all different."""
@@ -102,11 +100,9 @@ def situations(count: int) -> list[str]:
 
 
 def offline(vispa: Vispa, texts: Sequence[str], k: int, tokens: int) -> Offline:
-    """All answers in one batch, a second time where the first has made what is made once."""
-    vispa.respond(texts[0], k=k, max_new_tokens=2)
-    answers, speed = _answered(vispa, [texts], k, tokens)
-    said = tuple(_said(answer.model_dump(mode="json")) for answer in answers)
-    return Offline(tuple(texts), said, speed)
+    """All answers in one batch, which also makes what is made once."""
+    answers, _ = _answered(vispa, [texts], k, tokens)
+    return Offline(tuple(texts), tuple(_said(answer.model_dump(mode="json")) for answer in answers))
 
 
 def in_groups(vispa: Vispa, texts: Sequence[str], k: int, tokens: int, size: int) -> Speed:
@@ -170,56 +166,96 @@ async def asked(port: int, body: dict[str, Any], known: tuple[Any, ...], seen: S
     seen.wrong += _said(record) != known
 
 
-async def clients(port: int, known: Offline, fields: dict[str, Any], count: int, seconds: float, most: int) -> Seen:
-    """What so many clients see that ask for some time, or so many requests each."""
-    seen, until = Seen(), time.monotonic() + seconds
+async def one_client(port: int, known: Offline, fields: dict[str, Any], most: int) -> Seen:
+    """What a client sees that asks so many requests, each when it has the answer before."""
+    seen = Seen()
+    for place in range(most):
+        await asked(port, {"text": known.texts[place], "stream": True, **fields}, known.answers[place], seen)
+    return seen
+
+
+async def clients(
+    port: int, process: int, known: Offline, fields: dict[str, Any], count: int, seconds: float
+) -> tuple[Seen, Speed]:
+    """What so many clients see, and the speed of a time in which none of them is new and none has stopped."""
+    seen, answered, stopped = Seen(), set[int](), asyncio.Event()
+    all_answered = asyncio.Event()
 
     async def client(number: int) -> None:
         order = random.Random(number).sample(range(len(known.texts)), len(known.texts))
-        for turn in range(most):
-            if time.monotonic() >= until:
+        for place in itertools.cycle(order):
+            if stopped.is_set():
                 return
-            place = order[turn % len(order)]
             await asked(port, {"text": known.texts[place], "stream": True, **fields}, known.answers[place], seen)
+            answered.add(number)
+            if len(answered) == count:
+                all_answered.set()
 
-    await asyncio.gather(*(client(number) for number in range(count)))
-    return seen
+    async with asyncio.TaskGroup() as group:
+        for number in range(count):
+            group.create_task(client(number))
+        await all_answered.wait()
+        wall, cpu, tokens = time.perf_counter(), processor_seconds(process), seen.tokens
+        await asyncio.sleep(seconds)
+        wall, cpu, tokens = time.perf_counter() - wall, processor_seconds(process) - cpu, seen.tokens - tokens
+        stopped.set()
+    return seen, Speed(tokens / wall, tokens / cpu)
 
 
-def main(arguments: Sequence[str] | None = None) -> Seen:
-    """Measure and print; what the clients saw under load."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--dtype", default="auto", help="of the model, on both sides; coarse numbers part their texts")
-    for name, default in (("clients", 64), ("seconds", 120), ("requests", 128), ("k", 2), ("tokens", 48)):
+    numbers = (("clients", 64), ("seconds", 40), ("rounds", 3), ("requests", 128), ("k", 2), ("tokens", 48))
+    for name, default in numbers:
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args(arguments)
     vispa = Vispa.from_pretrained(given.model, dtype=given.dtype)
-    known = offline(vispa, situations(given.requests), given.k, given.tokens)
     print(", ".join(f"{name} {fact}" for name, fact in machine_facts(vispa.model.model).items()))
-    groups = in_groups(vispa, known.texts, given.k, given.tokens, given.clients)
-    for what, speed in (("all at once", known.speed), (f"{given.clients} at a time", groups)):
-        print(f"offline, {what}: {speed.wall:,.0f} tokens a second, {speed.cpu:,.0f} of processor time")
-    fields = {"k": given.k, "sampling": {"max_tokens": given.tokens}}
+    texts, fields = situations(given.requests), {"k": given.k, "sampling": {"max_tokens": given.tokens}}
+    known = offline(vispa, texts, given.k, given.tokens)
+    rounds: list[dict[str, Speed]] = []
+    seen: list[Seen] = []
     with server(given.model, given.dtype, given.clients) as (port, process):
-        alone = asyncio.run(clients(port, known, fields, 1, 3600, min(_ALONE, given.requests)))
-        before, started = processor_seconds(process), time.perf_counter()
-        seen = asyncio.run(clients(port, known, fields, given.clients, given.seconds, 10**9))
-        wall, cpu = time.perf_counter() - started, processor_seconds(process) - before
+        alone = asyncio.run(one_client(port, known, fields, min(_ALONE, given.requests)))
+        for _ in range(given.rounds):
+            whole = _answered(vispa, [texts], given.k, given.tokens)[1]
+            groups = in_groups(vispa, texts, given.k, given.tokens, given.clients)
+            one, served = asyncio.run(clients(port, process, known, fields, given.clients, given.seconds))
+            seen.append(one)
+            rounds.append({"all at once": whole, f"{given.clients} at a time": groups, "served": served})
+    tell(rounds, seen, alone)
+
+
+def tell(rounds: Sequence[Mapping[str, Speed]], seen: Sequence[Seen], alone: Seen) -> None:
+    """Print what was measured.
+
+    Args:
+        rounds: speeds of each, the server's last.
+        seen: what the clients of each saw.
+        alone: what one client saw.
+    """
+    for side in rounds[0]:
+        wall, cpu = (Spread.of([getattr(one[side], clock) for one in rounds]) for clock in Speed._fields)
+        print(f"{side}: {wall} tokens a second, {cpu} of processor time")
+    for side in list(rounds[0])[:-1]:
+        wall, cpu = (
+            Spread.of([getattr(one["served"], clock) / getattr(one[side], clock) for one in rounds])
+            for clock in Speed._fields
+        )
+        print(f"served to {side}: {wall}, {cpu} by processor time")
+    answers, wrong = sum(len(one.first) for one in seen), sum(one.wrong for one in seen)
+    lost = [reply for one in seen for reply in one.lost]
+    print(f"{answers} answers under load, {len(lost)} lost, {wrong} wrong")
     median = statistics.median
-    served = Speed(seen.tokens / wall, seen.tokens / cpu)
-    first = median(seen.first) / median(alone.first)
-    print(
-        f"{given.clients} clients, {wall:.0f} s: {len(seen.first)} answers, {len(seen.lost)} lost, {seen.wrong} wrong"
-    )
-    print(f"served: {served.wall:,.0f} tokens a second, {served.cpu:,.0f} of the server's processor time")
-    print(f"served to offline: {served.of(known.speed)}; to {given.clients} at a time: {served.of(groups)}")
-    for what, many, one in (("a first token", seen.first, alone.first), ("the whole", seen.whole, alone.whole)):
-        print(f"to {what}: {median(many):.3g} s, of one client alone {median(one):.3g} s")
-    print(f"to a first token, times that of one client: {first:.3g}")
-    for lost in seen.lost[:3]:
-        print(f"lost: {lost!r}")
-    return seen
+    for what in ("first", "whole"):
+        single = median(getattr(alone, what))
+        many = Spread.of([median(getattr(one, what)) for one in seen])
+        times = Spread.of([median(getattr(one, what)) / single for one in seen])
+        print(f"to the {what} {'token' if what == 'first' else 'answer'}: {many} s, {times} times one client's")
+    for reply in lost[:3]:
+        print(f"lost: {reply!r}")
 
 
 def _answered(vispa: Vispa, batches: Sequence[Sequence[str]], k: int, tokens: int) -> tuple[list[Any], Speed]:

@@ -99,16 +99,23 @@ class EmbeddingSelector:
     def stances(self, texts: Sequence[str]) -> FloatArray:
         """See `StanceSelector.stances`: told of built-in values by adapted encoders alone."""
         out = np.full((len(texts), len(self.taxonomy)), np.nan, dtype=np.float32)
-        known, built_in = self._told, Taxonomy.built_in()
-        if texts and known and self._adapted is not None:
-            slugs = list(self.taxonomy)
-            head = self._adapted.stance.restricted(tuple(slugs[place] for place in known))
-            out[:, known] = head.probabilities(self._embeddings(texts))
-            # The head knows the built-in values as they point in the package.
-            poles = [(self.taxonomy[slug].polarity, built_in[slug].polarity) for slug in head.values]
-            turned = [place for place, (own, usual) in zip(known, poles, strict=True) if own != usual]
+        if texts and self._told and self._adapted is not None:
+            head, turned = self._stance_head
+            out[:, self._told] = head.probabilities(self._embeddings(texts))
             out[:, turned] = 1 - out[:, turned]
         return out
+
+    @once_property
+    def _stance_head(self) -> tuple[LinearHead, list[int]]:
+        """The adapted encoder's head of stances for the built-in values of the taxonomy, and which columns it turns.
+
+        The head knows the built-in values as they point in the package.
+        """
+        assert self._adapted is not None
+        slugs, built_in = list(self.taxonomy), Taxonomy.built_in()
+        head = self._adapted.stance.restricted(tuple(slugs[place] for place in self._told))
+        poles = [(self.taxonomy[slug].polarity, built_in[slug].polarity) for slug in head.values]
+        return head, [place for place, (own, usual) in zip(self._told, poles, strict=True) if own != usual]
 
     @once_property
     def _adapted(self) -> Adapted | None:
